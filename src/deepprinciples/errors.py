@@ -1,0 +1,47 @@
+"""The errors a user can cause, each with the exit code the command line gives it.
+
+One message is one line: where, what was found, what was expected, how to mend it. This room imports nothing, so that
+every floor may raise from it.
+"""
+
+from __future__ import annotations
+
+
+class DeepprinciplesError(Exception):
+    """Any error that is the user's to mend; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ConfigError(DeepprinciplesError):
+    """The config cannot be run. Holds every problem found, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(problems))
+
+
+class DataError(DeepprinciplesError):
+    """The data cannot be read or cannot be used."""
+
+    exit_code = 3
+
+
+class IntegrityError(DeepprinciplesError):
+    """A stored file is damaged, or belongs to something else."""
+
+    exit_code = 4
+
+
+class ResourceError(DeepprinciplesError):
+    """The machine lacks what was asked for: memory, disk, an accelerator, an optional package."""
+
+    exit_code = 5
+
+
+class Stopped(DeepprinciplesError):
+    """The run was stopped by a signal and can be repeated."""
+
+    exit_code = 75

@@ -1,0 +1,104 @@
+"""The words every room shares: NamedTuples and aliases, no behavior.
+
+A factory's annotations are the schema of its config section, so they are exact:
+`Scalar` may be swept and may be a tracer; `int`, `bool`, `str`, `Literal` and tuples are static;
+`Activation`, `Initializer` name a nested part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import numpy as np
+
+Array = jax.Array
+Scalar = float | jax.Array
+PyTree = Any
+
+# A nested part: the metadata is the kind of the part, so a config may write "tanh" or {"name": "tanh"}.
+Activation = Annotated[Callable[[Array], Array], "activation"]
+Initializer = Annotated[Callable[..., Array], "initializer"]
+
+# activations["layer_00"] is what a layer gives on; activations["layer_00" + SLOPE] is the derivative of its activation.
+SLOPE = ".slope"
+
+
+class Model(NamedTuple):
+    """A model as two pure functions.
+
+    init(key, x) -> (params, state); apply(params, state, x, *, key, train) -> (outputs, state, activations).
+    `tapped`: apply adds `state["perturbations"][name]`, where given, to the activation of that name, so that the
+    gradient of the loss with respect to every named activation can be read.
+    """
+
+    init: Callable[..., tuple[PyTree, PyTree]]
+    apply: Callable[..., tuple[Array, PyTree, dict[str, Array]]]
+    tapped: bool = False
+
+
+class Batch(NamedTuple):
+    """Examples of one step: inputs [B, ...], targets [B, ...]."""
+
+    inputs: Any
+    targets: Any
+
+
+class Augment(NamedTuple):
+    """A regularizer that acts on the batch: apply(key, batch) -> batch."""
+
+    apply: Callable[[Array, Batch], Batch]
+
+
+class ClipState(NamedTuple):
+    """State of a clipping transform: how often it acted, and the last norm before it did."""
+
+    triggered: Array  # sum over the steps so far of the share of clipped parts, in [0, 1] each step
+    count: Array  # steps so far
+    norm: Array  # the norm (or largest value) seen at the last step, before clipping
+
+
+class Info(NamedTuple):
+    """What a learner tells of one step; probes read it. Unused fields cost nothing under jit."""
+
+    loss: Array
+    params: PyTree  # before the step
+    grads: PyTree  # before the transforms
+    updates: PyTree  # what was added to params
+    opt_state: PyTree
+    activations: Mapping[str, Array]
+    activation_grads: Callable[[], Mapping[str, Array]]  # d loss / d activation, computed only when called
+
+
+class Learner(NamedTuple):
+    """All the engine knows of a training method.
+
+    init(key) -> state; step(state, batch, key) -> (state, Info); evaluate(state, batch) -> {metric: [B]}.
+    """
+
+    init: Callable[[Array], PyTree]
+    step: Callable[[PyTree, Batch, Array], tuple[PyTree, Info]]
+    evaluate: Callable[[PyTree, Batch], Mapping[str, Array]]
+    evaluations: int = 1  # gradient evaluations a step costs
+
+
+class Split(NamedTuple):
+    """One part of a data set, on the host: inputs [N, ...], targets [N, ...]."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+class Dataset(NamedTuple):
+    """A data set in three fixed parts. `outputs` is the number of classes or of regression targets."""
+
+    train: Split
+    validation: Split
+    test: Split
+    task: str  # "classification" | "regression"
+    outputs: int
+    vocabulary: int = 0  # above 0: inputs are token ids below it
+    batch_size: int = 64
+    stream: Iterable[Any] | None = None  # batches larger than memory; then `train` holds the first batch only
+    notes: tuple[str, ...] = ()
