@@ -1,0 +1,36 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Another Python: make demo PYTHON=python3.13
+PYTHON ?= python3
+VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
+BIN = $(VENV)/bin
+SOURCES = pyproject.toml
+
+.PHONY: demo test lint experiments clean
+
+demo: $(VENV)/.core
+	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
+
+test: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --durations=15
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "deepprinciples needs Python 3.11 or later; found: $$($(PYTHON) --version). Try: make demo PYTHON=python3.13"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	  { echo "this Python has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.core
+
+experiments: $(VENV)/.core
+	for script in experiments/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv* build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

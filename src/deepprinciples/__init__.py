@@ -1,0 +1,38 @@
+"""Compare training methods as one compiled JAX program: many seeds, many settings, an honest verdict.
+
+    import deepprinciples as dp
+    run = dp.compare({"data": {"name": "digits"}, "model": {"name": "mlp"}, ..., "arms": {"plain": {}, ...}})
+    run.summary["headline"], run.results, run.report("report.html")
+
+Names are imported when they are first used, so that `import deepprinciples` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepprinciples.runs.directory import load as load
+    from deepprinciples.study.command import compare as compare
+    from deepprinciples.study.command import train as train
+
+_HOMES = {
+    "compare": "deepprinciples.study.command",
+    "train": "deepprinciples.study.command",
+    "load": "deepprinciples.runs.directory",
+}
+_ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
+__all__ = ["compare", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"deepprinciples.{name}")
+    raise AttributeError(f"module 'deepprinciples' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,145 @@
+"""The arms of a comparison and the space each is tuned in, as the config gives them.
+
+An arm is a table of changes to the config around it. What the arms then cost or score is for the study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from deepprinciples.dictionary import changes, names_part
+from deepprinciples.errors import ConfigError
+from deepprinciples.schema import Field, Kinds, convert, fields
+from deepprinciples.sections import fields_of, keywords, resolve_base, word
+from deepprinciples.wording import shown, suggestion
+
+FIXED = ("title", "train", "study", "arms", "schema_version")  # what an arm may not change
+
+_MOST_ARMS = 1000
+
+
+def resolve_arms(
+    arms: Any, base: Mapping[str, Any], base_problems: list[str], kinds: Kinds
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Judge all arms against the resolved base; give the arms as {dotted path: value}, and the problems."""
+    if not isinstance(arms, Mapping):
+        return {}, [f"arms: expected a table of arms by name, found {shown(arms)}"]
+    if len(arms) > _MOST_ARMS:
+        return {}, [f"arms: expected at most {_MOST_ARMS}, found {len(arms)}"]
+    out, problems = {}, []
+    shared = base.get("study", {}).get("tune", {}) if isinstance(base.get("study"), Mapping) else {}
+    there = {"": dict(fields_of(base, kinds))}
+    for name, given in arms.items():
+        path = f"arms.{word(name)}"
+        if not isinstance(given, Mapping):
+            problems.append(f"{path}: expected a table of changes, found {shown(given)}")
+            continue
+        if not isinstance(name, str) or not name.strip() or len(name) > 100 or not name.isprintable():
+            problems.append(f"{path}: expected a name of 1 to 100 printable characters")
+        out[str(name)], config = _arm(given, path, base, base_problems, shared, kinds, problems)
+        there[str(name)] = dict(fields_of(config, kinds))
+        own = out[str(name)].get("tune", {})
+        problems += _wrong_paths(own, f"{path}.tune", [there[str(name)]])
+    every = [known for name, known in there.items() if name or len(there) == 1]
+    broken = {problem.split(".")[0].split(":")[0] for problem in base_problems}
+    whole = {path: limits for path, limits in shared.items() if path.split(".")[0] not in broken}
+    problems += _wrong_paths(whole, "study.tune", every)
+    return out, problems
+
+
+def _arm(
+    given: Mapping[str, Any], path: str, base: Mapping[str, Any], base_problems: list[str], shared: Mapping[str, Any],
+    kinds: Kinds, problems: list[str],
+) -> tuple[dict[str, Any], Mapping[str, Any]]:  # fmt: skip
+    edits = {key: value for name, item in given.items() if name != "tune" for key, value in _edits(str(name), item)}
+    found: list[str] = []
+    fixed = [key for key in edits if key.split(".")[0] in FIXED]
+    found += [f"{word(key)}: an arm may not change it; it is the same for all arms" for key in fixed]
+    config: Mapping[str, Any] = base
+    try:
+        config = resolve_base(changes(base, {k: v for k, v in edits.items() if k not in fixed}), kinds, found)
+    except ConfigError as error:
+        found += error.problems
+    own = search_space(given["tune"], "tune", found) if "tune" in given else {}
+    found += [f"{word(key)}: is both set and tuned; drop one of them" for key in edits if key in {**shared, **own}]
+    problems += [f"{path}.{problem}" for problem in found if problem not in base_problems]
+    return {**edits, **({"tune": own} if own else {})}, config
+
+
+def without_tune(edits: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the changes of an arm without its search space."""
+    return {key: value for key, value in edits.items() if key != "tune"}
+
+
+def _edits(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Write the changes of an arm as {dotted path: value}; a table that names a part is one value."""
+    if isinstance(value, Mapping) and value and not names_part(value):
+        for key, item in value.items():
+            yield from _edits(f"{path}.{key}", item)
+    else:
+        yield path, value
+
+
+def search_space(value: Any, path: str, problems: list[str]) -> dict[str, dict[str, Any]]:
+    """Judge a search space on its own: {path: {low, high, scale}}."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        problems.append(f"{path}: expected a table of paths, found {shown(value)}")
+        return {}
+    out = {}
+    for key, limits in _ranges("", value):
+        where = f"{path}.{word(key)}"
+        if not isinstance(limits, Mapping):
+            problems.append(f"{where}: expected {{ low = ..., high = ..., scale = ... }}, found {shown(limits)}")
+            continue
+        found: list[str] = []
+        one = keywords(fields(_range), limits, where, "a search space", Kinds({}), found, False)
+        if not found:
+            found += _wrong_range(one, where, key.split(".")[-1])
+        problems += found
+        if not found:
+            out[key] = one
+    return out
+
+
+def _range(*, low: float, high: float, scale: Literal["log", "linear"] = "log") -> None:
+    """Serve as the schema of one tuned path."""
+
+
+def _ranges(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(item, Mapping) and item and not {"low", "high", "scale"} & set(item):
+            yield from _ranges(here, item)
+        else:
+            yield here, item
+
+
+def _wrong_range(limits: Mapping[str, Any], path: str, keyword: str) -> Iterator[str]:
+    low, high = limits["low"], limits["high"]
+    if low >= high:
+        yield f"{path}: expected low below high, found low = {low!r} and high = {high!r}"
+    if limits["scale"] == "log" and low <= 0:
+        yield f'{path}.low: a log scale needs a number above 0, found {low!r}; write scale = "linear" or raise it'
+    for end in ("low", "high"):
+        field = Field(keyword, float, None, None, True)
+        try:
+            convert(field, limits[end])
+        except ValueError as error:
+            yield f"{path}.{end}: {error}"
+
+
+def _wrong_paths(space: Mapping[str, Any], where: str, places: list[dict[str, Field]]) -> Iterator[str]:
+    """Find tuned paths that no place has, or that fix the program."""
+    known = {path: field for place in places for path, field in place.items()}
+    names = [path for path, field in known.items() if field.sweepable]
+    for path in space:
+        if path not in known:
+            guess = suggestion(path, names) or ";"
+            yield f"{where}.{word(path)}: no such path{guess.removesuffix(';')} (sweepable: {', '.join(names)})"
+        elif not known[path].sweepable:
+            noun = {int: "a whole number", bool: "a switch", float: "a number"}.get(known[path].hint, "a choice")
+            leaf = path.split(".")[-1]
+            yield f"{where}.{path}: is {noun} and fixes the program; compare values of {leaf} as arms"

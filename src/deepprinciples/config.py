@@ -1,0 +1,108 @@
+"""From a dictionary to a config that can run: names looked up, values judged, every default written out.
+
+This is the door of the config rooms: `dictionary` reads and changes, `schema` judges values, `sections` resolves one
+config, `arms` the changes of a comparison. What may be named comes in as `Kinds`, so no part is known here by name and
+nothing imports jax. All problems of a config are found in one pass and raised together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from deepprinciples.arms import resolve_arms, search_space, without_tune
+from deepprinciples.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
+from deepprinciples.errors import ConfigError
+from deepprinciples.schema import Kinds, fields, sweepable
+from deepprinciples.sections import resolve_base, sweepable_paths
+from deepprinciples.wording import quoted, shown
+
+__all__ = [
+    "Kinds",
+    "arm_configs",
+    "changes",
+    "dumps",
+    "fields",
+    "flatten",
+    "load",
+    "override",
+    "resolve",
+    "sweepable",
+    "sweepable_paths",
+    "tuned",
+    "unflatten",
+]
+
+
+def resolve(
+    config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
+) -> dict[str, Any]:
+    """Judge a config and write out every default; resolving the result again gives the same.
+
+    Args:
+        config: nested plain values, as from `load`; from Python a section may hold {"factory": function} for a name.
+        kinds: what may be named.
+        command: "compare" asks for at least two arms.
+
+    Returns:
+        title, the sections in fixed order, and the arms as {name: {dotted path: value}}. Lists have become tuples.
+
+    Raises:
+        ConfigError: with every problem found, one line each.
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"config: expected a table, found {shown(config)}")
+    problems: list[str] = []
+    given = copy(config)
+    arms = given.pop("arms", {})
+    _check_version(given)
+    base = resolve_base(given, kinds, problems)
+    if isinstance(base.get("study"), dict):
+        base["study"]["tune"] = search_space(base["study"].get("tune"), "study.tune", problems)
+    base_arms, arm_problems = resolve_arms(arms, base, problems, kinds)
+    problems += arm_problems
+    if command == "compare" and not arm_problems:
+        problems += _too_few(base_arms)
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return {**base, "arms": base_arms} if base_arms else base
+
+
+def arm_configs(resolved: Mapping[str, Any], kinds: Kinds) -> dict[str, dict[str, Any]]:
+    """Give the resolved config of each arm, without `arms`; [study] stays, the same in all."""
+    base = {key: value for key, value in resolved.items() if key != "arms"}
+    problems: list[str] = []
+    arms = resolved.get("arms", {})
+    out = {name: resolve_base(changes(base, without_tune(edits)), kinds, problems) for name, edits in arms.items()}
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return out
+
+
+def tuned(resolved: Mapping[str, Any], kinds: Kinds) -> dict[str, dict[str, dict[str, Any]]]:
+    """Give the search space of each arm, {path: {low, high, scale}}.
+
+    It is the study's, as far as the arm has the paths, with the arm's own laid over it.
+    """
+    shared = resolved.get("study", {}).get("tune", {})
+    spaces = {}
+    for name, config in arm_configs(resolved, kinds).items():
+        there = set(sweepable_paths(config, kinds))
+        space = {**shared, **resolved["arms"][name].get("tune", {})}
+        spaces[name] = {path: dict(limits) for path, limits in space.items() if path in there}
+    return spaces
+
+
+def _check_version(config: dict[str, Any]) -> None:
+    version = config.pop("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        found = f"{version}, written by a later version" if isinstance(version, int) else shown(version)
+        raise ConfigError(f"schema_version: expected {SCHEMA_VERSION}, found {found}; upgrade deepprinciples")
+
+
+def _too_few(arms: Mapping[str, Any]) -> list[str]:
+    if len(arms) >= 2:
+        return []
+    found = f"one ({quoted(next(iter(arms)))})" if arms else "none"
+    mend = "an empty table such as [arms.plain] stands for the config as it is"
+    return [f"arms: a comparison needs at least 2, found {found}; add [arms.NAME] tables; {mend}"]

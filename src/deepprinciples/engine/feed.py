@@ -1,0 +1,106 @@
+"""Where minibatches come from: data resident on the device, or a stream of batches larger than memory.
+
+Both give the same to the compiled segment: arrays, and for every step the positions of its examples in them.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from deepprinciples.engine.fit import Plan
+from deepprinciples.engine.population import place
+from deepprinciples.engine.streams import batch_indices, lane_key
+from deepprinciples.types import Array, Batch
+
+
+class Feed(NamedTuple):
+    """`shapes` of the training arrays [N, ...]; `get(seeds, segment)` -> (arrays, indices [seeds, chunks, every, B])."""
+
+    shapes: Batch
+    batch_size: int
+    get: Callable[[Sequence[int], int], tuple[Batch, np.ndarray]]
+
+
+def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
+    """Keep the training data on every device; the order of examples is drawn from each lane's seed.
+
+    The order of a seed is computed once for all lanes and groups that share it.
+    """
+    on_device = place(data, mesh, shared=True)
+    size = jax.tree.leaves(data)[0].shape[0]
+
+    @jax.jit
+    def draw(seed: Array, start: Array) -> Array:
+        return batch_indices(lane_key(seed), start, steps=plan.span, size=size, batch_size=batch_size)
+
+    @functools.lru_cache(maxsize=512)
+    def order(seed: int, segment: int) -> np.ndarray:
+        drawn = draw(jnp.uint32(seed), jnp.int32(segment * plan.span))
+        return np.asarray(drawn).reshape(plan.chunks, plan.every, batch_size)
+
+    def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
+        return on_device, np.stack([order(seed, segment) for seed in seeds])
+
+    return Feed(_shapes(data), batch_size, get)
+
+
+def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan, mesh: Mesh, first: Batch) -> Feed:
+    """Read batches from the host, segment by segment; all lanes see the stream's own order.
+
+    Args:
+        read: starts the stream anew; it is read round and round for as long as the plan asks.
+        batch_size: examples in each batch.
+        plan: how steps are cut.
+        mesh: where the arrays go.
+        first: the first batch, for its shapes.
+    """
+    indices = np.arange(plan.span * batch_size, dtype=np.int32).reshape(1, plan.chunks, plan.every, batch_size)
+    position: dict[str, Iterator[Batch]] = {}
+
+    def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
+        if segment == 0:
+            position["batches"] = itertools.chain.from_iterable(_again(read))
+        batches = list(itertools.islice(position["batches"], plan.span))
+        joined = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+        return place(joined, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
+
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((plan.span * batch_size, *a.shape[1:]), a.dtype), first)
+    return Feed(shapes, batch_size, get)
+
+
+def _again(read: Callable[[], Iterator[Batch]]) -> Iterable[Iterator[Batch]]:
+    while True:
+        yield read()
+
+
+def pad_split(data: Batch, *, size: int, batch: int = 256) -> tuple[Batch, np.ndarray]:
+    """Cut a split into equal batches: arrays [K, E, ...] and weights [K, E], 0 where an example is padding.
+
+    Args:
+        data: the split, [N, ...].
+        size: pad to at least this many examples, so that two splits share one compiled evaluation.
+        batch: examples evaluated at once.
+    """
+    count = jax.tree.leaves(data)[0].shape[0]
+    each = min(batch, max(size, count))
+    rows = -(-max(size, count) // each)
+    missing = rows * each - count
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        padding = np.broadcast_to(array[:1], (missing, *array.shape[1:]))
+        return np.concatenate([array, padding]).reshape(rows, each, *array.shape[1:])
+
+    weights = np.concatenate([np.ones(count, np.float32), np.zeros(missing, np.float32)])
+    return jax.tree.map(cut, data), weights.reshape(rows, each)
+
+
+def _shapes(data: Batch) -> Batch:
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)

@@ -1,0 +1,127 @@
+"""The compiled fit of one lane: scan over steps, in segments; the host lives only between segments.
+
+A segment is a scan over chunks; a chunk is one probed step and a scan of plain steps. Nothing here calls back to the
+host, and a lane that turns non-finite is frozen at its last finite state without touching any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.engine.streams import stream
+from deepprinciples.types import Array, Batch, Info, Learner, PyTree
+
+Probe = Callable[[Info], Mapping[str, PyTree]]
+
+
+class Lane(NamedTuple):
+    """One training run under way."""
+
+    state: PyTree
+    diverged_at: Array  # int32: the first step whose result was not finite, -1 while none was
+
+
+class Plan(NamedTuple):
+    """How `steps` are cut: segments of `chunks` chunks of `every` steps. The last may run over; the guard masks it."""
+
+    steps: int
+    every: int
+    chunks: int
+    segments: int
+
+    @property
+    def span(self) -> int:
+        """Steps in a segment."""
+        return self.every * self.chunks
+
+    def probe_steps(self) -> list[int]:
+        """Return the steps at which probes look, counted from 0."""
+        return [c * self.every for c in range(math.ceil(self.steps / self.every))]
+
+    def evaluation_steps(self) -> list[int]:
+        """Return the numbers of steps done at each evaluation."""
+        return [min((s + 1) * self.span, self.steps) for s in range(self.segments)]
+
+
+def plan(steps: int, *, probe_every: int = 0, evaluate_every: int = 0) -> Plan:
+    """Cut a run into segments: about 50 probed steps and 10 evaluations where nothing else is asked (0)."""
+    every = min(probe_every or math.ceil(steps / 50), steps)
+    total = math.ceil(steps / every)
+    chunks = min(max(1, round(evaluate_every / every)), total) if evaluate_every else math.ceil(total / 10)
+    return Plan(steps, every, chunks, math.ceil(total / chunks))
+
+
+def start(learner: Learner, key: Array) -> Lane:
+    """Make a lane at step 0."""
+    return Lane(learner.init(key), jnp.full((), -1, jnp.int32))
+
+
+def all_finite(*trees: PyTree) -> Array:
+    """Tell whether every value is finite; a sum that overflows counts as not finite."""
+    return jnp.isfinite(sum(jnp.sum(leaf) for leaf in jax.tree.leaves(trees)))
+
+
+def segment(learner: Learner, probe: Probe, lane: Lane, key: Array, data: Batch, indices: Array, steps: Array,
+            total: Array) -> tuple[Lane, dict[str, PyTree]]:
+    """Train a lane for one segment.
+
+    Args:
+        learner: what a step is.
+        probe: reads the first step of every chunk.
+        lane: where the run stands.
+        key: the lane's key.
+        data: the training examples, [N, ...].
+        indices: examples of each step, int32 [chunks, every, B].
+        steps: the number of each step, int32 [chunks, every].
+        total: steps at `total` and beyond change nothing, int32.
+
+    Returns:
+        The lane, and per chunk `train_loss` (mean over its steps) beside what the probe gave; NaN where the lane had
+        diverged.
+    """
+    steps_key = stream(key, "step")
+
+    def advance(lane: Lane, step: Array, index: Array) -> tuple[Lane, Info]:
+        batch = jax.tree.map(lambda array: array[index], data)
+        state, info = learner.step(lane.state, batch, jax.random.fold_in(steps_key, step))
+        active = (lane.diverged_at < 0) & (step < total)
+        finite = all_finite(info.loss, info.grads, info.updates)
+        keep = active & finite
+        state = jax.tree.map(lambda new, old: jnp.where(keep, new, old), state, lane.state)
+        return Lane(state, jnp.where(active & ~finite, step, lane.diverged_at)), info
+
+    def plain(lane: Lane, xs: tuple[Array, Array]) -> tuple[Lane, Array]:
+        lane, info = advance(lane, *xs)
+        return lane, info.loss
+
+    def chunk(lane: Lane, xs: tuple[Array, Array]) -> tuple[Lane, dict[str, PyTree]]:
+        step, index = xs  # [every], [every, B]
+        alive = lane.diverged_at < 0
+        lane, info = advance(lane, step[0], index[0])
+        log = dict(probe(info))
+        losses = info.loss[None]
+        if step.shape[0] > 1:
+            lane, rest = jax.lax.scan(plain, lane, (step[1:], index[1:]))
+            losses = jnp.concatenate([losses, rest])
+        counted = step < total
+        log["train_loss"] = jnp.sum(jnp.where(counted, losses, 0.0)) / jnp.maximum(jnp.sum(counted), 1)
+        return lane, jax.tree.map(lambda value: jnp.where(alive, value, jnp.nan), log)
+
+    return jax.lax.scan(chunk, lane, (steps, indices))
+
+
+def evaluate(learner: Learner, lane: Lane, batches: Batch, weights: Array) -> dict[str, Array]:
+    """Average the learner's metrics over a split: batches [K, E, ...], weights [K, E] (0 for padding) -> scalars."""
+
+    def one(xs: tuple[Batch, Array]) -> dict[str, Array]:
+        batch, weight = xs
+        values = learner.evaluate(lane.state, batch)
+        return {name: jnp.sum(jnp.where(weight > 0, value, 0.0)) for name, value in values.items()}
+
+    sums = jax.lax.map(one, (batches, weights))
+    return {name: jnp.sum(value) / jnp.sum(weights) for name, value in sums.items()}

@@ -1,0 +1,95 @@
+"""Learners: what one step of a training method is, as pure functions.
+
+`supervised` makes one from a model, a loss, regularizers, a rule and an optimizer. The engine runs any learner and
+knows none of them; a game of two players or a policy is another function in a room like this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from deepprinciples.engine.streams import stream
+from deepprinciples.types import SLOPE, Array, Augment, Batch, Info, Learner, Model, PyTree
+
+
+class State(NamedTuple):
+    """What a supervised learner carries from step to step."""
+
+    params: PyTree
+    model_state: PyTree
+    opt_state: PyTree
+
+
+def supervised(
+    *,
+    model: Model,
+    loss: Callable[[Array, Array], Array],
+    optimizer: optax.GradientTransformation,
+    rule: Callable,
+    example: Array,
+    penalties: Sequence[Callable[[PyTree], Array]] = (),
+    augments: Sequence[Augment] = (),
+    metrics: Mapping[str, Callable[[Array, Array], Array]] | None = None,
+    evaluations: int = 1,
+) -> Learner:
+    """Make the learner of supervised training.
+
+    objective(params) = mean_i loss(model(x_i), y_i) + sum of penalties(params); the rule takes its gradient, the
+    optimizer (transforms included) turns it into updates.
+
+    Args:
+        model: see `types.Model`.
+        loss: (outputs, targets) -> [B].
+        optimizer: the whole chain of gradient transformations; it is given `key=` and `value=` (the loss) as extras.
+        rule: (loss_fn) -> gradient_fn, see `parts.rules`.
+        example: inputs [1, ...] that fix the shapes at initialization.
+        penalties: (params) -> scalar, added to the loss.
+        augments: applied to each training batch in order.
+        metrics: name -> (outputs, targets) -> [B]; `loss` is always among the evaluated.
+        evaluations: gradient evaluations a step of the rule costs.
+
+    Returns:
+        A `Learner`.
+    """
+    chain = optax.with_extra_args_support(optimizer)
+    measured = {**(metrics or {}), "loss": loss}
+
+    def init(key: Array) -> State:
+        params, model_state = model.init(stream(key, "init"), example)
+        return State(params, model_state, chain.init(params))
+
+    def objective(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
+        outputs, new_state, activations = model.apply(params, model_state, batch.inputs, key=key, train=True)
+        data_loss = jnp.mean(loss(outputs, batch.targets))
+        penalty = sum((p(params) for p in penalties), start=jnp.zeros(()))
+        return data_loss + penalty, (data_loss, new_state, activations)
+
+    def step(state: State, batch: Batch, key: Array) -> tuple[State, Info]:
+        for number, augment in enumerate(augments):
+            batch = augment.apply(stream(key, f"augment{number}"), batch)
+        key_model = stream(key, "dropout")
+        arguments = (state.model_state, batch, key_model)
+        (value, (data_loss, model_state, activations)), grads = rule(objective)(state.params, *arguments)
+        updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=value)
+        params = optax.apply_updates(state.params, updates)
+
+        def activation_grads() -> Mapping[str, Array]:
+            if not model.tapped:
+                return {}
+            taps = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(SLOPE)}
+            tapped = lambda t: objective(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]  # noqa: E731
+            return jax.grad(tapped)(taps)
+
+        info = Info(data_loss, state.params, grads, updates, opt_state, activations, activation_grads)
+        return State(params, model_state, opt_state), info
+
+    def evaluate(state: State, batch: Batch) -> dict[str, Array]:
+        outputs, _, _ = model.apply(state.params, state.model_state, batch.inputs, key=None, train=False)
+        return {name: metric(outputs, batch.targets) for name, metric in measured.items()}
+
+    return Learner(init, step, evaluate, evaluations)

@@ -1,0 +1,190 @@
+"""Many lanes as one program: seeds x settings side by side, sharded over devices, with zero collectives.
+
+A `Program` is what lanes of equal static config share: three pure functions (init, segment, evaluate), each traced
+and compiled exactly once at a fixed width, however many lanes go through it. Lanes come in blocks; the lanes of a block
+share their seed and, where they run vmapped, each minibatch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from deepprinciples.engine import fit
+from deepprinciples.engine.streams import lane_key
+from deepprinciples.types import Array, Batch, Learner, PyTree
+
+MakeLearner = Callable[[Mapping[str, Array]], Learner]
+Mode = Literal["map", "vmap"]
+
+
+class Layout(NamedTuple):
+    """How lanes lie on devices: `blocks` of `points` lanes on each device, run by map or by vmap."""
+
+    devices: int
+    blocks: int
+    points: int
+    mode: Mode
+
+    @property
+    def width(self) -> int:
+        """Lanes per device in one call."""
+        return self.blocks * self.points
+
+
+class Point(NamedTuple):
+    """One lane's place in its block and its traced hyper-parameters."""
+
+    number: Array  # int32
+    hyper: Mapping[str, Array]
+
+
+class Program(NamedTuple):
+    """The compiled functions of a group of lanes, and what they cost to build."""
+
+    init: Any
+    segment: Any
+    evaluate: Any
+    layout: Layout
+    mesh: Mesh
+    compile_seconds: float
+    compiles: int
+    memory_bytes: int
+
+
+def use_all_cores() -> None:
+    """Make every CPU core a device, where no backend has started yet and nobody chose a number before."""
+    import os
+
+    if jax.config.jax_num_cpu_devices == -1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        try:
+            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        except RuntimeError:  # a backend has started: its devices are what there is
+            return
+
+
+def choose_layout(block_counts: Sequence[int], points: int, *, devices: int, mode: Mode, limit: int = 0) -> Layout:
+    """Choose the blocks per device: as few padded lanes and calls as can be, over all phases of a study.
+
+    Args:
+        block_counts: how many blocks each phase will run.
+        points: lanes in a block.
+        devices: devices that share the lanes.
+        mode: "map" runs a device's lanes one after another, "vmap" all at once.
+        limit: most lanes on a device, 0 for the default (64 mapped, 1,024 vmapped).
+
+    Returns:
+        The `Layout` with the least work; the wider one of two equals.
+    """
+    most = max(1, (limit or {"map": 64, "vmap": 1024}[mode]) // points)
+    call_cost = {"map": 2, "vmap": 256}[mode]  # a call costs about as much as this many lanes
+    needed = max(1, math.ceil(max(block_counts) / devices))
+
+    def work(blocks: int) -> tuple[float, int]:
+        calls = sum(math.ceil(count / (devices * blocks)) for count in block_counts)
+        return calls * (blocks * points + call_cost), -blocks
+
+    return Layout(devices, min(range(1, min(most, needed) + 1), key=work), points, mode)
+
+
+def _lift(function: Callable, mode: Mode, per_lane: int, per_block: int) -> Callable:
+    """Lift f(*lane, *block, *common) over arrays [blocks, points, ...], then [blocks, ...], then shared by all."""
+    count = per_lane + per_block
+
+    def lifted(*args: PyTree) -> PyTree:
+        common = args[count:]
+
+        def over_points(varied: tuple) -> PyTree:
+            lanes, block = varied[:per_lane], varied[per_lane:]
+            one = lambda lane: function(*lane, *block, *common)  # noqa: E731
+            return jax.vmap(one)(lanes) if mode == "vmap" else jax.lax.map(one, lanes)
+
+        return jax.vmap(over_points)(args[:count]) if mode == "vmap" else jax.lax.map(over_points, args[:count])
+
+    return lifted
+
+
+def compile_program(make_learner: MakeLearner, probe: fit.Probe, *, layout: Layout, names: Sequence[str],
+                    plan: fit.Plan, data: Batch, batch_size: int, split: tuple[Batch, Array]) -> Program:
+    """Trace and compile the three functions of a group, each once, side by side.
+
+    Args:
+        make_learner: builds the learner from the traced hyper-parameters, inside the traced function.
+        probe: reads the first step of each chunk.
+        layout: how lanes lie on devices.
+        names: the traced hyper-parameters.
+        plan: how steps are cut.
+        data: the training examples, [N, ...], arrays or shapes.
+        batch_size: examples a step sees.
+        split: a padded split to evaluate, batches [K, E, ...] and weights [K, E], arrays or shapes.
+
+    Returns:
+        The compiled `Program`.
+    """
+    begun = time.monotonic()
+    traces: list[str] = []
+    mesh = make_mesh(layout.devices)
+
+    def init(point: Point, seed: Array) -> fit.Lane:
+        return fit.start(make_learner(point.hyper), lane_key(seed))
+
+    def segment(lane: fit.Lane, point: Point, seed: Array, indices: Array, data: Batch, steps: Array,
+                total: Array) -> tuple[fit.Lane, dict[str, PyTree]]:
+        traces.append("segment")
+        return fit.segment(make_learner(point.hyper), probe, lane, lane_key(seed), data, indices, steps, total)
+
+    def evaluate(lane: fit.Lane, point: Point, split: tuple[Batch, Array]) -> dict[str, Array]:
+        return fit.evaluate(make_learner(point.hyper), lane, *split)
+
+    def lower(function: Callable, per_lane: int, per_block: int, *args: PyTree, donate: tuple[int, ...] = ()) -> Any:
+        specs = tuple(_LANES if i < per_lane + per_block else _COMMON for i in range(len(args)))
+        lifted = _lift(function, layout.mode, per_lane, per_block)
+        mapped = jax.shard_map(lifted, mesh=mesh, in_specs=specs, out_specs=_LANES, check_vma=False)
+        placed = [_shapes(arg, mesh, spec) for arg, spec in zip(args, specs, strict=True)]
+        return jax.jit(mapped, donate_argnums=donate).lower(*placed)
+
+    blocks = layout.devices * layout.blocks
+    shape = lambda *dims, dtype=jnp.float32: jax.ShapeDtypeStruct(dims, dtype)  # noqa: E731
+    lanes = (blocks, layout.points)
+    point = Point(shape(*lanes, dtype=jnp.int32), {name: shape(*lanes) for name in names})
+    seed = shape(blocks, dtype=jnp.uint32)
+    indices = shape(blocks, plan.chunks, plan.every, batch_size, dtype=jnp.int32)
+    steps = shape(plan.chunks, plan.every, dtype=jnp.int32)
+    lowered_init = lower(init, 1, 1, point, seed)
+    lane = lowered_init.out_info
+    lowered = (lowered_init,
+               lower(segment, 2, 2, lane, point, seed, indices, data, steps, shape(dtype=jnp.int32), donate=(0,)),
+               lower(evaluate, 2, 0, lane, point, split))
+    # Initialization runs once a lane, and random bits are slow to optimize: it is compiled quickly instead.
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    options: tuple[dict[str, str] | None, ...] = ({"xla_backend_optimization_level": "1"} if on_cpu else None, None, None)
+    with ThreadPoolExecutor(3) as pool:
+        compiled = list(pool.map(lambda low, option: low.compile(option), lowered, options))
+    memory = compiled[1].memory_analysis()
+    used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
+    return Program(*compiled, layout, mesh, time.monotonic() - begun, len(traces), used)
+
+
+_LANES, _COMMON = PartitionSpec("lane"), PartitionSpec()
+
+
+def make_mesh(devices: int) -> Mesh:
+    """Make the mesh of one axis, `lane`, over the first `devices` devices."""
+    return jax.make_mesh((devices,), ("lane",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+
+
+def place(tree: PyTree, mesh: Mesh, *, shared: bool) -> PyTree:
+    """Put arrays on the mesh: one copy on every device, or split along the lanes."""
+    return jax.device_put(tree, NamedSharding(mesh, _COMMON if shared else _LANES))
+
+
+def _shapes(tree: PyTree, mesh: Mesh, spec: PartitionSpec) -> PyTree:
+    sharding = NamedSharding(mesh, spec)
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree)

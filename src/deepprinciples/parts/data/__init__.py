@@ -1,0 +1,28 @@
+"""Data: where examples come from, and how they become three fixed parts.
+
+A factory returns a `Source`, `prepare` makes a `Dataset` of it; the data section of a config takes the arguments of
+both. Everything here runs on the host with NumPy, before anything is compiled: no JAX, no models, no training.
+
+`TABLE` lists the factories by name. The files: bundled (small real sets), mnist1d and synthetic (generated), fashion
+(looked for or fetched), own (the user's), and below them checks, split, batches and files.
+"""
+
+from __future__ import annotations
+
+from deepprinciples.parts.data.batches import prefetch
+from deepprinciples.parts.data.bundled import breast_cancer, diabetes, digits, wine
+from deepprinciples.parts.data.fashion import fashion_mnist
+from deepprinciples.parts.data.mnist1d import mnist_1d
+from deepprinciples.parts.data.own import arrays, csv, idx, npz, stream
+from deepprinciples.parts.data.split import Source, prepare
+from deepprinciples.parts.data.synthetic import adding, copy_memory, teacher
+
+__all__ = ["TABLE", "Source", "prefetch", "prepare"]
+
+TABLE = {
+    f.__name__: f
+    for f in (
+        digits, breast_cancer, wine, diabetes, mnist_1d, fashion_mnist, adding, copy_memory, teacher,
+        arrays, npz, csv, idx, stream,
+    )
+}

@@ -1,0 +1,211 @@
+"""Batches from the user's own loader, for data larger than memory.
+
+Any loader that can be iterated again and again will do: a list, a PyTorch DataLoader, a tf.data or grain data set, or
+a function that starts a new pass. Nothing of those libraries is imported; items go through `np.asarray`.
+Every error names the batch, counted from 0. What an array must look like is decided in checks.py.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deepprinciples.errors import DataError
+from deepprinciples.parts.data.checks import inputs_of, labels_of, plural, show, values_of
+from deepprinciples.types import Split
+
+WHERE = "data.batches"
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A re-iterable made of a function that starts a pass."""
+
+    start: Callable[[], Iterator[Any]]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.start()
+
+
+def reiterable(batches: Any) -> Iterable[Any]:
+    """Return a re-iterable for what the user gave, or refuse it.
+
+    Args:
+      batches: an iterable that starts anew each time, or a function without arguments that returns an iterator.
+
+    Returns:
+      An iterable that starts a new pass every time.
+
+    Raises:
+      DataError: for an iterator that can be read once only, or something that is no iterable at all.
+    """
+    mend = "give a re-iterable (a list, a loader object, or a function that returns a new iterator)"
+    try:
+        once = iter(batches)
+    except TypeError:
+        if not callable(batches):
+            raise DataError(f"{WHERE}: found {type(batches).__name__}, which is not iterable; {mend}") from None
+        return Batches(lambda: iter(batches()))
+    if once is batches:
+        raise DataError(f"{WHERE}: found a one-shot iterator ({type(batches).__name__}); {mend}")
+    return batches
+
+
+def unpacked(batches: Any, inputs: str, targets: str) -> Batches:
+    """Turn a loader's tuples or dicts into pairs.
+
+    Args:
+      batches: what the user gave.
+      inputs: key of the inputs where a batch is a dict.
+      targets: key of the targets where a batch is a dict.
+
+    Returns:
+      Re-iterable of (inputs, targets) pairs, untouched otherwise.
+
+    Raises:
+      DataError: see `reiterable`; while iterating, for a batch of the wrong form.
+    """
+    source = reiterable(batches)
+
+    def start() -> Iterator[tuple[Any, Any]]:
+        for k, batch in enumerate(numbered(source)):
+            if isinstance(batch, Mapping):
+                for name in (inputs, targets):
+                    if name not in batch:
+                        raise DataError(f'{WHERE}: batch {k} has no "{name}"; it has {", ".join(map(repr, batch))}')
+                yield batch[inputs], batch[targets]
+            elif isinstance(batch, tuple | list) and len(batch) == 2:
+                yield batch[0], batch[1]
+            else:
+                raise DataError(f"{WHERE}: batch {k} is a {type(batch).__name__}, expected a pair "
+                                f"(inputs, targets) or a dict")
+
+    return Batches(start)
+
+
+def numbered(batches: Iterable[Any]) -> Iterator[Any]:
+    """Iterate, and name the batch at which a loader raises.
+
+    Raises:
+      DataError: with the loader's own exception as its cause.
+    """
+    k = 0
+    try:
+        iterator = iter(batches)
+        for batch in iterator:
+            k += 1
+            yield batch
+    except (DataError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise DataError(f"{WHERE}: the loader failed at batch {k}: {type(error).__name__}: {error}") from error
+
+
+def checked(
+    batches: Iterable[Any], first: Split, *, task: str, outputs: int, vocabulary: int, allow_nonfinite: bool
+) -> Batches:
+    """Check and convert every batch while it streams by.
+
+    All batches have the size of the first one, so that one compiled program serves them all; a smaller last batch is
+    left out of the pass.
+
+    Args:
+      batches: re-iterable of (inputs, targets).
+      first: the first batch, converted; the others must have its shape.
+      task: "classification" or "regression".
+      outputs: number of classes or targets.
+      vocabulary: number of token ids, 0 for other inputs.
+      allow_nonfinite: let NaN and infinity pass.
+
+    Returns:
+      Re-iterable of `Split` with the types of `first`.
+
+    Raises:
+      DataError: while iterating, naming the batch.
+    """
+    target_check = labels_of if task == "classification" else values_of
+
+    def convert(k: int, batch: tuple[Any, Any]) -> Split:
+        x, _ = inputs_of(batch[0], f"{WHERE}: batch {k}, inputs", vocabulary=vocabulary,
+                         allow_nonfinite=allow_nonfinite)
+        y = target_check(batch[1], f"{WHERE}: batch {k}, targets", inputs=x, outputs=outputs)
+        split = Split(x.astype(first.inputs.dtype, copy=False), y.astype(first.targets.dtype, copy=False))
+        for name, found, expected in zip(Split._fields, split, first, strict=True):
+            if found.shape[1:] != expected.shape[1:] or found.shape[0] > expected.shape[0]:
+                raise DataError(f"{WHERE}: batch {k} has {name} of shape {show(found.shape)}, expected "
+                                f"{show(expected.shape)} as in batch 0")
+        return split
+
+    def start() -> Iterator[Split]:
+        size = first.inputs.shape[0]
+        short = -1
+        k = -1
+        for k, batch in enumerate(numbered(batches)):
+            if short >= 0:
+                raise DataError(f"{WHERE}: batch {k - 1} has {plural(short, 'example')}, expected {size}; "
+                                f"only the last batch of a pass may be smaller")
+            split = convert(k, batch)
+            if split.inputs.shape[0] < size:
+                short = split.inputs.shape[0]
+            else:
+                yield split
+        if k < 0:
+            raise DataError(f"{WHERE}: a pass gave no batch; give a re-iterable with at least one")
+
+    return Batches(start)
+
+
+def prefetch(batches: Iterable[Any], depth: int = 2) -> Iterator[Any]:
+    """Read ahead in a thread, so that loading and training overlap.
+
+    Args:
+      batches: any iterable of batches.
+      depth: batches kept ready, at least 1.
+
+    Returns:
+      Iterator over the same batches in the same order. Closing it stops the thread after the batch in progress.
+
+    Raises:
+      DataError: where the loader raised, naming the batch; batches before it are given first.
+    """
+    if depth < 1:
+        raise DataError(f"data.depth: found {depth}, expected at least 1 batch to read ahead")
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: tuple[str, Any]) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                pass
+
+    def read() -> None:
+        try:
+            for batch in numbered(batches):
+                put(("batch", batch))
+                if stop.is_set():
+                    return
+            put(("end", None))
+        except BaseException as error:  # handed over: a thread that dies in silence would leave the reader waiting
+            put(("error", error))
+
+    def give() -> Iterator[Any]:
+        thread = threading.Thread(target=read, name="prefetch", daemon=True)
+        thread.start()
+        try:
+            while True:
+                kind, item = ready.get()
+                if kind == "end":
+                    return
+                if kind == "error":
+                    raise item
+                yield item
+        finally:
+            stop.set()
+
+    return give()

@@ -1,0 +1,212 @@
+"""Checks of raw arrays, done once on the host before anything is compiled.
+
+JAX takes bad data without a word: a label of -1 gives a plausible loss, one too large gives NaN or zero. So every
+array passes through here and comes out as float32 or int32, or the user gets one line that says what is wrong.
+Reading files (files.py) and splitting (split.py) do not belong here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deepprinciples.errors import DataError
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 row`, `2 rows`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def as_array(value: Any, where: str) -> np.ndarray:
+    """Convert to a numeric array of rank >= 1.
+
+    Args:
+      value: anything `np.asarray` takes (lists, arrays, tensors on the host).
+      where: name used in errors, such as `data.inputs`.
+
+    Returns:
+      Array [N, ...] of booleans, integers or floats; not a copy where none is needed.
+
+    Raises:
+      DataError: for objects, text, complex numbers, ragged lists or a single number.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{where}: cannot be read as an array ({error}); give rows of equal shape") from error
+    if array.dtype.name == "bfloat16":  # ml_dtypes' kind is "V"; numpy alone cannot tell that it is a number
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{where}: found dtype {array.dtype}, expected numbers; encode text as numbers first")
+    if array.ndim == 0:
+        raise DataError(f"{where}: found a single number, expected an array whose first axis counts the examples")
+    return array
+
+
+def first_index(mask: np.ndarray) -> tuple[int, ...]:
+    """Return the index of the first true entry of a mask that has one."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))
+
+
+def show(index: tuple[int, ...]) -> str:
+    """Write an index as a person would type it: `[3]`, `[3, 0]`."""
+    return "[" + ", ".join(map(str, index)) + "]"
+
+
+def refuse_nonfinite(array: np.ndarray, where: str, mend: str) -> None:
+    """Raise where an array holds NaN or infinity, with their count and the first place.
+
+    Raises:
+      DataError: if any entry is not finite.
+    """
+    if array.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(array)
+    count = int(bad.sum())
+    if count:
+        index = first_index(bad)
+        found = plural(count, "value")
+        raise DataError(f"{where}: found {found} that are not finite, first {array[index]} at {show(index)}; {mend}")
+
+
+def inputs_of(value: Any, where: str, *, vocabulary: int, allow_nonfinite: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Check inputs and bring them to the type a model takes.
+
+    uint8 is divided by 255; other numbers become float; token ids (`vocabulary` above 0) become int32.
+    float64 stays float64 here, so that standardizing happens before digits are lost.
+
+    Args:
+      value: inputs [N, ...].
+      where: name used in errors.
+      vocabulary: number of token ids; 0 for inputs that are not tokens.
+      allow_nonfinite: let NaN and infinity pass.
+
+    Returns:
+      (inputs [N, ...] of float32, float64 or int32, notes).
+
+    Raises:
+      DataError: for what no model could use.
+    """
+    x = as_array(value, where)
+    if x.shape[0] == 0:
+        raise DataError(f"{where}: found no examples (shape {show(x.shape)}), expected at least one")
+    if 0 in x.shape:
+        raise DataError(f"{where}: found shape {show(x.shape)}, expected no axis of length 0")
+    if vocabulary > 0:
+        return _tokens(x, where, vocabulary), ()
+    if x.ndim == 1:
+        raise DataError(f"{where}: found shape {show(x.shape)}, expected [N, features]; use inputs[:, None]")
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) / np.float32(255), ("inputs: uint8 values were divided by 255",)
+    if x.dtype.kind != "f":
+        large = x.dtype.kind != "b" and bool(np.any(x > 2**24) or np.any(x < -(2**24)))
+        note = ("inputs: integers above 2**24 lose digits in float32",) if large else ()
+        return x.astype(np.float64 if large else np.float32), note
+    if not allow_nonfinite:
+        refuse_nonfinite(x, where, "clean them, or set allow_nonfinite = true where the data set takes it")
+    _refuse_overflow(x, where)
+    return x.astype(np.float32 if x.dtype.itemsize <= 4 else np.float64, copy=False), ()
+
+
+def _tokens(x: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
+    if x.dtype.kind not in "iu":
+        raise DataError(f"{where}: found dtype {x.dtype}, expected integer token ids below {vocabulary}")
+    bad = (x < 0) | (x >= vocabulary)
+    if bad.any():
+        index = first_index(bad)
+        raise DataError(f"{where}: token {x[index]} at {show(index)} is outside 0..{vocabulary - 1}; "
+                        f"raise the vocabulary or map rare tokens to one id")
+    return x.astype(np.int32)
+
+
+def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np.ndarray:
+    """Check class labels.
+
+    Args:
+      value: labels [N], or [N, T] for one label a step of inputs [N, T, ...].
+      where: name used in errors.
+      inputs: the inputs the labels belong to.
+      outputs: number of classes; 0 to leave the upper bound open.
+
+    Returns:
+      int32 labels of the same shape.
+
+    Raises:
+      DataError: for float or one-hot labels, a wrong count, or a label outside 0..outputs-1.
+    """
+    y = as_array(value, where)
+    per_step = y.ndim == 2 and inputs.ndim >= 2 and y.shape[1] == inputs.shape[1] and y.shape[1] > 1
+    if y.ndim == 2 and y.shape[1] > 1 and _one_hot(y) and not (per_step and y.dtype.kind in "iu"):
+        raise DataError(f"{where}: found one-hot labels of shape {show(y.shape)}, expected integers of shape "
+                        f"[{y.shape[0]}]; use targets.argmax(axis=1)")
+    if y.dtype.kind == "f":
+        refuse_nonfinite(y, where, "give every example a label")
+        whole = bool(np.all(y == np.round(y)))
+        mend = "use targets.astype(int)" if whole else 'for real-valued targets set task = "regression"'
+        raise DataError(f"{where}: found {y.dtype} labels, first {y.flat[0] if y.size else 'none'}, "
+                        f"expected integers from 0; {mend}")
+    _refuse_count(y, inputs, where)
+    if y.ndim > 1 and not per_step:
+        mend = "use targets[:, 0]" if y.shape[1:] == (1,) else "give one integer an example"
+        raise DataError(f"{where}: found labels of shape {show(y.shape)}, expected [{y.shape[0]}]; {mend}")
+    bad = y < 0 if y.dtype.kind == "i" else np.zeros(y.shape, bool)
+    if outputs:
+        bad = bad | (y >= outputs)
+    if bad.any():
+        index = first_index(bad)
+        bound = f"0..{outputs - 1}" if outputs else "0 and up"
+        mend = "subtract 1 from labels that count from 1" if outputs and int(y[index]) == outputs else \
+            "number the classes from 0"
+        raise DataError(f"{where}: label {y[index]} at {show(index)} is outside {bound}; {mend}")
+    if y.size and int(y.max()) >= 2**31:
+        index = first_index(y >= 2**31)
+        raise DataError(f"{where}: label {y[index]} at {show(index)} does not fit int32; number the classes from 0")
+    return y.astype(np.int32)
+
+
+def _one_hot(y: np.ndarray) -> bool:
+    return bool(np.all((y == 0) | (y == 1)) and np.all(np.sum(y, axis=1, dtype=np.float64) == 1))
+
+
+def values_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np.ndarray:
+    """Check regression targets.
+
+    Args:
+      value: targets [N] or [N, outputs].
+      where: name used in errors.
+      inputs: the inputs the targets belong to.
+      outputs: number of targets an example; 0 to take it from the shape.
+
+    Returns:
+      float64 targets [N, outputs].
+
+    Raises:
+      DataError: for a wrong count or shape, or a value that is not finite.
+    """
+    y = as_array(value, where)
+    _refuse_count(y, inputs, where)
+    if y.ndim == 1:
+        y = y[:, None]  # [N, 1]
+    if y.ndim != 2 or y.shape[1] == 0 or (outputs and y.shape[1] != outputs):
+        raise DataError(f"{where}: found targets of shape {show(y.shape)}, expected "
+                        f"[{y.shape[0]}, {outputs or 'outputs'}]")
+    refuse_nonfinite(y, where, "drop or fill these examples")
+    _refuse_overflow(y, where)
+    return y.astype(np.float64)
+
+
+def _refuse_count(y: np.ndarray, inputs: np.ndarray, where: str) -> None:
+    if y.shape[0] != inputs.shape[0]:
+        raise DataError(f"{where}: found {y.shape[0]} targets for {plural(inputs.shape[0], 'example')} of inputs; "
+                        f"give one target an example")
+
+
+def _refuse_overflow(x: np.ndarray, where: str) -> None:
+    if x.dtype.kind != "f" or x.dtype.itemsize <= 4:
+        return
+    lost = (np.abs(x) > np.finfo(np.float32).max) & np.isfinite(x)
+    if lost.any():
+        index = first_index(lost)
+        raise DataError(f"{where}: value {x[index]} at {show(index)} does not fit float32; rescale the column")

@@ -1,0 +1,127 @@
+"""Problems made from a seed whose right answer is known: memory over long spans, and a teacher to be matched.
+
+Drawn with NumPy's frozen generator, so a seed means the same examples on every machine and in every year.
+Real data do not belong here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepprinciples.errors import DataError
+from deepprinciples.parts.data.split import Source, random_state
+
+ALPHABET = 8
+BLANK, MARKER = 0, 9  # symbols are 1..8
+VOCABULARY = 10
+
+
+def _at_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise DataError(f"data.{name}: found {value}, expected at least {least}")
+
+
+def adding(*, length: int = 60, size: int = 6000, data_seed: int = 0) -> Source:
+    """Make the adding problem: remember two marked numbers of a sequence and give their sum.
+
+    target = x[i, 0] + x[j, 0] where x[i, 1] = x[j, 1] = 1, one mark in each half; values are uniform on [0, 1).
+    Always answering 1 has mean squared error 1/6. Source: generated. License: none needed. Never standardized, so
+    published errors can be compared.
+
+    Args:
+      length: steps T of a sequence, at least 2.
+      size: number of sequences.
+      data_seed: seed of the examples, in [0, 2**32).
+
+    Returns:
+      Source with inputs [size, T, 2] (value, mark) and real targets [size].
+
+    Raises:
+      DataError: if the length is below 2 or the size below 1.
+
+    References: Hochreiter, Schmidhuber, "Long short-term memory" (1997); Le, Jaitly, Hinton, arXiv:1504.00941.
+    """
+    _at_least(2, length=length)
+    _at_least(1, size=size)
+    random = random_state(data_seed, "data.data_seed")
+    values = random.random_sample((size, length))
+    rows = np.arange(size)
+    first = random.randint(0, length // 2, size)
+    second = random.randint(length // 2, length, size)
+    marks = np.zeros((size, length))
+    marks[rows, first] = 1
+    marks[rows, second] = 1
+    inputs = np.stack([values, marks], axis=-1).astype(np.float32)  # [N, T, 2]
+    targets = inputs[rows, first, 0].astype(np.float64) + inputs[rows, second, 0]
+    return Source(inputs, targets, "regression", 1, standardize=False)
+
+
+def copy_memory(*, delay: int = 50, symbols: int = 10, size: int = 4000, data_seed: int = 0) -> Source:
+    """Make the copy task: read symbols, wait, and write them down when the marker comes.
+
+    input  = s symbols of 1..8, T - 1 blanks (0), the marker (9), s blanks; target = T + s blanks, the s symbols.
+    Without memory the best cross-entropy is s ln 8 / (T + 2 s). Source: generated. License: none needed.
+
+    Args:
+      delay: steps T between the last symbol and the first answer, at least 1.
+      symbols: symbols s to remember, at least 1.
+      size: number of sequences.
+      data_seed: seed of the examples, in [0, 2**32).
+
+    Returns:
+      Source with token inputs [size, T + 2 s] below 10 and targets of the same shape.
+
+    Raises:
+      DataError: if delay, symbols or size is below 1.
+
+    References: Hochreiter, Schmidhuber (1997); Arjovsky, Shah, Bengio, arXiv:1511.06464.
+    """
+    _at_least(1, delay=delay, symbols=symbols, size=size)
+    random = random_state(data_seed, "data.data_seed")
+    message = random.randint(1, ALPHABET + 1, (size, symbols))
+    inputs = np.full((size, delay + 2 * symbols), BLANK)  # [N, T + 2 s]
+    inputs[:, :symbols] = message
+    inputs[:, symbols + delay - 1] = MARKER
+    targets = np.full(inputs.shape, BLANK)
+    targets[:, -symbols:] = message
+    return Source(inputs.astype(np.int32), targets.astype(np.int32), "classification", VOCABULARY,
+                  vocabulary=VOCABULARY, standardize=False)
+
+
+def teacher(*, features: int = 20, width: int = 32, noise: float = 0.1, size: int = 4000, data_seed: int = 0) -> Source:
+    """Make a regression problem from a fixed random network with one hidden layer.
+
+    y = a . tanh(W x) / scale + noise e; x, e normal, W normal with variance 4 / features, a normal; scale makes the
+    clean signal's standard deviation 1, so the best mean squared error is noise squared. Source: generated.
+    License: none needed. Never standardized.
+
+    Args:
+      features: inputs of an example.
+      width: hidden units of the teacher.
+      noise: standard deviation of what cannot be learned, against 1 of the signal; 0.0 gives clean targets.
+      size: number of examples, at least 2.
+      data_seed: seed of teacher and examples, in [0, 2**32).
+
+    Returns:
+      Source with inputs [size, features] and real targets [size].
+
+    Raises:
+      DataError: if a size is too small or the noise negative.
+
+    References: Seung, Sompolinsky, Tishby, "Statistical mechanics of learning from examples" (1992).
+    """
+    _at_least(1, features=features, width=width)
+    _at_least(2, size=size)
+    if not 0 <= noise < np.inf:
+        raise DataError(f"data.noise: found {noise}, expected 0.0 or more")
+    random = random_state(data_seed, "data.data_seed")
+    weights = random.randn(features, width) * 2 / np.sqrt(features)
+    readout = random.randn(width)
+    inputs = random.randn(size, features)
+    signal = np.tanh(inputs @ weights) @ readout
+    targets = signal / signal.std() + noise * random.randn(size)
+    return Source(inputs.astype(np.float32), targets, "regression", 1, standardize=False)
+
+
+TABLE = {f.__name__: f for f in (adding, copy_memory, teacher)}

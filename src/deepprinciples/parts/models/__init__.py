@@ -1,0 +1,11 @@
+"""Models: what a config's `model` section can name. Their layers and adapters live in the rooms beside."""
+
+from __future__ import annotations
+
+from deepprinciples.parts.models.cnn import cnn
+from deepprinciples.parts.models.mlp import mlp
+from deepprinciples.parts.models.recurrent import lstm
+from deepprinciples.parts.models.resnet import resnet
+
+TABLE = {f.__name__: f for f in (mlp, cnn, resnet, lstm)}
+NEUTRAL = {name: {"dropout": 0.0, "branch_scale": 1.0} for name in TABLE}

@@ -1,0 +1,224 @@
+"""Strangers' models made into ours: one call for a Linen, NNX or Equinox module, or a bare (init, apply) pair.
+
+An adapter draws all weights from the key it is given, so that lanes differ, and lets no module object through. In a
+config a stranger's model is {"factory": f, ...}, where f returns a `Model` or anything `coerce` understands.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+from flax import nnx
+
+from deepprinciples.errors import ConfigError, ResourceError
+from deepprinciples.types import Array, Model, PyTree
+
+Activations = dict[str, Array]
+Result = tuple[Array, PyTree, Activations]
+SILENT = ("intermediates", "perturbations")  # collections that belong to one call, not to the state
+
+
+def linen(module: nn.Module, *, sown: bool = False) -> Model:
+    """Wrap a Flax Linen module.
+
+    The outputs of the layers directly below the module become its activations, under the names of its params.
+
+    Args:
+        module: called as module(x) or, where it accepts it, module(x, train=train); its dropout stream is `key`.
+        sown: take what the module sows into "intermediates" as activations in place of the layers' outputs; Linen
+            gives no way to tap these.
+
+    Returns:
+        A `Model`, tapped unless `sown`.
+    """
+    takes_train = accepts(type(module).__call__, "train")
+
+    def options(train: bool) -> dict[str, Any]:
+        return {"train": train} if takes_train else {}
+
+    def is_layer(layer: nn.Module, method: str) -> bool:
+        return len(layer.path) == 1 and method == "__call__"
+
+    def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
+        variables = dict(module.init({"params": key, "dropout": jax.random.fold_in(key, 1)}, x, **options(False)))
+        return variables.pop("params", {}), {k: v for k, v in variables.items() if k not in SILENT}
+
+    def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
+        state = dict(state)
+        taps = state.pop("perturbations", {})
+
+        def push(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+            y = call(*args, **kwargs)
+            name = context.module.path[0] if is_layer(context.module, context.method_name) else None
+            return y + taps[name] if name in taps and y.shape == taps[name].shape else y
+
+        with nn.intercept_methods(push):
+            outputs, changed = module.apply(
+                {"params": params, **state},
+                x,
+                mutable=[*(state if train else []), "intermediates"],
+                rngs={} if key is None else {"dropout": key},
+                capture_intermediates=False if sown else is_layer,
+                **options(train),
+            )
+        changed = dict(changed)
+        seen = _named(changed.pop("intermediates", {}), called=not sown)
+        return _tapped(outputs, {**state, **changed}, taps, seen)
+
+    return Model(init, apply, tapped=not sown)
+
+
+def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
+    """Wrap a Flax NNX module.
+
+    Args:
+        make: (rngs) -> module, called as module(x); dropout and batch statistics follow module.train() and .eval().
+
+    Returns:
+        A tapped `Model`: params are a nested dict of the module's `nnx.Param`s, the state holds its other variables
+        but the random ones, and its only activation is "output".
+    """
+
+    def parts(module: nnx.Module) -> tuple[Any, ...]:  # graph, weights, random streams, all other variables
+        return tuple(nnx.split(module, nnx.Param, nnx.RngState, ...))  # type: ignore[misc]
+
+    def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
+        del x
+        _, params, _, rest = parts(make(nnx.Rngs(key)))
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+
+    def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
+        state = dict(state)
+        taps = state.pop("perturbations", {})
+        # A fresh module holds the static parts and the random streams; under jit its unused weights cost nothing.
+        graph, own, streams, rest = parts(make(nnx.Rngs(jax.random.key(0) if key is None else key)))
+        nnx.replace_by_pure_dict(own, params)
+        nnx.replace_by_pure_dict(rest, state)
+        module = nnx.merge(graph, own, streams, rest)
+        (module.train if train else module.eval)()
+        outputs = module(x)
+        *_, rest = parts(module)
+        return _tapped(outputs, nnx.to_pure_dict(rest) if train else state, taps, {})
+
+    return Model(init, apply, tapped=True)
+
+
+def equinox(make: Callable[[Array], Any]) -> Model:
+    """Wrap an Equinox module without state.
+
+    Equinox keeps kernels as [out, in]; parts that care for the axes of a kernel see them so.
+
+    Args:
+        make: (key) -> module for one example, called as module(x) or, where it accepts it, module(x, key=key).
+
+    Returns:
+        A tapped `Model` on batches: params are {"layers.0": {"weight": ..., "bias": ...}, ...}; its only activation
+        is "output".
+
+    Raises:
+        ResourceError: Equinox is not installed.
+    """
+    try:
+        import equinox as eqx
+    except ImportError as error:
+        message = "model: equinox is not installed; expected the extra; run pip install 'deepprinciples[equinox]'"
+        raise ResourceError(message) from error
+
+    def place(path: tuple) -> tuple[str, str]:
+        *layer, leaf = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+        return ".".join(layer) or "module", leaf
+
+    def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
+        del x
+        params: dict[str, dict[str, Array]] = {}
+        for path, value in jax.tree.leaves_with_path(eqx.filter(make(key), eqx.is_inexact_array)):
+            layer, leaf = place(path)
+            params.setdefault(layer, {})[leaf] = value
+        return params, {}
+
+    def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
+        state = dict(state)
+        taps = state.pop("perturbations", {})
+        own, static = eqx.partition(make(jax.random.key(0)), eqx.is_inexact_array)
+        own = jax.tree.map_with_path(lambda path, _: params[place(path)[0]][place(path)[1]], own)
+        module = eqx.nn.inference_mode(eqx.combine(own, static), value=not train)
+        if key is not None and accepts(type(module).__call__, "key"):
+            outputs = jax.vmap(lambda one, k: module(one, key=k))(x, jax.random.split(key, x.shape[0]))
+        else:
+            outputs = jax.vmap(module)(x)
+        return _tapped(outputs, state, taps, {})
+
+    return Model(init, apply, tapped=True)
+
+
+def functions(init: Callable[[Array, Array], PyTree], apply: Callable[[PyTree, Array], Array]) -> Model:
+    """Wrap a bare pair of functions.
+
+    Args:
+        init: (key, x) -> params.
+        apply: (params, x) -> outputs.
+
+    Returns:
+        A tapped `Model` without state; its only activation is "output".
+    """
+
+    def start(key: Array, x: Array) -> tuple[PyTree, PyTree]:
+        return init(key, x), {}
+
+    def run(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
+        del key, train
+        state = dict(state)
+        taps = state.pop("perturbations", {})
+        return _tapped(apply(params, x), state, taps, {})
+
+    return Model(start, run, tapped=True)
+
+
+def coerce(value: Any) -> Model:
+    """Make a `Model` of what a stranger's factory returned.
+
+    Args:
+        value: a `Model`, a Linen module, or a pair of functions (init, apply).
+
+    Returns:
+        A `Model`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(value, Model):
+        return value
+    if isinstance(value, nn.Module):
+        return linen(value)
+    if isinstance(value, tuple) and len(value) == 2 and all(callable(f) for f in value):
+        return functions(*value)
+    raise ConfigError(
+        f"model.factory: found {type(value).__name__}; expected a Model, a Linen module or a pair (init, apply); "
+        "wrap NNX and Equinox modules with adapters.nnx_model or adapters.equinox, which make them anew from a key"
+    )
+
+
+def accepts(function: Callable, keyword: str) -> bool:
+    """Tell whether a function can be called with that keyword."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.name == keyword or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _tapped(outputs: Array, state: PyTree, taps: Mapping[str, Array], seen: Activations) -> Result:
+    outputs = outputs + taps["output"] if "output" in taps else outputs
+    return outputs, state, {**seen, "output": outputs}
+
+
+def _named(intermediates: PyTree, *, called: bool) -> Activations:
+    """Name sown values by their path; of `called` layers only the first call, since a tap acts on all of them."""
+    named: Activations = {}
+    for path, value in jax.tree.leaves_with_path(intermediates):
+        words = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+        if called and words[1:] != ["__call__", "0"]:
+            continue
+        named[words[0] if called else ".".join(words).removesuffix(".0")] = value
+    return named

@@ -1,0 +1,111 @@
+"""The convolutional network for images [B, H, W, C] and for signals [B, T, C].
+
+It has the plain, deep and skipped forms of the perceptron, with windows in place of dense maps. Networks of residual
+blocks of two convolutions live in `resnet`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from deepprinciples.parts.models import layers
+from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Skip, Step
+from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
+
+Readout = Literal["flatten", "mean"]
+
+
+class _Cnn(nn.Module):
+    depth: int
+    width: int
+    stages: int
+    kernel: int
+    readout: Readout
+    outputs: int
+    design: Design
+
+    @nn.compact
+    def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
+        check_windows("cnn", x)
+        flow = Flow(x)
+        activations: dict[str, Array] = {}
+        stages = [number * self.stages // self.depth for number in range(self.depth)]
+        for number, stage in enumerate(stages):
+            last = number + 1 == self.depth or stages[number + 1] > stage
+            name = layers.layer_name(number, self.depth)
+            layer = Layer(self.width * 2**stage, self.design, kernel=self.kernel, pooled=last, name=name)
+            flow, seen = layer(flow, step, number)
+            activations |= seen
+        flow = Flow(gather(flow.given, self.readout))
+        outputs = layers.readout(flow, self.design, self.outputs, step, self.depth)
+        return outputs, {**activations, "output": outputs}
+
+
+def check_windows(model: str, x: Array) -> None:
+    """Refuse inputs that have no spatial axes; raises ValueError."""
+    if x.ndim not in (3, 4) or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"{model}: inputs must be floats [batch, height, width, channels] or [batch, time, channels]; "
+            f"found {layers.described(x)}; use model mlp for feature vectors, lstm for token ids"
+        )
+
+
+def gather(x: Array, readout: Readout) -> Array:
+    """Turn maps [B, ..., C] into vectors: all positions side by side, or their mean."""
+    return x.reshape(x.shape[0], -1) if readout == "flatten" else x.mean(axis=tuple(range(1, x.ndim - 1)))
+
+
+def cnn(
+    *,
+    outputs: int,
+    depth: int = 2,
+    width: int = 16,
+    stages: int = 2,
+    kernel: int = 3,
+    readout: Readout = "flatten",
+    activation: Activation | str = "relu",
+    initializer: Initializer | str = "he_normal",
+    bias_initializer: Initializer | str = "zeros",
+    skip: Skip = "none",
+    normalization: Normalization = "none",
+    dropout: Scalar = 0.0,
+    branch_scale: Scalar = 1.0,
+) -> Model:
+    """Build a convolutional network.
+
+    a_l = act(norm(pool(W_l * a_{l-1} + b_l))), outputs = W gather(a_depth) + b, where * is a convolution that keeps
+    the size ("SAME") and the pool, the maximum over windows of 2, comes at the end of each stage. The other skips
+    are those of `mlp`, with the pool after the sum; a layer whose channels change has no skip ("dense" excepted).
+
+    Args:
+        outputs: number of classes or regression targets.
+        depth: convolutions, spread evenly over the stages; at least 1.
+        width: channels of the first stage; they double with every stage.
+        stages: how often the map is halved; no further once an axis is shorter than 2. At most depth count.
+        kernel: window along every spatial axis.
+        readout: "flatten" gives the last dense map all positions, "mean" their mean.
+        activation: of the hidden layers, elementwise.
+        initializer: of all kernels [kernel, (kernel,) in, out] and [in, out].
+        bias_initializer: of all biases [out].
+        skip: how a layer passes on what it was given.
+        normalization: of what the activation reads; "weight" normalizes kernels instead. The outputs have none.
+        dropout: rate at which what a layer gives on is dropped before the next map. *Sweepable.* *Neutral: 0.0.*
+        branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+
+    Returns:
+        A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00", ...
+        [B, ..., channels], their slopes, and "output".
+
+    Raises:
+        ValueError: the inputs have no spatial axes.
+
+    References:
+        arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
+        arXiv:2003.04887 (ReZero).
+    """
+    design = layers.design_of("cnn", activation, initializer, bias_initializer, skip, normalization)
+    network = _Cnn(depth, width, min(stages, depth), kernel, readout, outputs, design)
+    return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

@@ -1,0 +1,275 @@
+"""What the models here are built of: one hidden layer, dropout with a traced rate, taps, and the Linen boundary.
+
+Linen's layers do the arithmetic; this room only joins them, so that every model names its layers, skips, norms and
+activations in the same way. Whole models live in the rooms beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.parts import activations, initializers
+from deepprinciples.parts.models.windows import patches_convolution, pool
+from deepprinciples.types import SLOPE, Array, Model, PyTree, Scalar
+
+Skip = Literal["none", "residual", "highway", "dense", "rezero"]
+Normalization = Literal["none", "batch", "layer", "group", "rms", "weight"]
+Function = Callable[..., Array]
+
+HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)
+
+
+class Design(NamedTuple):
+    """What all layers of a model have in common; all of it is static but what the functions close over."""
+
+    activation: Function
+    initializer: Function
+    bias_initializer: Function
+    skip: str
+    normalization: Normalization
+
+
+class Flow(NamedTuple):
+    """What one layer hands to the next."""
+
+    given: Array  # what the next linear map reads
+    stream: Array | None = None  # the sum a residual network carries, before normalization and activation
+
+
+class Step(NamedTuple):
+    """What one call of a model brings besides its inputs: all layers read it."""
+
+    key: Array | None
+    train: bool
+    rate: Scalar
+    branch_scale: Scalar
+    taps: Mapping[str, Array]
+
+
+def resolve(table: Mapping[str, Callable], value: Any, where: str) -> Function:
+    """Turn the name of a part into its function with default hyper-parameters; functions pass."""
+    if callable(value):
+        return value
+    if value not in table:
+        raise ConfigError(f"{where}: found {value!r}; expected a function or one of {', '.join(table)}")
+    return table[value]()
+
+
+def design_of(
+    where: str, activation: Any, initializer: Any, bias_initializer: Any, skip: str, normalization: Normalization
+) -> Design:
+    """Gather what all layers have in common, with names of parts turned into functions."""
+    return Design(
+        resolve(activations.TABLE, activation, f"{where}.activation"),
+        resolve(initializers.TABLE, initializer, f"{where}.initializer"),
+        resolve(initializers.TABLE, bias_initializer, f"{where}.bias_initializer"),
+        skip,
+        normalization,
+    )
+
+
+def row(initializer: Function, fan_in: int) -> Function:
+    """Draw biases as one row of a kernel, because an initializer cannot see the fan-in in the shape of a bias."""
+    return lambda key, shape, dtype=jnp.float32: initializer(key, (fan_in, *shape), dtype)[0]
+
+
+def layer_name(number: int, depth: int) -> str:
+    """Name a layer so that names sort in the order of the layers."""
+    digits = max(2, len(str(depth - 1)))
+    return f"layer_{number:0{digits}d}"
+
+
+def dropout(x: Array, step: Step, number: int) -> Array:
+    """Drop entries at random: y = x * mask / (1 - rate) in training, y = x otherwise.
+
+    Args:
+        x: any shape.
+        step: brings the key, the rate (may be a tracer, *Neutral: 0.0.*) and whether this is training.
+        number: of the layer, so that layers draw different masks.
+
+    Returns:
+        An array like x.
+    """
+    if not step.train or (isinstance(step.rate, float) and step.rate == 0.0):
+        return x
+    if step.key is None:
+        raise ValueError("dropout: key is None in training; expected a key; pass key= or train=False")
+    keep = 1.0 - jnp.asarray(step.rate)
+    mask = jax.random.bernoulli(jax.random.fold_in(step.key, number), keep, x.shape)
+    # Division by a guarded value: at rate 1 both 0/0 and its gradient would be NaN.
+    return jnp.where(mask, x / jnp.where(keep > 0, keep, 1.0), 0.0)
+
+
+def tap(x: Array, step: Step, name: str) -> Array:
+    """Add the perturbation of that name, where there is one: its gradient is the gradient of the activation."""
+    return x + step.taps[name] if name in step.taps else x
+
+
+def with_slope(activation: Function, x: Array) -> tuple[Array, Array]:
+    """Apply an elementwise activation and give its derivative too; unused, the derivative costs nothing under jit."""
+    return jax.jvp(activation, (x,), (jnp.ones_like(x),))
+
+
+class _Rescale(nn.Module):
+    """y * scale / norms + bias, with scale starting at norms, so that the start is that of the plain map."""
+
+    bias_initializer: Function
+
+    @nn.compact
+    def __call__(self, y: Array, norms: Array) -> Array:
+        scale = self.param("scale", lambda key: norms)
+        bias = self.param("bias", self.bias_initializer, norms.shape, jnp.float32)
+        shape = (1,) * (y.ndim - 1) + norms.shape
+        return y * (scale / norms).reshape(shape) + bias.reshape(shape)
+
+
+def linear(x: Array, design: Design, width: int, *, name: str, kernel: int = 0, stride: int = 1) -> Array:
+    """Apply a dense map, or a convolution where `kernel` is above 0; call it inside a compact Linen module.
+
+    With normalization "weight" the kernel is scale * v / |v| per output unit (arXiv:1602.07868).
+
+    Args:
+        x: [B, F], [B, T, C] or [B, H, W, C].
+        design: brings the initializers and the normalization.
+        width: output features.
+        name: of the Linen layer.
+        kernel: window of a convolution along every spatial axis; 0 is a dense map.
+        stride: of a convolution.
+
+    Returns:
+        x with its last axis mapped to `width`, and its spatial axes divided by `stride`.
+    """
+    weighted = design.normalization == "weight"
+    window = (kernel,) * (x.ndim - 2) if kernel else ()
+    bias = row(design.bias_initializer, math.prod(window) * x.shape[-1])
+    options: dict[str, Any] = {"kernel_init": design.initializer, "bias_init": bias, "use_bias": not weighted}
+    if kernel:
+        options |= {"strides": (stride,) * len(window), "conv_general_dilated": patches_convolution}
+        layer: nn.Module = nn.Conv(width, window, name=name, **options)
+    else:
+        layer = nn.Dense(width, name=name, **options)
+    y = layer(x)
+    if not weighted:
+        return y
+    v = layer.variables["params"]["kernel"]
+    norms = jnp.sqrt(jnp.sum(v * v, axis=tuple(range(v.ndim - 1))))
+    return _Rescale(bias, name=f"{name}_scale")(y, norms)
+
+
+def normalize(x: Array, kind: Normalization, train: bool, name: str = "norm") -> Array:
+    """Normalize over features (layer, group, rms) or over the batch (batch); "none" and "weight" leave x alone.
+
+    Args:
+        x: [B, ..., C]. "layer" and "rms" act on the C features of each position, "group" on all positions and
+            gcd(8, C) groups of features, "batch" on all axes but the last, with running statistics (decay 0.9).
+        kind: which.
+        train: whether "batch" uses and updates the statistics of this batch.
+        name: of the Linen module.
+
+    Returns:
+        An array like x.
+
+    References:
+        arXiv:1502.03167 (batch), arXiv:1607.06450 (layer), arXiv:1803.08494 (group), arXiv:1910.07467 (rms).
+    """
+    if kind == "batch":
+        # The two-pass variance: E[x^2] - E[x]^2 loses all digits where the mean is large.
+        return nn.BatchNorm(use_running_average=not train, momentum=0.9, use_fast_variance=False, name=name)(x)
+    if kind == "layer":
+        return nn.LayerNorm(use_fast_variance=False, name=name)(x)
+    if kind == "group":
+        return nn.GroupNorm(num_groups=math.gcd(8, x.shape[-1]), use_fast_variance=False, name=name)(x)
+    if kind == "rms":
+        return nn.RMSNorm(name=name)(x)
+    return x
+
+
+class Layer(nn.Module):
+    """One hidden layer; see `mlp` for what each skip computes.
+
+    Where a skip adds, it adds before normalization and activation (pre-activation, arXiv:1603.05027): so "residual"
+    is the plain network plus identities, with the same parameters, and the theory of its signals is exact.
+    """
+
+    width: int
+    design: Design
+    kernel: int = 0
+    pooled: bool = False
+
+    @nn.compact
+    def __call__(self, flow: Flow, step: Step, number: int) -> tuple[Flow, dict[str, Array]]:
+        name, design = str(self.name), self.design
+        read = dropout(flow.given, step, number) if number else flow.given
+        z = linear(read, design, self.width, name="linear", kernel=self.kernel)
+        if design.skip in ("residual", "rezero"):
+            stream = join(self, design.skip, flow.stream, z, step)
+            stream = tap(pool(stream) if self.pooled else stream, step, name)
+            given, slope = with_slope(design.activation, normalize(stream, design.normalization, step.train))
+            return Flow(given, stream), {name: stream, name + SLOPE: slope}
+        gated = design.skip == "highway" and flow.given.shape == z.shape
+        mixed = number > 0 and (gated or design.skip == "dense")
+        z = pool(z) if self.pooled and not mixed else z
+        given, slope = with_slope(design.activation, normalize(z, design.normalization, step.train))
+        if mixed and gated:
+            gate = jax.nn.sigmoid(linear(read, design, self.width, name="gate", kernel=self.kernel) + HIGHWAY_BIAS)
+            given = gate * given + (1.0 - gate) * flow.given
+        elif mixed:
+            given = jnp.concatenate([flow.given, given], axis=-1)
+        given = tap(pool(given) if self.pooled and mixed else given, step, name)
+        return Flow(given), {name: given, name + SLOPE: slope}
+
+
+def readout(flow: Flow, design: Design, outputs: int, step: Step, number: int) -> Array:
+    """Map what the last layer gave on to the outputs; neither normalized nor activated."""
+    read = dropout(flow.given, step, number) if number else flow.given
+    y = linear(read, design._replace(normalization="none"), outputs, name="output")
+    return tap(y, step, "output")
+
+
+def described(x: Array) -> str:
+    """Describe an array in an error: its dtype, and its shape with the batch axis as B."""
+    return f"{x.dtype} [{', '.join(['B', *map(str, x.shape[1:])])}]"
+
+
+def join(module: nn.Module, skip: str, stream: Array | None, branch: Array, step: Step) -> Array:
+    """Add a branch to the stream; where there is no stream yet, or its shape differs, the branch is the new stream."""
+    if skip == "none" or stream is None or stream.shape != branch.shape:
+        return branch
+    if skip == "rezero":
+        branch = module.param("alpha", nn.initializers.zeros, (), jnp.float32) * branch
+    return stream + step.branch_scale * branch
+
+
+def from_network(network: nn.Module, *, rate: Scalar = 0.0, branch_scale: Scalar = 1.0) -> Model:
+    """Make the Model of a network whose call is (x, step) -> (outputs, activations).
+
+    Args:
+        network: a Linen module of this package.
+        rate: of dropout. *Sweepable.* *Neutral: 0.0.*
+        branch_scale: factor of residual branches. *Sweepable.* *Neutral: 1.0.*
+
+    Returns:
+        A tapped `Model`; its state holds the Linen collections other than params.
+    """
+
+    def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
+        variables = dict(network.init(key, x, Step(None, False, rate, branch_scale, {})))
+        return variables.pop("params"), variables
+
+    def apply(
+        params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool
+    ) -> tuple[Array, PyTree, dict[str, Array]]:
+        state = dict(state)
+        step = Step(key, train, rate, branch_scale, state.pop("perturbations", {}))
+        variables = {"params": params, **state}
+        (outputs, activations), changed = network.apply(variables, x, step, mutable=list(state) if train else [])
+        return outputs, {**state, **changed}, activations
+
+    return Model(init, apply, tapped=True)

@@ -1,0 +1,84 @@
+"""The multilayer perceptron: the plain ground on which most tricks are compared.
+
+Images and sequences are flattened; token ids do not belong here (see `recurrent`).
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from deepprinciples.parts.models import layers
+from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Skip, Step
+from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
+
+
+class _Mlp(nn.Module):
+    depth: int
+    width: int
+    outputs: int
+    design: Design
+
+    @nn.compact
+    def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
+        if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
+            found = layers.described(x)
+            raise ValueError(f"mlp: inputs must be floats [batch, ...]; found {found}; use model lstm for token ids")
+        flow = Flow(x.reshape(x.shape[0], -1))
+        activations: dict[str, Array] = {}
+        for number in range(self.depth):
+            layer = Layer(self.width, self.design, name=layers.layer_name(number, self.depth))
+            flow, seen = layer(flow, step, number)
+            activations |= seen
+        outputs = layers.readout(flow, self.design, self.outputs, step, self.depth)
+        return outputs, {**activations, "output": outputs}
+
+
+def mlp(
+    *,
+    outputs: int,
+    depth: int = 2,
+    width: int = 128,
+    activation: Activation | str = "relu",
+    initializer: Initializer | str = "he_normal",
+    bias_initializer: Initializer | str = "zeros",
+    skip: Skip = "none",
+    normalization: Normalization = "none",
+    dropout: Scalar = 0.0,
+    branch_scale: Scalar = 1.0,
+) -> Model:
+    """Build a multilayer perceptron.
+
+    none:     a_l = act(norm(W_l a_{l-1} + b_l))
+    residual: s_l = s_{l-1} + branch_scale (W_l a_{l-1} + b_l), a_l = act(norm(s_l))
+    rezero:   as residual, with the branch times a learned alpha_l that starts at 0
+    highway:  a_l = T act(norm(W_l a_{l-1} + b_l)) + (1 - T) a_{l-1}, T = sigmoid(W_T a_{l-1} + b_T - 1)
+    dense:    a_l = concat(a_{l-1}, act(norm(W_l a_{l-1} + b_l)))
+    outputs = W a_depth + b; the first layer has no skip, because its width may differ from the inputs'.
+
+    Args:
+        outputs: number of classes or regression targets.
+        depth: hidden layers; 0 is the linear model.
+        width: units of each hidden layer (with skip "dense": units each layer adds).
+        activation: of the hidden layers, elementwise.
+        initializer: of all kernels [in, out].
+        bias_initializer: of all biases [out].
+        skip: how a layer passes on what it was given.
+        normalization: of what the activation reads; "weight" normalizes kernels instead. The outputs have none.
+        dropout: rate at which what a layer gives on is dropped before the next linear map. *Sweepable.* *Neutral: 0.0.*
+        branch_scale: factor of each branch with skip "residual" or "rezero", such as 1 / sqrt(depth). *Sweepable.*
+            *Neutral: 1.0.*
+
+    Returns:
+        A tapped `Model` on inputs [B, ...]: outputs [B, outputs]; activations "layer_00", ... [B, width] (the stream
+        s_l with skip "residual" or "rezero", else a_l), their slopes, and "output".
+
+    Raises:
+        ValueError: the inputs are not floats [batch, ...].
+
+    References:
+        arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
+        arXiv:2003.04887 (ReZero).
+    """
+    design = layers.design_of("mlp", activation, initializer, bias_initializer, skip, normalization)
+    return layers.from_network(_Mlp(depth, width, outputs, design), rate=dropout, branch_scale=branch_scale)

@@ -1,0 +1,115 @@
+"""The residual network: blocks of two convolutions that add to a stream, normalized before each activation.
+
+The single-convolution form with the other skips is `cnn`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import flax.linen as nn
+
+from deepprinciples.parts.models import layers
+from deepprinciples.parts.models.cnn import Readout, check_windows, gather
+from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Step
+from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
+
+BlockSkip = Literal["none", "residual", "rezero"]
+
+
+class _Block(nn.Module):
+    """Two convolutions; the first one of a stage halves the map and doubles the channels."""
+
+    width: int
+    design: Design
+    stride: int
+
+    @nn.compact
+    def __call__(self, flow: Flow, step: Step, number: int) -> tuple[Flow, dict[str, Array]]:
+        name, design = str(self.name), self.design
+        z = layers.linear(flow.given, design, self.width, name="first", kernel=3, stride=self.stride)
+        z = design.activation(layers.normalize(z, design.normalization, step.train, "norm_inner"))
+        z = layers.linear(layers.dropout(z, step, number), design, self.width, name="second", kernel=3)
+        shortcut = flow.stream
+        if design.skip != "none" and shortcut is not None and shortcut.shape != z.shape:
+            shortcut = layers.linear(flow.given, design, self.width, name="shortcut", kernel=1, stride=self.stride)
+        stream = layers.tap(layers.join(self, design.skip, shortcut, z, step), step, name)
+        normed = layers.normalize(stream, design.normalization, step.train)
+        given, slope = layers.with_slope(design.activation, normed)
+        return Flow(given, stream), {name: stream, name + SLOPE: slope}
+
+
+class _Resnet(nn.Module):
+    blocks: int
+    stages: int
+    width: int
+    readout: Readout
+    outputs: int
+    design: Design
+
+    @nn.compact
+    def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
+        check_windows("resnet", x)
+        total = self.blocks * self.stages
+        stem = self.design._replace(skip="residual")
+        flow, activations = Layer(self.width, stem, kernel=3, name=layers.layer_name(0, total + 1))(Flow(x), step, 0)
+        for number in range(1, total + 1):
+            stage, block = divmod(number - 1, self.blocks)
+            stride = 2 if stage and not block else 1
+            name = layers.layer_name(number, total + 1)
+            flow, seen = _Block(self.width * 2**stage, self.design, stride, name=name)(flow, step, number)
+            activations |= seen
+        flow = Flow(gather(flow.given, self.readout))
+        outputs = layers.readout(flow, self.design, self.outputs, step, total + 1)
+        return outputs, {**activations, "output": outputs}
+
+
+def resnet(
+    *,
+    outputs: int,
+    blocks: int = 2,
+    stages: int = 2,
+    width: int = 16,
+    readout: Readout = "mean",
+    activation: Activation | str = "relu",
+    initializer: Initializer | str = "he_normal",
+    bias_initializer: Initializer | str = "zeros",
+    skip: BlockSkip = "residual",
+    normalization: Normalization = "batch",
+    dropout: Scalar = 0.0,
+    branch_scale: Scalar = 1.0,
+) -> Model:
+    """Build a small pre-activation residual network.
+
+    s_l = s_{l-1} + branch_scale (W_2 * act(norm(W_1 * a_{l-1}))), a_l = act(norm(s_l)), outputs = W gather(a) + b;
+    the first layer is one convolution. "rezero" multiplies the branch with a learned alpha_l that starts at 0;
+    "none" leaves the sum out. At the start of a stage the map is halved by stride 2, and the shortcut is a learned
+    map of each position.
+
+    Args:
+        outputs: number of classes or regression targets.
+        blocks: blocks of two convolutions in each stage.
+        stages: the channels double and the map halves at each one after the first.
+        width: channels of the first stage.
+        readout: "mean" over all positions, or "flatten".
+        activation: of the hidden layers, elementwise.
+        initializer: of all kernels.
+        bias_initializer: of all biases.
+        skip: how a block passes on what it was given.
+        normalization: before each activation; "weight" normalizes kernels instead.
+        dropout: rate, between the two convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
+        branch_scale: factor of each branch. *Sweepable.* *Neutral: 1.0.*
+
+    Returns:
+        A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00" (the
+        first convolution), ... the streams s_l, their slopes, and "output".
+
+    Raises:
+        ValueError: the inputs have no spatial axes.
+
+    References:
+        arXiv:1603.05027; arXiv:2003.04887 (ReZero).
+    """
+    design = layers.design_of("resnet", activation, initializer, bias_initializer, skip, normalization)
+    network = _Resnet(blocks, stages, width, readout, outputs, design)
+    return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

@@ -1,0 +1,161 @@
+"""Optimizers: what turns a finished gradient into a step.
+
+Every factory returns an `optax.GradientTransformation`. `learning_rate` is a number, a tracer, or a function of the
+step count (a schedule times a rate). `sgd` and `polyak_sgd` are written here because optax's have traps; the others are
+optax's own. What is done to a gradient before, clipping or L2, is a transform.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from deepprinciples.parts.optax_optimizers import (
+    acprop,
+    adabelief,
+    adadelta,
+    adafactor,
+    adagrad,
+    adam,
+    adamax,
+    adamaxw,
+    adamw,
+    adan,
+    ademamix,
+    adopt,
+    amsgrad,
+    cocob,
+    dadapt_adamw,
+    dog,
+    dowg,
+    fromage,
+    lamb,
+    lars,
+    lion,
+    madgrad,
+    momo,
+    momo_adam,
+    muon,
+    nadam,
+    nadamw,
+    novograd,
+    optimistic_adam,
+    optimistic_gradient_descent,
+    prodigy,
+    radam,
+    rmsprop,
+    rprop,
+    sign_sgd,
+    signum,
+    simplified_ademamix,
+    sm3,
+    yogi,
+)
+from deepprinciples.parts.transforms import CountState, norm
+from deepprinciples.types import Array, PyTree, Scalar
+
+
+def sgd(
+    *, learning_rate: Scalar = 0.1, momentum: Scalar = 0.0, nesterov: bool = False, averaged: bool = False
+) -> optax.GradientTransformation:
+    """Step against the gradient, with heavy-ball or averaged momentum.
+
+    m = momentum m + g (averaged: momentum m + (1 - momentum) g), params -= learning_rate m
+    nesterov: params -= learning_rate (g + momentum m), with (1 - momentum) g in place of g where averaged
+
+    Args:
+      learning_rate: step size, or a function of the step count. *Sweepable.*
+      momentum: share of the last step kept. *Sweepable.* *Neutral: 0.0.*
+      nesterov: look one step ahead.
+      averaged: average the gradients instead of adding them up, so that momentum leaves the step size as it is.
+    Returns: optax.GradientTransformation over params of any shape.
+    References: Polyak 1964; Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
+    """
+    step = optax.scale_by_learning_rate(learning_rate)
+    if isinstance(momentum, float) and momentum == 0.0:  # spares a copy of the params per lane
+        return step
+    weight = optax.scale(1.0 - momentum) if averaged else optax.identity()
+    return optax.chain(weight, optax.trace(decay=momentum, nesterov=nesterov), step)
+
+
+def polyak_sgd(
+    *, learning_rate: Scalar = 1.0, lower_bound: Scalar = 0.0, eps: Scalar = 1e-8
+) -> optax.GradientTransformationExtraArgs:
+    """Choose the step from the loss: as far as a straight line would need to reach the lower bound.
+
+    params -= min(learning_rate, (loss - lower_bound) / (|g|^2 + eps)) g
+
+    Args:
+      learning_rate: largest step size, or a function of the step count. *Sweepable.*
+      lower_bound: smallest loss there can be. *Sweepable.*
+      eps: small number that keeps the division finite. *Sweepable.*
+    Returns: optax.GradientTransformationExtraArgs; its update needs `value=`, the loss.
+    Raises: ValueError where update gets no value.
+    References: Loizou et al., arXiv:2002.10542. In optax.polyak_sgd doubling `scaling` halves the step.
+    """
+
+    def update(grads: PyTree, state: CountState, params: PyTree = None, *, value: Array | None = None, **extra):
+        del params, extra
+        if value is None:
+            raise ValueError("polyak_sgd: update was called without the loss; call update(grads, state, value=loss)")
+        largest = learning_rate(state.steps) if callable(learning_rate) else learning_rate
+        wanted = jnp.maximum(value - lower_bound, 0.0) / (jnp.square(norm(grads)) + eps)
+        step = jnp.minimum(wanted, largest)
+        return jax.tree.map(lambda g: -step * g, grads), CountState(state.steps + 1)
+
+    return optax.GradientTransformationExtraArgs(lambda params: CountState(jnp.zeros((), jnp.int32)), update)
+
+
+TABLE = {
+    f.__name__: f
+    for f in (
+        sgd,
+        polyak_sgd,
+        adam,
+        adamw,
+        amsgrad,
+        nadam,
+        nadamw,
+        adamax,
+        adamaxw,
+        adabelief,
+        adadelta,
+        adafactor,
+        adagrad,
+        adan,
+        ademamix,
+        simplified_ademamix,
+        adopt,
+        acprop,
+        lamb,
+        lars,
+        lion,
+        madgrad,
+        muon,
+        novograd,
+        radam,
+        rmsprop,
+        rprop,
+        sign_sgd,
+        signum,
+        sm3,
+        yogi,
+        fromage,
+        optimistic_gradient_descent,
+        optimistic_adam,
+        cocob,
+        dog,
+        dowg,
+        prodigy,
+        dadapt_adamw,
+        momo,
+        momo_adam,
+    )
+}
+
+_DECAYING = [name for name, factory in TABLE.items() if "weight_decay" in inspect.signature(factory).parameters]
+NEUTRAL = {name: {"weight_decay": 0.0} for name in _DECAYING}
+NEUTRAL |= {"sgd": {"momentum": 0.0}, "rmsprop": {"momentum": 0.0}}

@@ -1,0 +1,201 @@
+"""Probes: what is measured of a lane while it trains, for every layer, as pure functions of `types.Info`.
+
+A probe returns scalars, or dicts of scalars keyed by layer. It only measures; what is drawn from it is the report's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.types import SLOPE, Array, ClipState, Info, PyTree
+
+Measured = dict[str, Any]
+
+
+def _by_layer(tree: PyTree) -> dict[str, list[Array]]:
+    """Group leaves by the top-level key of a params tree; a tree without keys is one layer, `params`."""
+    if isinstance(tree, Mapping):
+        return {str(name): jax.tree.leaves(branch) for name, branch in tree.items() if jax.tree.leaves(branch)}
+    return {"params": jax.tree.leaves(tree)}
+
+
+def _norm(leaves: list[Array]) -> Array:
+    return jnp.sqrt(sum((jnp.sum(jnp.square(leaf)) for leaf in leaves), start=jnp.zeros(())))
+
+
+def gradient_norm() -> Callable[[Info], Measured]:
+    """Measure the norm of each layer's gradient, before any transform.
+
+    Formula: ||g_l|| = sqrt(sum over the layer's parameters of g^2).
+
+    Returns:
+        (info) -> {"gradient_norm": {layer: scalar}}.
+
+    References:
+        Glorot and Bengio 2010 (AISTATS), on gradients by layer.
+    """
+    return lambda info: {"gradient_norm": {name: _norm(leaves) for name, leaves in _by_layer(info.grads).items()}}
+
+
+def update_ratio() -> Callable[[Info], Measured]:
+    """Measure how large a step is against the weights it changes; about 1e-3 is usual.
+
+    Formula: ||delta theta_l|| / ||theta_l||.
+
+    Returns:
+        (info) -> {"update_ratio": {layer: scalar}}; 0 where a layer's weights are all 0.
+
+    References:
+        Bottou 2015, quoted in Karpathy's CS231n notes.
+    """
+
+    def probe(info: Info) -> Measured:
+        weights = {name: _norm(leaves) for name, leaves in _by_layer(info.params).items()}
+        steps = {name: _norm(leaves) for name, leaves in _by_layer(info.updates).items()}
+        return {"update_ratio": {name: jnp.where(weights[name] > 0, steps[name] / jnp.maximum(weights[name], 1e-30), 0.0)
+                                 for name in weights}}
+
+    return probe
+
+
+def activation_mean_square() -> Callable[[Info], Measured]:
+    """Measure the signal going forward: the mean square of what each layer gives on.
+
+    Formula: q_l = mean over batch and units of h_l^2.
+
+    Returns:
+        (info) -> {"activation_mean_square": {layer: scalar}}.
+
+    References:
+        Poole et al. 2016, arXiv:1606.05340.
+    """
+
+    def probe(info: Info) -> Measured:
+        named = {name: h for name, h in info.activations.items() if not name.endswith(SLOPE)}
+        return {"activation_mean_square": {name: jnp.mean(jnp.square(h)) for name, h in named.items()}} if named else {}
+
+    return probe
+
+
+def gradient_mean_square() -> Callable[[Info], Measured]:
+    """Measure the signal going backward: the mean square gradient of one example's loss at each layer's output.
+
+    Formula: mean over batch and units of (B dL/dh_l)^2, where L is the mean over B examples.
+
+    Returns:
+        (info) -> {"gradient_mean_square": {layer: scalar}}; nothing for models whose activations can't be tapped.
+
+    References:
+        Schoenholz et al. 2017, arXiv:1611.01232.
+    """
+
+    def probe(info: Info) -> Measured:
+        grads = info.activation_grads()
+        values = {name: jnp.mean(jnp.square(g * g.shape[0])) for name, g in grads.items()}
+        return {"gradient_mean_square": values} if values else {}
+
+    return probe
+
+
+def _units(slope: Array) -> Array:
+    return slope.reshape(-1, slope.shape[-1])
+
+
+def dead_units() -> Callable[[Info], Measured]:
+    """Measure the share of units that pass no gradient for any input of the batch.
+
+    Formula: mean over units of [phi'(z) = 0 on every input]; for ReLU that is z <= 0 on every input.
+
+    Returns:
+        (info) -> {"dead_units": {layer: share in [0, 1]}}.
+
+    References:
+        Lu et al. 2019, arXiv:1903.06733.
+    """
+
+    def probe(info: Info) -> Measured:
+        slopes = {name.removesuffix(SLOPE): s for name, s in info.activations.items() if name.endswith(SLOPE)}
+        values = {name: jnp.mean(jnp.all(_units(s) == 0, axis=0)) for name, s in slopes.items()}
+        return {"dead_units": values} if values else {}
+
+    return probe
+
+
+def saturated_units(*, threshold: float = 0.01) -> Callable[[Info], Measured]:
+    """Measure the share of activations on a flat part of their function.
+
+    Formula: mean over batch and units of [|phi'(z)| < threshold].
+
+    Args:
+        threshold: slopes below it count as flat.
+
+    Returns:
+        (info) -> {"saturated_units": {layer: share in [0, 1]}}.
+
+    References:
+        Glorot and Bengio 2010 (AISTATS).
+    """
+
+    def probe(info: Info) -> Measured:
+        slopes = {name.removesuffix(SLOPE): s for name, s in info.activations.items() if name.endswith(SLOPE)}
+        values = {name: jnp.mean(jnp.abs(s) < threshold) for name, s in slopes.items()}
+        return {"saturated_units": values} if values else {}
+
+    return probe
+
+
+def trigger_rate() -> Callable[[Info], Measured]:
+    """Measure how often each clipping transform acted, from the first step to this one.
+
+    Formula: (steps on which it changed the gradient) / (steps so far); for clips by layer or unit, shares of a step.
+
+    Returns:
+        (info) -> {"trigger_rate": {transform: share in [0, 1]}, "clip_norm": {transform: norm before clipping}};
+        nothing where nothing clips.
+
+    References:
+        Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063.
+    """
+
+    def probe(info: Info) -> Measured:
+        nodes, _ = jax.tree_util.tree_flatten_with_path(info.opt_state, is_leaf=lambda n: isinstance(n, ClipState))
+        clips = {_key_of(path): node for path, node in nodes if isinstance(node, ClipState)}
+        if not clips:
+            return {}
+        rates = {name: clip.triggered / jnp.maximum(clip.count, 1) for name, clip in clips.items()}
+        return {"trigger_rate": rates, "clip_norm": {name: clip.norm for name, clip in clips.items()}}
+
+    return probe
+
+
+def _key_of(path: tuple) -> str:
+    """Name a state by the key it has in its chain."""
+    keys = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)]
+    return keys[-1] if keys else "clip"
+
+
+def combine(probes: Mapping[str, Callable[[Info], Measured]]) -> Callable[[Info], Measured]:
+    """Join probes into one that gives all their values."""
+
+    def probe(info: Info) -> Measured:
+        return {name: value for one in probes.values() for name, value in one(info).items()}
+
+    return probe
+
+
+TABLE = {
+    f.__name__: f
+    for f in (
+        gradient_norm,
+        update_ratio,
+        activation_mean_square,
+        gradient_mean_square,
+        dead_units,
+        saturated_units,
+        trigger_rate,
+    )
+}

@@ -1,0 +1,208 @@
+"""Regularizers: what is asked of a solution beside fitting the data.
+
+Two kinds. Weight-side factories return `(params) -> scalar`, a penalty added to the loss; they act on kernels
+(leaves with two axes or more), biases and scales of norms only with `biases=True`. Data-side factories return
+`Augment(apply(key, batch) -> batch)`, which changes a training batch and nothing at evaluation. Dropout of hidden
+units is a keyword of the models; weight decay that does not pass through the loss is a transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.types import Array, Augment, Batch, PyTree, Scalar
+
+Penalty = Callable[[PyTree], Array]
+
+
+def _total(params: PyTree, biases: bool, of_leaf: Callable[[Array], Array]) -> Array:
+    leaves = [w for w in jax.tree.leaves(params) if biases or w.ndim >= 2]
+    return sum((of_leaf(w).astype(jnp.float32) for w in leaves), start=jnp.zeros((), jnp.float32))
+
+
+def l1(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
+    """Pull every weight to zero with the same force.
+
+    penalty = strength sum |w|; a subgradient never gives exact zeros
+
+    Args:
+      strength: force per weight. *Sweepable.* *Neutral: 0.0.*
+      biases: also act on leaves with fewer than two axes.
+    Returns: function (params) -> scalar float32.
+    References: Tibshirani 1996, Regression shrinkage and selection via the lasso.
+    """
+    return lambda params: strength * _total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
+
+
+def l2(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
+    """Pull every weight to zero in proportion to its size.
+
+    penalty = strength / 2 sum w^2, so that its gradient is strength w
+
+    Args:
+      strength: force per unit of weight. *Sweepable.* *Neutral: 0.0.*
+      biases: also act on leaves with fewer than two axes.
+    Returns: function (params) -> scalar float32.
+    References: Krogh and Hertz 1991, A simple weight decay can improve generalization.
+    """
+    return lambda params: 0.5 * strength * _total(params, biases, lambda w: jnp.sum(jnp.square(w)))
+
+
+def elastic_net(*, strength: Scalar = 1e-4, l1_share: Scalar = 0.5, biases: bool = False) -> Penalty:
+    """Mix l1 and l2.
+
+    penalty = strength (l1_share sum |w| + (1 - l1_share) / 2 sum w^2)
+
+    Args:
+      strength: force. *Sweepable.* *Neutral: 0.0.*
+      l1_share: share of l1, in [0, 1]. *Sweepable.*
+      biases: also act on leaves with fewer than two axes.
+    Returns: function (params) -> scalar float32.
+    References: Zou and Hastie 2005, Regularization and variable selection via the elastic net.
+    """
+
+    def penalty(params: PyTree) -> Array:
+        absolute = _total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
+        squared = _total(params, biases, lambda w: jnp.sum(jnp.square(w)))
+        return strength * (l1_share * absolute + 0.5 * (1.0 - l1_share) * squared)
+
+    return penalty
+
+
+def orthogonality(*, strength: Scalar = 1e-3) -> Penalty:
+    """Pull the rows or columns of every kernel, whichever are fewer, to an orthonormal set.
+
+    penalty = strength / 2 sum ||G - I||_F^2, G = W^T W or W W^T, the smaller; all axes but the last are one axis
+
+    Args:
+      strength: force. *Sweepable.* *Neutral: 0.0.*
+    Returns: function (params) -> scalar float32.
+    References: Bansal et al., arXiv:1810.09102; Brock et al., arXiv:1609.07093.
+    """
+
+    def of_leaf(kernel: Array) -> Array:
+        w = kernel.reshape(-1, kernel.shape[-1])
+        gram = w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T
+        return jnp.sum(jnp.square(gram - jnp.eye(gram.shape[0], dtype=gram.dtype)))
+
+    return lambda params: 0.5 * strength * _total(params, False, of_leaf)
+
+
+def _rows(targets: Array, outputs: int) -> Array:
+    """Give class labels as one-hot rows and let real targets pass."""
+    if jnp.issubdtype(targets.dtype, jnp.integer):
+        return jax.nn.one_hot(targets, outputs, dtype=jnp.float32)
+    return targets
+
+
+def _floats(name: str, inputs: Array) -> Array:
+    if not jnp.issubdtype(inputs.dtype, jnp.floating):
+        raise ValueError(f"{name}: inputs are {inputs.dtype} (tokens?), expected floats; remove regularizers.{name}")
+    return inputs
+
+
+def label_smoothing(*, strength: Scalar = 0.1, outputs: int) -> Augment:
+    """Move some of the probability of the label to all classes alike.
+
+    p = (1 - strength) one_hot(label) + strength / outputs
+
+    Args:
+      strength: share moved, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      outputs: number of classes.
+    Returns: Augment; apply(key, batch) -> batch with targets [B, ..., outputs].
+    Raises: ValueError for real targets of another width.
+    References: Szegedy et al., arXiv:1512.00567.
+    """
+
+    def apply(key: Array, batch: Batch) -> Batch:
+        del key
+        p = _rows(batch.targets, outputs)
+        if p.shape[-1] != outputs:
+            raise ValueError(f"label_smoothing: targets {list(p.shape)} are no labels of {outputs} classes")
+        return batch._replace(targets=(1.0 - strength) * p + strength / outputs)
+
+    return Augment(apply)
+
+
+def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
+    """Train on the line between each example and its neighbor in the batch.
+
+    x' = m x_i + (1 - m) x_{i-1}, y' alike, m ~ Beta(strength, strength), one m a batch
+
+    The neighbor is a random partner because batches are shuffled. At strength 0 the distribution sits at 1.
+
+    Args:
+      strength: shape of the distribution. *Sweepable.* *Neutral: 0.0.*
+      outputs: number of classes, for integer labels.
+    Returns: Augment; apply(key, batch) -> batch; integer labels become probabilities [B, ..., outputs].
+    Raises: ValueError for token inputs.
+    References: Zhang et al., arXiv:1710.09412.
+    """
+
+    def apply(key: Array, batch: Batch) -> Batch:
+        alpha = jnp.asarray(strength, jnp.float32)
+        on = alpha > 0.0
+        drawn = jax.random.beta(key, jnp.where(on, alpha, 1.0), jnp.where(on, alpha, 1.0))
+        share = jnp.where(on, drawn, 1.0)
+        mix = lambda v: share * v + (1.0 - share) * jnp.roll(v, 1, axis=0)  # noqa: E731
+        return Batch(mix(_floats("mixup", batch.inputs)), mix(_rows(batch.targets, outputs)))
+
+    return Augment(apply)
+
+
+def dropout(*, rate: Scalar = 0.1) -> Augment:
+    """Drop input features at random and scale the others up.
+
+    x' = x k / (1 - rate), k = 1 with probability 1 - rate, else 0; hidden units are the model's `dropout`
+
+    Args:
+      rate: probability of a zero, in [0, 1). *Sweepable.* *Neutral: 0.0.*
+    Returns: Augment; apply(key, batch) -> batch of the same shapes.
+    Raises: ValueError for token inputs.
+    References: Srivastava et al. 2014, Dropout; Wager et al., arXiv:1307.1493.
+    """
+
+    def apply(key: Array, batch: Batch) -> Batch:
+        x = _floats("dropout", batch.inputs)
+        kept = jax.random.uniform(key, x.shape) >= rate
+        return batch._replace(inputs=jnp.where(kept, x / (1.0 - rate), 0.0))
+
+    return Augment(apply)
+
+
+def input_noise(*, strength: Scalar = 0.1) -> Augment:
+    """Add normal noise to the inputs.
+
+    x' = x + strength z, z ~ N(0, 1)
+
+    Args:
+      strength: standard deviation, in units of the inputs. *Sweepable.* *Neutral: 0.0.*
+    Returns: Augment; apply(key, batch) -> batch of the same shapes.
+    Raises: ValueError for token inputs.
+    References: Bishop 1995, Training with noise is equivalent to Tikhonov regularization.
+    """
+
+    def apply(key: Array, batch: Batch) -> Batch:
+        x = _floats("input_noise", batch.inputs)
+        return batch._replace(inputs=x + strength * jax.random.normal(key, x.shape, x.dtype))
+
+    return Augment(apply)
+
+
+TABLE = {
+    f.__name__: f for f in (l1, l2, elastic_net, orthogonality, label_smoothing, mixup, dropout, input_noise)
+}
+
+NEUTRAL = {
+    "l1": {"strength": 0.0},
+    "l2": {"strength": 0.0},
+    "elastic_net": {"strength": 0.0},
+    "orthogonality": {"strength": 0.0},
+    "label_smoothing": {"strength": 0.0},
+    "mixup": {"strength": 0.0},
+    "dropout": {"rate": 0.0},
+    "input_noise": {"strength": 0.0},
+}

@@ -1,0 +1,278 @@
+"""Schedules: how the learning rate changes over a run, as a shape on the unit interval.
+
+Every factory returns `(progress) -> factor`: progress runs from 0 at the first step to 1 at the end, and the factor
+is multiplied with the (swept) learning rate. The shape knows no step count and no rate, so one compiled program
+serves all. `warmup` is the share of the run over which the factor first rises from 0 in a straight line: factor =
+progress / warmup. With a warm-up the first step has length 0. Schedules of anything else than the learning rate do
+not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from deepprinciples.types import Array, Scalar
+
+Schedule = Callable[[Array], Array]
+
+
+def _rest(progress: Array, warmup: Scalar) -> Array:
+    """Measure the progress of what follows the warm-up, in [0, 1]."""
+    left = 1.0 - jnp.asarray(warmup, jnp.float32)
+    return jnp.clip((progress - warmup) / jnp.where(left > 0, left, 1.0), 0.0, 1.0)
+
+
+def _warm(progress: Array, warmup: Scalar, factor: Array) -> Array:
+    share = jnp.asarray(warmup, jnp.float32)
+    rising = progress / jnp.where(share > 0, share, 1.0)
+    return jnp.where(progress < share, rising, factor)
+
+
+def constant(*, warmup: Scalar = 0.0) -> Schedule:
+    """Keep the learning rate.
+
+    factor = 1
+
+    Args:
+      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        return _warm(progress, warmup, jnp.ones_like(progress))
+
+    return schedule
+
+
+def cosine(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
+    """Fall along half a cosine.
+
+    factor = final + (1 - final) (1 + cos(pi p)) / 2, p the progress after the warm-up
+
+    Args:
+      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      final: factor at the end. *Sweepable.* *Neutral: 1.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Loshchilov and Hutter, arXiv:1608.03983.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        shape = 0.5 * (1.0 + jnp.cos(jnp.pi * _rest(progress, warmup)))
+        return _warm(progress, warmup, final + (1.0 - final) * shape)
+
+    return schedule
+
+
+def linear(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
+    """Fall in a straight line.
+
+    factor = final + (1 - final) (1 - p), p the progress after the warm-up
+
+    Args:
+      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      final: factor at the end. *Sweepable.* *Neutral: 1.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Defazio et al., arXiv:2310.07831.
+    """
+    return polynomial(warmup=warmup, final=final, power=1.0)
+
+
+def polynomial(*, warmup: Scalar = 0.0, final: Scalar = 0.0, power: Scalar = 2.0) -> Schedule:
+    """Fall like a power of what is left of the run.
+
+    factor = final + (1 - final) (1 - p)^power, p the progress after the warm-up
+
+    Args:
+      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      final: factor at the end. *Sweepable.* *Neutral: 1.0.*
+      power: above 0. *Sweepable.* At 1.0 it is linear.
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Chen et al., arXiv:1606.00915.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        shape = (1.0 - _rest(progress, warmup)) ** jnp.asarray(power, jnp.float32)
+        return _warm(progress, warmup, final + (1.0 - final) * shape)
+
+    return schedule
+
+
+def exponential(*, warmup: Scalar = 0.0, final: Scalar = 0.01) -> Schedule:
+    """Fall, or rise, by the same factor in equal times; with a final factor far above 1 it finds learning rates.
+
+    factor = final^p, p the progress after the warm-up
+
+    Args:
+      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      final: factor at the end, above 0. *Sweepable.* *Neutral: 1.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Smith, arXiv:1506.01186 (range test).
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        return _warm(progress, warmup, jnp.asarray(final, jnp.float32) ** _rest(progress, warmup))
+
+    return schedule
+
+
+def inverse_sqrt(*, warmup: Scalar = 0.1) -> Schedule:
+    """Fall like one over the root of the steps.
+
+    factor = sqrt(warmup / progress) after the warm-up; it meets the warm-up at 1
+
+    Args:
+      warmup: share of the run, above 0. *Sweepable.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Vaswani et al., arXiv:1706.03762.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        share = jnp.maximum(jnp.asarray(warmup, jnp.float32), 1e-6)  # at 0 every factor would be 0
+        return _warm(progress, share, jnp.sqrt(share / jnp.maximum(progress, share)))
+
+    return schedule
+
+
+def step(
+    *, boundaries: tuple[float, ...] = (0.5, 0.75), factor: Scalar = 0.1, warmup: Scalar = 0.0
+) -> Schedule:
+    """Fall at once at given times.
+
+    factor^n, n the number of boundaries at or before the progress
+
+    Args:
+      boundaries: shares of the run, in (0, 1).
+      factor: what each fall multiplies by, above 0. *Sweepable.* *Neutral: 1.0.*
+      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: He et al., arXiv:1512.03385.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        passed = sum((progress >= b).astype(jnp.float32) for b in boundaries) + jnp.zeros_like(progress)
+        return _warm(progress, warmup, jnp.asarray(factor, jnp.float32) ** passed)
+
+    return schedule
+
+
+def warmup_stable_decay(*, warmup: Scalar = 0.05, cooldown: Scalar = 0.2, final: Scalar = 0.0) -> Schedule:
+    """Rise, stay, and fall in a straight line at the end.
+
+    factor = min(progress / warmup, 1, final + (1 - final) (1 - progress) / cooldown)
+
+    Args:
+      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      cooldown: share of the run over which the factor falls. *Sweepable.* *Neutral: 0.0.*
+      final: factor at the end. *Sweepable.* *Neutral: 1.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Hu et al., arXiv:2404.06395; Hägele et al., arXiv:2405.18392.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        share = jnp.asarray(cooldown, jnp.float32)
+        left = jnp.clip((1.0 - progress) / jnp.where(share > 0, share, 1.0), 0.0, 1.0)
+        return _warm(progress, warmup, jnp.where(share > 0, final + (1.0 - final) * left, 1.0))
+
+    return schedule
+
+
+def one_cycle(*, peak: Scalar = 0.3, start: Scalar = 0.04, final: Scalar = 1e-4) -> Schedule:
+    """Rise and fall once along cosines.
+
+    factor = start to 1 until `peak`, then 1 to final, each along half a cosine
+
+    Args:
+      peak: share of the run before the highest rate, in (0, 1). *Sweepable.*
+      start: factor at the start. *Sweepable.*
+      final: factor at the end. *Sweepable.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Smith and Topin, arXiv:1708.07120.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        share = jnp.asarray(peak, jnp.float32)
+        up = 0.5 * (1.0 - jnp.cos(jnp.pi * jnp.clip(progress / jnp.where(share > 0, share, 1.0), 0.0, 1.0)))
+        down = 0.5 * (1.0 + jnp.cos(jnp.pi * _rest(progress, share)))
+        return jnp.where(progress < share, start + (1.0 - start) * up, final + (1.0 - final) * down)
+
+    return schedule
+
+
+def cyclic(*, cycles: Scalar = 4.0, final: Scalar = 0.1) -> Schedule:
+    """Rise and fall several times in straight lines.
+
+    factor = final + (1 - final) |1 - |1 - 2 (cycles progress mod 1)||: low at the ends of a cycle, 1 in its middle
+
+    Args:
+      cycles: how many. *Sweepable.*
+      final: lowest factor. *Sweepable.* *Neutral: 1.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Smith, arXiv:1506.01186.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        height = 1.0 - jnp.abs(1.0 - 2.0 * jnp.mod(cycles * progress, 1.0))
+        return final + (1.0 - final) * height
+
+    return schedule
+
+
+def warm_restarts(*, cycles: Scalar = 4.0, final: Scalar = 0.0) -> Schedule:
+    """Fall along half a cosine several times, jumping back up.
+
+    factor = final + (1 - final) (1 + cos(pi (cycles progress mod 1))) / 2
+
+    Args:
+      cycles: how many. *Sweepable.*
+      final: factor at the end of each cycle. *Sweepable.* *Neutral: 1.0.*
+    Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    References: Loshchilov and Hutter, arXiv:1608.03983.
+    """
+
+    def schedule(progress: Array) -> Array:
+        progress = jnp.asarray(progress, jnp.float32)
+        return final + (1.0 - final) * 0.5 * (1.0 + jnp.cos(jnp.pi * jnp.mod(cycles * progress, 1.0)))
+
+    return schedule
+
+
+TABLE = {
+    f.__name__: f
+    for f in (
+        constant,
+        cosine,
+        linear,
+        polynomial,
+        exponential,
+        inverse_sqrt,
+        step,
+        warmup_stable_decay,
+        one_cycle,
+        cyclic,
+        warm_restarts,
+    )
+}
+
+# Together these values make a schedule constant.
+NEUTRAL = {
+    "constant": {"warmup": 0.0},
+    "cosine": {"warmup": 0.0, "final": 1.0},
+    "linear": {"warmup": 0.0, "final": 1.0},
+    "polynomial": {"warmup": 0.0, "final": 1.0},
+    "exponential": {"warmup": 0.0, "final": 1.0},
+    "step": {"warmup": 0.0, "factor": 1.0},
+    "warmup_stable_decay": {"warmup": 0.0, "cooldown": 0.0},
+    "cyclic": {"final": 1.0},
+    "warm_restarts": {"final": 1.0},
+}

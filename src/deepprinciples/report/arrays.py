@@ -1,0 +1,93 @@
+"""Numbers for the figures: taken from the results by name, in a fixed order of dimensions, or not at all.
+
+A diverged seed counts as the worst outcome in every median and quartile here; it is never dropped. Drawing does not
+belong here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+_WORST = 1e300  # finite, so that quartiles between it and a number are huge and not NaN
+
+
+def take(results: xr.Dataset, name: str, dims: Sequence[str]) -> np.ndarray | None:
+    """Return a variable as float array with these dimensions in this order, or None where it is absent or empty."""
+    if name not in results.variables:
+        return None
+    variable = results[name]
+    if set(variable.dims) != set(dims) or variable.size == 0 or variable.dtype.kind not in "fiub":
+        return None
+    values = np.asarray(variable.transpose(*dims).values, dtype=float)
+    return values if np.isfinite(values).any() else None
+
+
+def labels(results: xr.Dataset, dim: str) -> list[str]:
+    """Return the raw labels of a dimension, numbered where it has no coordinate."""
+    if dim in results.coords:
+        return [str(value) for value in np.atleast_1d(results[dim].values)]
+    return [str(index) for index in range(results.sizes.get(dim, 0))]
+
+
+def steps(results: xr.Dataset, dim: str) -> np.ndarray:
+    """Return the steps of a dimension as floats, numbered where it has no coordinate."""
+    if dim in results.coords and results[dim].dtype.kind in "fiu":
+        return np.asarray(results[dim].values, dtype=float)
+    return np.arange(results.sizes.get(dim, 0), dtype=float)
+
+
+def diverged(results: xr.Dataset) -> np.ndarray | None:
+    """Return the step at which each lane diverged [arm, seed], NaN where it did not; None where not recorded."""
+    values = take(results, "diverged_at", ("arm", "seed"))
+    return None if values is None else np.where(values >= 0, values, np.nan)
+
+
+def with_worst(values: np.ndarray, at: np.ndarray | None, when: np.ndarray, *, maximize: bool) -> np.ndarray:
+    """Put the worst outcome at every step after a lane diverged.
+
+    Args:
+      values: [arm, seed, step].
+      at: the step a lane diverged [arm, seed], NaN where it did not.
+      when: the steps [step].
+      maximize: whether large values are good.
+
+    Returns:
+      [arm, seed, step]; infinite values count as the worst outcome too.
+    """
+    worst = -_WORST if maximize else _WORST
+    filled = np.where(np.isinf(values), worst, values)
+    if at is None:
+        return filled
+    return np.where(when[None, None, :] >= at[:, :, None], worst, filled)
+
+
+def quartiles(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return lower quartile, median and upper quartile [3, ...]; NaN where the worst outcome reaches them."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = np.nanquantile(values, (0.25, 0.5, 0.75), axis=axis)
+    return np.where(np.abs(found) < _WORST / 1e6, found, np.nan)
+
+
+def median(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return the median of the values that are there, NaN where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmedian(np.where(np.isfinite(values), values, np.nan), axis=axis))
+
+
+def mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return the mean of the values that are there, NaN where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(np.where(np.isfinite(values), values, np.nan), axis=axis))
+
+
+def spans_decades(values: np.ndarray, decades: float = 2.0) -> bool:
+    """Return whether the finite values are all positive and at least this many decades apart."""
+    held = values[np.isfinite(values)]
+    return bool(held.size and held.min() > 0 and held.max() / held.min() >= 10**decades * (1 - 1e-9))

@@ -1,0 +1,170 @@
+"""Figures over time: learning curves with bands, and small panels of what the units and the transforms do.
+
+Bands are quartiles over seeds, not intervals of a mean: they show how seeds differ, and the captions say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from deepprinciples.report import arrays, canvas, text
+from deepprinciples.report.canvas import WIDTH, Plot
+
+_TALL = 190.0
+_BAND = "The line is the median over seeds and the band holds the middle half of them"
+
+
+def learning(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
+    """Draw training loss and validation metric over steps: median and middle half of the seeds."""
+    metric = text.name(summary.get("metric"))
+    found = [
+        _learning(results, "train_loss", "step", "Training loss", "training loss", maximize=False),
+        _learning(
+            results, "validation", "eval_step", f"Validation {text.shorten(metric, 36)}", f"validation {metric}",
+            maximize=summary.get("direction") != "min",
+        ),
+    ]  # fmt: skip
+    return [plot for plot in found if plot is not None]
+
+
+def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, *, maximize: bool) -> Plot | None:
+    values = arrays.take(results, name, ("arm", "seed", dim))
+    if values is None:
+        return None
+    when = arrays.steps(results, dim)
+    held = arrays.with_worst(values, arrays.diverged(results), when, maximize=maximize)
+    low, middle, high = arrays.quartiles(held, axis=1)  # [arm, step] each
+    drawn = np.concatenate([low, middle, high])
+    if not np.isfinite(drawn).any():
+        return None
+    log = not maximize and arrays.spans_decades(middle, 1.3)
+    if log:
+        low = np.where(low > 0, low, middle)
+    names = arrays.labels(results, "arm")
+    figure, axes = _board(title, names, range(len(names)))
+    limits = _limits(low, middle, high, log)
+    for index in range(len(names)):
+        # The quartile beyond the worst outcome lies outside of the picture, on its bad side.
+        bottom = np.where(np.isfinite(low[index]), low[index], limits[0])
+        ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
+        seen = np.isfinite(middle[index])
+        axes.fill_between(
+            when, bottom, ceiling, where=seen, color=canvas.look(index)["color"], alpha=0.16, linewidth=0
+        )
+        _line(axes, when, middle[index], index)
+    if log:
+        axes.set_yscale("log")
+    _finish(axes, when, limits, log)
+    return Plot(
+        name.replace("_", "-"),
+        "learning",
+        f"{_BAND} (quartiles); a diverged seed counts as the worst value, so a line that stops means that half of the "
+        "seeds have diverged.",
+        f"Median {words} over steps for {len(names)} arms.",
+        figure,
+    )
+
+
+def _limits(low: np.ndarray, middle: np.ndarray, high: np.ndarray, log: bool) -> tuple[float, float]:
+    held = np.concatenate([values[np.isfinite(values)] for values in (low, middle, high)])
+    # One exploding band must not flatten all the others: the picture reaches to ten times the medians.
+    centre = middle[np.isfinite(middle)]
+    if centre.size:
+        spread = max(float(np.ptp(centre)), 1e-12 * float(np.abs(centre).max()), 1e-300)
+        floor, top = centre.min() - (0 if log else 2 * spread), centre.max() * 10 if log else centre.max() + 2 * spread
+        held = np.concatenate([np.clip(held, centre.min() / 10 if log else floor, top), centre])
+    return canvas.frame(held, log=log)
+
+
+def units(results: xr.Dataset) -> list[Plot]:
+    """Draw small panels over steps: dead units, saturated units, size of updates, and how often transforms act."""
+    share = "averaged over layers"
+    found = [
+        _small(results, "dead_units", "Dead units", f"Share of units that give nothing on any input, {share}"),
+        _small(results, "saturated_units", "Saturated units", f"Share of units with almost no slope, {share}"),
+        _triggers(results),
+        _small(results, "update_ratio", "Size of updates", f"Norm of a step over the norm of the weights, {share}"),
+    ]
+    return [plot for plot in found if plot is not None]
+
+
+def _small(results: xr.Dataset, name: str, title: str, what: str) -> Plot | None:
+    values = arrays.take(results, name, ("arm", "seed", "step", "layer"))
+    if values is None:
+        return None
+    lines = arrays.median(arrays.mean(values, axis=3), axis=1)  # [arm, step]
+    return _panel(results, name, title, what, lines, arrays.labels(results, "arm"), range(lines.shape[0]))
+
+
+def _triggers(results: xr.Dataset) -> Plot | None:
+    values = arrays.take(results, "trigger_rate", ("arm", "seed", "step", "transform"))
+    if values is None:
+        return None
+    middle = arrays.median(values, axis=1)  # [arm, step, transform]
+    arms, transforms = arrays.labels(results, "arm"), arrays.labels(results, "transform")
+    seen = [(a, t) for a in range(len(arms)) for t in range(len(transforms)) if np.isfinite(middle[a, :, t]).any()]
+    if len(transforms) == 1:
+        names, places = [text.name(arms[a]) for a, _ in seen], [a for a, _ in seen]
+    else:
+        names = [f"{text.shorten(arms[a], 13)}: {text.shorten(transforms[t], 13)}" for a, t in seen]
+        places = list(range(len(seen)))
+    what = f"Share of steps in which {', '.join(text.name(item) for item in transforms)} changed the gradient"
+    lines = np.stack([middle[a, :, t] for a, t in seen])
+    return _panel(results, "trigger_rate", "How often the gradient was changed", what, lines, names, places)
+
+
+def _panel(
+    results: xr.Dataset,
+    name: str,
+    title: str,
+    what: str,
+    lines: np.ndarray,
+    names: Sequence[str],
+    places: Sequence[int],
+) -> Plot | None:
+    seen = [index for index in range(lines.shape[0]) if np.isfinite(lines[index]).any()]
+    if not seen:
+        return None
+    when = arrays.steps(results, "step")
+    figure, axes = _board(title, [names[index] for index in seen], [places[index] for index in seen], tall=130.0)
+    for index in seen:
+        _line(axes, when, lines[index], places[index])
+    log = arrays.spans_decades(lines, 1.5) and name == "update_ratio"
+    if log:
+        axes.set_yscale("log")
+    limits = canvas.frame(lines[np.isfinite(lines)], log=log)
+    _finish(axes, when, limits if log else (min(limits[0], -0.02 * limits[1]), max(limits[1], 1e-3)), log)
+    return Plot(
+        name.replace("_", "-"),
+        "units",
+        f"{what}; each line is the median over the seeds that had not diverged.",
+        f"{title} over steps for {len(seen)} arms.",
+        figure,
+    )
+
+
+def _board(title: str, names: Sequence[str], places: Sequence[int], tall: float = _TALL) -> tuple[Any, Axes]:
+    top = 36.0 + canvas.legend_height(len(names))
+    figure = canvas.sheet(top + tall + 36, title)
+    canvas.legend(figure, 34, names, places)
+    axes = canvas.panel(figure, 46, top, WIDTH - 60, tall)
+    canvas.write(figure, 46 + (WIDTH - 60) / 2, top + tall + 29, "step", ha="center")
+    return figure, axes
+
+
+def _line(axes: Axes, when: np.ndarray, values: np.ndarray, place: int) -> None:
+    every = max(1, len(when) // 6)
+    start = place % every  # markers of different arms sit at different steps
+    axes.plot(when, values, linewidth=1.6, markersize=4, markevery=(start, every), **canvas.look(place))
+
+
+def _finish(axes: Axes, when: np.ndarray, limits: tuple[float, float], log: bool) -> None:
+    axes.set_xlim(*canvas.frame(when, log=False, margin=0.02))
+    axes.set_ylim(*limits)
+    canvas.scale(axes, "x", log=False)
+    canvas.scale(axes, "y", log=log)

@@ -1,0 +1,211 @@
+"""Figures of what came out: the differences between arms, every seed's score, and how each arm was tuned.
+
+The numbers of the forest plot are those of the summary; no statistics are made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from deepprinciples.report import arrays, canvas, text
+from deepprinciples.report.canvas import FAINT, INK, SOFT, WIDTH, Plot
+
+_ROW = 32.0
+
+
+def forest(summary: Mapping[str, Any]) -> Plot | None:
+    """Draw each comparison's difference with its interval around zero, colored and worded by verdict."""
+    rows = [row for row in text.rows(summary.get("comparisons")) if text.finite(row.get("difference")) is not None]
+    if not rows:
+        return None
+    metric = text.name(summary.get("metric"))
+    height = 32 + _ROW * len(rows) + 44
+    figure = canvas.sheet(height, f"Difference in {text.shorten(metric, 30)}")
+    axes = canvas.panel(figure, 14, 32, WIDTH - 28, _ROW * len(rows), grid="x")
+    reach = [0.0]
+    for index, row in enumerate(rows):
+        middle = text.finite(row.get("difference")) or 0.0
+        ends = text.pair(row.get("interval"))
+        verdict = text.name(row.get("verdict"))
+        color, marker = canvas.VERDICTS.get(verdict, (SOFT, "o"))
+        y = index + 0.68
+        axes.plot([0, 0], [index + 0.44, index + 1], color=INK, linewidth=0.9)  # not through the names
+        reach += [middle, *(ends or ())]
+        if ends:
+            axes.plot(ends, [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
+        hollow = verdict in ("no evidence", "too few pairs")
+        axes.plot([middle], [y], marker, color=color, markersize=6, markerfacecolor="white" if hollow else color)
+        top = 32 + _ROW * index + 11
+        words = f"{text.shorten(row.get('a'), 20)} − {text.shorten(row.get('b'), 20)}"
+        canvas.write(figure, 14, top, words, color=INK)
+        canvas.write(figure, WIDTH - 14, top, text.shorten(verdict, 16), color=color, ha="right", weight="bold")
+    _rows_only(axes, len(rows))
+    # Room on both sides of zero, so that "which side is better" always has a place to be read.
+    low, high = canvas.frame(reach, log=False, margin=0.06)
+    width = high - low
+    axes.set_xlim(min(low, -0.12 * width), max(high, 0.12 * width))
+    canvas.scale(axes, "x", log=False)
+    good, bad = ("first is better →", "← second is better")
+    if summary.get("direction") == "min":
+        good, bad = ("second is better →", "← first is better")
+    canvas.write(figure, 14, height - 10, bad)
+    canvas.write(figure, WIDTH - 14, height - 10, good, ha="right")
+    return Plot(
+        "forest",
+        "effects",
+        f"Each bar is the interval of the mean paired difference in {metric} (first arm minus second); a bar that "
+        "crosses the zero line does not tell the two arms apart.",
+        f"Differences in {metric} with intervals for {len(rows)} comparisons.",
+        figure,
+    )
+
+
+def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
+    """Draw every seed's score for each arm, the same seed joined from arm to arm."""
+    score = arrays.take(results, "score", ("arm", "seed"))
+    if score is None:
+        return None
+    arms, at = arrays.labels(results, "arm"), arrays.diverged(results)
+    lost = ~np.isfinite(score) if at is None else np.isfinite(at) | ~np.isfinite(score)
+    maximize = summary.get("direction") != "min"
+    held = score[np.isfinite(score)]
+    log = arrays.spans_decades(held) and not maximize
+    rows = {str(row.get("name")): row for row in text.rows(summary.get("arms"))}
+    told = [text.pair(row.get("interval")) or (text.finite(row.get("mean")),) for row in rows.values()]
+    reach = [*held, *(value for ends in told for value in ends if value is not None and (value > 0 or not log))]
+    low, high = canvas.frame(reach, log=log)
+    edge = low if maximize else high
+    shown = np.where(np.isfinite(score), score, edge)
+    metric = text.name(summary.get("metric"))
+    height = 32 + _ROW * len(arms) + 48
+    figure = canvas.sheet(height, f"Every seed's {text.shorten(metric, 30)} on test data")
+    axes = canvas.panel(figure, 14, 32, WIDTH - 28, _ROW * len(arms), grid="x")
+    places = np.arange(len(arms)) + 0.68
+    axes.plot(shown, places, color=FAINT, linewidth=0.6, alpha=0.7)
+    for index, arm in enumerate(arms):
+        _seed_row(axes, index, shown[index], lost[index], rows.get(arm, {}))
+        canvas.write(figure, 14, 32 + _ROW * index + 11, text.shorten(arm, 48), color=INK)
+    _rows_only(axes, len(arms))
+    if log:
+        axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    canvas.scale(axes, "x", log=log)
+    canvas.write(figure, WIDTH / 2, height - 8, text.shorten(metric, 40), ha="center")
+    return Plot(
+        "seeds",
+        "effects",
+        f"One dot is one seed's {metric} on test data, light lines join the same seed from arm to arm, the dark bar is "
+        "the mean with its interval, and a red cross is a seed that diverged (at the edge if it has no score).",
+        f"Scores of {score.shape[1]} seeds for each of {len(arms)} arms.",
+        figure,
+    )
+
+
+def _seed_row(axes: Axes, index: int, values: np.ndarray, lost: np.ndarray, row: Mapping[str, Any]) -> None:
+    style = canvas.look(index)
+    y = index + 0.68
+    # A fixed spread, not a random one: the same report has the same bytes.
+    spread = y + 0.16 * np.cos(2.399963 * np.arange(values.size))
+    axes.plot(
+        values[~lost], spread[~lost], style["marker"], color=style["color"], markersize=4, alpha=0.75, markeredgewidth=0
+    )
+    axes.plot(values[lost], spread[lost], "x", color="#b3261e", markersize=5, markeredgewidth=1.3, clip_on=False)
+    middle, ends = text.finite(row.get("mean")), text.pair(row.get("interval"))
+    if middle is not None:
+        axes.plot(ends or (middle, middle), [y, y], color=INK, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([middle, middle], [y - 0.24, y + 0.24], color=INK, linewidth=1.8)
+
+
+def _rows_only(axes: Axes, count: int) -> None:
+    axes.set_ylim(count, 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    for index in range(1, count):
+        axes.axhline(index, color=canvas.RULE, linewidth=0.7)
+
+
+def tuning(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
+    """Draw the score of every trial against each tuned hyper-parameter, one panel for each arm that tuned it."""
+    score = arrays.take(results, "tuning_score", ("arm", "trial", "tuning_seed"))
+    points = arrays.take(results, "tuning_point", ("arm", "trial", "parameter"))
+    if points is None:
+        return []
+    if score is None:
+        # Every trial of every arm diverged: that is worth a picture too.
+        score = np.full((*points.shape[:2], 1), np.nan)
+    found = []
+    for index, parameter in enumerate(arrays.labels(results, "parameter")):
+        arms = [arm for arm in range(points.shape[0]) if np.isfinite(points[arm, :, index]).any()]
+        if arms:
+            found.append(_tuning(results, summary, index, parameter, points[:, :, index], score, arms))
+    return found
+
+
+def _tuning(
+    results: xr.Dataset,
+    summary: Mapping[str, Any],
+    number: int,
+    parameter: str,
+    points: np.ndarray,
+    score: np.ndarray,
+    arms: Sequence[int],
+) -> Plot:
+    maximize = summary.get("direction") != "min"
+    middle = arrays.quartiles(np.where(np.isfinite(score), score, -1e300 if maximize else 1e300), axis=2)[1]
+    log, tall = arrays.spans_decades(points[arms]), 92.0
+    limits = canvas.frame(points[arms][np.isfinite(points[arms])], log=log)
+    held = score[arms][np.isfinite(score[arms])]
+    steep = not maximize and arrays.spans_decades(held)
+    heights = canvas.frame(held, log=steep, margin=0.1) if held.size else (0.0, 1.0)
+    rows = (len(arms) + 1) // 2
+    height = 30 + rows * (tall + 22) + 34
+    figure = canvas.sheet(height, f"Tuning {text.shorten(parameter, 40)}")
+    metric = text.name(summary.get("metric"))
+    names = arrays.labels(results, "arm")
+    chosen = {str(row.get("name")): text.table(row.get("tuned_point")) for row in text.rows(summary.get("arms"))}
+    for place, arm in enumerate(arms):
+        left, top = 44 + (place % 2) * 162, 44 + (place // 2) * (tall + 22)
+        canvas.write(figure, left, top - 4, text.shorten(names[arm], 22), color=INK)
+        axes = canvas.panel(figure, left, top, 142, tall)
+        best = text.finite(chosen.get(names[arm], {}).get(parameter))
+        _trials(axes, arm, points[arm], middle[arm], score[arm], best, heights[0] if maximize else heights[1])
+        if log:
+            axes.set_xscale("log")
+        if steep:
+            axes.set_yscale("log")
+        axes.set_xlim(*limits)
+        axes.set_ylim(*heights)
+        canvas.scale(axes, "x", log=log, most=4)
+        canvas.scale(axes, "y", log=steep, most=4)
+        axes.tick_params(labelsize=8.5, labelbottom=place + 2 >= len(arms), labelleft=place % 2 == 0)
+    canvas.write(figure, WIDTH / 2, height - 8, text.shorten(parameter, 50), ha="center")
+    return Plot(
+        f"tuning-{number}",
+        "tuning",
+        f"Validation {metric} of every trial against {text.name(parameter)}: dots are medians over the tuning seeds, "
+        "thin lines their range, crosses trials where most seeds diverged, and the dashed line is the value chosen; "
+        "an optimum at the border of a panel means the space was too narrow.",
+        f"Validation {metric} against {text.name(parameter)} for {len(arms)} arms.",
+        figure,
+    )
+
+
+def _trials(
+    axes: Axes, arm: int, x: np.ndarray, middle: np.ndarray, score: np.ndarray, best: float | None, edge: float
+) -> None:
+    style = canvas.look(arm)
+    for value, trial in zip(x, score, strict=True):
+        seen = trial[np.isfinite(trial)]
+        if np.isfinite(value) and seen.size > 1:
+            axes.plot([value, value], [seen.min(), seen.max()], color=style["color"], linewidth=0.9, alpha=0.6)
+    good = np.isfinite(x) & np.isfinite(middle)
+    failed = np.isfinite(x) & ~np.isfinite(middle)
+    axes.plot(x[good], middle[good], style["marker"], color=style["color"], markersize=4.5, markeredgewidth=0)
+    axes.plot(x[failed], np.full(failed.sum(), edge), "x", color="#b3261e", markersize=5, clip_on=False)
+    if best is not None:
+        axes.axvline(best, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))

@@ -1,0 +1,107 @@
+"""Heat maps of layer against step: where gradients vanish or explode, and when.
+
+One figure for each quantity, one panel for each arm, one color scale for all panels of a figure, so that arms compare.
+"""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deepprinciples.report import arrays, canvas, text
+from deepprinciples.report.canvas import INK, WIDTH, Plot
+
+_LEFT, _RIGHT = 74.0, 14.0
+_QUANTITIES = {
+    "gradient_norm": ("Gradient norm of the weights", "the norm of a layer's weight gradient"),
+    "gradient_mean_square": ("Mean square gradient at activations", "the mean square gradient of a layer's output"),
+    "activation_mean_square": ("Mean square activation", "the mean square of a layer's output"),
+}
+
+
+def heat_maps(results: xr.Dataset) -> list[Plot]:
+    """Draw log10 of gradient norms and of mean squares as layer x step maps, medians over seeds."""
+    found = [_figure(results, name, title, what) for name, (title, what) in _QUANTITIES.items()]
+    return [plot for plot in found if plot is not None]
+
+
+def _figure(results: xr.Dataset, name: str, title: str, what: str) -> Plot | None:
+    values = arrays.take(results, name, ("arm", "seed", "step", "layer"))
+    if values is None:
+        return None
+    middle = arrays.median(values, axis=1)  # [arm, step, layer]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        maps = np.where(middle >= 0, np.log10(middle), np.nan)  # a zero gradient is -inf and takes the lowest color
+    held = maps[np.isfinite(maps)]
+    if not held.size:
+        return None
+    low, high = float(np.quantile(held, 0.01)), float(np.quantile(held, 0.99))
+    if high - low < 0.2:
+        low, high = low - 0.1, high + 0.1
+    names, layers = arrays.labels(results, "arm"), np.array(arrays.labels(results, "layer"))
+    kept = [np.flatnonzero(np.any(~np.isnan(maps[arm]), axis=0)) for arm in range(len(names))]
+    heights = [min(130.0, max(54.0, 5.6 * len(rows))) for rows in kept]
+    height = 74 + sum(tall + 20 for tall in heights) + 30
+    figure = canvas.sheet(height, title)
+    _color_bar(figure, low, high)
+    top = 74.0
+    for arm, (rows, tall) in enumerate(zip(kept, heights, strict=True)):
+        canvas.write(figure, 10, top + 10, text.shorten(names[arm], 48), color=INK)
+        axes = canvas.panel(figure, _LEFT, top + 15, WIDTH - _LEFT - _RIGHT, tall, grid="")
+        _map(axes, maps[arm][:, rows].T, layers[rows], low, high)
+        _step_ticks(axes, arrays.steps(results, "step"), shown=arm == len(names) - 1)
+        top += tall + 20
+    canvas.write(figure, (WIDTH + _LEFT) / 2, height - 6, "step", ha="center")
+    return Plot(
+        name.replace("_", "-"),
+        "flow",
+        f"Color is {what} on a log scale shared by all arms (median over seeds that had not diverged; first layer at "
+        "the bottom): an even color from bottom to top means the signal reaches every layer, grey means no value.",
+        f"{title}: layer against step for {len(names)} arms.",
+        figure,
+    )
+
+
+def _map(axes: Axes, values: np.ndarray, layers: np.ndarray, low: float, high: float) -> None:
+    axes.set_facecolor("#d5d9e0")
+    axes.spines[["top", "right"]].set_visible(True)
+    if not values.size:
+        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=INK)
+        axes.set_yticks([])
+        return
+    shown = np.ma.masked_invalid(np.where(np.isneginf(values), low - 1, values))
+    axes.imshow(
+        shown, cmap=matplotlib.colormaps["cividis"], vmin=low, vmax=high, aspect="auto", origin="lower",
+        interpolation="none",
+    )  # fmt: skip
+    places = np.arange(0, len(layers), -(-len(layers) // 5))
+    axes.set_yticks(places, [text.shorten(layers[place], 13) for place in places], fontsize=8.5, parse_math=False)
+
+
+def _step_ticks(axes: Axes, when: np.ndarray, *, shown: bool) -> None:
+    # Columns are probes, not steps: labels stay right where probes are unevenly spaced.
+    places = np.unique(np.linspace(0, len(when) - 1, min(len(when), 5)).round().astype(int))
+    axes.set_xlim(-0.5, len(when) - 0.5)
+    axes.set_xticks(places, [canvas.tick(when[place]) if shown else "" for place in places], fontsize=8.5)
+
+
+def _color_bar(figure: Figure, low: float, high: float) -> None:
+    axes = canvas.panel(figure, _LEFT, 42, WIDTH - _LEFT - _RIGHT, 9, grid="")
+    ramp = np.linspace(0, 1, 64)[None, :]
+    axes.imshow(
+        ramp, cmap=matplotlib.colormaps["cividis"], aspect="auto", interpolation="none", extent=(low, high, 0, 1)
+    )
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    first, last = np.ceil(low), np.floor(high)
+    # Whole decades where the scale holds two of them; its two ends, written inwards, where it does not.
+    decades = last > first
+    ticks = np.arange(first, last + 1, max(1, np.ceil((last - first) / 5))) if decades else np.array([low, high])
+    axes.set_xticks(ticks, [canvas.tick(float(f"{10.0 ** float(t):.2g}")) for t in ticks], fontsize=8.5)
+    if not decades:
+        axes.get_xticklabels()[0].set_horizontalalignment("left")
+        axes.get_xticklabels()[1].set_horizontalalignment("right")
+    canvas.write(figure, 10, 50, "low to high")

@@ -1,0 +1,157 @@
+"""The report: one HTML file that needs no network, runs no script and opens anywhere.
+
+The verdict comes first, then the evidence, then what it cost, how it was made and what it cannot say. The page decides
+the order; the tables and the figures are made elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from deepprinciples.report import canvas, plots, tables, text
+from deepprinciples.report.sheet import CSS
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def render(results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """Return the report as HTML; the same input gives the same bytes.
+
+    Args:
+      results: variables over arm, seed, step, layer, ...; any of them may be absent.
+      summary: the dict of `summary.json`; any value may be None.
+      manifest: the dict of `manifest.json`; any value may be None.
+
+    Returns:
+      A whole HTML document without scripts and without links to anywhere else.
+    """
+    drawn = plots.figures(results, summary)
+    sections = [section for section in _sections(results, summary, manifest, drawn) if section[2]]
+    links = "".join(f'<a href="#{key}">{text.escape(title)}</a>' for key, title, _ in sections)
+    body = "\n".join(
+        f'<section aria-labelledby="{key}"><h2 id="{key}">{text.escape(title)}</h2>\n{content}</section>'
+        for key, title, content in sections
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f"<title>{text.escape(text.name(summary.get('title')))}</title>\n<style>\n{CSS}\n</style>\n</head>\n<body>\n"
+        f"{_header(summary, manifest, links)}\n<main>\n{body}\n</main>\n{_footer(manifest)}\n</body>\n</html>\n"
+    )
+
+
+def write(
+    path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> Path:
+    """Write the report to a file, UTF-8 on every system.
+
+    Args:
+      path: the HTML file.
+      results: as for `render`.
+      summary: as for `render`.
+      manifest: as for `render`.
+
+    Returns:
+      The path written.
+    """
+    place = Path(path)
+    place.write_text(render(results, summary, manifest), encoding="utf-8", newline="\n")
+    return place
+
+
+def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str) -> str:
+    compared = summary.get("kind") != "train"
+    protocol, cost = text.table(summary.get("protocol")), text.table(summary.get("cost"))
+    rows = text.rows(summary.get("arms"))
+    better = "smaller is better" if summary.get("direction") == "min" else "larger is better"
+    seeds = protocol.get("seeds")
+    counts = sorted({text.number(row.get("n")) for row in rows}) if seeds is None else [text.number(seeds)]
+    facts = {
+        "metric": f"{text.name(summary.get('metric'))} ({better})",
+        "arms": text.number(len(rows)) if compared else "",
+        "seeds per arm": ", ".join(counts),
+        "trials per arm": text.number(protocol.get("trials")),
+        "time": text.duration(cost.get("seconds")),
+        "made on": text.name(manifest.get("device")) if manifest.get("device") is not None else "",
+    }
+    kind = "Comparison of training methods" if compared else "Training run"
+    created = f" · {text.escape(manifest.get('created'))}" if manifest.get("created") is not None else ""
+    warnings = text.sentences(summary.get("warnings"))
+    warned = f'<div class="warn" role="note"><p>Before you trust it</p>{tables.bullets(warnings)}</div>\n'
+    headline = text.name(summary.get("headline")) if summary.get("headline") else "No verdict was recorded."
+    return (
+        f'<header>\n<p class="over">{kind}{created}</p>\n<h1>{text.escape(text.name(summary.get("title")))}</h1>\n'
+        f'<div class="verdict {tables.strongest(summary)}"><p>{text.escape(headline)}</p></div>\n'
+        f'{tables.facts(facts)}\n{warned * bool(warnings)}<nav aria-label="Sections">{links}</nav>\n</header>'
+    )
+
+
+def _sections(
+    results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any], drawn: Sequence[canvas.Plot]
+) -> list[tuple[str, str, str]]:
+    compared = summary.get("kind") != "train"
+    tuned = compared and (text.table(summary.get("protocol")).get("trials") is not None or _plots(drawn, "tuning"))
+    limits = text.sentences(summary.get("limits"))
+    return [
+        ("arms", "Arms" if compared else "Result", tables.arms(summary) if text.rows(summary.get("arms")) else ""),
+        ("comparisons", "What the comparison says" if compared else "Seeds", _effects(summary, drawn)),
+        ("learning", "Learning curves", _plots(drawn, "learning")),
+        ("flow", "Gradient flow", _plots(drawn, "flow")),
+        ("units", "Units, clipping and updates", _plots(drawn, "units")),
+        ("tuning", "How it was tuned", tables.tuning(summary) + _plots(drawn, "tuning") if tuned else ""),
+        ("diverged", "What diverged", tables.divergence(results)),
+        ("cost", "Cost", tables.cost(summary)),
+        ("limits", "What this cannot say", tables.bullets(limits) if limits else ""),
+        ("repeat", "Repeat it", _repeat(summary, manifest)),
+    ]
+
+
+def _effects(summary: Mapping[str, Any], drawn: Sequence[canvas.Plot]) -> str:
+    rows = text.rows(summary.get("comparisons"))
+    if not rows:
+        return _plots(drawn, "effects")
+    told = tables.bullets(text.name(row.get("sentence")) for row in rows if row.get("sentence") is not None)
+    words = (
+        "<p>Seeds are paired: seed k has the same start, batches and noise in both arms. Differences are first minus "
+        "second; p-values are corrected for all comparisons made (Holm).</p>"
+    )
+    return told + _plots(drawn, "effects") + words + tables.comparisons(summary)
+
+
+def _plots(drawn: Sequence[canvas.Plot], group: str) -> str:
+    made = "\n".join(
+        f"<figure>{canvas.to_svg(plot)}<figcaption>{text.escape(plot.caption)}</figcaption></figure>"
+        for plot in drawn
+        if plot.group == group
+    )
+    return f'<div class="plots">\n{made}\n</div>\n' if made else ""
+
+
+def _repeat(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    parts = []
+    if summary.get("command") is not None:
+        parts.append(f'<pre class="command">{text.escape(summary.get("command"), lines=True)}</pre>')
+    if summary.get("config_toml") is not None:
+        config = text.escape(summary.get("config_toml"), lines=True)
+        title = "The config with every default written out"
+        parts.append(f"<details><summary>{title}</summary><pre>{config}</pre></details>")
+    if text.table(summary.get("protocol")):
+        parts.append(f"<details><summary>The protocol</summary>{tables.mapping(summary.get('protocol'))}</details>")
+    if text.table(manifest.get("versions")):
+        parts.append(f"<details><summary>Versions</summary>{tables.mapping(manifest.get('versions'))}</details>")
+    others = {key: value for key, value in manifest.items() if key != "versions" and value is not None}
+    if others:
+        parts.append(f"<details><summary>The run</summary>{tables.mapping(others)}</details>")
+    return "\n".join(parts)
+
+
+def _footer(manifest: Mapping[str, Any]) -> str:
+    version = text.table(manifest.get("versions")).get("deepprinciples")
+    made = f" {text.escape(version)}" if version is not None else ""
+    return f"<footer>Made by deepprinciples{made}. This page runs no code and loads nothing.</footer>"

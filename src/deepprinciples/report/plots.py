@@ -1,0 +1,57 @@
+"""All figures of a study in the order of the page, and their files.
+
+A figure that lacks its variable is left out; nothing here fails because a study measured less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from deepprinciples.report import canvas, curves, effects, flow
+from deepprinciples.report.canvas import Plot
+
+
+def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
+    """Draw every figure the results allow.
+
+    Args:
+      results: the study's variables over arm, seed, step, layer, ...; any of them may be absent.
+      summary: the dict of `summary.json`; any value may be None.
+
+    Returns:
+      Plots in page order; each has a name (unique), a group, a caption, a text alternative and a matplotlib figure.
+    """
+    with canvas.style():
+        effect = [effects.forest(summary), effects.seed_dots(results, summary)]
+        found = [plot for plot in effect if plot is not None]
+        found += curves.learning(results, summary)
+        found += flow.heat_maps(results)
+        found += curves.units(results)
+        found += effects.tuning(results, summary)
+    return found
+
+
+def save_all(results: xr.Dataset, summary: Mapping[str, Any], folder: str | Path) -> list[Path]:
+    """Write every figure as .svg and .png.
+
+    Args:
+      results: as for `figures`.
+      summary: as for `figures`.
+      folder: where the files go; made if it is missing.
+
+    Returns:
+      The paths written, in page order.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    written = []
+    for plot in figures(results, summary):
+        drawing, picture = place / f"{plot.name}.svg", place / f"{plot.name}.png"
+        drawing.write_text(canvas.to_svg(plot, inline=False) + "\n", encoding="utf-8", newline="\n")
+        picture.write_bytes(canvas.to_png(plot))
+        written += [drawing, picture]
+    return written

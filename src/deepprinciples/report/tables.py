@@ -1,0 +1,224 @@
+"""The page's tables and lists as HTML: arms, comparisons, what diverged, cost, tuning, versions.
+
+Every function returns finished HTML; every value goes through `text.escape`. The order of the page is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepprinciples.report import arrays, text
+
+_MOST = 24  # seeds named in a cell before "and k more"
+
+
+def person(value: Any) -> str:
+    """Return a name that cannot turn the direction of what stands around it."""
+    return f"<bdi>{text.escape(text.name(value))}</bdi>"
+
+
+def word(verdict: Any) -> str:
+    """Return a verdict in words, with the color of the word."""
+    known = text.name(verdict)
+    kind = known if known in ("better", "worse", "equivalent") else "other"
+    return f'<span class="word {kind}">{text.escape(known)}</span>'
+
+
+def grid(head: Sequence[tuple[str, str]], body: Iterable[Sequence[str]], caption: str) -> str:
+    """Return a table that scrolls in its own box.
+
+    Args:
+      head: (title, class) of each column; the class is "text", "short" or "".
+      body: rows of cells that are HTML already.
+      caption: what the table holds, for those who cannot see it.
+    """
+    titles = "".join(f'<th scope="col"{_kind(kind)}>{text.escape(title)}</th>' for title, kind in head)
+    lines = []
+    for cells in body:
+        first = f'<th scope="row"{_kind(head[0][1])}>{cells[0]}</th>'
+        rest = "".join(f"<td{_kind(kind)}>{cell}</td>" for cell, (_, kind) in zip(cells[1:], head[1:], strict=True))
+        lines.append(f"<tr>{first}{rest}</tr>")
+    label = text.escape(caption)
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _kind(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
+def arms(summary: Mapping[str, Any]) -> str:
+    """Return the table of arms: mean, interval, diverged, tuned point, changes."""
+    rows = text.rows(summary.get("arms"))
+    metric, level = text.name(summary.get("metric")), confidence(summary)
+    places = text.decimals(row.get("interval") for row in rows)
+    head = [
+        ("arm", "text"), (f"mean {metric}", ""), (f"{level} interval", ""), ("seeds", ""), ("diverged", ""),
+        ("tuned to", "text"), ("changes to the base", "text"),
+    ]  # fmt: skip
+    return grid(head, [_arm(row, places) for row in rows], "Arms")
+
+
+def _arm(row: Mapping[str, Any], places: int | None) -> list[str]:
+    edge = ' <span class="word flag">on the edge</span>' if row.get("on_edge") is True else ""
+    share = text.pair(row.get("diverged_interval"))
+    chance = f" ({text.percent(share[0])} to {text.percent(share[1])})" if share and row.get("diverged") else ""
+    return [
+        person(row.get("name")),
+        text.escape(text.estimate(row.get("mean"), row.get("interval"), places=places)),
+        text.escape(text.bounds(row.get("interval"), places=places)),
+        text.escape(text.number(row.get("n"))),
+        text.escape(text.number(row.get("diverged")) + chance),
+        text.escape(text.settings(row.get("tuned_point"))) + edge,
+        text.escape(text.settings(row.get("changes"))),
+    ]
+
+
+def comparisons(summary: Mapping[str, Any]) -> str:
+    """Return the table of comparisons: difference, chance to win, p-values and the verdict in words."""
+    level, rows = confidence(summary), text.rows(summary.get("comparisons"))
+    places = text.decimals(row.get("interval") for row in rows)
+    head = [
+        ("comparison", "text"), ("verdict", "short"), ("difference", ""), (f"{level} interval", ""),
+        ("P(first wins)", ""), ("p", ""), ("p, Holm", ""), ("pairs", ""), ("correlation", ""), ("smallest visible", ""),
+    ]  # fmt: skip
+    return grid(head, [_comparison(row, places) for row in rows], "Comparisons")
+
+
+def _comparison(row: Mapping[str, Any], places: int | None) -> list[str]:
+    plain = [
+        text.estimate(row.get("difference"), row.get("interval"), signed=True, places=places),
+        text.bounds(row.get("interval"), signed=True, places=places),
+        text.estimate(row.get("probability"), row.get("probability_interval"))
+        + (f" {text.bounds(chance)}" if text.pair(chance := row.get("probability_interval")) else ""),
+        text.probability(row.get("p")),
+        text.probability(row.get("p_adjusted")),
+        text.number(row.get("n")),
+        text.number(row.get("correlation"), 2),
+        text.number(row.get("smallest_visible"), 2),
+    ]
+    note = ""
+    if row.get("meaningful") is False and row.get("verdict") in ("better", "worse"):
+        note = ' <span class="small">(small effect)</span>'
+    names = f"{person(row.get('a'))} − {person(row.get('b'))}"
+    return [names, word(row.get("verdict")) + note, *(text.escape(cell) for cell in plain)]
+
+
+def confidence(summary: Mapping[str, Any]) -> str:
+    """Return the confidence level as "95 %"."""
+    level = text.finite(text.table(summary.get("protocol")).get("confidence"))
+    return text.percent(0.95 if level is None else level)
+
+
+def strongest(summary: Mapping[str, Any]) -> str:
+    """Return the color class of the headline: that of the first verdict that says something."""
+    found = [row.get("verdict") for row in text.rows(summary.get("comparisons"))]
+    return next((known for known in ("better", "worse", "equivalent") if known in found), "other")
+
+
+def divergence(results: xr.Dataset) -> str:
+    """Return which seeds of which arm diverged, and at which step."""
+    at = arrays.diverged(results)
+    if at is None:
+        return "<p>Divergence was not recorded.</p>"
+    seeds, names = arrays.labels(results, "seed"), arrays.labels(results, "arm")
+    tuned = arrays.take(results, "tuning_diverged_at", ("arm", "trial", "tuning_seed"))
+    body: list[list[str]] = []
+    for arm, where in enumerate(at):
+        lost = np.flatnonzero(np.isfinite(where))
+        told = "; ".join(f"seed {text.name(seeds[seed])} at step {int(where[seed])}" for seed in lost[:_MOST])
+        more = f"; and {lost.size - _MOST} more" if lost.size > _MOST else ""
+        trials = text.NOTHING if tuned is None else f"{int((tuned[arm] >= 0).sum())} of {tuned[arm].size}"
+        if lost.size or (tuned is not None and (tuned[arm] >= 0).any()):
+            count = f"{lost.size} of {where.size}"
+            body.append([person(names[arm]), count, text.escape(trials), text.escape(told or "none") + more])
+    if not body:
+        return "<p>Nothing diverged.</p>"
+    head = [("arm", "text"), ("diverged seeds", ""), ("diverged tuning runs", ""), ("which, and when", "text")]
+    words = "A run that became non-finite was frozen and counts as the worst outcome; none was dropped."
+    return f"<p>{words}</p>" + grid(head, body, "What diverged")
+
+
+def cost(summary: Mapping[str, Any]) -> str:
+    """Return what the study cost, and the compiled programs it ran as."""
+    values = text.table(summary.get("cost"))
+    told = {
+        "model steps": text.number(values.get("model_steps")),
+        "gradient evaluations": text.number(values.get("gradient_evaluations")),
+        "time": text.duration(values.get("seconds")),
+        "compiling": text.duration(values.get("compile_seconds")),
+        "running": text.duration(values.get("run_seconds")),
+        "share of probes": text.percent(values.get("probe_share")),
+    }
+    programs = text.rows(summary.get("programs"))
+    if not programs:
+        return facts(told)
+    head = [
+        ("program", ""), ("arms", "text"), ("lanes", ""), ("width", ""), ("devices", ""), ("compiled", ""),
+        ("compiling", ""), ("running", ""),
+    ]  # fmt: skip
+    return facts(told) + grid(head, [_program(row) for row in programs], "Compiled programs")
+
+
+def _program(row: Mapping[str, Any]) -> list[str]:
+    count = row.get("compiles")
+    return [
+        text.escape(text.number(row.get("group"))),
+        ", ".join(person(arm) for arm in row.get("arms") or []) or text.NOTHING,
+        text.escape(text.number(row.get("lanes"))),
+        text.escape(text.number(row.get("width"))),
+        text.escape(text.number(row.get("devices"))),
+        text.escape(f"{text.number(count)} ×" if count is not None else text.NOTHING),
+        text.escape(text.duration(row.get("compile_seconds"))),
+        text.escape(text.duration(row.get("run_seconds"))),
+    ]
+
+
+def facts(values: Mapping[str, str]) -> str:
+    """Return short facts as a list of words and values; those without a value are left out."""
+    told = {key: value for key, value in values.items() if value and value != text.NOTHING}
+    cells = "".join(
+        f"<div><dt>{text.escape(key)}</dt><dd>{text.escape(value)}</dd></div>" for key, value in told.items()
+    )
+    return f'<dl class="facts">{cells}</dl>' if cells else "<p>Not recorded.</p>"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Return sentences as a list."""
+    return "<ul>" + "".join(f"<li>{text.escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def tuning(summary: Mapping[str, Any]) -> str:
+    """Return how the arms were tuned, with the optima that lie on an edge."""
+    protocol = text.table(summary.get("protocol"))
+    trials, seeds = protocol.get("trials"), protocol.get("tuning_seeds")
+    lines = []
+    if trials is not None:
+        lines.append(
+            f"Every arm got the same budget: {text.number(trials)} trials with {text.number(seeds)} tuning seeds each, "
+            "chosen on validation data; the test data were used once, with fresh seeds."
+        )
+    for row in text.rows(summary.get("arms")):
+        if row.get("on_edge") is True:
+            edges = ", ".join(text.sentences(row.get("edges"))) or "a tuned value"
+            arm = text.name(row.get("name"))
+            lines.append(f"{arm}: the best {edges} lies on the edge of its space, so a wider space may be better.")
+    return bullets(lines) if lines else "<p>Nothing was tuned.</p>"
+
+
+def mapping(values: Any) -> str:
+    """Return a dict of words as a small table."""
+    told = text.table(values)
+    if not told:
+        return ""
+    return grid([("what", "text"), ("value", "text")], [_entry(*item) for item in told.items()], "Values")
+
+
+def _entry(key: Any, value: Any) -> list[str]:
+    return [person(key), text.escape(text.setting(value))]

@@ -1,0 +1,196 @@
+"""The report in the terminal: tables and a verdict for a person, progress with the time that is left.
+
+Names are printed as plain text: markup and escape sequences inside them have no effect. What is printed also reads well
+in a file or a pipe, 80 columns wide and without color.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from deepprinciples.report import text
+
+_COLORS = {"better": "green", "worse": "red", "equivalent": "blue"}
+_EVERY = 5.0  # seconds between plain lines
+
+
+def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
+    """Print the arms, the comparisons, the verdict in one sentence, warnings and cost.
+
+    Args:
+      summary: the dict of `summary.json`; any value may be None.
+      console: where to print; without a terminal no color is used.
+    """
+    say = _Voice(console)
+    arms, comparisons = text.rows(summary.get("arms")), text.rows(summary.get("comparisons"))
+    say.line(text.name(summary.get("title")), "bold")
+    if arms:
+        console.print(_arms(say, summary, arms))
+    if comparisons:
+        console.print(_comparisons(say, comparisons))
+    if summary.get("headline") is not None:
+        say.line(text.name(summary.get("headline")), "bold")
+    for warning in text.sentences(summary.get("warnings")):
+        say.line(f"warning: {warning}", "yellow")
+    cost = text.table(summary.get("cost"))
+    told = [
+        f"{text.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
+        text.duration(cost.get("seconds")) if cost.get("seconds") is not None else "",
+        f"compiling {text.duration(cost['compile_seconds'])}" if cost.get("compile_seconds") is not None else "",
+    ]
+    if any(told):
+        say.line("cost: " + ", ".join(part for part in told if part), "dim")
+
+
+class _Voice:
+    """Turns words into rich text that the console's encoding can hold and that is never read as markup."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __call__(self, words: str, style: str = "") -> Text:
+        safe = text.clean(words).replace("\u2212", "-").replace(text.NOTHING, "-")
+        encoding = self.console.encoding or "utf-8"
+        return Text(safe.encode(encoding, "replace").decode(encoding), style=style)
+
+    def line(self, words: str, style: str = "") -> None:
+        self.console.print(self(words, style), soft_wrap=not self.console.is_terminal)
+
+
+def _table(title: Text) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD
+    )
+
+
+def _arms(say: _Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Table:
+    table = _table(say("Arms", "bold"))
+    table.add_column(say("arm"), overflow="fold", min_width=8)
+    table.add_column(say(text.shorten(summary.get("metric"), 16)), justify="right")
+    table.add_column(say("interval"), justify="right")
+    table.add_column(say("diverged"), justify="right")
+    table.add_column(say("tuned to"), overflow="fold")
+    places = text.decimals(row.get("interval") for row in rows)
+    for row in rows:
+        tuned = say(text.settings(row.get("tuned_point"), short=True))
+        if row.get("on_edge") is True:
+            tuned.append_text(say(" (on the edge)", "yellow"))
+        failed, count = row.get("diverged"), row.get("n")
+        lost = text.NOTHING if failed is None else f"{text.number(failed)} of {text.number(count)}"
+        table.add_row(
+            say(text.name(row.get("name"))),
+            say(text.estimate(row.get("mean"), row.get("interval"), places=places)),
+            say(text.bounds(row.get("interval"), places=places)),
+            say(lost, "red" * bool(failed)),
+            tuned,
+        )
+    return table
+
+
+def _comparisons(say: _Voice, rows: list[Mapping[str, Any]]) -> Table:
+    table = _table(say("Comparisons (first minus second; p after Holm)", "bold"))
+    table.add_column(say("comparison"), overflow="fold", min_width=12)
+    table.add_column(say("difference"), justify="right")
+    table.add_column(say("interval"), justify="right")
+    table.add_column(say("P(wins)"), justify="right")
+    table.add_column(say("p"), justify="right")
+    table.add_column(say("verdict"), overflow="fold", min_width=11)
+    places = text.decimals(row.get("interval") for row in rows)
+    for row in rows:
+        verdict = text.name(row.get("verdict"))
+        table.add_row(
+            say(f"{text.name(row.get('a'))} - {text.name(row.get('b'))}"),
+            say(text.estimate(row.get("difference"), row.get("interval"), signed=True, places=places)),
+            say(text.bounds(row.get("interval"), signed=True, places=places)),
+            say(text.number(row.get("probability"), 2)),
+            say(text.probability(row.get("p_adjusted"))),
+            say(verdict, _COLORS.get(verdict, "")),
+        )
+    return table
+
+
+class Progress:
+    """How far a long job is; made by `progress`. Use it as a context manager or call `close()`."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self._say, self._clock = _Voice(console), clock
+        self._start: float | None = None
+        self._first, self._told, self._last = 0.0, float("-inf"), ""
+        self._bar: Bar | None = None
+        if console.is_terminal:
+            columns = (TextColumn("{task.percentage:>3.0f}%"), BarColumn(24), _Words())
+            self._bar = Bar(*columns, console=console, transient=True)
+            self._task = self._bar.add_task("", total=1.0, words=Text(""))
+            self._bar.start()
+
+    def update(self, done: float, total: float, words: str = "") -> None:
+        """Tell that `done` of `total` is done, and in a few words what is being done."""
+        now = self._clock()
+        if self._start is None:
+            self._start, self._first = now, done
+        share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+        left = self._left(now, done, total)
+        if self._bar is not None:
+            told = self._say(", ".join(part for part in (left, words) if part))
+            self._bar.update(self._task, completed=share, words=told)
+            return
+        if now - self._told < _EVERY and (share < 1 or self._last == "100%"):
+            return
+        self._told, self._last = now, f"{int(100 * share)}%"
+        self._say.line("  ".join(part for part in (f"{self._last:>4}", left, words) if part))
+
+    def _left(self, now: float, done: float, total: float) -> str:
+        moved = done - self._first
+        if self._start is None or moved <= 0 or done >= total:
+            return ""
+        return f"{text.duration((now - self._start) * (total - done) / moved)} left"
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, error, trace
+        self.close()
+
+
+def progress(console: Console, *, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Show how far a long job is: a bar with the time left on a terminal, otherwise a plain line every five seconds.
+
+    Time is monotonic: a changed clock or a sleeping machine never gives a negative time left.
+
+    Args:
+      console: where to print.
+      clock: seconds that never go back; given by tests only.
+
+    Returns:
+      An object with `update(done, total, words)` and `close()`, which is also a context manager.
+    """
+    return Progress(console, clock)
+
+
+class _Words(TextColumn):
+    """The words beside the bar, as text: a column with a format string would read markup in them."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Any) -> Text:
+        words: Text = task.fields["words"]
+        return words

@@ -1,0 +1,146 @@
+"""Array files: results as netCDF, parameters as safetensors. Neither format can hold code.
+
+Both are written whole or not at all (see `files`) and read fully into memory, so that a file that changes later cannot
+change what was read. numpy and xarray are imported when needed, so that commands which read no arrays start fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepprinciples.errors import IntegrityError
+from deepprinciples.runs.files import write_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+_KEPT = "kept_dtype"  # netCDF 3 has no 64-bit integers and no booleans: the attribute tells which type to restore
+_ORDER = "kept_order"  # and scipy sorts the variables
+
+
+def save_dataset(dataset: xr.Dataset, path: Path | str) -> None:
+    """Write a data set as netCDF 3; whole numbers, booleans, texts and NaN come back as they were.
+
+    Args:
+        dataset: numbers, booleans and texts; whole numbers below 2^53.
+        path: the file.
+
+    Raises:
+        ValueError: a variable has a type the file cannot hold exactly.
+    """
+    plain = dataset.copy()
+    plain.attrs = {key: str(value) if value is None else value for key, value in dataset.attrs.items()}
+    plain.attrs[_ORDER] = "\n".join(map(str, dataset.data_vars))
+    for name, variable in dataset.variables.items():
+        stored, kept = _storable(str(name), variable.values)
+        if kept:
+            plain[name] = (variable.dims, stored, {**variable.attrs, _KEPT: kept})
+    write_bytes(path, bytes(plain.to_netcdf(engine="scipy")))
+
+
+def _storable(name: str, values: np.ndarray) -> tuple[np.ndarray, str]:
+    import numpy as np
+
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind == "U":
+        return values, "str"
+    if kind == "b":
+        return values.astype(np.int8), "bool"
+    if kind in "iu" and (size > 4 or kind == "u"):
+        if values.size and max(abs(int(values.max())), abs(int(values.min()))) > 2**53:
+            raise ValueError(f"{name}: holds whole numbers above 2^53, which the file cannot hold exactly")
+        return values.astype(np.float64), str(values.dtype)
+    if kind not in "iufUSO":
+        raise ValueError(f"{name}: has type {values.dtype}, which the file cannot hold")
+    return values, ""
+
+
+def load_dataset(path: Path | str) -> xr.Dataset:
+    """Read a data set that `save_dataset` wrote.
+
+    Raises:
+        IntegrityError: the file is missing or damaged.
+    """
+    import numpy as np
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="scipy", decode_times=False) as opened:
+            dataset = opened.load()
+        for name in list(dataset.variables):
+            kept = dataset[name].attrs.pop(_KEPT, "")
+            if kept:
+                dtype = np.dtype(kept)
+                if dtype.kind not in "biuU":
+                    raise ValueError(f"{name} names the type {kept!r}")
+                dataset[name] = dataset[name].astype(dtype)
+        order = str(dataset.attrs.pop(_ORDER, "")).split("\n")
+        if sorted(order) == sorted(map(str, dataset.data_vars)):
+            dataset = dataset[order]
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # scipy's reader fails in many ways on a damaged file
+        raise IntegrityError(f"{path}: not a netCDF file of a run ({_one_line(error)})") from None
+    return dataset
+
+
+def save_arrays(tree: Mapping[str, Any], path: Path | str, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a nested dict of arrays as safetensors, names joined by "/"; empty dicts are not kept.
+
+    Args:
+        tree: {name: array or dict}; names are texts without "/".
+        path: the file.
+        metadata: texts stored beside the arrays.
+    """
+    from safetensors.numpy import save
+
+    write_bytes(path, save(dict(_flat(tree, "")), metadata=dict(metadata) if metadata else None))
+
+
+def _flat(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, np.ndarray]]:
+    import numpy as np
+
+    for key, value in tree.items():
+        if not isinstance(key, str) or "/" in key or not key:
+            raise ValueError(f'expected names without "/", found {key!r}')
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}/")
+        else:
+            # safetensors writes the memory of a transposed array in the wrong order; order="C" keeps 0-d arrays 0-d
+            yield above + key, np.asarray(value, order="C")
+
+
+def load_arrays(path: Path | str) -> dict[str, Any]:
+    """Read a nested dict of arrays that `save_arrays` wrote.
+
+    Raises:
+        IntegrityError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        flat = load(Path(path).read_bytes())
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise IntegrityError(f"{path}: not a safetensors file ({_one_line(error)})") from None
+    tree: dict[str, Any] = {}
+    for name, array in sorted(flat.items()):
+        table = tree
+        *parents, leaf = name.split("/")
+        for key in parents:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise IntegrityError(f"{path}: {name[:60]!r} is both an array and a table")
+        if leaf in table:
+            raise IntegrityError(f"{path}: {name[:60]!r} is both an array and a table")
+        table[leaf] = array
+    return tree
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

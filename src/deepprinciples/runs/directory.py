@@ -1,0 +1,199 @@
+"""The run directory: where it is made, what stands in it, and how it is opened again.
+
+A directory is never overwritten, and nothing is made before there is something to run. The files are a contract with
+the user: config.toml, manifest.json, results.nc, summary.json, metrics.jsonl, report.html, figures/. What is in the
+summary is for the study to say; this room imports no jax.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import platform
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
+from deepprinciples.runs.files import MAX_BYTES, read_json, read_text
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+CONFIG, MANIFEST, SUMMARY, RESULTS = "config.toml", "manifest.json", "summary.json", "results.nc"
+SCHEMA_VERSION = 1
+PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "xarray")
+
+_MARKER = ".deepprinciples"
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_ENVIRONMENT = re.compile(r"XLA_FLAGS|CUDA_VISIBLE_DEVICES|JAX_\w+")
+
+
+def slug(title: str) -> str:
+    """Turn a title into a safe directory name: lower-case ASCII letters, digits, dots and dashes, at most 60."""
+    ascii_only = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode("ascii").lower()
+    name = re.sub(r"[^a-z0-9._]+", "-", ascii_only)[:60].strip("-._")
+    return f"run-{name}".rstrip("-") if not name or _RESERVED.fullmatch(name) else name
+
+
+def check_free(out: Path | str | None) -> None:
+    """Refuse a directory that could not be made or that holds files, without making anything.
+
+    Raises:
+        ConfigError: it is a file, or holds files.
+        ResourceError: it cannot be written.
+    """
+    path = Path("runs") if out is None else Path(out)
+    try:
+        if out is not None and path.is_dir() and any(path.iterdir()):
+            raise ConfigError(f"{path}: holds files already and nothing is overwritten; give a new directory to --out")
+        while not path.exists() and path != path.parent:
+            path = path.parent
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be used ({error.strerror or error})") from None
+    if not path.is_dir():
+        raise ConfigError(f"{path}: is a file, expected a directory; give another one to --out")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ResourceError(f"{path}: cannot be written; give a writable directory to --out")
+
+
+def create(out: Path | str | None, stem: str) -> Path:
+    """Make a new run directory; of two processes that ask for the same one, exactly one gets it.
+
+    Args:
+        out: the directory, or None for runs/<slug of stem>-<number>.
+        stem: a name for the run, such as its title or the name of the config file.
+
+    Raises:
+        ConfigError: `out` is a file, or holds files.
+        ResourceError: it cannot be written.
+    """
+    check_free(out)
+    try:
+        if out is None:
+            return _numbered(Path("runs"), slug(stem))
+        path = Path(out)
+        path.mkdir(parents=True, exist_ok=True)
+        _claim(path)
+        return path
+    except FileExistsError:
+        raise ConfigError(f"{out}: was taken by another run just now; give a new directory to --out") from None
+    except OSError as error:
+        raise ResourceError(f"{out or 'runs'}: cannot be written ({error.strerror or error})") from None
+
+
+def _numbered(root: Path, name: str) -> Path:
+    root.mkdir(exist_ok=True)
+    taken = [path.name.rpartition("-")[2] for path in root.glob(f"{name}-*")]
+    number = max((int(text) for text in taken if text.isascii() and text.isdigit() and len(text) < 10), default=0) + 1
+    while True:
+        path = root / f"{name}-{number}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        _claim(path)
+        return path
+
+
+def _claim(path: Path) -> None:
+    with open(path / _MARKER, "x", encoding="utf-8") as file:
+        file.write("A run directory of deepprinciples.\n")
+
+
+def fingerprint() -> dict[str, Any]:
+    """Describe software and machine: versions, platform, cores, and the few environment variables that matter."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "environment": {key: value for key, value in sorted(os.environ.items()) if _ENVIRONMENT.fullmatch(key)},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def manifest(**more: Any) -> dict[str, Any]:
+    """Make a manifest: schema version, time of creation (UTC), fingerprint, and what else the run tells of itself."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"schema_version": SCHEMA_VERSION, "created": created, **fingerprint(), **more}
+
+
+def file_hashes(path: Path | str, names: Iterable[str] = (CONFIG, RESULTS, SUMMARY)) -> dict[str, str]:
+    """Give the SHA-256 of files of a run directory, for the manifest's `files`; missing ones are left out."""
+    found = {}
+    for name in names:
+        if (Path(path) / name).is_file():
+            with open(Path(path) / name, "rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+class Run(NamedTuple):
+    """A run directory as read: `config` is the text of config.toml, `results` is read when asked for."""
+
+    path: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+    config: str
+
+    @property
+    def results(self) -> xr.Dataset:
+        """Read results.nc."""
+        from deepprinciples.runs.arrays import load_dataset
+
+        return load_dataset(self.path / RESULTS)
+
+
+def load(run_dir: Path | str) -> Run:
+    """Open a run directory; runs no code and checks the hashes its manifest names.
+
+    Raises:
+        IntegrityError: it is no run directory, a file is missing or changed, or a later version wrote it.
+    """
+    path = Path(run_dir)
+    missing = [name for name in (CONFIG, MANIFEST, SUMMARY) if not (path / name).is_file()]
+    if missing:
+        what = "no such directory" if not path.is_dir() else f"{missing[0]} is missing"
+        raise IntegrityError(f"{path}: {what}; expected the directory of a finished run")
+    known = {name: _table(path / name) for name in (MANIFEST, SUMMARY)}
+    _verify(path, known[MANIFEST].get("files", {}))
+    try:
+        text = read_text(path / CONFIG, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{path / CONFIG}: {error}") from None
+    return Run(path, known[SUMMARY], known[MANIFEST], text)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise IntegrityError(f"{path}: expected a table at the top")
+    version = found.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise IntegrityError(f"{path}: schema_version {version} was written by a later version; upgrade deepprinciples")
+    return found
+
+
+def _verify(path: Path, expected: Any) -> None:
+    if not isinstance(expected, Mapping):
+        raise IntegrityError(f"{path / MANIFEST}: files: expected a table of hashes")
+    names = [name for name in expected if name in (CONFIG, RESULTS, SUMMARY)]
+    for name, found in {**dict.fromkeys(names), **file_hashes(path, names)}.items():
+        if found is None:
+            raise IntegrityError(f"{path / name}: is missing though the manifest lists it; the run is not whole")
+        if found != expected[name]:
+            raise IntegrityError(f"{path / name}: was changed after the run (its SHA-256 differs from the manifest's)")
+
+

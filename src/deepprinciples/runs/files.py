@@ -1,0 +1,224 @@
+"""Text, JSON and JSON lines on disk, so that a file is either whole or not there and reading one runs no code.
+
+Every write goes to a temporary file beside the target, is flushed to the disk and renamed. Readers refuse what is too
+large, too deep or ambiguous before they build anything from it. Arrays are in `arrays`; what a run directory holds is
+in `directory`. This room imports no jax, and numpy only where arrays are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from deepprinciples.errors import IntegrityError
+
+MAX_BYTES = 16 * 2**20
+MAX_DEPTH = 32
+MAX_ENTRIES = 100_000
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write a file so that after any crash it holds the old content or the new, never a mixture.
+
+    Args:
+        path: the file; its folder must exist.
+        content: the bytes.
+
+    Raises:
+        OSError: the disk is full, not writable, or failed while flushing; the old file is then untouched.
+    """
+    path = Path(path)
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text as UTF-8 with Unix line ends, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write plain data as strict JSON: order is kept, numbers that are not finite become null."""
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_jsonl(path: Path | str, rows: list[dict[str, Any]]) -> None:
+    """Add rows to a file of JSON lines; a batch is one write, so that a crash costs at most its last line."""
+    text = "".join(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    with open(path, "a+b") as file:
+        if file.tell() and not _ends_with_newline(file):
+            text = "\n" + text
+        file.write(text.encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
+    """Read JSON lines one by one; a torn last line, as a crash leaves it, is skipped.
+
+    Raises:
+        IntegrityError: a line before the last is no JSON object.
+    """
+    with open(path, "rb") as file:
+        broken = 0
+        for number, line in enumerate(file, start=1):
+            if broken:
+                raise IntegrityError(f"{path}, line {broken}: not a JSON object; the file is damaged")
+            try:
+                row = parse_json(line.decode("utf-8"))
+            except ValueError:
+                broken = 0 if line == b"\n" else number
+                continue
+            if not isinstance(row, dict):
+                broken = number
+                continue
+            yield row
+
+
+def read_json(path: Path | str) -> Any:
+    """Read strict JSON.
+
+    Returns:
+        Plain data; no repeated keys, no NaN, at most 32 levels and 100,000 entries.
+
+    Raises:
+        IntegrityError: the file is missing, too large, or no strict JSON.
+    """
+    try:
+        return parse_json(read_text(path, MAX_BYTES))
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError as error:
+        raise IntegrityError(f"{path}: {error}") from None
+
+
+def read_text(path: Path | str, limit: int) -> str:
+    """Read at most `limit` bytes of UTF-8; a byte-order mark is dropped.
+
+    Raises:
+        OSError: the file is missing, a folder or not readable.
+        ValueError: it is no regular file, too large, or not UTF-8.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("expected a file, found a folder or a device")
+    with open(path, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"expected at most {limit // 2**20} MiB, found more")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"line {line}: expected UTF-8 text, found byte 0x{content[error.start]:02x}") from None
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON as the standard means it: no repeated keys, no NaN or Infinity, whole numbers of at most 64 bits.
+
+    Raises:
+        ValueError: one clause, with the line where it is known.
+    """
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_int=_small_int,
+            parse_float=_finite,
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg.lower()})") from None
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
+    check_size(value)
+    return value
+
+
+def check_size(value: Any) -> None:
+    """Refuse plain data that is nested too deep or has too many entries.
+
+    Raises:
+        ValueError: one clause that names the limit.
+    """
+    level, depth, entries = [value], 0, 0
+    while level:
+        nested = [item for item in level if isinstance(item, (dict, list, tuple))]
+        level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
+        entries += len(level)
+        depth += bool(nested)
+        if entries > MAX_ENTRIES:
+            raise ValueError(f"more than {MAX_ENTRIES:,} entries")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what JSON can hold: arrays become lists, non-finite numbers None, the rest text."""
+    if value is None or isinstance(value, (bool, str, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder, so that a rename in it survives a power cut; systems that cannot are left alone."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _ends_with_newline(file: Any) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) == b"\n")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {json.dumps(key[:60])} is given twice")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"expected a number, found {word}, which JSON does not have")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:40]} is too large")
+    return value
+
+
+def _small_int(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError("found a whole number of more than 64 bits")
+    return int(digits)

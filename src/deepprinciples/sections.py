@@ -1,0 +1,217 @@
+"""One config without its arms: every section looked up, every value judged, every default written out.
+
+What is wrong is added to a list of problems and kept as it was given, so that one pass finds everything. Arms and
+search spaces are in `arms`, single values in `schema`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from deepprinciples.dictionary import names_part
+from deepprinciples.schema import REQUIRED, Field, Kinds, convert, fields, open_ended
+from deepprinciples.wording import plural, quoted, shown, singular, suggestion
+
+SECTIONS = ("data", "model", "loss", "rule", "optimizer", "schedule")
+CHAINS = ("regularizers", "transforms")
+FUNCTIONS = ("train", "study")
+DEFAULT_PARTS = {"rule": "plain", "schedule": "constant"}
+
+_CHAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_MOST_SHOWN = 20
+
+
+def resolve_base(config: Mapping[str, Any], kinds: Kinds, problems: list[str]) -> dict[str, Any]:
+    """Judge a config without arms and write out every default; add what is wrong to `problems`."""
+    functions = [name for name in FUNCTIONS if name in kinds.functions]
+    known = ["title", *SECTIONS, *CHAINS, *functions, "arms"]
+    _unknown([str(key) for key in config if key not in known], known, "", "a config", problems)
+    out: dict[str, Any] = {"title": config.get("title")}
+    for section in SECTIONS:
+        value = config.get(section)
+        if value is None and section not in DEFAULT_PARTS:
+            problems.append(f"{section}: missing; add [{section}] with a name ({_listed(section, kinds)})")
+        else:
+            out[section] = _part(section, value, section, DEFAULT_PARTS.get(section), kinds, problems)
+    for chain in CHAINS:
+        out[chain] = _chain(chain, config.get(chain, {}), kinds, problems)
+    for name in functions:
+        out[name] = _function(name, config.get(name, {}), kinds, problems)
+    if out["title"] is None:
+        out["title"] = f"{_name_of(out.get('model'))} on {_name_of(out.get('data'))}"
+    elif not isinstance(out["title"], str):
+        problems.append(f"title: expected a text, found {shown(out['title'])}")
+    return out
+
+
+def _name_of(section: Any) -> str:
+    found = (section.get("name") or section.get("factory")) if isinstance(section, Mapping) else section
+    return str(getattr(found, "__name__", found))
+
+
+def _chain(chain: str, value: Any, kinds: Kinds, problems: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(f"{chain}: expected a table of parts by name, found {shown(value)}")
+        return value
+    out = {}
+    for key, one in value.items():
+        path = f"{chain}.{word(key)}"
+        if not isinstance(key, str) or not _CHAIN_KEY.fullmatch(key):
+            problems.append(f"{path}: expected a name of letters, digits, _ and -")
+        if isinstance(one, Mapping) and not names_part(one):
+            one = {"name": str(key), **one}
+        out[key] = _part(chain, one, path, None, kinds, problems)
+    return out
+
+
+def _function(name: str, value: Any, kinds: Kinds, problems: list[str]) -> Any:
+    function = kinds.functions[name]
+    if not isinstance(value, Mapping):
+        problems.append(f"{name}: expected a table, found {shown(value)}")
+        return value
+    return keywords(fields(function), value, name, f"[{name}]", kinds, problems, open_ended(function))
+
+
+def _part(kind: str, value: Any, path: str, default: Any, kinds: Kinds, problems: list[str]) -> Any:
+    """Resolve one section that names a part; what is wrong stays as it was given."""
+    section = _merged(value, default)
+    if not isinstance(section, Mapping):
+        problems.append(f"{path}: expected the name of a {singular(kind)} or a table, found {shown(value)}")
+        return value
+    factory = _factory(kind, section, path, kinds, problems)
+    if factory is None:
+        return dict(section)
+    head = "factory" if "factory" in section else "name"
+    given = {key: item for key, item in section.items() if key != head}
+    provided = kinds.provided.get(kind, ())
+    for key in [key for key in given if key in provided]:
+        problems.append(f"{path}.{key}: is supplied by the data; leave it out")
+        del given[key]
+    owner = section["name"] if head == "name" else _name_of(section)
+    known = _schema(factory, kind, kinds)
+    return {head: section[head], **keywords(known, given, path, owner, kinds, problems, open_ended(factory))}
+
+
+def _merged(value: Any, default: Any) -> Any:
+    """Read a bare name as a section; a table that names no part changes the default one."""
+    if isinstance(value, str):
+        return {"name": value}
+    if value is None:
+        value = {}
+    if isinstance(value, Mapping) and not names_part(value) and isinstance(default, (str, Mapping)):
+        return {**(_merged(default, None)), **value}
+    return value
+
+
+def _factory(kind: str, section: Mapping[str, Any], path: str, kinds: Kinds, problems: list[str]) -> Any:
+    if "factory" in section:
+        factory = section["factory"]
+        if not _is_factory(factory):
+            found = shown(factory)
+            problems.append(f"{path}.factory: expected a function from Python, found {found}; in a file give a name")
+            return None
+        if "name" in section:
+            problems.append(f"{path}: name and factory are both given; keep one")
+            return None
+        return factory
+    if "name" not in section:
+        problems.append(f"{path}.name: missing ({_listed(kind, kinds)})")
+        return None
+    name, table = section["name"], kinds.tables.get(kind, {})
+    if not isinstance(name, str):
+        problems.append(f"{path}.name: expected the name of a {singular(kind)}, found {shown(name)}")
+        return None
+    if name not in table:
+        where = path if path.startswith(CHAINS) and path.endswith(f".{name}") else f"{path}.name"
+        guess = suggestion(name, table)
+        problems.append(f"{where}: no {singular(kind)} {quoted(name)}{guess} ({_listed(kind, kinds)})")
+    return table.get(name)
+
+
+def _is_factory(value: Any) -> bool:
+    return callable(value) and type(value).__hash__ is not None
+
+
+def _listed(kind: str, kinds: Kinds) -> str:
+    return f"{plural(kind)}: " + (", ".join(sorted(kinds.tables.get(kind, {}))) or "none")
+
+
+def keywords(
+    known: Mapping[str, Field], given: Mapping[Any, Any], path: str, owner: str, kinds: Kinds, problems: list[str],
+    any_key: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Judge the keywords of one factory and write out its defaults; `owner` is what a message calls it."""
+    out: dict[str, Any] = {}
+    for name, field in known.items():
+        where = f"{path}.{name}"
+        if name not in given and field.default is REQUIRED:
+            problems.append(f"{where}: missing; {owner} needs it")
+        elif field.kind and (name in given or isinstance(field.default, (str, Mapping))):
+            out[name] = _part(field.kind, given.get(name), where, field.default, kinds, problems)
+        elif name in given or not field.kind:
+            out[name] = _leaf(field, given.get(name, field.default), where, name in given, kinds, problems)
+    others = {key: value for key, value in given.items() if key not in known}
+    if any_key:
+        return {**out, **others}
+    _unknown([str(key) for key in others], list(known), f"{path}.", owner, problems)
+    return out
+
+
+def _leaf(field: Field, value: Any, path: str, given: bool, kinds: Kinds, problems: list[str]) -> Any:
+    if not given and value is None:
+        return None
+    try:
+        return convert(field, value, kinds.tables.get(field.name.removesuffix("s"), ()))
+    except ValueError as error:
+        problems.append(f"{path}: {error}")
+        return value
+
+
+def _unknown(keys: list[str], known: list[str], prefix: str, owner: str, problems: list[str]) -> None:
+    takes = f"({owner} takes: {', '.join(known)})" if known else f"({owner} takes no keys)"
+    for key in keys[:_MOST_SHOWN]:
+        guess = suggestion(key, known) or ";"
+        problems.append(f"{prefix}{word(key)}: unknown key{guess.removesuffix(';')} {takes}")
+    if len(keys) > _MOST_SHOWN:
+        problems.append(f"{prefix.removesuffix('.') or 'config'}: {len(keys) - _MOST_SHOWN} more unknown keys")
+
+
+def word(key: Any) -> str:
+    """Make a key fit to be shown in a message."""
+    return quoted(str(key))[1:-1]
+
+
+def sweepable_paths(config: Mapping[str, Any], kinds: Kinds) -> tuple[str, ...]:
+    """List the dotted paths of a resolved config that may be swept, in order."""
+    return tuple(path for path, field in fields_of(config, kinds) if field.sweepable)
+
+
+def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Field]]:
+    """List (dotted path, keyword) of every value in the sections and chains of a resolved config."""
+    for section in SECTIONS:
+        yield from _fields_below(section, config.get(section), section, kinds)
+    for chain in CHAINS:
+        table = config.get(chain)
+        for key, value in table.items() if isinstance(table, Mapping) else ():
+            yield from _fields_below(chain, value, f"{chain}.{key}", kinds)
+
+
+def _fields_below(kind: str, value: Any, path: str, kinds: Kinds) -> Iterator[tuple[str, Field]]:
+    if not isinstance(value, Mapping):
+        return
+    factory = value.get("factory") or kinds.tables.get(kind, {}).get(str(value.get("name")))
+    for field in _schema(factory, kind, kinds).values() if _is_factory(factory) else ():
+        if field.name in value:
+            yield f"{path}.{field.name}", field
+            if field.kind:
+                yield from _fields_below(field.kind, value[field.name], f"{path}.{field.name}", kinds)
+
+
+def _schema(factory: Callable[..., Any], kind: str, kinds: Kinds) -> dict[str, Field]:
+    """Join the keywords of a factory with those its section has besides, less what the build supplies."""
+    known = dict(fields(factory))
+    for extra in kinds.extras.get(kind, ()):
+        known = {**known, **{name: field for name, field in fields(extra).items() if name not in known}}
+    return {name: field for name, field in known.items() if name not in kinds.provided.get(kind, ())}

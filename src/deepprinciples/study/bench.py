@@ -1,0 +1,117 @@
+"""A group made ready to run: its data on the devices, its plan, its compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.parts.data.batches import prefetch
+from deepprinciples.study import build
+from deepprinciples.study.groups import Group
+from deepprinciples.study.settings import Train
+from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
+from deepprinciples.engine.fit import Plan, plan
+from deepprinciples.engine.population import Program, choose_layout, compile_program, make_mesh
+from deepprinciples.engine.run import Block, Outcome, Padded, run
+from deepprinciples.types import Dataset
+
+
+class Bench(NamedTuple):
+    """All that running a group's lanes takes."""
+
+    group: Group
+    plan: Plan
+    program: Program
+    feed: Feed
+    validation: Padded
+    test: Padded
+    evaluations: int  # gradient evaluations a step costs
+
+
+def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequence[int]) -> Bench:
+    """Compile a group's program for the phases to come.
+
+    Args:
+        group: arms that share the program.
+        dataset: their data.
+        settings: the [train] section.
+        block_counts: blocks each phase will run, to choose the width by.
+    """
+    cut = plan(settings.steps, probe_every=settings.probe_every, evaluate_every=settings.evaluate_every)
+    devices = jax.devices()
+    mode = settings.lanes if settings.lanes != "auto" else ("map" if devices[0].platform == "cpu" else "vmap")
+    layout = choose_layout(block_counts, len(group.arms), devices=len(devices), mode=mode, limit=settings.lane_limit)
+    mesh = make_mesh(len(devices))
+    parts = build.splits(dataset)
+    size = max(len(parts[name].targets) for name in ("validation", "test"))
+    validation, test = (pad_split(parts[name], size=size) for name in ("validation", "test"))
+    if dataset.stream is None:
+        feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
+    else:
+        stream = dataset.stream
+        feed = streamed(lambda: iter(prefetch(stream)), batch_size=dataset.batch_size, plan=cut, mesh=mesh,
+                        first=parts["train"])
+    program = compile_program(
+        lambda hyper: build.learner(build.replaced(group.config, hyper), dataset), build.probe(group.config),
+        layout=layout, names=group.names, plan=cut, data=feed.shapes, batch_size=dataset.batch_size, split=validation)
+    evaluations = build.learner(group.config, dataset).evaluations
+    return Bench(group, cut, program, feed, validation, test, evaluations)
+
+
+def train(bench: Bench, seeds: Sequence[int], points: Sequence[Sequence[dict[str, float]]], *, judged: bool,
+          progress: Callable[[int], None], keep_states: bool = False) -> Outcome:
+    """Run seeds x points of a group.
+
+    Args:
+        bench: the group.
+        seeds: one replicate each.
+        points: [P][arm]: settings of the tuned hyper-parameters; each is run with every seed.
+        judged: evaluate the test split at the end; else the validation split stands.
+        progress: told the model-steps done.
+        keep_states: bring the final states to the host.
+
+    Returns:
+        The outcome, leading axes [P, seeds, arms].
+    """
+    blocks = [Block(seed, tuple({**own, **point} for own, point in zip(bench.group.values, arms, strict=True)))
+              for arms in points for seed in seeds]
+    test = bench.test if judged else None
+    outcome = run(bench.program, blocks, plan=bench.plan, feed=bench.feed, curve=bench.validation, judge=test,
+                  keep_states=keep_states, progress=progress)
+    shape = (len(points), len(seeds))
+    folded = jax.tree.map(lambda a: np.reshape(a, (*shape, *np.shape(a)[1:])), outcome._replace(seconds=None))
+    return folded._replace(seconds=outcome.seconds)
+
+
+def datasets(arms: dict[str, build.Config]) -> dict[str, Dataset]:
+    """Load the data of every arm, equal sections once."""
+    loaded: list[tuple[build.Config, Dataset]] = []
+    found = {}
+    for name, config in arms.items():
+        section = config["data"]
+        known = next((data for other, data in loaded if _same(other, section)), None)
+        if known is None:
+            known = build.dataset(section)
+            loaded.append((section, known))
+        found[name] = known
+    return found
+
+
+def _same(one: build.Config, other: build.Config) -> bool:
+    return one.keys() == other.keys() and all(
+        one[key] is other[key] or (not isinstance(one[key], np.ndarray) and one[key] == other[key]) for key in one)
+
+
+def check(arms: dict[str, build.Config], data: dict[str, Dataset], *, prefixed: bool) -> None:
+    """Raise one ConfigError with everything that does not fit together in any arm."""
+    problems: list[str] = []
+    for name, config in arms.items():
+        found = build.check(config, data[name], f"arms.{name}: " if prefixed else "")
+        problems.extend(p for p in found if p.split(": ", 1)[-1] not in {q.split(": ", 1)[-1] for q in problems})
+    if problems:
+        raise ConfigError(*problems)
+

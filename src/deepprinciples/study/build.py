@@ -1,0 +1,185 @@
+"""Where a config becomes a learner: the only room that knows both the parts and the engine.
+
+Parts are built inside the traced function, so a float of a config may be a tracer. Whatever does not fit together
+(images for an LSTM, accuracy for a regression) is found here on shapes alone, before anything is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.parts import data, metrics, probes, rules
+from deepprinciples.parts.data.split import prepare
+from deepprinciples.parts.tables import TABLES
+from deepprinciples.schema import Kinds, fields
+from deepprinciples.engine.learner import supervised
+from deepprinciples.study.settings import Study, Train
+from deepprinciples.types import Array, Augment, Batch, Dataset, Info, Learner, Model
+
+Config = Mapping[str, Any]
+KINDS = Kinds(
+    tables=TABLES,
+    functions={"train": Train, "study": Study},
+    extras={"data": (prepare,)},
+    provided={"model": {"outputs", "vocabulary"}, "regularizers": {"outputs"}, "data": {"source"}},
+)
+
+
+def dataset(section: Config) -> Dataset:
+    """Load and split the data of a config's [data] section."""
+    shared = set(fields(prepare)) - {"source"}
+    own = {key: value for key, value in section.items() if key not in ("name", "factory") and key not in shared}
+    factory = section.get("factory") or data.TABLE[section["name"]]
+    return prepare(factory(**own), **{key: value for key, value in section.items() if key in shared})
+
+
+def part(kind: str, section: Config, **provided: Any) -> Any:
+    """Call the factory a section names, its nested parts first.
+
+    Args:
+        kind: which TABLE to look in.
+        section: {"name": ..., hyper-parameters} or {"factory": function, hyper-parameters}.
+        provided: what the build supplies to factories whose signature asks for it.
+    """
+    factory = section.get("factory") or TABLES[kind][section["name"]]
+    known = fields(factory)
+    keywords: dict[str, Any] = {key: value for key, value in provided.items() if key in known}
+    for key, value in section.items():
+        if key in ("name", "factory"):
+            continue
+        nested = known[key].kind if key in known else None
+        keywords[key] = part(nested, value) if nested and isinstance(value, Mapping) else value
+    return factory(**keywords)
+
+
+def replaced(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with the leaves at dotted paths replaced; tracers are welcome."""
+    out = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+    for path, value in values.items():
+        *parents, leaf = path.split(".")
+        table = out
+        for key in parents:
+            table[key] = dict(table[key])
+            table = table[key]
+        table[leaf] = value
+    return out
+
+
+def chain(config: Config, steps: int) -> optax.GradientTransformation:
+    """Build transforms and optimizer as one chain, in the order of the config, states keyed by name."""
+    shape = part("schedule", config["schedule"])
+    section = dict(config["optimizer"])
+    rate = section.pop("learning_rate", None)
+    if rate is not None:
+        constant = config["schedule"].get("name") == "constant"
+        section["learning_rate"] = rate if constant else (lambda count: rate * shape(count / steps))
+    links = [(key, part("transforms", one)) for key, one in named(config["transforms"])]
+    return optax.named_chain(*links, ("optimizer", part("optimizer", section)))
+
+
+def named(table: Config) -> list[tuple[str, Config]]:
+    """List the parts of an ordered table; a section without a name of its own is named by its key."""
+    return [(key, one if "name" in one or "factory" in one else {"name": key, **one}) for key, one in table.items()]
+
+
+def model_of(config: Config, parts: Dataset) -> Model:
+    """Build the model of a config for a data set."""
+    from deepprinciples.parts.models.adapters import coerce
+
+    return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary))
+
+
+def learner(config: Config, parts: Dataset) -> Learner:
+    """Build the supervised learner of a resolved config; floats in it may be tracers."""
+    penalties, augments = [], []
+    for _, section in named(config["regularizers"]):
+        made = part("regularizers", section, outputs=parts.outputs)
+        (augments if isinstance(made, Augment) else penalties).append(made)
+    rule = config["rule"]
+    return supervised(
+        model=model_of(config, parts),
+        loss=part("loss", config["loss"]),
+        optimizer=chain(config, config["train"]["steps"]),
+        rule=part("rule", rule),
+        example=np.asarray(parts.train.inputs[:1]),
+        penalties=penalties,
+        augments=augments,
+        metrics={metric_name(config): part("metric", config["study"]["metric"])},
+        evaluations=rules.EVALUATIONS.get(rule.get("name", ""), 1),
+    )
+
+
+def metric_name(config: Config) -> str:
+    """Name the metric a study is judged by."""
+    section = config["study"]["metric"]
+    return section.get("name") or section["factory"].__name__
+
+
+def higher_is_better(config: Config) -> bool:
+    """Say whether a larger value of the study's metric is better."""
+    direction = config["study"]["direction"]
+    return metric_name(config) in metrics.HIGHER_IS_BETTER if direction == "auto" else direction == "max"
+
+
+def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
+    """Join the probes the config asks for."""
+    chosen = config["train"]["probes"]
+    return probes.combine({name: probes.TABLE[name]() for name in chosen})
+
+
+def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
+    """Find what does not fit together, on shapes alone: nothing is computed or compiled.
+
+    Args:
+        config: one arm's resolved config.
+        parts: its data.
+        where: prefix of the messages, such as "arms.skip: ".
+
+    Returns:
+        Problems, one line each; empty where the config can run.
+    """
+    source = config["data"].get("name", "data")
+    try:
+        model = model_of(config, parts)
+        key = jax.random.key(0)
+        size = min(2, len(parts.train.inputs))
+        batch = Batch(*(np.asarray(array[:size]) for array in parts.train))
+        params, state = jax.eval_shape(model.init, key, batch.inputs)
+        outputs, _, _ = jax.eval_shape(
+            lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, AssertionError) as error:
+        return [f"{where}model.name: does not fit data.name {source!r}: {_one_line(error)}"]
+    problems = []
+    for kind, section in (("loss", config["loss"]), ("study.metric", config["study"]["metric"])):
+        try:
+            function = part(kind.removeprefix("study."), section)
+            value = jax.eval_shape(function, outputs, jax.ShapeDtypeStruct(batch.targets.shape, batch.targets.dtype))
+            if value.shape != (size,):
+                raise ValueError(f"gives shape {list(value.shape)} for {size} examples, expected one value per example")
+        except (ValueError, TypeError, AssertionError) as error:
+            problems.append(f"{where}{kind}: does not fit data.name {source!r}: {_one_line(error)}")
+    if problems:
+        return problems
+    try:
+        made = learner(config, parts)
+        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], batch, key)
+    except (ValueError, TypeError, AssertionError) as error:
+        problems.append(f"{where}the parts do not fit together: {_one_line(error)}")
+    return problems
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def splits(parts: Dataset) -> dict[str, Batch]:
+    """Give the three splits of a data set as batches of arrays."""
+    return {name: Batch(*getattr(parts, name)) for name in ("train", "validation", "test")}

@@ -1,0 +1,146 @@
+"""Cards: what the user reads about a part, taken from its signature and its docstring, and nowhere else.
+
+The tables are handed in, so this room imports no part and no jax. Plain text, at most 80 columns.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.schema import LIMITS, REQUIRED, Field, fields
+from deepprinciples.wording import plural, quoted, singular, suggestion
+
+Tables = Mapping[str, Mapping[str, Callable[..., Any]]]
+
+_WIDTH = 80
+_HEADINGS = ("Args:", "Returns:", "Raises:", "References:", "Reference:", "Example:", "Examples:")
+
+
+def list_parts(tables: Tables, kind: str | None = None) -> str:
+    """List the parts of one kind with a line each, or the names of all kinds.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if kind is None:
+        blocks = [_filled(f"{name}: ", ", ".join(sorted(table))) for name, table in tables.items()]
+        return "\n".join([*blocks, "", "deepprinciples list KIND tells a line about each."])
+    table = tables[_kind(tables, kind)]
+    width = max((len(name) for name in table), default=0) + 2
+    return "\n".join(_filled(name.ljust(width), _parsed(factory)["summary"]) for name, factory in sorted(table.items()))
+
+
+def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]]], kind: str, name: str) -> str:
+    """Tell all about one part: what it does, formula, hyper-parameters with marks, what it gives, references.
+
+    Args:
+        tables: kind -> name -> factory.
+        neutrals: kind -> name -> {hyper-parameter: the value that switches the part off}.
+        kind: such as "model"; the plural is understood too.
+        name: such as "mlp".
+
+    Raises:
+        ConfigError: there is no such kind or part.
+    """
+    kind = _kind(tables, kind)
+    if name not in tables[kind]:
+        names = ", ".join(sorted(tables[kind]))
+        guess = suggestion(name, tables[kind])
+        raise ConfigError(f"show: no {singular(kind)} {quoted(name)}{guess} ({plural(kind)}: {names})")
+    factory = tables[kind][name]
+    text = _parsed(factory)
+    lines = [f"{name} ({singular(kind)})", "", _filled("", text["summary"])]
+    if text["body"]:
+        lines += ["", textwrap.indent(text["body"], "  ")]
+    known = fields(factory)
+    if known:
+        lines += ["", "Hyper-parameters (s = can be swept):"]
+        told = _arguments(text["Args"])
+        off = neutrals.get(kind, {}).get(name, {})
+        lines += [_row(field, told.get(field.name, ""), off) for field in known.values()]
+    for heading, title in (("Returns", "Gives"), ("Raises", "Raises"), ("References", "References")):
+        if text[heading]:
+            lines += ["", f"{title}:", textwrap.indent(text[heading], "  ")]
+    return "\n".join(lines)
+
+
+def _kind(tables: Tables, kind: str) -> str:
+    for known in tables:
+        if kind in (known, singular(known), plural(known)):
+            return known
+    raise ConfigError(f"no kind {quoted(kind)}{suggestion(kind, tables)} (kinds: {', '.join(tables)})")
+
+
+def _row(field: Field, told: str, neutral: Mapping[str, float]) -> str:
+    mark = "s" if field.sweepable else " "
+    default = "required" if field.default is REQUIRED else f"= {_value(field.default)}"
+    head = f"  {mark} {field.name}: {_type(field)} {default}"
+    notes = [f"neutral {_value(neutral[field.name])}"] if field.name in neutral else []
+    if field.name in LIMITS:
+        notes.append(f"in {LIMITS[field.name][0]}")
+    head += f"  ({'; '.join(notes)})" if notes else ""
+    head = textwrap.fill(head, _WIDTH, subsequent_indent=" " * 6)
+    told = re.sub(r"\s*\*(Sweepable|Neutral)[^*]*\*\.?", "", told).strip()
+    return "\n".join([head, textwrap.fill(told, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]).rstrip()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+    return "none" if value is None else str(getattr(value, "__name__", value))
+
+
+def _type(field: Field) -> str:
+    if field.kind:
+        return singular(field.kind)
+    if field.sweepable or field.hint is float:
+        return "number"
+    if get_origin(field.hint) is Literal:
+        return " | ".join(str(choice) for choice in get_args(field.hint))
+    words = {int: "whole number", bool: "true | false", str: "text"}
+    return words.get(field.hint) or ("list" if get_origin(field.hint) is tuple else "any")
+
+
+def _filled(head: str, text: str) -> str:
+    return textwrap.fill(text or "-", _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+
+
+def _parsed(factory: Callable[..., Any]) -> dict[str, str]:
+    """Cut a docstring into summary, body and its headed parts; what is absent is empty."""
+    parts: dict[str, list[str]] = {"summary": [], "body": [], "Args": [], "Returns": [], "Raises": [], "References": []}
+    here = "summary"
+    for line in (inspect.getdoc(factory) or "").splitlines():
+        word = line.strip()
+        if line == word and word in _HEADINGS:
+            here = {"Reference:": "References"}.get(word, word.removesuffix(":"))
+        elif here == "summary" and not word:
+            here = "body"
+        else:
+            parts.setdefault(here, []).append(line)
+    return {name: textwrap.dedent("\n".join(lines)).strip() for name, lines in parts.items()}
+
+
+def _arguments(text: str) -> dict[str, str]:
+    """Read `name: words` entries; further lines of an entry are indented."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in text.splitlines():
+        match = re.match(r"(\w+(?:, \w+)*)(?: \([^)]*\))?: ?(.*)", line)
+        if match and not line.startswith(" "):
+            names = match[1].split(", ")
+            found.update(dict.fromkeys(names, match[2]))
+        else:
+            for name in names:
+                found[name] = f"{found[name]} {line.strip()}"
+    return found

@@ -1,0 +1,187 @@
+"""The protocol of a comparison: equal budgets, selection on validation data, fresh seeds, one look at the test split.
+
+Everything here is in terms of arms, trials and seeds; how lanes run is the engine's, what the numbers allow to be said
+is `verdicts`'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepprinciples.parts import metrics
+from deepprinciples.study import bench, build, tuning
+from deepprinciples.study.groups import Group, group_arms
+from deepprinciples.study.settings import Study, Train
+from deepprinciples.study.statistics import worst_case
+from deepprinciples.engine.run import Outcome
+from deepprinciples.types import Dataset
+
+TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
+
+
+class Tuned(NamedTuple):
+    """What an arm's search gave."""
+
+    axes: tuning.Space
+    points: list[dict[str, float]]  # one per trial
+    scores: np.ndarray  # validation metric [trials, tuning seeds], as measured
+    diverged_at: np.ndarray  # [trials, tuning seeds]
+    best: int
+    edges: dict[str, tuple[bool, bool]]
+
+
+class Finished(NamedTuple):
+    """All that a study measured, arm by arm."""
+
+    tuned: dict[str, Tuned]
+    outcomes: dict[str, Outcome]  # leading axis: seed
+    programs: list[dict[str, Any]]
+    probe_steps: list[int]
+    evaluation_steps: list[int]
+    seeds: list[int]
+    tuning_seeds: list[int]
+    seconds: float
+
+
+class Progress(NamedTuple):
+    """How the host hears of a study: `begin(total model-steps)`, `phase(text)`, `advance(model-steps)`."""
+
+    begin: Callable[[int], None] = lambda total: None
+    phase: Callable[[str], None] = lambda text: None
+    advance: Callable[[int], None] = lambda steps: None
+
+
+def seeds_of(train: Train, study: Study, *, arms: int) -> tuple[list[int], list[int]]:
+    """Choose the seeds that report and the seeds that tune: disjoint, and functions of `train.seed` alone."""
+    count = study.seeds if arms > 1 else train.seeds
+    report = [(train.seed + k) % 2**32 for k in range(count)]
+    search = [(train.seed + TUNING_OFFSET + k) % 2**32 for k in range(study.tuning_seeds)]
+    return report, search
+
+
+def run_study(arms: Mapping[str, build.Config], data: Mapping[str, Dataset], tune: Mapping[str, Mapping[str, Any]], *,
+              progress: Progress, keep_states: bool = False) -> Finished:
+    """Tune every arm with the same budget, then train each arm's best point on fresh seeds.
+
+    Args:
+        arms: name -> resolved config; more than one makes a comparison.
+        data: name -> data set.
+        tune: name -> the arm's search space; empty where nothing is tuned.
+        progress: hears how far it is.
+        keep_states: bring the final states of the reporting lanes to the host.
+
+    Returns:
+        Everything measured.
+    """
+    begun = time.monotonic()
+    config = next(iter(arms.values()))
+    train, study = Train(**config["train"]), Study(**config["study"])
+    report_seeds, search_seeds = seeds_of(train, study, arms=len(arms))
+    spaces = {name: tuning.space(tune.get(name, {})) for name in arms}
+    groups = group_arms(arms, {name: list(axes) for name, axes in spaces.items()})
+    trials = {g.arms: study.trials if any(spaces[a] for a in g.arms) else 0 for g in groups}
+    rounds = 1 + (study.extend if study.tune or any(spaces.values()) else 0)
+    lane_steps = sum(len(g.arms) * (trials[g.arms] * len(search_seeds) * rounds + len(report_seeds)) for g in groups)
+    progress.begin(lane_steps * train.steps)
+    tuned: dict[str, Tuned] = {}
+    outcomes: dict[str, Outcome] = {}
+    programs = []
+
+    def make(group: Group) -> bench.Bench:
+        counts = [len(report_seeds)] + [trials[group.arms] * len(search_seeds)] * (trials[group.arms] > 0)
+        return bench.set_up(group, data[group.arms[0]], train, counts)
+
+    with ThreadPoolExecutor(1) as pool:  # the next group compiles while this one runs
+        ready: Future[bench.Bench] = pool.submit(make, groups[0])
+        for number, group in enumerate(groups):
+            progress.phase(f"compiling {', '.join(group.arms)}")
+            made = ready.result()
+            if number + 1 < len(groups):
+                ready = pool.submit(make, groups[number + 1])
+            search = _Search(made, {a: spaces[a] for a in group.arms}, study, search_seeds, build.higher_is_better(config))
+            found, searched = search.run(trials[group.arms], progress)
+            tuned |= found
+            progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
+            points = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
+            outcome = bench.train(made, report_seeds, points, judged=True, progress=progress.advance,
+                                  keep_states=keep_states)
+            outcomes |= {arm: _of_arm(outcome, index) for index, arm in enumerate(group.arms)}
+            programs.append(_program_row(number, made, searched, outcome, trials[group.arms] * len(search_seeds)))
+    ordered = {name: outcomes[name] for name in arms}
+    return Finished({name: tuned[name] for name in arms}, ordered, programs, made.plan.probe_steps(),
+                    made.plan.evaluation_steps(), report_seeds, search_seeds, time.monotonic() - begun)
+
+
+class _Search(NamedTuple):
+    """The search of one group: rounds of trials, each arm's points side by side in a block."""
+
+    made: bench.Bench
+    spaces: dict[str, tuning.Space]
+    study: Study
+    seeds: list[int]
+    higher: bool
+
+    def run(self, trials: int, progress: Progress) -> tuple[dict[str, Tuned], float]:
+        """Run all rounds; returns each arm's search and the seconds spent."""
+        arms = list(self.spaces)
+        empty = np.zeros((0, len(self.seeds)))
+        found = {a: Tuned(self.spaces[a], [], empty, empty.astype(int), 0, {}) for a in arms}
+        seconds = 0.0
+        for number in range(1 + self.study.extend if trials else 0):
+            if number and not any(one.edges for one in found.values()):
+                progress.advance(trials * len(self.seeds) * len(arms) * self.made.plan.steps)
+                continue
+            progress.phase(f"tuning {', '.join(arms)}")
+            wider = {a: _widened(one) for a, one in found.items()}
+            drawn = {a: tuning.sobol(axes, trials, seed=number) for a, axes in wider.items()}
+            points = [[drawn[a][t] for a in arms] for t in range(trials)]
+            outcome = bench.train(self.made, self.seeds, points, judged=False, progress=progress.advance)
+            seconds += outcome.seconds
+            found = {a: self._joined(found[a], wider[a], drawn[a], outcome, i) for i, a in enumerate(arms)}
+        return found, seconds
+
+    def _joined(self, before: Tuned, axes: tuning.Space, points: list[dict[str, float]], outcome: Outcome,
+                index: int) -> Tuned:
+        metric = build.metric_name(self.made.group.config)
+        points = before.points + points
+        scores = np.concatenate([before.scores, outcome.final[metric][:, :, index]])
+        diverged_at = np.concatenate([before.diverged_at, outcome.diverged_at[:, :, index]])
+        judged = worst_case(scores, diverged_at >= 0, higher_is_better=self.higher, bound=metrics.WORST.get(metric))
+        best = tuning.select(judged, higher_is_better=self.higher)
+        return Tuned(axes, points, scores, diverged_at, best, tuning.edges(points, best, axes))
+
+
+def _widened(one: Tuned) -> tuning.Space:
+    return {path: axis.widened(down=one.edges[path][0], up=one.edges[path][1]) if path in one.edges else axis
+            for path, axis in one.axes.items()}
+
+
+def _of_arm(outcome: Outcome, index: int) -> Outcome:
+    """Take one arm out of a group's report: [1, seeds, arms, ...] -> [seeds, ...]."""
+    import jax
+
+    return jax.tree.map(lambda a: a[0, :, index], outcome._replace(seconds=None))._replace(seconds=outcome.seconds)
+
+
+def _program_row(number: int, made: bench.Bench, searched: float, outcome: Outcome, tuning_blocks: int) -> dict[str, Any]:
+    program, arms = made.program, made.group.arms
+    return {
+        "group": number,
+        "arms": list(arms),
+        "traced": list(made.group.names),
+        "lanes": len(arms) * (tuning_blocks + len(outcome.diverged_at[0])),
+        "width": program.layout.width,
+        "devices": program.layout.devices,
+        "mode": program.layout.mode,
+        "compiles": program.compiles,
+        "compile_seconds": round(program.compile_seconds, 3),
+        "run_seconds": round(searched + outcome.seconds, 3),
+        "memory_bytes": program.memory_bytes,
+        "gradient_evaluations_per_step": made.evaluations,
+    }
+

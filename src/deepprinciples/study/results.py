@@ -1,0 +1,213 @@
+"""From what was measured to what is kept: one xarray.Dataset with named dimensions, and the summary of verdicts.
+
+Numpy and xarray only. A value that an arm does not have (a layer, a tuned hyper-parameter) is NaN.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepprinciples.study import verdicts
+from deepprinciples.study.settings import Study
+
+SCHEMA_VERSION = 1
+BY_TRANSFORM = ("trigger_rate", "clip_norm")
+
+
+def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -> xr.Dataset:
+    """Lay out a study as named arrays: score [arm, seed], curves [arm, seed, step], probes [arm, seed, step, layer]."""
+    arms = list(finished.outcomes)
+    outcomes = list(finished.outcomes.values())
+    coords = {"arm": arms, "seed": finished.seeds, "step": finished.probe_steps, "eval_step": finished.evaluation_steps}
+    base = ("arm", "seed")
+    variables: dict[str, Any] = {
+        "score": (base, np.stack([o.final[metric] for o in outcomes])),
+        "test_loss": (base, np.stack([o.final["loss"] for o in outcomes])),
+        "diverged_at": (base, np.stack([o.diverged_at for o in outcomes]).astype(np.int32)),
+        "validation": ((*base, "eval_step"), np.stack([o.curves[metric] for o in outcomes])),
+        "validation_loss": ((*base, "eval_step"), np.stack([o.curves["loss"] for o in outcomes])),
+    }
+    names = _merged(list(o.logs) for o in outcomes)
+    for name in names:
+        held = [o.logs.get(name) for o in outcomes]
+        if any(isinstance(h, Mapping) for h in held):
+            dim = "transform" if name in BY_TRANSFORM else "layer"
+            keys = _merged(list(o.logs[n]) for n in names for o in outcomes if n in o.logs and
+                           isinstance(o.logs[n], Mapping) and (n in BY_TRANSFORM) == (dim == "transform"))
+            coords[dim] = keys
+            variables[name] = ((*base, "step", dim), _stacked(held, keys, finished))
+        else:
+            variables[name] = ((*base, "step"), np.stack([_or_nan(h, finished) for h in held]))
+    variables |= _tuning(finished, coords)
+    attrs = {"title": title, "metric": metric, "direction": "max" if higher_is_better else "min"}
+    return xr.Dataset(variables, coords, attrs)
+
+
+def _or_nan(values: np.ndarray | None, finished: Any) -> np.ndarray:
+    shape = (len(finished.seeds), len(finished.probe_steps))
+    return np.full(shape, np.nan, np.float32) if values is None else np.asarray(values, np.float32)
+
+
+def _stacked(held: Sequence[Mapping[str, np.ndarray] | None], keys: Sequence[str], finished: Any) -> np.ndarray:
+    return np.stack([np.stack([_or_nan((h or {}).get(key), finished) for key in keys], axis=-1) for h in held])
+
+
+def _merged(orders: Iterable[Sequence[str]]) -> list[str]:
+    """Merge lists of names into one that keeps each list's order where it can."""
+    merged: list[str] = []
+    for order in orders:
+        at = 0
+        for name in order:
+            if name in merged:
+                at = merged.index(name) + 1
+            else:
+                merged.insert(at, name)
+                at += 1
+    return merged
+
+
+def _tuning(finished: Any, coords: dict[str, Any]) -> dict[str, Any]:
+    tuned = {arm: one for arm, one in finished.tuned.items() if one.axes}
+    if not tuned:
+        return {}
+    parameters = _merged(list(one.axes) for one in tuned.values())
+    trials = max(len(one.points) for one in tuned.values())
+    seeds = len(finished.tuning_seeds)
+    coords |= {"trial": list(range(trials)), "tuning_seed": finished.tuning_seeds, "parameter": parameters}
+    arms = list(finished.tuned)
+    scores = np.full((len(arms), trials, seeds), np.nan)
+    diverged_at = np.full((len(arms), trials, seeds), -1, np.int32)
+    points = np.full((len(arms), trials, len(parameters)), np.nan)
+    for (i, arm), _ in itertools.product(enumerate(arms), (0,)):
+        one = finished.tuned[arm]
+        if one.axes:
+            scores[i, : len(one.points)] = one.scores
+            diverged_at[i, : len(one.points)] = one.diverged_at
+            points[i, : len(one.points)] = [[p.get(path, np.nan) for path in parameters] for p in one.points]
+    return {
+        "tuning_score": (("arm", "trial", "tuning_seed"), scores),
+        "tuning_diverged_at": (("arm", "trial", "tuning_seed"), diverged_at),
+        "tuning_point": (("arm", "trial", "parameter"), points),
+    }
+
+
+def summary(finished: Any, results: xr.Dataset, *, study: Study, steps: int, bound: float | None, kind: str,
+            changes: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> dict[str, Any]:
+    """Judge a study: arms, comparisons, verdicts, programs, cost, warnings (schema version 1).
+
+    Args:
+        finished: what `protocol.run_study` measured.
+        results: the same, from `dataset`.
+        study: the [study] section.
+        steps: of a lane.
+        bound: the metric's worst possible value, if it has one.
+        kind: "compare" or "train".
+        changes: what each arm changes.
+        notes: warnings already known, about the data or the config.
+    """
+    metric, direction = results.attrs["metric"], results.attrs["direction"]
+    arms = [str(name) for name in results.arm.values]
+    scores, diverged = results.score.values, results.diverged_at.values >= 0
+    shared = {"higher_is_better": direction == "max", "bound": bound, "confidence": study.confidence}
+    rows = verdicts.arm_rows(scores, diverged, arms, **shared)
+    for row in rows:
+        one = finished.tuned[row["name"]]
+        row |= {
+            "tuned_point": one.points[one.best] if one.axes else {},
+            "on_edge": bool(one.edges),
+            "edges": list(one.edges),
+            "changes": dict(changes.get(row["name"], {})),
+        }
+    compared = verdicts.compare(scores, diverged, arms, pairs=pairs(arms, study), metric=metric, delta=study.delta,
+                                meaningful=study.meaningful, **shared) if len(arms) > 1 else []
+    head = verdicts.headline(compared, rows, metric) if compared else _alone(rows[0], metric)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "title": results.attrs["title"],
+        "metric": metric,
+        "direction": direction,
+        "headline": head,
+        "arms": rows,
+        "comparisons": compared,
+        "programs": finished.programs,
+        "cost": cost(finished, steps),
+        "protocol": {
+            "trials": study.trials if any(one.axes for one in finished.tuned.values()) else 0,
+            "tuning_seeds": len(finished.tuning_seeds),
+            "seeds": len(finished.seeds),
+            "steps": steps,
+            "confidence": study.confidence,
+            "delta": study.delta,
+            "comparisons": study.comparisons,
+            "search": {path: one for path, one in study.tune.items()},
+        },
+        "warnings": [*notes, *_warnings(finished, rows, compared)],
+        "limits": _limits(finished, study),
+    }
+
+
+def pairs(arms: Sequence[str], study: Study) -> list[tuple[int, int]]:
+    """List which arms are compared: each with the baseline, or all with all."""
+    if study.comparisons == "all":
+        return [(j, i) for i, j in itertools.combinations(range(len(arms)), 2)]
+    base = arms.index(study.baseline) if study.baseline else 0
+    return [(i, base) for i in range(len(arms)) if i != base]
+
+
+def cost(finished: Any, steps: int) -> dict[str, Any]:
+    """Count what a study took: model-steps, gradient evaluations, seconds."""
+    lanes = [(row, row["lanes"] * steps) for row in finished.programs]
+    run = sum(row["run_seconds"] for row in finished.programs)
+    model_steps = sum(count for _, count in lanes)
+    return {
+        "lanes": sum(row["lanes"] for row in finished.programs),
+        "model_steps": model_steps,
+        "gradient_evaluations": sum(row["gradient_evaluations_per_step"] * count for row, count in lanes),
+        "seconds": round(finished.seconds, 3),
+        "compile_seconds": round(sum(row["compile_seconds"] for row in finished.programs), 3),
+        "run_seconds": round(run, 3),
+        "milliseconds_per_model_step": round(1e3 * run / max(model_steps, 1), 5),
+        "probed_steps_share": round(len(finished.probe_steps) / max(steps, 1), 4),
+    }
+
+
+def _alone(row: Mapping[str, Any], metric: str) -> str:
+    low, high = row["interval"]
+    spread = f" [{low:.4g}, {high:.4g}]" if row["n"] > 1 and low is not None and high is not None else ""
+    seeds = f"{row['n']} seed{'s' if row['n'] > 1 else ''}"
+    lost = f"; {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
+    mean = "not finite" if row["mean"] is None else f"{row['mean']:.4g}"
+    return f"{metric} {mean}{spread} on the test split, {seeds}{lost}. One run says nothing about another method."
+
+
+def _warnings(finished: Any, rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = []
+    for row in rows:
+        if row["edges"]:
+            paths = ", ".join(row["edges"])
+            found.append(f"{row['name']}: the best {paths} is the smallest or largest tried; its search space may be too "
+                         "narrow (widen it, or set study.extend = 1)")
+        if row["diverged"]:
+            found.append(f"{row['name']}: {row['diverged']} of {row['n']} lanes diverged and count as the worst outcome")
+    if compared and len(finished.seeds) < 30:
+        found.append(f"exploratory: {len(finished.seeds)} seeds; 30 make a claim")
+    return found
+
+
+def _limits(finished: Any, study: Study) -> list[str]:
+    found = ["It holds for this data set, this split of it, this budget of steps and these arms, and no further.",
+             "Seeds vary initial weights, data order and noise; the split of the data is the same for all."]
+    if any(one.axes for one in finished.tuned.values()):
+        found.append(f"Each arm was tuned with {study.trials} trials; a larger budget or another search space may change "
+                     "the order.")
+    else:
+        found.append("No hyper-parameter was tuned: an arm may lose only because the fixed settings suit another arm.")
+    if study.delta == 0:
+        found.append("No margin of equivalence was given (study.delta), so 'no evidence' is not evidence of no difference.")
+    return found

@@ -1,0 +1,46 @@
+"""The settings of [train] and [study]: each a NamedTuple whose fields are the schema of its section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+Metric = Annotated[Callable[..., Any], "metric"]
+
+
+class Train(NamedTuple):
+    """How a lane trains. `seed` is the first seed; `seeds` is how many a `train` run has."""
+
+    steps: int = 1000
+    seed: int = 0
+    seeds: int = 1
+    probes: tuple[str, ...] = (
+        "gradient_norm",
+        "update_ratio",
+        "activation_mean_square",
+        "gradient_mean_square",
+        "dead_units",
+        "saturated_units",
+        "trigger_rate",
+    )
+    probe_every: int = 0  # 0: about 50 times a run
+    evaluate_every: int = 0  # 0: about 10 times a run
+    lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
+    lane_limit: int = 0  # most lanes on a device in one call; 0: chosen
+
+
+class Study(NamedTuple):
+    """How arms are tuned and judged, DESIGN's protocol."""
+
+    metric: Metric | str = "accuracy"
+    direction: Literal["auto", "max", "min"] = "auto"
+    tune: Mapping[str, Any] = {}
+    trials: int = 20
+    tuning_seeds: int = 3
+    seeds: int = 30
+    extend: int = 0  # rounds of widening a search space whose best point lay on its edge
+    comparisons: Literal["baseline", "all"] = "baseline"
+    baseline: str = ""  # the first arm, where empty
+    confidence: float = 0.95
+    delta: float = 0.0  # differences below it count as equivalent; 0: not asked
+    meaningful: float = 0.75  # P(A > B) from which a difference counts as meaningful

@@ -1,0 +1,77 @@
+"""Equal-budget search: the same number of trials for every arm, chosen on validation data, edges flagged."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import qmc
+
+
+class Axis(NamedTuple):
+    """One tuned hyper-parameter: its range, and whether it is searched on a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool
+
+    def at(self, unit: np.ndarray) -> np.ndarray:
+        """Map [0, 1] onto the range: low + u (high - low), or low (high / low)^u on a log scale."""
+        if self.log:
+            return self.low * (self.high / self.low) ** unit
+        return self.low + unit * (self.high - self.low)
+
+    def widened(self, *, down: bool, up: bool) -> Axis:
+        """Move an end outward by the length of the range, on the axis's own scale."""
+        if self.log:
+            factor = self.high / self.low
+            return Axis(self.low / factor if down else self.low, self.high * factor if up else self.high, True)
+        length = self.high - self.low
+        return Axis(self.low - length if down else self.low, self.high + length if up else self.high, False)
+
+
+Space = dict[str, Axis]
+
+
+def space(tune: Mapping[str, Any]) -> Space:
+    """Read a search space from a config's `tune` table."""
+    return {path: Axis(float(one["low"]), float(one["high"]), one.get("scale", "linear") == "log")
+            for path, one in tune.items()}
+
+
+def sobol(axes: Space, trials: int, *, seed: int) -> list[dict[str, float]]:
+    """Draw scrambled Sobol points; the same space and seed give the same points in every arm.
+
+    References:
+        Owen 1998, scrambled nets; scipy.stats.qmc.
+    """
+    if not axes:
+        return [{} for _ in range(trials)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
+        unit = qmc.Sobol(len(axes), scramble=True, rng=np.random.default_rng(seed)).random(trials)
+    columns = {path: axis.at(unit[:, i]) for i, (path, axis) in enumerate(axes.items())}
+    return [{path: float(np.float32(column[t])) for path, column in columns.items()} for t in range(trials)]
+
+
+def select(scores: np.ndarray, *, higher_is_better: bool) -> int:
+    """Return the trial whose mean over the tuning seeds is best, the first of equals.
+
+    Args:
+        scores: [trials, tuning seeds], diverged lanes already at the worst value.
+    """
+    means = scores.mean(axis=1)
+    return int(np.argmax(means) if higher_is_better else np.argmin(means))
+
+
+def edges(points: Sequence[Mapping[str, float]], best: int, axes: Space) -> dict[str, tuple[bool, bool]]:
+    """Find the hyper-parameters whose best value is the smallest or the largest tried: path -> (lowest, highest)."""
+    found = {}
+    for path in axes:
+        values = [point[path] for point in points]
+        low, high = points[best][path] <= min(values), points[best][path] >= max(values)
+        if (low or high) and len(values) > 1:
+            found[path] = (low, high)
+    return found

@@ -1,0 +1,279 @@
+"""One contract for every small part: what a sweep and a compiled comparison rely on.
+
+A failure here means: a config that names the part crashes, gives NaN, or trains differently inside a vmapped sweep.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from deepprinciples.parts import (
+    activations,
+    initializers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    rules,
+    schedules,
+    transforms,
+)
+from deepprinciples.types import Array, Augment, Batch, ClipState, Scalar
+
+ROOMS = {
+    "activations": activations,
+    "initializers": initializers,
+    "losses": losses,
+    "metrics": metrics,
+    "optimizers": optimizers,
+    "regularizers": regularizers,
+    "rules": rules,
+    "schedules": schedules,
+    "transforms": transforms,
+}
+PARTS = [(room, name) for room, module in ROOMS.items() for name in module.TABLE]
+NEUTRAL = [(room, name) for room, module in ROOMS.items() for name in getattr(module, "NEUTRAL", {})]
+
+KEY = jax.random.key(7, impl="threefry2x32")
+PARAMS = {
+    "layer_00": {"kernel": jnp.array([[0.5, -1.0], [0.25, 2.0], [1.5, -0.75]]), "bias": jnp.array([0.1, -0.2])},
+    "output": {"kernel": jax.random.normal(KEY, (3, 2, 2))},
+}
+LOGITS = jnp.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0], [0.2, 0.1, 0.3], [-1.0, 1.0, 0.0]])
+LABELS = jnp.array([0, 1, 2, 0])
+REAL = jnp.array([[0.5, -1.0, 0.0], [1.0, 2.0, -1.5], [0.0, 0.0, 0.1], [3.0, -2.0, 1.0]])
+BINARY = {"sigmoid_binary_cross_entropy", "sigmoid_focal", "hinge", "squared_hinge"}
+REGRESSION = {"mse", "mae", "huber", "log_cosh", "quantile", "cosine_distance"}
+
+
+def floats(factory) -> dict[str, float]:
+    return {k: p.default for k, p in inspect.signature(factory).parameters.items() if isinstance(p.default, float)}
+
+
+def targets_of(name: str) -> Array:
+    if name in BINARY:
+        return (REAL > 0).astype(jnp.float32)
+    return REAL if name in REGRESSION else LABELS
+
+
+def result(room: str, name: str, hypers: dict):
+    """Use a part once, the way the engine does."""
+    factory = ROOMS[room].TABLE[name]
+    if "outputs" in inspect.signature(factory).parameters:
+        hypers = {**hypers, "outputs": 3}
+    if name == "top_k_accuracy":
+        hypers = {**hypers, "k": 2}
+    part = factory(**hypers)
+    if room == "activations":
+        return part(REAL)
+    if room == "initializers":
+        return part(KEY, (3, 4, 5), jnp.float32)
+    if room == "schedules":
+        return part(jnp.linspace(0.0, 1.0, 11))
+    if room in ("losses", "metrics"):
+        return part(LOGITS, targets_of(name))
+    if room == "regularizers":
+        return part.apply(KEY, Batch(REAL, LABELS)) if isinstance(part, Augment) else part(PARAMS)
+    if room == "rules":
+        return part(lambda p, x: (jnp.sum(p["output"]["kernel"] ** 2) * x, x))(PARAMS, 2.0)
+    return descend(part)
+
+
+def slope_of(params):
+    return jax.tree.map(lambda w: 0.3 * (w - 0.2), params)
+
+
+def descend(part, steps: int = 3, gradient=slope_of):
+    part = optax.with_extra_args_support(part)
+
+    def step(carry, t):
+        params, state = carry
+        value = 0.15 * sum(jnp.sum((w - 0.2) ** 2) for w in jax.tree.leaves(params))
+        extras = {"key": jax.random.fold_in(KEY, t), "value": value}
+        updates, state = part.update(gradient(params), state, params, **extras)
+        return (optax.apply_updates(params, updates), state), updates
+
+    (params, _), updates = jax.lax.scan(step, (PARAMS, part.init(PARAMS)), jnp.arange(steps))
+    return params, updates
+
+
+def close(a, b, tolerance: float = 2e-6) -> None:
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=tolerance * 10, atol=tolerance)
+
+
+def same(a, b) -> None:
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+@pytest.mark.parametrize(("room", "name"), PARTS)
+def test_signature_is_a_schema(room: str, name: str) -> None:
+    """Lost: the config cannot be checked, or a float cannot be swept."""
+    factory = ROOMS[room].TABLE[name]
+    hints = typing.get_type_hints(factory, include_extras=True)
+    assert factory.__name__ == name
+    for key, parameter in inspect.signature(factory).parameters.items():
+        assert parameter.kind is parameter.KEYWORD_ONLY, key
+        if isinstance(parameter.default, float):
+            assert hints[key] == Scalar, key
+        elif parameter.default is not inspect.Parameter.empty:
+            assert hints[key] in (int, bool, str) or typing.get_origin(hints[key]) in (tuple, typing.Literal), key
+        assert f"\n  {key}: " in inspect.cleandoc(factory.__doc__), f"{key} is not on the card"
+    card = inspect.cleandoc(factory.__doc__)
+    assert "Returns:" in card and card.splitlines()[0].endswith(".")
+    for key in getattr(ROOMS[room], "NEUTRAL", {}).get(name, {}):
+        assert room == "losses" or "Neutral" in card or name == "leaky_relu", key
+
+
+@pytest.mark.parametrize(("room", "name"), PARTS)
+def test_finite_and_the_same_under_jit_and_vmap(room: str, name: str) -> None:
+    """Lost: a lane of a sweep is not the run it stands for."""
+    hypers = floats(ROOMS[room].TABLE[name])
+
+    def both(h):
+        lanes = jax.vmap(lambda one: result(room, name, one))(jax.tree.map(lambda v: jnp.stack([0.9 * v, v]), h))
+        return result(room, name, h), lanes
+
+    if not hypers:
+        close(result(room, name, {}), jax.jit(lambda: result(room, name, {}))())
+        return
+    traced, lanes = jax.jit(both)({k: jnp.float32(v) for k, v in hypers.items()})
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(traced))
+    # Sums in another order: sharp functions of them (Newton-Schulz, third roots) differ by more than one rounding.
+    close(traced, jax.tree.map(lambda leaf: leaf[1], lanes), 1e-5)
+    if room not in ("optimizers", "transforms"):
+        close(traced, result(room, name, {}))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "clip_by_global_norm", "adaptive_clip", "noise", "ema"])
+def test_python_floats_give_what_tracers_give(name: str) -> None:
+    """Lost: a fixed hyper-parameter trains differently from the same value in a sweep."""
+    room = "optimizers" if name in optimizers.TABLE else "transforms"
+    hypers = floats(ROOMS[room].TABLE[name])
+    close(result(room, name, {}), jax.jit(lambda h: result(room, name, h))(hypers))
+
+
+@pytest.mark.parametrize("name", list(optimizers.TABLE))
+def test_learning_rate_may_be_a_schedule(name: str) -> None:
+    """Lost: a config with a schedule crashes, or its rate is not the one written."""
+    factory = optimizers.TABLE[name]
+    rate = floats(factory)["learning_rate"]
+
+    def both(r):
+        return result("optimizers", name, {"learning_rate": lambda count: r + 0.0 * count}), result(
+            "optimizers", name, {"learning_rate": r}
+        )
+
+    scheduled, fixed = jax.jit(both)(rate)
+    close(scheduled, fixed, 1e-5)
+
+
+@pytest.mark.parametrize("name", list(transforms.TABLE) + list(optimizers.TABLE))
+def test_zero_gradients_stay_finite(name: str) -> None:
+    """Lost: a network whose units are all dead turns into NaN and looks diverged."""
+    part = {**optimizers.TABLE, **transforms.TABLE}[name]()
+    zero = lambda params: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
+    params, updates = jax.jit(lambda: descend(part, 2, zero))()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, updates)))
+
+
+@pytest.mark.parametrize("name", list(transforms.NEUTRAL))
+def test_neutral_transform_hands_every_bit_on(name: str) -> None:
+    """Lost: an arm without the trick is not the baseline."""
+    assert set(transforms.NEUTRAL[name]) <= set(inspect.signature(transforms.TABLE[name]).parameters)
+    grads = {"a": {"kernel": jnp.array([[1e20, -3.0], [1e-20, 0.0]])}, "b": jnp.array([1e-38, 7.0, -0.1])}
+
+    @jax.jit
+    def run(hypers):
+        part = transforms.TABLE[name](**hypers)
+        state, outs = part.init(grads), []
+        for t in range(3):
+            out, state = part.update(jax.tree.map(lambda g: g * (1.0 + t), grads), state, grads, key=KEY)
+            outs.append(out)
+        return outs, [jax.tree.map(lambda g: g * (1.0 + t), grads) for t in range(3)]
+
+    outs, given = run({k: jnp.float32(v) for k, v in transforms.NEUTRAL[name].items()})
+    same(outs, given)
+
+
+@pytest.mark.parametrize("name", list(regularizers.NEUTRAL))
+def test_neutral_regularizer_changes_nothing(name: str) -> None:
+    """Lost: an arm without the trick is not the baseline."""
+    out = jax.jit(lambda h: result("regularizers", name, h))(
+        {k: jnp.float32(v) for k, v in regularizers.NEUTRAL[name].items()}
+    )
+    if isinstance(out, Batch):
+        rows = out.targets if jnp.issubdtype(out.targets.dtype, jnp.floating) else jax.nn.one_hot(out.targets, 3)
+        same(out.inputs, REAL)
+        same(rows, jax.nn.one_hot(LABELS, 3))
+        same(losses.softmax_cross_entropy()(LOGITS, out.targets), losses.softmax_cross_entropy()(LOGITS, LABELS))
+    else:
+        assert float(out) == 0.0
+
+
+@pytest.mark.parametrize(("room", "name"), [(r, n) for r, n in NEUTRAL if r in ("losses", "schedules")])
+def test_neutral_loss_and_schedule(room: str, name: str) -> None:
+    """Lost: the card's promise of which value switches a part off."""
+    out = result(room, name, {k: jnp.float32(v) for k, v in ROOMS[room].NEUTRAL[name].items()})
+    if room == "schedules":
+        same(out, jnp.ones(11))
+        return
+    plain = "sigmoid_binary_cross_entropy" if name == "sigmoid_focal" else "softmax_cross_entropy"
+    close(out, losses.TABLE[plain]()(LOGITS, targets_of(name)))
+
+
+def test_neutral_optimizer_keyword_is_absent() -> None:
+    """Lost: sgd with momentum 0 in a sweep is not sgd."""
+    plain, traced = (result("optimizers", "sgd", {"momentum": m}) for m in (0.0, jnp.float32(0.0)))
+    same(plain, traced)
+    traced = jax.jit(lambda m: result("optimizers", "adamw", {"weight_decay": m}))(0.0)
+    close(traced, result("optimizers", "adam", {}))
+
+
+@pytest.mark.parametrize("name", [n for n in transforms.TABLE if "clip" in n])
+def test_every_clip_tells_how_often_it_acts(name: str) -> None:
+    """Lost: the trigger rate in the report."""
+    part = transforms.TABLE[name]()
+    _, state = part.update(PARAMS, part.init(PARAMS), PARAMS)
+    clips = [n for n in jax.tree.leaves(state, is_leaf=lambda n: isinstance(n, ClipState)) if isinstance(n, ClipState)]
+    assert len(clips) == 1 and int(clips[0].count) == 1 and float(clips[0].norm) > 0
+
+
+@pytest.mark.parametrize("name", list(losses.TABLE))
+def test_loss_gradients_are_finite_and_mispairings_are_named(name: str) -> None:
+    """Lost: NaN on confident or perfect outputs, or a silently broadcast loss."""
+    loss = losses.TABLE[name]()
+    for outputs in (LOGITS, 200.0 * LOGITS, jnp.zeros_like(LOGITS), REAL):
+        grads = jax.grad(lambda x: jnp.mean(loss(x, targets_of(name))))(outputs)
+        assert np.isfinite(grads).all()
+    with pytest.raises(ValueError, match=rf"{name}: outputs float32\[4, 3\] and targets float32\[5, 3\] do not pair"):
+        loss(LOGITS, jnp.zeros((5, 3)))
+    with pytest.raises(ValueError, match="do not pair"):
+        loss(LOGITS, jnp.zeros((4,)))
+
+
+@pytest.mark.parametrize("name", [*losses.TABLE, *metrics.TABLE])
+def test_values_are_per_example(name: str) -> None:
+    """Lost: the statistics average over the wrong thing; an example's value depends on its neighbors."""
+    part = losses.TABLE[name]() if name in losses.TABLE else metrics.TABLE[name](**({"k": 2} if "top" in name else {}))
+    targets = targets_of(name)
+    values = part(LOGITS, targets)
+    assert values.shape == (4,)
+    close(values[1:2], part(LOGITS[1:2], targets[1:2]))
+    steps = part(jnp.stack([LOGITS, 2 * LOGITS], axis=1), jnp.stack([targets, targets], axis=1))
+    close(steps, 0.5 * (values + part(2 * LOGITS, targets)))
+
+
+def test_tables_of_metrics_and_rules_are_complete() -> None:
+    """Lost: a metric without direction, a rule without cost."""
+    assert set(metrics.TABLE) >= metrics.HIGHER_IS_BETTER
+    assert set(metrics.WORST) <= set(metrics.TABLE)
+    assert set(rules.EVALUATIONS) == set(rules.TABLE)

@@ -1,0 +1,250 @@
+"""The page must stay inert, whole and honest whatever it is given."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from deepprinciples.report import page, plots, tables, text
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg/onload=alert(1)>",
+    "</title></style></svg></pre></details><script>",
+    "$x_2$ $\\frac{1}{0}$ $",
+    "\x1b[31mred\x00\x07\ud800\ufffe\r\n",
+    "\u202e\u05e9\u05dc\u05d5\u05dd \u0627\u0628\u062c\u062f\u2066",
+    "\U0001f600\u200d\U0001f680 \u6f22\u5b57",
+    "]]><!-- --> &lt; &#60; %s {0} [bold]",
+    "x" * 400,
+    "\x00\x1b]0;title\x07 ",
+)
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Tree(HTMLParser):
+    """Collects every element with its depth and attribute names, its ids, its links and all attribute values."""
+
+    def __init__(self):
+        super().__init__()
+        self.nodes, self.ids, self.values, self.depth, self.words = [], [], [], 0, []
+
+    def handle_starttag(self, tag, attrs):
+        self.nodes.append((self.depth, tag, tuple(sorted(name for name, _ in attrs))))
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.values += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.depth += 1
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.depth -= 1
+
+    def handle_endtag(self, tag):
+        self.depth -= 1
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def parse(document):
+    tree = Tree()
+    tree.feed(document)
+    tree.close()
+    return tree
+
+
+def poisoned(study, *poisons):
+    """Return a study in which every string, keys included, carries a poison; equal strings carry the same one."""
+    results, summary, manifest = study(arms=("one", "two", "three"), seeds=6, layers=3, steps=6, trials=4)
+
+    def swap(value):
+        return value + poisons[sum(map(ord, value)) % len(poisons)]
+
+    coords = {
+        dim: [swap(str(label)) for label in results[dim].values]
+        for dim in ("arm", "layer", "transform", "parameter")
+    }
+    results = results.assign_coords(coords)
+
+    def walk(value, key=""):
+        if isinstance(value, dict):
+            fixed = {"tuned_point", "changes", "versions"}
+            return {(swap(k) if key in fixed else k): walk(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [walk(item, key) for item in value]
+        if isinstance(value, str) and key not in ("kind", "direction"):
+            return swap("?" if key == "verdict" else value)
+        return value
+
+    return results, walk(copy.deepcopy(summary)), walk(copy.deepcopy(manifest))
+
+
+@pytest.fixture(scope="module")
+def whole(study):
+    """The demo's report: 5 arms, 20 seeds, 17 layers, 50 steps."""
+    return page.render(*study())
+
+
+def test_hostile_strings_leave_the_element_tree_as_it_is(study):
+    """Lost otherwise: opening a colleague's report could run code or hide what was found."""
+    plain = parse(page.render(*poisoned(study, "x")))
+    assert plain.depth == 0
+    for turn in (0, 4, 8):  # each string meets three of them; all together they meet all
+        tree = parse(page.render(*poisoned(study, *HOSTILE[turn:], *HOSTILE[:turn])))
+        assert tree.nodes == plain.nodes
+        assert not [name for _, name, _ in tree.values if name.startswith("on")]
+
+
+def test_strings_that_hold_nothing_printable_still_make_a_page(study):
+    """Lost otherwise: a name of control characters breaks the report, or leaves rows without a name."""
+    results, summary, manifest = study(arms=("one", "two"), seeds=6, layers=2, steps=4, trials=3)
+    results = results.assign_coords(arm=["\x00", "\x1b"])
+    for row, name in zip(summary["arms"], ("\x00", "\x1b"), strict=True):
+        row["name"] = name
+    assert "(unnamed)" in page.render(results, summary, manifest)
+
+
+def test_dollars_are_not_formulas(study):
+    """Lost otherwise: an arm called $x_2$ is drawn as mathematics, and a lone $ may raise."""
+    results, summary, manifest = poisoned(study, "$x_2$")
+    assert page.render(results, summary, manifest).count("one$x_2$") > 8
+
+
+def test_the_page_is_offline_and_runs_nothing(whole):
+    """Lost otherwise: opening a report tells a server, or lets it in."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in whole
+    tree = parse(whole)
+    names = {name for _, name, _ in tree.nodes}
+    assert not names & {"script", "iframe", "link", "object", "embed", "base", "form"}
+    for tag, name, value in tree.values:
+        if name in ("href", "src", "xlink:href", "action"):
+            assert value.startswith(("#", "data:image/png;base64,")), (tag, name, value[:60])
+    assert not re.search(r"https?://|//[a-z]+\.|@import|javascript:", whole)
+
+
+def test_ids_are_unique_and_links_find_them(whole):
+    """Lost otherwise: one figure draws the clip path or the markers of another."""
+    tree = parse(whole)
+    assert len(tree.ids) == len(set(tree.ids))
+    links = [value[1:] for _, name, value in tree.values if name == "href" and value.startswith("#")]
+    clips = [found for _, _, value in tree.values for found in re.findall(r"url\(#([^)]+)\)", value)]
+    assert links and clips and set(links + clips) <= set(tree.ids)
+
+
+def test_the_same_study_gives_the_same_bytes_and_a_small_file(whole, study):
+    """Lost otherwise: reports cannot be compared or cached, or are too large to mail."""
+    assert page.render(*study()) == whole
+    assert len(whole.encode()) < 1_500_000
+
+
+def test_everything_a_reader_needs_is_there(whole, study):
+    """Lost otherwise: an arm, a verdict, a warning, a limit or the way to repeat the study goes missing."""
+    _, summary, _ = study()
+    words = " ".join(parse(whole).words)
+    for row in summary["arms"]:
+        assert row["name"] in words
+    for row in summary["comparisons"]:
+        assert row["verdict"] in words and row["sentence"] in words
+    for line in [*summary["warnings"], *summary["limits"], summary["headline"], summary["command"], summary["title"]]:
+        assert line in words
+    assert "seed 100 at step 750" in words and "on the edge" in words and "4 of 20" in words
+    figures = whole.count("<figure>")
+    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 12
+    assert whole.index(summary["headline"]) < whole.index("<table>")
+    assert '<meta name="viewport"' in whole and "@media print" in whole
+
+
+def test_variables_may_be_absent(study):
+    """Lost otherwise: a study that measured less has no report at all."""
+    results, summary, manifest = study(arms=("one", "two", "three"), seeds=3, layers=2, steps=4, trials=3)
+    names = list(results.data_vars)
+    assert len(plots.figures(results, summary)) == 12
+    for name in names:
+        assert len(plots.figures(results[[name]], summary)) >= 1
+    for gone in (names, names[::2], names[1::2]):
+        document = page.render(results.drop_vars(gone), summary, manifest)
+        assert parse(document).depth == 0 and summary["headline"] in document
+
+
+def test_every_value_of_the_summary_may_be_none(study):
+    """Lost otherwise: one number that could not be made takes the whole report away."""
+    results, summary, manifest = study(arms=("one", "two"), seeds=3, layers=2, steps=4, trials=3)
+    results = results[["score", "diverged_at", "tuning_score", "tuning_point"]]
+    empty = dict.fromkeys(summary)
+    assert parse(page.render(results, empty, dict.fromkeys(manifest))).depth == 0
+    assert parse(page.render(results, {}, {})).depth == 0
+    for key in ("arms", "comparisons", "programs"):
+        bare = summary | {key: [dict.fromkeys(row) for row in summary[key]]}
+        assert parse(page.render(results, bare, manifest)).depth == 0
+    for key in ("cost", "protocol"):
+        bare = summary | {key: dict.fromkeys(summary[key])}
+        assert parse(page.render(results, bare, manifest)).depth == 0
+
+
+def test_a_training_run_and_a_single_seed_have_a_page(training):
+    """Lost otherwise: `train` has no report."""
+    document = page.render(*training())
+    assert "Training run" in document and "How it was tuned" not in document
+    assert document.count("<figure>") >= 8
+
+
+def test_an_arm_that_diverged_everywhere_is_shown_and_told(study):
+    """Lost otherwise: the arm that failed most is the one a reader does not see."""
+    results, summary, manifest = study(arms=("one", "two"), seeds=4, layers=2, steps=4, trials=3)
+    for name in results.data_vars:
+        if results[name].dtype.kind == "f" and name != "tuning_point":
+            results[name].values[0] = np.nan
+    results["diverged_at"].values[0] = 0
+    results["tuning_diverged_at"].values[0] = 0
+    document = page.render(results, summary, manifest)
+    assert "4 of 4" in document and "9 of 9" in document and "no values" in document
+    everything = results.copy(deep=True)
+    for name in everything.data_vars:
+        if everything[name].dtype.kind == "f" and name != "tuning_point":
+            everything[name].values[:] = np.nan
+    assert "seed 100 at step 0" in page.render(everything, summary, manifest)
+
+
+def test_a_file_is_written_as_utf8_in_any_locale(study, tmp_path):
+    """Lost otherwise: the same report has other bytes under LC_ALL=C."""
+    results, summary, manifest = study(arms=("größe", "漢字"), seeds=3, layers=2, steps=4, trials=3)
+    path = page.write(tmp_path / "report.html", results, summary, manifest)
+    assert path.read_bytes() == page.render(results, summary, manifest).encode("utf-8")
+
+
+def test_the_room_does_not_wake_jax():
+    """Lost otherwise: `report` takes seconds to start and needs an accelerator's libraries."""
+    code = (
+        "import sys; from deepprinciples.report import page, terminal, plots;"
+        "sys.exit(any(m.split('.')[0] in ('jax', 'flax', 'pyplot') or m == 'matplotlib.pyplot' for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_numbers_read_as_a_person_writes_them():
+    """Lost otherwise: a bound that touches zero looks clear of it, or a small p reads as 0."""
+    assert text.estimate(0.12345, [0.1011, 0.1457], signed=True) == "+0.123"
+    assert text.bounds([-0.0042, 0.1457]) == "[\u22120.004, 0.146]"
+    assert text.bounds([0.5, 0.5]) == "[0.5, 0.5]"
+    assert text.probability(0.00001) == "< 0.0001" and text.probability(0.0421) == "0.0421"
+    assert text.number(None) == text.number(float("nan")) == text.estimate(None) == text.NOTHING
+    assert text.number(1e-7) == "1e\u22127" and text.number(330000) == "330,000"
+    assert text.duration(59.6) == "1 min 0 s" and text.duration(7380) == "2 h 3 min"
+    assert text.duration(-1) == text.NOTHING
+    assert text.shorten("a" * 40 + "z", 9) == "aaaaaa…az" and text.columns(text.shorten("漢" * 30, 11)) <= 11
+
+
+def test_only_known_verdicts_choose_a_color():
+    """Lost otherwise: a string from a file becomes part of the page's markup."""
+    assert 'class="word better"' in tables.word("better")
+    assert 'class="word other"' in tables.word('better" onclick="x')

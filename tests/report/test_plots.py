@@ -1,0 +1,121 @@
+"""The figures must show what the numbers say: the worst outcome, the right rows, the chosen scale."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import xarray as xr
+
+from deepprinciples.report import arrays, canvas, curves, effects, plots
+
+
+def line_data(plot, axes=0):
+    return [line.get_xydata() for line in plot.figure.axes[axes].lines]
+
+
+def test_curves_are_medians_and_a_diverged_seed_is_the_worst():
+    """Lost otherwise: the arm that diverges most looks best, because its bad seeds are dropped."""
+    loss = np.array([[[4.0, 3.0, 2.0, 1.0], [4.0, 5.0, 6.0, 0.0], [4.0, 4.0, 4.0, 4.0]]])
+    results = xr.Dataset(
+        {"train_loss": (("arm", "seed", "step"), loss), "diverged_at": (("arm", "seed"), [[-1, -1, -1]])},
+        coords={"arm": ["a"], "step": [0, 10, 20, 30]},
+    )
+    with canvas.style():
+        calm = curves.learning(results, {"metric": "loss"})[0]
+        results["diverged_at"].values[0, :2] = 20  # two of three: the median leaves the picture
+        broken = curves.learning(results, {"metric": "loss"})[0]
+    np.testing.assert_allclose(line_data(calm)[0][:, 1], [4, 4, 4, 1])
+    np.testing.assert_allclose(line_data(broken)[0][:, 1], [4, 4, np.nan, np.nan])
+
+
+def test_quartiles_agree_with_numpy_and_keep_the_worst_apart():
+    """Lost otherwise: bands are drawn at huge numbers, or are not quartiles."""
+    values = np.random.default_rng(0).normal(size=(2, 9, 5))
+    np.testing.assert_allclose(arrays.quartiles(values, 1), np.quantile(values, [0.25, 0.5, 0.75], axis=1))
+    at = np.full((2, 9), np.nan)
+    at[0, :3] = 2.0
+    worst = arrays.quartiles(arrays.with_worst(values, at, np.arange(5.0), maximize=True), 1)
+    assert np.isnan(worst[0, 0, 2:]).all() and np.isfinite(worst[1:, 0]).all() and np.isfinite(worst[:, 1]).all()
+
+
+def test_the_forest_shows_the_numbers_of_the_summary(study):
+    """Lost otherwise: the figure and the table disagree."""
+    _, summary, _ = study(seeds=6, layers=2, steps=4)
+    with canvas.style():
+        plot = effects.forest(summary)
+        down = effects.forest(summary | {"direction": "min"})
+    drawn = line_data(plot)
+    for row in summary["comparisons"]:
+        assert any(np.allclose(line[:, 0], row["interval"]) for line in drawn)
+        assert any(line.shape == (1, 2) and np.isclose(line[0, 0], row["difference"]) for line in drawn)
+    said = lambda plot: {item.get_text() for item in plot.figure.texts}  # noqa: E731
+    assert "first is better →" in said(plot) and "second is better →" in said(down)
+
+
+def test_the_same_seed_is_joined_from_arm_to_arm(study):
+    """Lost otherwise: a reader cannot see that the seeds are paired."""
+    results, summary, _ = study(arms=("a", "b", "c"), seeds=6, layers=2, steps=4)
+    with canvas.style():
+        plot = effects.seed_dots(results, summary)
+    joined = [line for line in line_data(plot) if len(line) == 3 and np.allclose(line[:, 1], [0.68, 1.68, 2.68])]
+    assert len(joined) == 6
+    np.testing.assert_allclose(joined[1][:, 0], results["score"].values[:, 1])
+
+
+def test_tuned_values_over_two_decades_have_a_log_axis(study):
+    """Lost otherwise: all small learning rates sit in one spot."""
+    results, summary, _ = study(arms=("a", "b"), seeds=3, layers=2, steps=4)
+    with canvas.style():
+        wide = effects.tuning(results, summary)[0]
+        results["tuning_point"].values[:] = np.linspace(0.1, 0.5, 8)[None, :, None]
+        narrow = effects.tuning(results, summary)[0]
+        results["tuning_point"].values[0] = np.nan  # this arm does not tune it
+        alone = effects.tuning(results, summary)[0]
+    assert wide.figure.axes[0].get_xscale() == "log" and narrow.figure.axes[0].get_xscale() == "linear"
+    assert len(narrow.figure.axes) == 2 and len(alone.figure.axes) == 1
+
+
+def test_a_heat_map_shows_the_median_and_only_layers_the_arm_has(study):
+    """Lost otherwise: a layer's color is another layer's gradient."""
+    results, summary, _ = study(arms=("a", "b"), seeds=5, layers=4, steps=6)
+    plot = next(plot for plot in plots.figures(results, summary) if plot.name == "gradient-norm")
+    maps = [axes.images[0].get_array() for axes in plot.figure.axes[1:]]
+    assert [grid.shape for grid in maps] == [(4, 6), (2, 6)]
+    want = np.log10(np.nanmedian(results["gradient_norm"].values[0], axis=0)).T
+    np.testing.assert_allclose(maps[0].filled(np.nan), want)
+    limits = {axes.images[0].get_clim() for axes in plot.figure.axes[1:]}
+    assert len(limits) == 1  # one scale for all arms
+
+
+def test_a_zero_gradient_is_the_lowest_color_and_not_a_gap(study):
+    """Lost otherwise: a layer that gets no gradient at all looks as if it was not measured."""
+    results, summary, _ = study(arms=("a", "b"), seeds=3, layers=4, steps=6)
+    results["gradient_norm"].values[0, :, :, 0] = 0.0
+    plot = next(plot for plot in plots.figures(results, summary) if plot.name == "gradient-norm")
+    image = plot.figure.axes[1].images[0]
+    assert not np.ma.getmaskarray(image.get_array()).any()
+    assert (image.get_array()[0] < image.get_clim()[0]).all()
+
+
+def test_a_dozen_arms_have_a_dozen_looks():
+    """Lost otherwise: two arms are drawn alike, or only color tells them apart."""
+    looks = [canvas.look(index) for index in range(12)]
+    assert len({(look["color"], str(look["linestyle"])) for look in looks}) == 12
+    assert len({(look["color"], look["marker"]) for look in looks}) == 12
+
+
+def test_files_are_whole_repeatable_and_safe(study, tmp_path):
+    """Lost otherwise: a figure for a paper cannot be opened, or changes at every run."""
+    made = study(arms=("a <b>", "$x_2$"), seeds=3, layers=2, steps=4, trials=3)[:2]
+    first = plots.save_all(*made, tmp_path / "one")
+    again = plots.save_all(*made, tmp_path / "two")
+    assert len(first) == 22 and [path.name for path in first] == [path.name for path in again]
+    for left, right in zip(first, again, strict=True):
+        data = left.read_bytes()
+        assert data == right.read_bytes()
+        if left.suffix == ".png":
+            assert data.startswith(b"\x89PNG")
+        else:
+            assert ElementTree.fromstring(data).tag == "{http://www.w3.org/2000/svg}svg"
+            assert b"date" not in data and b"matplotlib" not in data

@@ -1,0 +1,108 @@
+"""The terminal shows the verdict to a person, and nothing a name hides reaches the terminal itself."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from deepprinciples.report import terminal
+
+
+def shown(summary, *, terminal_like=False, width=80, encoding="utf-8"):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    color = "standard" if terminal_like else "auto"
+    console = Console(file=stream, width=width, force_terminal=terminal_like, color_system=color)
+    terminal.verdict_table(summary, console)
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_the_tables_fit_80_columns_and_hold_every_arm_and_verdict(study):
+    """Lost otherwise: the verdict cannot be read where it is first seen."""
+    _, summary, _ = study(seeds=6, layers=2, steps=4)
+    out = shown(summary)
+    lines = out.splitlines()
+    for row in summary["arms"]:
+        assert row["name"] in out
+    for row in summary["comparisons"]:
+        assert row["verdict"] in out
+    assert summary["headline"] in lines and f"warning: {summary['warnings'][0]}" in lines
+    assert "on the edge" in out and "1 of 6" in out and "1 min 28 s" in out
+    sentences = {summary["headline"], f"warning: {summary['warnings'][0]}"}
+    assert max(len(line) for line in lines if line not in sentences) <= 80
+    assert "\x1b" not in out  # piped: no color
+
+
+def test_escape_sequences_and_markup_are_inert(study):
+    """Lost otherwise: a name from a file recolors the terminal, moves its cursor or sets its title."""
+    bad = "\x1b]0;owned\x07\x1b[2J[red]x[/red]\x9b31m\u202e\r"
+    _, summary, _ = study(arms=("one" + bad, "two" + bad), seeds=6, layers=2, steps=4)
+    summary |= {"title": bad, "headline": bad + "head", "metric": "m" + bad, "warnings": [bad]}
+    summary["comparisons"][0]["verdict"] = "better" + bad
+    out = shown(summary)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out)
+    colored = shown(summary, terminal_like=True, width=200)
+    assert "[red]x[/red]" in colored
+    rest = re.sub(r"\x1b\[[0-9;]*m", "", colored)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", rest)
+    assert "\x1b[31mx" not in colored
+
+
+def test_ascii_terminals_are_served(study):
+    """Lost otherwise: `LC_ALL=C` turns the end of a long study into a traceback."""
+    _, summary, _ = study(arms=("größe", "漢字"), seeds=6, layers=2, steps=4)
+    summary["comparisons"][0]["difference"] = -0.3
+    assert "-0.30" in shown(summary, encoding="ascii")
+
+
+@pytest.mark.parametrize("terminal_like", [True, False])
+def test_missing_values_are_no_reason_to_fail(study, terminal_like):
+    """Lost otherwise: a value that could not be made hides the whole verdict."""
+    _, summary, _ = study(arms=("one", "two"), seeds=6, layers=2, steps=4)
+    shown(dict.fromkeys(summary), terminal_like=terminal_like)
+    for key in ("arms", "comparisons"):
+        shown(summary | {key: [dict.fromkeys(row) for row in summary[key]]}, terminal_like=terminal_like)
+
+
+def test_plain_progress_is_seldom_and_tells_the_time_left():
+    """Lost otherwise: a log file fills with thousands of lines, or says nothing for hours."""
+    now = [100.0]
+    stream = io.StringIO()
+    with terminal.progress(Console(file=stream, width=80), clock=lambda: now[0]) as bar:
+        for done in range(101):
+            bar.update(done, 100, "tuning [bold]\x1b[1m plain")
+            now[0] += 1.0
+        bar.update(100, 100, "again")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 21 and lines[0].startswith("  0%") and lines[-1].startswith("100%")
+    assert lines[5] == " 25%  1 min 15 s left  tuning [bold][1m plain"
+    assert "left" not in lines[-1] and "\x1b" not in stream.getvalue()
+
+
+def test_progress_survives_strange_counts():
+    """Lost otherwise: an empty or resumed job divides by zero or shows a negative time."""
+    stream = io.StringIO()
+    now = [0.0]
+    bar = terminal.progress(Console(file=stream), clock=lambda: now[0])
+    for done, total in ((0, 0), (5, 3), (-1, 4), (2, 4)):
+        now[0] += 10
+        bar.update(done, total)
+    bar.close()
+    assert "-" not in stream.getvalue()
+
+
+def test_the_bar_shows_words_as_text():
+    """Lost otherwise: a bar on a terminal reads markup in an arm's name."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, force_terminal=True, color_system=None)
+    now = [0.0]
+    with terminal.progress(console, clock=lambda: now[0]) as bar:
+        bar.update(0, 10, "start")
+        now[0] = 20.0
+        bar.update(5, 10, "arm [red]x[/red]\x1b]0;owned\x07")
+    out = stream.getvalue()
+    assert "50%" in out and "20 s left, arm [red]x[/red]]0;owned" in out and "\x07" not in out
