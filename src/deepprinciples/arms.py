@@ -60,7 +60,7 @@ def _arm(
     try:
         config = resolve_base(changes(base, {k: v for k, v in edits.items() if k not in fixed}), kinds, found)
     except ConfigError as error:
-        found += error.problems
+        found += [] if base_problems else error.problems  # a broken section cannot be changed; it is told already
     own = search_space(given["tune"], "tune", found) if "tune" in given else {}
     found += [f"{word(key)}: is both set and tuned; drop one of them" for key in edits if key in {**shared, **own}]
     problems += [f"{path}.{problem}" for problem in found if problem not in base_problems]
@@ -123,6 +123,7 @@ def _wrong_range(limits: Mapping[str, Any], path: str, keyword: str) -> Iterator
         yield f"{path}: expected low below high, found low = {low!r} and high = {high!r}"
     if limits["scale"] == "log" and low <= 0:
         yield f'{path}.low: a log scale needs a number above 0, found {low!r}; write scale = "linear" or raise it'
+        return
     for end in ("low", "high"):
         field = Field(keyword, float, None, None, True)
         try:

@@ -269,7 +269,7 @@ def dumps(config: Mapping[str, Any]) -> str:
     Functions and arrays given from Python become readable marks such as "<function halve>", which `load` refuses.
     """
     lines = [f"schema_version = {SCHEMA_VERSION}"]
-    tables = []
+    tables: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
     for name, section in config.items():
         if not isinstance(section, Mapping):
             lines += _line(name, section)

@@ -103,6 +103,7 @@ def fields(factory: Callable[..., Any]) -> dict[str, Field]:
     return found
 
 
+@lru_cache(maxsize=2048)
 def open_ended(factory: Callable[..., Any]) -> bool:
     """Say whether a factory takes any keyword (`**kwargs`)."""
     try:
@@ -142,7 +143,7 @@ def convert(field: Field, value: Any, names: Collection[str] = ()) -> Any:
 
 
 def _within(field: Field, number: float) -> None:
-    if math.isnan(number):
+    if isinstance(number, float) and math.isnan(number):
         raise ValueError("expected a number, found nan")
     if isinstance(field.default, (int, float)) and number == field.default:
         return
@@ -153,7 +154,7 @@ def _within(field: Field, number: float) -> None:
     if not (above and below):
         what = "a whole number" if isinstance(number, int) else "a number"
         mend = f"; {mend}" if mend else ""
-        words = "that is finite" if math.isinf(number) and high == math.inf else in_words(interval)
+        words = "that is finite" if number == math.inf == high else in_words(interval)
         raise ValueError(f"expected {what} {words}, found {shown(number)}{mend}")
     if isinstance(number, int) and not -(2**63) <= number < 2**63:
         raise ValueError(f"expected a whole number of at most 64 bits, found {shown(number)}")

@@ -201,7 +201,7 @@ def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Fi
 def _fields_below(kind: str, value: Any, path: str, kinds: Kinds) -> Iterator[tuple[str, Field]]:
     if not isinstance(value, Mapping):
         return
-    factory = value.get("factory") or kinds.tables.get(kind, {}).get(str(value.get("name")))
+    factory: Any = value.get("factory") or kinds.tables.get(kind, {}).get(str(value.get("name")))
     for field in _schema(factory, kind, kinds).values() if _is_factory(factory) else ():
         if field.name in value:
             yield f"{path}.{field.name}", field

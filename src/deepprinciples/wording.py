@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 _PLURALS = {"data": "data", "loss": "losses"}
-_NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+_NOUNS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+}
 
 
 def in_words(interval: str) -> str:
@@ -52,7 +58,7 @@ def shown(value: Any) -> str:
         return repr(float(value) if isinstance(value, float) else int(value))
     if value is None:
         return "nothing"
-    words = {list: "a list", tuple: "a list", dict: "a table"}
+    words: dict[Any, str] = {list: "a list", tuple: "a list", dict: "a table"}
     name = getattr(value, "__name__", None)
     return words.get(type(value)) or (f"the function {name}" if callable(value) and name else type(value).__name__)
 

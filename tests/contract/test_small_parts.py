@@ -74,7 +74,7 @@ def result(room: str, name: str, hypers: dict):
     if room == "activations":
         return part(REAL)
     if room == "initializers":
-        return part(KEY, (3, 4, 5), jnp.float32)
+        return part(KEY, (2, 3, 4), jnp.float32)
     if room == "schedules":
         return part(jnp.linspace(0.0, 1.0, 11))
     if room in ("losses", "metrics"):
@@ -133,63 +133,52 @@ def test_signature_is_a_schema(room: str, name: str) -> None:
         assert room == "losses" or "Neutral" in card or name == "leaky_relu", key
 
 
-@pytest.mark.parametrize(("room", "name"), PARTS)
+@pytest.mark.parametrize(("room", "name"), [part for part in PARTS if part[0] not in ("optimizers", "transforms")])
 def test_finite_and_the_same_under_jit_and_vmap(room: str, name: str) -> None:
     """Lost: a lane of a sweep is not the run it stands for."""
-    hypers = floats(ROOMS[room].TABLE[name])
+    plain = result(room, name, {})
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(plain))
+    if hypers := floats(ROOMS[room].TABLE[name]):
+        lanes = {k: jnp.array([0.9 * v, v], jnp.float32) for k, v in hypers.items()}
+        out = jax.jit(jax.vmap(lambda one: result(room, name, one)))(lanes)
+        close(plain, jax.tree.map(lambda leaf: leaf[1], out))
+    else:
+        close(plain, jax.jit(lambda: result(room, name, {}))())
 
-    def both(h):
-        lanes = jax.vmap(lambda one: result(room, name, one))(jax.tree.map(lambda v: jnp.stack([0.9 * v, v]), h))
-        return result(room, name, h), lanes
 
-    if not hypers:
-        close(result(room, name, {}), jax.jit(lambda: result(room, name, {}))())
-        return
-    traced, lanes = jax.jit(both)({k: jnp.float32(v) for k, v in hypers.items()})
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(traced))
+@pytest.mark.parametrize(("room", "name"), [part for part in PARTS if part[0] in ("optimizers", "transforms")])
+def test_lanes_schedules_and_zero_gradients(room: str, name: str) -> None:
+    """Lost: a lane of a sweep is not the run it stands for; a schedule crashes; a dead network turns into NaN."""
+    factory = ROOMS[room].TABLE[name]
+    hypers = floats(factory)
+
+    def lane(h, weight):
+        return descend(factory(**h), 3, lambda params: jax.tree.map(lambda g: weight * g, slope_of(params)))
+
+    def every(h):
+        lanes = jax.tree.map(lambda v: jnp.stack([0.9 * v, v, v]), h)
+        alone = {**h, "learning_rate": lambda count: h["learning_rate"] + 0.0 * count} if room == "optimizers" else h
+        return result(room, name, alone), jax.vmap(lane)(lanes, jnp.array([1.0, 1.0, 0.0]))
+
+    alone, lanes = jax.jit(every)({k: jnp.float32(v) for k, v in hypers.items()})
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((alone, lanes)))
     # Sums in another order: sharp functions of them (Newton-Schulz, third roots) differ by more than one rounding.
-    close(traced, jax.tree.map(lambda leaf: leaf[1], lanes), 1e-5)
-    if room not in ("optimizers", "transforms"):
-        close(traced, result(room, name, {}))
+    close(alone, jax.tree.map(lambda leaf: leaf[1], lanes), 1e-5)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "clip_by_global_norm", "adaptive_clip", "noise", "ema"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "clip_by_global_norm", "noise"])
 def test_python_floats_give_what_tracers_give(name: str) -> None:
     """Lost: a fixed hyper-parameter trains differently from the same value in a sweep."""
     room = "optimizers" if name in optimizers.TABLE else "transforms"
     hypers = floats(ROOMS[room].TABLE[name])
-    close(result(room, name, {}), jax.jit(lambda h: result(room, name, h))(hypers))
-
-
-@pytest.mark.parametrize("name", list(optimizers.TABLE))
-def test_learning_rate_may_be_a_schedule(name: str) -> None:
-    """Lost: a config with a schedule crashes, or its rate is not the one written."""
-    factory = optimizers.TABLE[name]
-    rate = floats(factory)["learning_rate"]
-
-    def both(r):
-        return result("optimizers", name, {"learning_rate": lambda count: r + 0.0 * count}), result(
-            "optimizers", name, {"learning_rate": r}
-        )
-
-    scheduled, fixed = jax.jit(both)(rate)
-    close(scheduled, fixed, 1e-5)
-
-
-@pytest.mark.parametrize("name", list(transforms.TABLE) + list(optimizers.TABLE))
-def test_zero_gradients_stay_finite(name: str) -> None:
-    """Lost: a network whose units are all dead turns into NaN and looks diverged."""
-    part = {**optimizers.TABLE, **transforms.TABLE}[name]()
-    zero = lambda params: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
-    params, updates = jax.jit(lambda: descend(part, 2, zero))()
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, updates)))
+    close(*jax.jit(lambda h: (result(room, name, {}), result(room, name, h)))(hypers))
 
 
 @pytest.mark.parametrize("name", list(transforms.NEUTRAL))
 def test_neutral_transform_hands_every_bit_on(name: str) -> None:
     """Lost: an arm without the trick is not the baseline."""
     assert set(transforms.NEUTRAL[name]) <= set(inspect.signature(transforms.TABLE[name]).parameters)
-    grads = {"a": {"kernel": jnp.array([[1e20, -3.0], [1e-20, 0.0]])}, "b": jnp.array([1e-38, 7.0, -0.1])}
+    grads = {"a": {"kernel": jnp.array([[1e20, -3.0], [1e-20, 0.0]])}, "b": jnp.array([1e-36, 7.0, -0.1])}
 
     @jax.jit
     def run(hypers):
@@ -232,8 +221,11 @@ def test_neutral_loss_and_schedule(room: str, name: str) -> None:
 
 def test_neutral_optimizer_keyword_is_absent() -> None:
     """Lost: sgd with momentum 0 in a sweep is not sgd."""
-    plain, traced = (result("optimizers", "sgd", {"momentum": m}) for m in (0.0, jnp.float32(0.0)))
-    same(plain, traced)
+    def updates(momentum):
+        part = optimizers.sgd(momentum=momentum)
+        return part.update(PARAMS, part.init(PARAMS), PARAMS)[0]
+
+    same(jax.jit(lambda: updates(0.0))(), jax.jit(updates)(0.0))
     traced = jax.jit(lambda m: result("optimizers", "adamw", {"weight_decay": m}))(0.0)
     close(traced, result("optimizers", "adam", {}))
 

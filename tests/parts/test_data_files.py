@@ -58,7 +58,7 @@ def test_idx_of_every_type_is_read_exactly(tmp_path, code, dtype, pack):
 
 
 def test_large_gzip_is_read_whole(tmp_path):
-    """Lost when it fails: output that zlib holds back at the end of its input is taken for a truncated file."""
+    """Lost when it fails: a set of many pieces is cut, or taken for truncated."""
     array = np.zeros((50, 300, 200), np.uint8)
     array[-1, -1, -1] = 7
     np.testing.assert_array_equal(read_idx(written(tmp_path, gzip.compress(idx_bytes(array)), "x.gz")), array)

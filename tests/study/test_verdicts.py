@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats import multitest
 
 from deepprinciples.errors import ConfigError, DataError
+from deepprinciples.study import statistics
 from deepprinciples.study.verdicts import arm_rows, compare, headline
 
 KEYS = {
@@ -54,6 +55,8 @@ def test_direction_follows_the_metric(luck, noise):
     found = judge(luck + 0.1 + noise, luck, higher_is_better=False)
     assert (found["verdict"], found["meaningful"], found["probability"]) == ("worse", True, 0.0)
     assert found["difference"] > 0, "differences stay a - b in the metric's own unit"
+    assert found["probability_interval"] == pytest.approx([0.0, 1 - 0.025 ** (1 / 20)])
+    assert "worse than" in found["sentence"] and "wins 0 of 20 pairs" in found["sentence"]
     swapped = judge(luck, luck + 0.1 + noise, higher_is_better=False)
     assert (swapped["verdict"], swapped["meaningful"], swapped["probability"]) == ("better", True, 1.0)
     assert swapped["difference"] == -found["difference"]
@@ -69,6 +72,14 @@ def test_a_small_but_certain_gain_is_not_called_meaningful():
     assert "not shown to be meaningful" in found["sentence"] and "0.75" in found["sentence"]
     assert judge(0.8 + gain, np.full(60, 0.8), meaningful=0.7)["meaningful"]
     assert "0.7 [" in judge(np.full(60, 0.8), 0.8 + gain)["sentence"], "a loser's sentence names the winner's chances"
+
+
+def test_meaningful_needs_an_interval_above_one_half():
+    """Six wins of eight would count as a meaningful gain, though a coin does that often."""
+    gain = np.array([1.0, 1, 1, 1, 1, 1, -0.01, -0.01])
+    for found, word in ((judge(gain, 0 * gain), "better"), (judge(0 * gain, gain), "worse")):
+        assert (found["verdict"], found["meaningful"]) == (word, False), "p = 8 / 256 and the interval allow the word"
+        assert "probability 0.75 [0.35, 0.97]" in found["sentence"]
 
 
 def test_no_evidence_tells_what_could_have_been_seen(luck, noise):
@@ -93,7 +104,7 @@ def test_below_six_pairs_no_p_is_printed(luck):
 
 def test_too_many_comparisons_for_the_seeds_are_named(luck):
     """With 6 seeds and 3 comparisons nothing can ever be found; the user would wait for a verdict in vain."""
-    scores = np.stack([luck[:6], luck[:6] + 0.1, luck[:6] + 0.2])
+    scores = np.stack([luck[:6], luck[6:12] + 0.1, luck[12:18] + 0.2])
     found = compare(scores, scores < 0, "xyz", pairs=[(1, 0), (2, 0), (2, 1)], higher_is_better=True)
     assert {row["verdict"] for row in found} == {"no evidence"} and found[0]["smallest_visible"] is None
     assert "7 pairs are needed" in found[0]["sentence"]
@@ -108,6 +119,8 @@ def test_holm_runs_over_all_comparisons(luck):
     scores = luck[:12] + rng.normal(0, 0.02, (6, 12)) + 0.01 * np.arange(6)[:, None]
     found = compare(scores, scores < 0, "abcdef", pairs=[(k, 0) for k in range(1, 6)], higher_is_better=True)
     p = [row["p"] for row in found]
+    spread = (scores[1] - scores[0]).std(ddof=1)
+    assert found[0]["smallest_visible"] == statistics.minimum_detectable(spread, 12, alpha=(1 - 0.95) / 5)
     assert [row["p_adjusted"] for row in found] == pytest.approx(multitest.multipletests(p, method="holm")[1])
     for row in found:
         assert (row["verdict"] == "better") == (row["p_adjusted"] <= 0.05 and row["interval"][0] > 0)
@@ -131,6 +144,19 @@ def test_equivalence_needs_a_margin_and_passes_both_tests(luck):
     assert judge(luck + small + 0.005, luck, delta=0.01)["verdict"] == "equivalent", "less than delta does not matter"
     assert judge(luck + small, luck, delta=0.0004)["verdict"] == "no evidence"
     assert judge(luck + small + 0.1, luck, delta=0.01)["verdict"] == "better"
+
+
+def test_equivalence_is_corrected_for_the_family_and_fits_its_interval():
+    """Among many comparisons one pair would look equivalent by luck, or the printed interval would leave the margin."""
+    gap = np.array([1.0, -1, 2, -2, 3, -3, 1, -1])
+    high = judge(gap, 0 * gap)["interval"][1]
+    assert judge(gap, 0 * gap, delta=0.9 * high)["verdict"] == "no evidence", "TOST passes, the interval does not fit"
+    assert statistics.equivalence_p(gap, delta=0.9 * high) < 0.05
+    assert judge(gap, 0 * gap, delta=1.01 * high)["verdict"] == "equivalent"
+    arms = np.stack([0 * gap] + [gap] * 4)
+    family = [(k, 0) for k in range(1, 5)]
+    found = compare(arms, arms != arms, "abcde", pairs=family, higher_is_better=True, delta=1.01 * high)
+    assert {row["verdict"] for row in found} == {"no evidence"}
 
 
 def test_identical_arms_come_out_even(luck):

@@ -63,7 +63,8 @@ def start(learner: Learner, key: Array) -> Lane:
 
 def all_finite(*trees: PyTree) -> Array:
     """Tell whether every value is finite; a sum that overflows counts as not finite."""
-    return jnp.isfinite(sum(jnp.sum(leaf) for leaf in jax.tree.leaves(trees)))
+    # Stacked: XLA would copy a chain of scalar sums into the fusion of every leaf, and compiling grow quadratically.
+    return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(trees)])))
 
 
 def segment(learner: Learner, probe: Probe, lane: Lane, key: Array, data: Batch, indices: Array, steps: Array,

@@ -127,6 +127,21 @@ def label_smoothing(*, strength: Scalar = 0.1, outputs: int) -> Augment:
     return Augment(apply)
 
 
+def _symmetric_beta(key: Array, strength: Scalar) -> Array:
+    """Draw from Beta(a, a) without a loop; 1 at a = 0.
+
+    b ~ Beta(a + 1, a + 1) by Ulrich's polar formula, then two powers of uniforms take the shape down from a + 1 to a.
+    jax.random.beta rejects in loops, which under vmap run until the slowest lane is done, and is NaN at a = 0.
+    """
+    a = jnp.asarray(strength, jnp.float32)
+    on = a > 0.0
+    safe = jnp.where(on, a, 1.0)
+    u = jax.random.uniform(key, (4,), minval=jnp.finfo(jnp.float32).tiny)
+    lean = jnp.sqrt(1.0 - u[0] ** (1.0 / (safe + 0.5))) * jnp.cos(2.0 * jnp.pi * u[1])
+    log_odds = jnp.log1p(lean) - jnp.log1p(-lean) + (jnp.log(u[2]) - jnp.log(u[3])) / safe
+    return jnp.where(on, jax.nn.sigmoid(log_odds), 1.0)
+
+
 def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
     """Train on the line between each example and its neighbor in the batch.
 
@@ -143,10 +158,7 @@ def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
     """
 
     def apply(key: Array, batch: Batch) -> Batch:
-        alpha = jnp.asarray(strength, jnp.float32)
-        on = alpha > 0.0
-        drawn = jax.random.beta(key, jnp.where(on, alpha, 1.0), jnp.where(on, alpha, 1.0))
-        share = jnp.where(on, drawn, 1.0)
+        share = _symmetric_beta(key, strength)
         mix = lambda v: share * v + (1.0 - share) * jnp.roll(v, 1, axis=0)  # noqa: E731
         return Batch(mix(_floats("mixup", batch.inputs)), mix(_rows(batch.targets, outputs)))
 

@@ -200,7 +200,7 @@ def _tidy(root: ElementTree.Element, plot: Plot, inline: bool) -> str:
     used = _referenced(root)
     for node in list(root):
         # The style rule "*{...}" would reach the whole page; the same two values are set on the root below.
-        if node.tag == f"{{{_SVG}}}metadata" or node.find(f"{{{_SVG}}}style") is not None:
+        if node.find(f"{{{_SVG}}}style") is not None:
             root.remove(node)
     for node in root.iter():
         node.tag = node.tag.replace(f"{{{_SVG}}}", "")

@@ -16,7 +16,11 @@ from deepprinciples.report import arrays, canvas, text
 from deepprinciples.report.canvas import WIDTH, Plot
 
 _TALL = 190.0
-_BAND = "The line is the median over seeds and the band holds the middle half of them"
+_BAND = (
+    "The line is the median over seeds and the band holds the middle half of them (quartiles); a diverged seed counts "
+    "as the worst value, so a line that stops means that half of the seeds have diverged."
+)
+_ALONE = "The line is the one seed that was run; it stops where that seed diverged."
 
 
 def learning(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
@@ -63,8 +67,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
     return Plot(
         name.replace("_", "-"),
         "learning",
-        f"{_BAND} (quartiles); a diverged seed counts as the worst value, so a line that stops means that half of the "
-        "seeds have diverged.",
+        _BAND if values.shape[1] > 1 else _ALONE,
         f"Median {words} over steps for {len(names)} arms.",
         figure,
     )
@@ -138,7 +141,8 @@ def _panel(
     if log:
         axes.set_yscale("log")
     limits = canvas.frame(lines[np.isfinite(lines)], log=log)
-    _finish(axes, when, limits if log else (min(limits[0], -0.02 * limits[1]), max(limits[1], 1e-3)), log)
+    least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air
+    _finish(axes, when, limits if log else (min(limits[0], -0.02 * limits[1]), max(limits[1], least)), log)
     return Plot(
         name.replace("_", "-"),
         "units",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from deepprinciples.report import arrays, canvas, text
 from deepprinciples.report.canvas import FAINT, INK, SOFT, WIDTH, Plot
@@ -29,21 +30,7 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
     axes = canvas.panel(figure, 14, 32, WIDTH - 28, _ROW * len(rows), grid="x")
     reach = [0.0]
     for index, row in enumerate(rows):
-        middle = text.finite(row.get("difference")) or 0.0
-        ends = text.pair(row.get("interval"))
-        verdict = text.name(row.get("verdict"))
-        color, marker = canvas.VERDICTS.get(verdict, (SOFT, "o"))
-        y = index + 0.68
-        axes.plot([0, 0], [index + 0.44, index + 1], color=INK, linewidth=0.9)  # not through the names
-        reach += [middle, *(ends or ())]
-        if ends:
-            axes.plot(ends, [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
-        hollow = verdict in ("no evidence", "too few pairs")
-        axes.plot([middle], [y], marker, color=color, markersize=6, markerfacecolor="white" if hollow else color)
-        top = 32 + _ROW * index + 11
-        words = f"{text.shorten(row.get('a'), 20)} − {text.shorten(row.get('b'), 20)}"
-        canvas.write(figure, 14, top, words, color=INK)
-        canvas.write(figure, WIDTH - 14, top, text.shorten(verdict, 16), color=color, ha="right", weight="bold")
+        reach += _difference(figure, axes, index, row)
     _rows_only(axes, len(rows))
     # Room on both sides of zero, so that "which side is better" always has a place to be read.
     low, high = canvas.frame(reach, log=False, margin=0.06)
@@ -63,6 +50,22 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
         f"Differences in {metric} with intervals for {len(rows)} comparisons.",
         figure,
     )
+
+
+def _difference(figure: Figure, axes: Axes, index: int, row: Mapping[str, Any]) -> list[float]:
+    middle, ends = text.finite(row.get("difference")) or 0.0, text.pair(row.get("interval"))
+    verdict = text.name(row.get("verdict"))
+    color, marker = canvas.VERDICTS.get(verdict, (SOFT, "o"))
+    y, top = index + 0.68, 32 + _ROW * index + 11
+    axes.plot([0, 0], [index + 0.44, index + 1], color=INK, linewidth=0.9)  # not through the names
+    if ends:
+        axes.plot(ends, [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
+    hollow = verdict in ("no evidence", "too few pairs")
+    axes.plot([middle], [y], marker, color=color, markersize=6, markerfacecolor="white" if hollow else color)
+    words = f"{text.shorten(row.get('a'), 20)} − {text.shorten(row.get('b'), 20)}"
+    canvas.write(figure, 14, top, words, color=INK)
+    canvas.write(figure, WIDTH - 14, top, text.shorten(verdict, 16), color=color, ha="right", weight="bold")
+    return [middle, *(ends or ())]
 
 
 def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:

@@ -40,7 +40,8 @@ li{margin:3px 0;max-width:84ch}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:8px 12px;text-align:right;vertical-align:top;border-bottom:1px solid var(--rule);white-space:nowrap}
 tr:last-child>td,tr:last-child>th{border-bottom:0}
-thead th{background:var(--wash);color:var(--soft);font-weight:600;font-size:.8rem;vertical-align:bottom}
+thead th{background:var(--wash);color:var(--soft);font-weight:600;font-size:.8rem;vertical-align:bottom;
+white-space:normal;overflow-wrap:normal}
 tbody th{font-weight:600}
 .text{text-align:left;white-space:normal;min-width:10em;max-width:30em}
 th.text{min-width:13em}

@@ -18,7 +18,7 @@ from deepprinciples.wording import plural, quoted, singular, suggestion
 Tables = Mapping[str, Mapping[str, Callable[..., Any]]]
 
 _WIDTH = 80
-_HEADINGS = ("Args:", "Returns:", "Raises:", "References:", "Reference:", "Example:", "Examples:")
+_HEADING = re.compile(r"(Args|Returns|Raises|References?|Examples?): ?(.*)")
 
 
 def list_parts(tables: Tables, kind: str | None = None) -> str:
@@ -56,7 +56,7 @@ def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]
     text = _parsed(factory)
     lines = [f"{name} ({singular(kind)})", "", _filled("", text["summary"])]
     if text["body"]:
-        lines += ["", textwrap.indent(text["body"], "  ")]
+        lines += ["", _wrapped(text["body"])]
     known = fields(factory)
     if known:
         lines += ["", "Hyper-parameters (s = can be swept):"]
@@ -65,7 +65,7 @@ def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]
         lines += [_row(field, told.get(field.name, ""), off) for field in known.values()]
     for heading, title in (("Returns", "Gives"), ("Raises", "Raises"), ("References", "References")):
         if text[heading]:
-            lines += ["", f"{title}:", textwrap.indent(text[heading], "  ")]
+            lines += ["", f"{title}:", _wrapped(text[heading])]
     return "\n".join(lines)
 
 
@@ -116,15 +116,36 @@ def _filled(head: str, text: str) -> str:
     return textwrap.fill(text or "-", _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
+def _wrapped(text: str) -> str:
+    """Fit text into the width; only a line too long for it is joined with the next, so that formulas keep shape."""
+    lines: list[str] = []
+    joins = False
+    for line in text.splitlines():
+        if joins and line and not re.match(r"\s|\w+:", line):
+            lines[-1] += " " + line
+        else:
+            lines.append(line)
+        joins = len(line) > _WIDTH - 2
+    filled = [_hung(line) or [""] for line in lines]
+    return "\n".join(("  " + piece).rstrip() for pieces in filled for piece in pieces)
+
+
+def _hung(line: str) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(line, _WIDTH - 2, subsequent_indent=indent + ("    " if re.match(r"\s*\w+: ", line) else ""))
+
+
 def _parsed(factory: Callable[..., Any]) -> dict[str, str]:
     """Cut a docstring into summary, body and its headed parts; what is absent is empty."""
     parts: dict[str, list[str]] = {"summary": [], "body": [], "Args": [], "Returns": [], "Raises": [], "References": []}
     here = "summary"
     for line in (inspect.getdoc(factory) or "").splitlines():
-        word = line.strip()
-        if line == word and word in _HEADINGS:
-            here = {"Reference:": "References"}.get(word, word.removesuffix(":"))
-        elif here == "summary" and not word:
+        heading = _HEADING.fullmatch(line)
+        if heading:
+            here = "References" if heading[1] == "Reference" else heading[1]
+            if heading[2]:
+                parts.setdefault(here, []).append(heading[2])
+        elif here == "summary" and not line.strip():
             here = "body"
         else:
             parts.setdefault(here, []).append(line)

@@ -214,7 +214,7 @@ def _verdict(row: Mapping[str, Any], margin: float, words: _Words) -> dict[str, 
     if row["p_adjusted"] is None:
         return {"verdict": "too few pairs", "meaningful": False}
     known = low is not None and high is not None
-    if known and words.delta > 0 and margin <= words.alpha and max(-low, high) <= words.delta:
+    if known and margin <= words.alpha and max(-low, high) <= words.delta:
         return {"verdict": "equivalent", "meaningful": False}
     if not known or row["p_adjusted"] > words.alpha or low <= 0 <= high:
         return {"verdict": "no evidence", "meaningful": False}

@@ -121,12 +121,12 @@ def _gunzip(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[bytes]:
     stream = zlib.decompressobj(31)
     while not stream.eof:
         packed = stream.unconsumed_tail or file.read(PIECE)
+        if not packed:  # the trailer comes last, so a whole stream never ends with output still held back
+            raise DataError(f"{path}: offset {file.tell()}: the gzip stream is truncated")
         try:
             piece = stream.decompress(packed, PIECE)
         except zlib.error as error:
             raise DataError(f"{path}: near offset {file.tell()}: damaged gzip stream ({error})") from error
-        if not packed and not piece and not stream.eof:  # zlib may hold output back after its last input
-            raise DataError(f"{path}: offset {file.tell()}: the gzip stream is truncated")
         yield piece
     if stream.unused_data or file.read(1):
         raise DataError(f"{path}: trailing bytes after the gzip stream")
@@ -227,7 +227,7 @@ def _npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, n
         shape, fortran, dtype = read(io.BytesIO(field + text), max_header_size=HEADER)
     except Exception as error:  # NumPy lets whatever Python's tokenizer and parser raise on odd text through
         raise DataError(f"{where}: offset 8: damaged header ({type(error).__name__})") from error
-    if dtype.hasobject or dtype.kind not in "biuf":
+    if dtype.kind not in "biuf":
         kind = "Python objects" if dtype.hasobject else f"dtype {dtype}"
         raise DataError(f"{where}: holds {kind}, expected numbers; save it with astype(float) or astype(int)")
     if any(n < 0 or isinstance(n, bool) for n in shape):

@@ -84,7 +84,7 @@ def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     """
 
     def parts(module: nnx.Module) -> tuple[Any, ...]:  # graph, weights, random streams, all other variables
-        return tuple(nnx.split(module, nnx.Param, nnx.RngState, ...))  # type: ignore[misc]
+        return tuple(nnx.split(module, nnx.Param, nnx.RngState, ...))
 
     def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
         del x

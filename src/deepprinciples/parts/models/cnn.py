@@ -34,9 +34,9 @@ class _Cnn(nn.Module):
         activations: dict[str, Array] = {}
         stages = [number * self.stages // self.depth for number in range(self.depth)]
         for number, stage in enumerate(stages):
-            last = number + 1 == self.depth or stages[number + 1] > stage
+            pooled = self.stages > 0 and (number + 1 == self.depth or stages[number + 1] > stage)
             name = layers.layer_name(number, self.depth)
-            layer = Layer(self.width * 2**stage, self.design, kernel=self.kernel, pooled=last, name=name)
+            layer = Layer(self.width * 2**stage, self.design, kernel=self.kernel, pooled=pooled, name=name)
             flow, seen = layer(flow, step, number)
             activations |= seen
         flow = Flow(gather(flow.given, self.readout))
@@ -84,7 +84,7 @@ def cnn(
         outputs: number of classes or regression targets.
         depth: convolutions, spread evenly over the stages; at least 1.
         width: channels of the first stage; they double with every stage.
-        stages: how often the map is halved; no further once an axis is shorter than 2. At most depth count.
+        stages: how often the map is halved (0: never); no further once an axis is shorter than 2. At most depth count.
         kernel: window along every spatial axis.
         readout: "flatten" gives the last dense map all positions, "mean" their mean.
         activation: of the hidden layers, elementwise.

@@ -114,7 +114,7 @@ class _Recurrence(nn.Module):
             (h, *rest), read = advance(carry, x_t, carry[0] @ kernel, self.activation)
             return (h if push_t is None else h + push_t, *rest), (h, read)
 
-        carry = (start, start) if self.cell == "lstm" else (start,)
+        carry: Carry = (start, start) if self.cell == "lstm" else (start,)
         time_major = jax.tree.map(lambda a: a.swapaxes(0, 1), (projected, push))
         _, sequences = lax.scan(step, carry, time_major, reverse=self.reverse)
         hidden, read = jax.tree.map(lambda a: a.swapaxes(0, 1), sequences)

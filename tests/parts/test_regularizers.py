@@ -1,0 +1,94 @@
+"""Regularizers against hand-worked penalties and the distributions of their papers."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from deepprinciples.parts import regularizers
+from deepprinciples.types import Batch
+
+KEY = jax.random.key(1, impl="threefry2x32")
+PARAMS = {"layer": {"kernel": jnp.array([[1.0, -2.0], [3.0, 0.0]]), "bias": jnp.array([10.0])}}
+
+
+def test_penalties_by_hand() -> None:
+    """Lost: the meaning of `strength`, and that biases are left alone."""
+    assert float(regularizers.l1(strength=0.5)(PARAMS)) == 3.0
+    assert float(regularizers.l1(strength=0.5, biases=True)(PARAMS)) == 8.0
+    assert float(regularizers.l2(strength=0.5)(PARAMS)) == 3.5
+    assert float(regularizers.elastic_net(strength=0.5, l1_share=0.25)(PARAMS)) == pytest.approx(0.25 * 3 + 0.75 * 3.5)
+    # W^T W - I = [[9, -2], [-2, 3]]: squares 81 + 4 + 4 + 9
+    assert float(regularizers.orthogonality(strength=2.0)(PARAMS)) == pytest.approx(98.0)
+
+
+def test_gradient_of_l2_is_strength_times_weight() -> None:
+    """Lost: l2 and weight_decay of the same strength differ by a factor of two."""
+    grads = jax.grad(regularizers.l2(strength=0.3))(PARAMS)
+    np.testing.assert_allclose(grads["layer"]["kernel"], 0.3 * PARAMS["layer"]["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(grads["layer"]["bias"], [0.0])
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (12, 5), (5, 12)])
+def test_orthogonal_kernels_cost_nothing(shape: tuple[int, int]) -> None:
+    """Lost: the penalty pulls away from the matrices it should pull to."""
+    w = jax.nn.initializers.orthogonal()(KEY, shape, jnp.float32)
+    assert float(regularizers.orthogonality(strength=1.0)({"w": w})) < 1e-9
+
+
+def test_label_smoothing_by_hand() -> None:
+    """Lost: smoothed rows that do not sum to one."""
+    batch = Batch(jnp.zeros((2, 1)), jnp.array([1, 0]))
+    rows = regularizers.label_smoothing(strength=0.3, outputs=3).apply(KEY, batch).targets
+    np.testing.assert_allclose(rows, [[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("strength", [0.2, 1.0, 4.0])
+def test_mixup_draws_its_share_from_beta(strength: float) -> None:
+    """Lost: mixup mixes by another distribution than Beta(strength, strength)."""
+    mixup = regularizers.mixup(strength=strength, outputs=2)
+    batch = Batch(jnp.array([[1.0], [0.0]]), jnp.array([1, 0]))
+
+    @jax.jit
+    @jax.vmap
+    def draw(key):
+        out = mixup.apply(key, batch)
+        return out.inputs[0, 0], out.targets[0, 1], jnp.sum(out.targets)
+
+    share, label, total = draw(jax.random.split(KEY, 4000))
+    assert stats.kstest(np.asarray(share, np.float64), stats.beta(strength, strength).cdf).pvalue > 1e-3
+    np.testing.assert_allclose(label, share, atol=1e-6)
+    np.testing.assert_allclose(total, 2.0, rtol=1e-5)
+
+
+def test_mixup_of_real_targets() -> None:
+    """Lost: mixup for regression, input and target on the same line."""
+    x = jnp.array([[0.0], [1.0], [5.0]])
+    out = regularizers.mixup(strength=1.0, outputs=1).apply(KEY, Batch(x, 3.0 * x))
+    np.testing.assert_allclose(out.targets, 3.0 * out.inputs, rtol=1e-5)
+
+
+def test_input_dropout_keeps_the_mean() -> None:
+    """Lost: inverted scaling; features are dropped at another rate than asked."""
+    out = regularizers.dropout(rate=0.3).apply(KEY, Batch(jnp.ones((200, 100)), None)).inputs
+    np.testing.assert_allclose(np.mean(out == 0), 0.3, atol=0.01)
+    np.testing.assert_allclose(np.unique(out), [0.0, 1 / 0.7], rtol=1e-6)
+
+
+def test_input_noise_has_its_strength() -> None:
+    """Lost: noise of another size, or the same in all lanes."""
+    draw = lambda key: regularizers.input_noise(strength=0.5).apply(key, Batch(jnp.zeros((50, 40)), None)).inputs  # noqa: E731
+    first, second = jax.vmap(draw)(jax.random.split(KEY, 2))
+    np.testing.assert_allclose(np.std(first), 0.5, rtol=0.05)
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["mixup", "dropout", "input_noise"])
+def test_tokens_are_refused_in_words(name: str) -> None:
+    """Lost: token ids multiplied by numbers, silently."""
+    part = regularizers.TABLE[name](**({"outputs": 2} if name == "mixup" else {}))
+    with pytest.raises(ValueError, match=f"{name}: inputs are int32 .* remove regularizers.{name}"):
+        part.apply(KEY, Batch(jnp.zeros((2, 3), jnp.int32), jnp.array([0, 1])))

@@ -1,0 +1,87 @@
+"""Cards: what `list` and `show` tell a user must be what the signature and docstring say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.study import cards
+from deepprinciples.types import Activation, Scalar
+
+
+def mlp(*, depth: int = 2, activation: Activation | str = "relu", skip: Literal["none", "residual"] = "none",
+        outputs: int) -> None:  # fmt: skip
+    """Stack dense layers.
+
+    h_l = act(W h_(l-1))
+        + b
+
+    Args:
+        depth: hidden layers.
+        activation, skip: what is done between
+            two layers.
+
+    Returns:
+        Outputs [B, outputs].
+
+    References: arXiv:1234.5678
+    """
+
+
+def clip(*, max_norm: Scalar = 1.0) -> None:
+    """Shorten a gradient to a largest norm, which is a sentence so long that it does not fit on one line of text.
+
+    g' = g min(1, max_norm / |g|), where the norm is that of all parameters together, and a long line is prose that goes
+    on in the next.
+        indented stays
+
+    Args:
+        max_norm: largest norm. *Sweepable.* *Neutral: inf.*
+    """
+
+
+def bare(**more: object) -> None: ...
+
+
+TABLES = {"model": {"mlp": mlp, "bare": bare}, "transforms": {"clip": clip}, "loss": {}}
+NEUTRALS = {"transforms": {"clip": {"max_norm": float("inf")}}}
+
+
+def test_a_card_tells_all_a_config_needs() -> None:
+    """What it does, formula, each hyper-parameter with type, default and marks, reference."""
+    assert cards.card(TABLES, NEUTRALS, "model", "mlp") == (
+        "mlp (model)\n\nStack dense layers.\n\n  h_l = act(W h_(l-1))\n      + b\n\n"
+        "Hyper-parameters (s = can be swept):\n"
+        "    depth: whole number = 2  (in [0, 1000000])\n      hidden layers.\n"
+        '    activation: activation = "relu"\n      what is done between two layers.\n'
+        '    skip: none | residual = "none"\n      what is done between two layers.\n'
+        "    outputs: whole number required\n\n"
+        "Gives:\n  Outputs [B, outputs].\n\nReferences:\n  arXiv:1234.5678"
+    )
+
+
+def test_marks_come_from_the_signature_and_the_neutral_table() -> None:
+    """A wrong mark would send a user to sweep what cannot be swept, or to switch off with the wrong value."""
+    text = cards.card(TABLES, NEUTRALS, "transform", "clip")
+    assert "  s max_norm: number = 1.0  (neutral inf; in (0, inf])\n      largest norm." in text
+    assert "  together, and a long line is prose that goes on in the next.\n      indented stays\n" in text
+    assert "Sweepable" not in text and max(map(len, text.splitlines())) <= 80
+
+
+def test_lists_fit_a_terminal() -> None:
+    """80 columns, one part a line, the plural of a kind understood."""
+    assert cards.list_parts(TABLES).startswith("model: bare, mlp\ntransforms: clip\nloss: -\n")
+    assert cards.list_parts(TABLES, "models") == "bare  -\nmlp   Stack dense layers."
+    assert max(map(len, cards.list_parts(TABLES, "transforms").splitlines())) <= 80
+    assert cards.card(TABLES, {}, "model", "bare") == "bare (model)\n\n-"
+
+
+def test_unknown_names_are_mended() -> None:
+    """The same words as for a config."""
+    kinds = "model, transforms, loss"
+    with pytest.raises(ConfigError, match='^no kind "modle"; did you mean "model"\\? \\(kinds: ' + kinds):
+        cards.list_parts(TABLES, "modle")
+    with pytest.raises(ConfigError, match='^show: no transform "clp"; did you mean "clip"\\? \\(transforms: clip\\)$'):
+        cards.card(TABLES, NEUTRALS, "transforms", "clp")
