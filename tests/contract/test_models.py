@@ -20,6 +20,8 @@ CASES = {
     "resnet": {"blocks": 1, "width": 4},
     "lstm": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
 }
+# compiling is most of the time here, so the optimizer of XLA's backend is off
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 every = pytest.mark.parametrize("name", sorted(CASES))
 
 
@@ -37,7 +39,7 @@ def lane(name, key_init, key, values, train=True, **changes):
 
 @functools.cache  # one compilation serves all tests of a model
 def jitted(name):
-    return jax.jit(functools.partial(lane, name), static_argnames="train")
+    return compiled(functools.partial(lane, name), static_argnames="train")
 
 
 def settings(name, value):
@@ -77,7 +79,7 @@ def test_seeds_and_floats_are_lanes_of_one_program(name):
     keys = jax.random.split(KEY, 3)
     values = {n: jnp.array([0.0, 0.4, 0.4]) for n in floats_of(name)}
     outputs = lambda k, v: lane(name, k, k, v)[2]  # noqa: E731
-    wide = jax.jit(jax.vmap(outputs))(keys, values)
+    wide = compiled(jax.vmap(outputs))(keys, values)
     loop = [jitted(name)(k, k, settings(name, v))[2] for k, v in zip(keys, (0.0, 0.4, 0.4), strict=True)]
     np.testing.assert_allclose(wide, jnp.stack(loop), rtol=1e-4, atol=5e-6)
     assert not np.allclose(wide[0], wide[1]) and not np.allclose(wide[1], wide[2])
@@ -89,7 +91,7 @@ def test_neutral_equals_absent(name):
     neutral = {k: jnp.float32(v) for k, v in NEUTRAL[name].items()}
     others = {n: jnp.float32(1.0) for n in floats_of(name) if n not in neutral}
     off = jitted(name)(KEY, KEY, {**neutral, **others})[2]
-    absent = jax.jit(lambda v: lane(name, KEY, None, v)[2])(others)
+    absent = compiled(lambda v: lane(name, KEY, None, v)[2])(others)
     np.testing.assert_allclose(off, absent, rtol=1e-5, atol=1e-6)
 
 
@@ -125,7 +127,7 @@ def test_taps_give_the_gradient_of_every_activation(name):
     smooth = {"activation": "tanh", "normalization": "none"} | ({"stages": 0} if name == "cnn" else {})
     model = TABLE[name](outputs=3, **{**CASES[name], **smooth})
 
-    @jax.jit
+    @compiled
     def slopes(directions):
         params, state = model.init(KEY, SERIES)
 

@@ -183,11 +183,13 @@ def test_neutral_transform_hands_every_bit_on(name: str) -> None:
     @jax.jit
     def run(hypers):
         part = transforms.TABLE[name](**hypers)
-        state, outs = part.init(grads), []
-        for t in range(3):
-            out, state = part.update(jax.tree.map(lambda g: g * (1.0 + t), grads), state, grads, key=KEY)
+        state = part.init(grads)
+        given = [jax.tree.map(lambda g, size=size: g * size, grads) for size in (1.0, 2.0, 3.0)]
+        outs = []
+        for each in given:
+            out, state = part.update(each, state, grads, key=KEY)
             outs.append(out)
-        return outs, [jax.tree.map(lambda g: g * (1.0 + t), grads) for t in range(3)]
+        return outs, given
 
     outs, given = run({k: jnp.float32(v) for k, v in transforms.NEUTRAL[name].items()})
     same(outs, given)

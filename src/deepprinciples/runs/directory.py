@@ -155,6 +155,12 @@ class Run(NamedTuple):
 
         return load_dataset(self.path / RESULTS)
 
+    def report(self, path: Path | str) -> Path:
+        """Write the report as one HTML file."""
+        from deepprinciples.report import page
+
+        return page.write(path, self.results, self.summary, self.manifest)
+
 
 def load(run_dir: Path | str) -> Run:
     """Open a run directory; runs no code and checks the hashes its manifest names.

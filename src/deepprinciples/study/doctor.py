@@ -1,0 +1,44 @@
+"""What a person asks when something looks wrong: which machine, which versions, and does it repeat itself?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deepprinciples.engine.population import use_all_cores
+from deepprinciples.engine.streams import lane_key
+from deepprinciples.runs.directory import fingerprint
+
+
+def examine() -> Iterator[str]:
+    """Give one line a fact: versions, devices, environment, and the self-check."""
+    use_all_cores()
+    facts = fingerprint()
+    yield "versions: " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    yield f"machine: {facts['platform']}, {facts['cores']} cores"
+    yield "devices: " + ", ".join(f"{d.platform}:{d.id} ({d.device_kind})" for d in jax.devices())
+    yield "environment: " + (", ".join(f"{k}={v}" for k, v in facts["environment"].items()) or "nothing set")
+    same = repeats_itself()
+    yield "determinism: the same training, done twice, gave " + ("the same bits" if same else "DIFFERENT bits")
+
+
+def repeats_itself() -> bool:
+    """Train a small network twice from scratch and compare every bit."""
+
+    def fit() -> np.ndarray:
+        weights = jax.random.normal(lane_key(0), (2, 64, 64)) / 8
+
+        def step(w: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+            x = jax.random.normal(key, (32, 64))
+            loss, grad = jax.value_and_grad(lambda w: jnp.mean(jnp.square(jnp.tanh(x @ w[0]) @ w[1] - x)))(w)
+            return w - 0.1 * grad, loss
+
+        out, _ = jax.jit(lambda w: jax.lax.scan(step, w, jax.random.split(lane_key(1), 20)))(weights)
+        return np.asarray(out)
+
+    first = fit()
+    jax.clear_caches()
+    return bool(np.array_equal(first, fit()))

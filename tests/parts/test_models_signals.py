@@ -1,0 +1,86 @@
+"""Signals and gradients at the start are those of theory: the numbers the diagnostics are judged by."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deepprinciples.parts.models import mlp
+from deepprinciples.types import SLOPE
+
+KEYS = jax.random.split(jax.random.key(0), 300)
+
+
+def second_moments(inputs, width=64, **changes):
+    """Mean of h^2 for every layer over many networks; all inputs are unit Gaussian."""
+    model = mlp(outputs=1, width=width, **changes)
+
+    def one(key):
+        x = inputs * jax.random.normal(jax.random.fold_in(key, 7), (4, 32))
+        params, state = model.init(key, x)
+        return {n: jnp.mean(a**2) for n, a in model.apply(params, state, x, key=None, train=False)[2].items()}
+
+    moments = jax.jit(jax.vmap(one))(KEYS)
+    return np.array([float(np.mean(v)) for n, v in sorted(moments.items()) if n.startswith("layer") and SLOPE not in n])
+
+
+@pytest.mark.parametrize(("initializer", "ratio"), [("he_normal", 1.0), ("glorot_normal", 0.5), ("lecun_normal", 0.5)])
+def test_second_moment_of_a_relu_layer(initializer, ratio):
+    """An initializer or a layer would shrink the signal unnoticed: He keeps it, Glorot and LeCun halve it."""
+    q = second_moments(1.0, depth=5, initializer=initializer)
+    np.testing.assert_allclose((q[4] / q[0]) ** 0.25, ratio, rtol=0.03)
+
+
+def test_residual_second_moment_doubles_with_a_he_branch():
+    """The residual network would not be the one of theory: q_L = 2^L q_0."""
+    q = second_moments(1.0, depth=6, skip="residual")
+    np.testing.assert_allclose(q / q[0], 2.0 ** np.arange(6), rtol=0.06)
+
+
+@pytest.mark.parametrize("normalization", ["layer", "rms"])
+def test_residual_second_moment_grows_by_one_with_a_normalized_branch(normalization):
+    """Normalization would sit outside the branch: q_L = L + 1 where q_0 = 1."""
+    q = second_moments(0.5**0.5, depth=6, skip="residual", normalization=normalization)
+    np.testing.assert_allclose(q, np.arange(6) + 1.0, rtol=0.06)
+
+
+def test_rezero_is_the_identity_at_the_start():
+    """ReZero would not start as the identity: its input-output Jacobian is exactly I."""
+    model = mlp(outputs=2, depth=6, width=5, skip="rezero", activation="tanh")
+    x = jnp.ones((1, 3))
+    params, state = model.init(KEYS[0], x)
+
+    def last(push):
+        taps = {"perturbations": {"layer_00": push[None]}}
+        return model.apply(params, {**state, **taps}, x, key=None, train=False)[2]["layer_05"][0]
+
+    np.testing.assert_array_equal(jax.jacobian(last)(jnp.zeros(5)), jnp.eye(5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, 0.0337), ({"skip": "residual"}, 0.140), ({"skip": "residual", "normalization": "rms"}, 0.394)],
+    ids=["plain", "residual", "normalized"],
+)
+def test_gradient_correlation_between_orthogonal_inputs(changes, expected):
+    """Shattered gradients (arXiv:1702.08591) would be measured wrong: He, ReLU, ten layers."""
+    residual = "skip" in changes
+    model = mlp(outputs=1, depth=11, width=128, **changes)
+    x = jnp.eye(2) * jnp.sqrt(0.5 * 2)  # |s_0|^2 is 1 for each unit
+
+    def one(key):
+        params, state = model.init(key, x)
+        direction = jax.random.normal(jax.random.fold_in(key, 3), (1, 128))
+
+        def loss(push):
+            taps = {"perturbations": {"layer_00": push}}
+            activations = model.apply(params, {**state, **taps}, x, key=None, train=False)[2]
+            return jnp.sum(direction * activations["layer_10"]), activations["layer_00" + SLOPE]
+
+        grads, slope = jax.grad(loss, has_aux=True)(jnp.zeros((2, 128)))
+        if not residual:  # from the gradient of a_0 to that of its sum; the slope of layer_10 is one factor too many
+            grads = grads * slope
+        return jnp.sum(grads[0] * grads[1]), jnp.mean(jnp.sum(grads**2, axis=-1))
+
+    shared, own = jax.jit(jax.vmap(one))(KEYS[:200])
+    np.testing.assert_allclose(float(shared.mean() / own.mean()), expected, rtol=0.08)
