@@ -86,7 +86,8 @@ def result(room: str, name: str, hypers: dict):
     return descend(part)
 
 
-def slope_of(params):
+def slope_of(params, t):
+    del t
     return jax.tree.map(lambda w: 0.3 * (w - 0.2), params)
 
 
@@ -97,7 +98,7 @@ def descend(part, steps: int = 3, gradient=slope_of):
         params, state = carry
         value = 0.15 * sum(jnp.sum((w - 0.2) ** 2) for w in jax.tree.leaves(params))
         extras = {"key": jax.random.fold_in(KEY, t), "value": value}
-        updates, state = part.update(gradient(params), state, params, **extras)
+        updates, state = part.update(gradient(params, t), state, params, **extras)
         return (optax.apply_updates(params, updates), state), updates
 
     (params, _), updates = jax.lax.scan(step, (PARAMS, part.init(PARAMS)), jnp.arange(steps))
@@ -152,13 +153,14 @@ def test_lanes_schedules_and_zero_gradients(room: str, name: str) -> None:
     factory = ROOMS[room].TABLE[name]
     hypers = floats(factory)
 
-    def lane(h, weight):
-        return descend(factory(**h), 3, lambda params: jax.tree.map(lambda g: weight * g, slope_of(params)))
+    def lane(h, sleeps):  # without any gradient for so many steps
+        awake = lambda params, t: jax.tree.map(lambda g: jnp.where(t < sleeps, 0.0, g), slope_of(params, t))  # noqa: E731
+        return descend(factory(**h), 3, awake)
 
     def every(h):
         lanes = jax.tree.map(lambda v: jnp.stack([0.9 * v, v, v]), h)
         alone = {**h, "learning_rate": lambda count: h["learning_rate"] + 0.0 * count} if room == "optimizers" else h
-        return result(room, name, alone), jax.vmap(lane)(lanes, jnp.array([1.0, 1.0, 0.0]))
+        return result(room, name, alone), jax.vmap(lane)(lanes, jnp.array([0, 0, 2]))
 
     alone, lanes = jax.jit(every)({k: jnp.float32(v) for k, v in hypers.items()})
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((alone, lanes)))

@@ -13,7 +13,7 @@ AT = jnp.array([0.0, 0.1, 0.2, 0.6, 1.0])
 
 # Hyper-parameters and the factors at AT.
 BY_HAND = {
-    "constant": ({"warmup": 0.2}, [0, 0.5, 1, 1, 1]),
+    "constant": ({}, [1, 1, 1, 1, 1]),
     "cosine": ({"warmup": 0.2, "final": 0.2}, [0, 0.5, 1, 0.6, 0.2]),
     "linear": ({"warmup": 0.2}, [0, 0.5, 1, 0.5, 0]),
     "polynomial": ({"warmup": 0.2, "power": 2.0}, [0, 0.5, 1, 0.25, 0]),
@@ -44,6 +44,12 @@ def test_factors_by_hand(name: str) -> None:
     np.testing.assert_allclose(schedules.TABLE[name](**hypers)(at), expected, atol=2e-6)
 
 
+def test_constant_after_a_warmup() -> None:
+    """Lost: the plain warm-up the card of `constant` points to."""
+    factors = schedules.warmup_stable_decay(warmup=0.2, cooldown=0.0)(AT)
+    np.testing.assert_allclose(factors, [0, 0.5, 1, 1, 1], atol=1e-6)
+
+
 def test_cosine_is_optaxs() -> None:
     """Lost: the most used shape."""
     twin = optax.warmup_cosine_decay_schedule(0.0, 1.0, 100, 1000, 0.1)
@@ -61,7 +67,7 @@ def test_shapes_stay_in_the_unit_range(name: str) -> None:
 
 
 @pytest.mark.parametrize("warmup", [0.0, 1.0])
-@pytest.mark.parametrize("name", [n for n in BY_HAND if n not in ("one_cycle", "cyclic", "warm_restarts")])
+@pytest.mark.parametrize("name", [n for n in BY_HAND if n not in ("constant", "one_cycle", "cyclic", "warm_restarts")])
 def test_extreme_warmups_are_finite(name: str, warmup: float) -> None:
     """Lost: a sweep over the warm-up that reaches an end gives NaN rates."""
     assert np.isfinite(schedules.TABLE[name](warmup=jnp.float32(warmup))(AT)).all()

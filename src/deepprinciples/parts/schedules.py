@@ -30,21 +30,14 @@ def _warm(progress: Array, warmup: Scalar, factor: Array) -> Array:
     return jnp.where(progress < share, rising, factor)
 
 
-def constant(*, warmup: Scalar = 0.0) -> Schedule:
-    """Keep the learning rate.
+def constant() -> Schedule:
+    """Keep the learning rate; with a warm-up it is `warmup_stable_decay` with cooldown 0.
 
     factor = 1
 
-    Args:
-      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     """
-
-    def schedule(progress: Array) -> Array:
-        progress = jnp.asarray(progress, jnp.float32)
-        return _warm(progress, warmup, jnp.ones_like(progress))
-
-    return schedule
+    return lambda progress: jnp.ones_like(jnp.asarray(progress, jnp.float32))
 
 
 def cosine(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
@@ -266,7 +259,6 @@ TABLE = {
 
 # Together these values make a schedule constant.
 NEUTRAL = {
-    "constant": {"warmup": 0.0},
     "cosine": {"warmup": 0.0, "final": 1.0},
     "linear": {"warmup": 0.0, "final": 1.0},
     "polynomial": {"warmup": 0.0, "final": 1.0},

@@ -17,7 +17,7 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.parts import data, metrics, probes, rules
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.schema import Kinds, fields
+from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.engine.learner import supervised
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.types import Array, Augment, Batch, Dataset, Info, Learner, Model

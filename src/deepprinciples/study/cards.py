@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.schema import LIMITS, REQUIRED, Field, fields
-from deepprinciples.wording import plural, quoted, singular, suggestion
+from deepprinciples.config.schema import LIMITS, REQUIRED, Field, fields
+from deepprinciples.config.wording import plural, quoted, singular, suggestion
 
 Tables = Mapping[str, Mapping[str, Callable[..., Any]]]
 

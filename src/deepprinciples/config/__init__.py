@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from deepprinciples.arms import resolve_arms, search_space, without_tune
-from deepprinciples.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
+from deepprinciples.config.arms import resolve_arms, search_space, without_tune
+from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
 from deepprinciples.errors import ConfigError
-from deepprinciples.schema import Kinds, fields, sweepable
-from deepprinciples.sections import resolve_base, sweepable_paths
-from deepprinciples.wording import quoted, shown
+from deepprinciples.config.schema import Kinds, fields, sweepable
+from deepprinciples.config.sections import resolve_base, sweepable_paths
+from deepprinciples.config.wording import quoted, shown
 
 __all__ = [
     "Kinds",

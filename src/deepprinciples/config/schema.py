@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from deepprinciples.wording import in_words, joined, noun, plural, quoted, shown, suggestion
+from deepprinciples.config.wording import in_words, joined, noun, plural, quoted, shown, suggestion
 
 REQUIRED: Any = inspect.Parameter.empty
 

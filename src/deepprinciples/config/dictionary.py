@@ -17,7 +17,7 @@ import tomli_w
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, check_size, parse_json, read_text
-from deepprinciples.wording import quoted, shown
+from deepprinciples.config.wording import quoted, shown
 
 SCHEMA_VERSION = 1
 

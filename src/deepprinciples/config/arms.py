@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from deepprinciples.dictionary import changes, names_part
+from deepprinciples.config.dictionary import changes, names_part
 from deepprinciples.errors import ConfigError
-from deepprinciples.schema import Field, Kinds, convert, fields
-from deepprinciples.sections import fields_of, keywords, resolve_base, word
-from deepprinciples.wording import shown, suggestion
+from deepprinciples.config.schema import Field, Kinds, convert, fields
+from deepprinciples.config.sections import fields_of, keywords, resolve_base, word
+from deepprinciples.config.wording import shown, suggestion
 
 FIXED = ("title", "train", "study", "arms", "schema_version")  # what an arm may not change
 

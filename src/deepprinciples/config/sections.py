@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from deepprinciples.dictionary import names_part
-from deepprinciples.schema import REQUIRED, Field, Kinds, convert, fields, open_ended
-from deepprinciples.wording import plural, quoted, shown, singular, suggestion
+from deepprinciples.config.dictionary import names_part
+from deepprinciples.config.schema import REQUIRED, Field, Kinds, convert, fields, open_ended
+from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
 
 SECTIONS = ("data", "model", "loss", "rule", "optimizer", "schedule")
 CHAINS = ("regularizers", "transforms")

@@ -1,0 +1,209 @@
+"""The recurrent networks compute what their formulas say, forward and through time."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deepprinciples.parts.models import lstm
+from deepprinciples.types import SLOPE
+
+KEY = jax.random.key(0)
+X = jax.random.normal(jax.random.key(1), (2, 5, 3))
+SMALL = {"outputs": 2, "width": 4, "bias_initializer": "ones"}
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def weights(params, direction="forward", layer="layer_00"):
+    part = jax.tree.map(np.asarray, params[layer][direction])
+    return part["input"]["kernel"], part["recurrent"]["kernel"], part["input"]["bias"]
+
+
+def lstm_by_hand(params, x, **place):
+    w, u, b = weights(params, **place)
+    h = c = np.zeros((x.shape[0], u.shape[0]))
+    hidden, cells = [], []
+    for t in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, t] @ w + h @ u + b, 4, axis=-1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        hidden.append(h)
+        cells.append(c)
+    return np.stack(hidden, 1), np.stack(cells, 1)
+
+
+def test_lstm_by_hand():
+    """The LSTM would be another cell: gates in another order, or no forget bias of 1."""
+    model = lstm(**SMALL, depth=2)
+    params, state = model.init(KEY, X)
+    np.testing.assert_array_equal(weights(params)[2], np.repeat([1.0, 2.0, 1.0, 1.0], 4))
+    outputs, _, activations = model.apply(params, state, X, key=None, train=False)
+    hidden, cells = lstm_by_hand(params, np.asarray(X))
+    np.testing.assert_allclose(activations["layer_00"], hidden, atol=1e-6)
+    np.testing.assert_allclose(activations["layer_00" + SLOPE], 1 - np.tanh(cells) ** 2, atol=1e-6)
+    hidden, _ = lstm_by_hand(params, hidden, layer="layer_01")
+    last = hidden[:, -1] @ np.asarray(params["output"]["kernel"]) + 1.0
+    np.testing.assert_allclose(outputs, last, atol=1e-5)
+
+
+def test_plain_cell_by_hand():
+    """The plain recurrent network would be another one."""
+    model = lstm(**SMALL, cell="rnn", readout="mean")
+    params, state = model.init(KEY, X)
+    w, u, b = weights(params)
+    h, hidden = np.zeros((2, 4)), []
+    for t in range(5):
+        h = np.tanh(np.asarray(X)[:, t] @ w + h @ u + b)
+        hidden.append(h)
+    outputs = model.apply(params, state, X, key=None, train=False)[0]
+    expected = np.mean(hidden, axis=0) @ np.asarray(params["output"]["kernel"]) + 1.0
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+def test_gru_equals_linens():
+    """The GRU would be another cell than Linen's."""
+    model = lstm(**SMALL, cell="gru", readout="every")
+    params, state = model.init(KEY, X)
+    w, u, b = (np.split(a, 3, axis=-1) for a in weights(params))
+    theirs = {f"i{gate}": {"kernel": w[n], "bias": b[n]} for n, gate in enumerate("rzn")}
+    theirs |= {f"h{gate}": {"kernel": u[n]} for n, gate in enumerate("rzn")}
+    theirs["hn"]["bias"] = np.zeros(4)
+    hidden = nn.RNN(nn.GRUCell(4)).apply({"params": {"cell": theirs}}, X)
+    _, _, activations = model.apply(params, state, X, key=None, train=False)
+    np.testing.assert_allclose(activations["layer_00"], hidden, atol=1e-6)
+
+
+def test_bidirectional_reads_both_ends():
+    """The backward half would read in order, or "last" would take its first state."""
+    model = lstm(**SMALL, bidirectional=True)
+    params, state = model.init(KEY, X)
+    assert not np.allclose(weights(params)[0], weights(params, "backward")[0])
+    outputs, _, activations = model.apply(params, state, X, key=None, train=False)
+    ahead, _ = lstm_by_hand(params, np.asarray(X))
+    back, _ = lstm_by_hand(params, np.asarray(X)[:, ::-1], direction="backward")
+    both = np.concatenate([ahead, back[:, ::-1]], axis=-1)
+    np.testing.assert_allclose(activations["layer_00"], both, atol=1e-6)
+    ends = np.concatenate([ahead[:, -1], back[:, -1]], axis=-1)
+    np.testing.assert_allclose(outputs, ends @ np.asarray(params["output"]["kernel"]) + 1.0, atol=1e-5)
+
+
+def test_skips_between_layers_by_hand():
+    """A skip between recurrent layers would add in the wrong place."""
+    x = np.asarray(X)
+    for skip in ("residual", "highway"):
+        model = lstm(**SMALL, depth=2, skip=skip, readout="every", branch_scale=0.5)
+        params, state = model.init(KEY, X)
+        _, _, activations = model.apply(params, state, X, key=None, train=False)
+        first, _ = lstm_by_hand(params, x)
+        second, _ = lstm_by_hand(params, first, layer="layer_01")
+        if skip == "residual":
+            expected = first + 0.5 * second
+        else:
+            gate = params["layer_01"]["gate"]
+            opened = sigmoid(first @ np.asarray(gate["kernel"]) + np.asarray(gate["bias"]) - 1.0)
+            expected = opened * second + (1 - opened) * first
+        np.testing.assert_allclose(activations["layer_01"], expected, atol=1e-5)
+
+
+def test_parameters_are_counted_by_hand():
+    """Arms would differ in size where the user thinks they differ in method."""
+    count = lambda **changes: sum(  # noqa: E731
+        leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lstm(**(SMALL | changes)).init, KEY, X)[0])
+    )
+    assert count() == 4 * (3 * 4 + 4 * 4 + 4) + 10
+    assert count(cell="gru") == 3 * (3 * 4 + 4 * 4 + 4) + 10
+    assert count(cell="rnn") == (3 * 4 + 4 * 4 + 4) + 10
+    assert count(bidirectional=True) == 2 * 4 * (3 * 4 + 4 * 4 + 4) + (8 * 2 + 2)
+
+
+def test_gates_are_initialized_one_by_one():
+    """Orthogonal recurrent kernels would be orthogonal over all gates at once, and Glorot fans four times too wide."""
+    params, _ = lstm(outputs=2, width=4).init(KEY, X)
+    for gate in np.split(weights(params)[1], 4, axis=-1):
+        np.testing.assert_allclose(gate @ gate.T, np.eye(4), atol=1e-5)
+    assert float(np.abs(weights(params)[0]).max()) > (6 / (3 + 16)) ** 0.5
+
+
+def test_forget_bias_opens_the_path_through_time():
+    """The forget bias would not reach the forget gate. Zero weights, 50 steps: the cell path carries sigmoid(b)^50."""
+    x = jnp.zeros((1, 51, 1))
+
+    def through(forget_bias):
+        zeros = {"initializer": "zeros", "recurrent_initializer": "zeros"}
+        model = lstm(outputs=1, width=1, forget_bias=forget_bias, **zeros)
+        params, state = model.init(KEY, x)
+        part = params["layer_00"]["forward"]
+        candidate = jnp.array([[0.0, 0.0, 1.0, 0.0]])  # one way in: dc_1/dx_1 = sig(0) = 1/2, and dh/dc = sig(0)
+        part = {**part, "input": {**part["input"], "kernel": candidate}}
+        params = {**params, "layer_00": {"forward": part}}
+        last = lambda x: model.apply(params, state, x, key=None, train=False)[2]["layer_00"][0, -1, 0]  # noqa: E731
+        return 4 * jax.grad(last)(x)[0, 0, 0]
+
+    carried = jax.jit(jax.vmap(through))(jnp.array([0.0, 1.0, np.log(49.0)]))
+    np.testing.assert_allclose(carried, [8.9e-16, 1.576e-7, 0.3642], rtol=3e-3)
+
+
+def test_chrono_biases_span_the_lags():
+    """Chrono initialization would cover other time scales: b_f = log U(1, T - 1), b_i = -b_f."""
+    params, _ = lstm(outputs=2, width=200, longest_lag=50, forget_bias=9.0).init(KEY, X)
+    i, f, g, o = np.split(np.asarray(weights(params)[2]), 4)
+    np.testing.assert_array_equal(i, -f)
+    assert 0.0 <= f.min() < 1.0 and 3.7 < f.max() <= np.log(49.0)
+    assert abs(np.exp(f).mean() - 25.0) < 4 * 48 / np.sqrt(12 * 200)
+    assert not g.any() and not o.any()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_outputs_at_every_step_see_no_future(cell):
+    """A sequence model would read its answers: tested through gradients."""
+    model = lstm(**SMALL, cell=cell, readout="every", depth=2, skip="residual", normalization="layer")
+    params, state = model.init(KEY, X)
+    at_step = lambda x, t: model.apply(params, state, x, key=None, train=False)[0][:, t].sum()  # noqa: E731
+    grads = np.asarray(jax.jit(jax.vmap(jax.grad(at_step), in_axes=(None, 0)))(X, jnp.arange(5)))
+    reach = np.abs(grads).sum(axis=(1, 3)) > 0  # [output step, input step]
+    np.testing.assert_array_equal(reach, np.tril(np.ones((5, 5), bool)))
+
+
+def test_taps_reach_through_the_recurrence():
+    """The gradient through time would stop at each step: with the last state read, all steps must matter."""
+    model = lstm(**SMALL)
+    params, state = model.init(KEY, X)
+
+    def loss(push):
+        return model.apply(params, {**state, "perturbations": {"layer_00": push}}, X, key=None, train=False)[0].sum()
+
+    grads = np.abs(jax.grad(loss)(jnp.zeros((2, 5, 4))))
+    assert (grads.max(axis=(0, 2)) > 1e-6).all()
+
+
+def test_tokens_are_embedded_and_named():
+    """Token ids would be taken for numbers, or the embedding miss in the gradient-flow picture."""
+    tokens = jnp.array([[0, 1, 2], [2, 2, 6]])
+    model = lstm(**SMALL, vocabulary=7, embedding=3)
+    params, state = model.init(KEY, tokens)
+    outputs, _, activations = model.apply(params, state, tokens, key=None, train=False)
+    table = np.asarray(params["embedding"]["embedding"])
+    assert table.shape == (7, 3)
+    np.testing.assert_array_equal(activations["embedding"], table[np.asarray(tokens)])
+    hidden, _ = lstm_by_hand(params, table[np.asarray(tokens)])
+    np.testing.assert_allclose(activations["layer_00"], hidden, atol=1e-6)
+    assert outputs.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (jnp.ones((2, 8, 8, 1)), r"^lstm: .* found float32 \[B, 8, 8, 1\]; use model cnn or mlp for images"),
+        (jnp.ones((2, 8)), r"found float32 \[B, 8\]; use model mlp for feature vectors"),
+        (jnp.ones((2, 8), jnp.int32), "token ids need a vocabulary"),
+    ],
+)
+def test_what_is_no_sequence_is_refused_in_one_line(x, words):
+    """A user would read a traceback from inside a scan."""
+    with pytest.raises(ValueError, match=words) as caught:
+        jax.eval_shape(lstm(outputs=2).init, KEY, x)
+    assert "\n" not in str(caught.value)
