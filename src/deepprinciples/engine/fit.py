@@ -61,10 +61,10 @@ def start(learner: Learner, key: Array) -> Lane:
     return Lane(learner.init(key), jnp.full((), -1, jnp.int32))
 
 
-def all_finite(*trees: PyTree) -> Array:
+def all_finite(tree: PyTree) -> Array:
     """Tell whether every value is finite; a sum that overflows counts as not finite."""
     # Stacked: XLA would copy a chain of scalar sums into the fusion of every leaf, and compiling grow quadratically.
-    return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(trees)])))
+    return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(tree)])))
 
 
 def segment(learner: Learner, probe: Probe, lane: Lane, key: Array, data: Batch, indices: Array, steps: Array,
@@ -91,7 +91,9 @@ def segment(learner: Learner, probe: Probe, lane: Lane, key: Array, data: Batch,
         batch = jax.tree.map(lambda array: array[index], data)
         state, info = learner.step(lane.state, batch, jax.random.fold_in(steps_key, step))
         active = (lane.diverged_at < 0) & (step < total)
-        finite = all_finite(info.loss, info.grads, info.updates)
+        # A sum of both shows a bad gradient that a transform has hidden, at the price of one pass.
+        both = jax.tree.map(jnp.add, info.grads, info.updates)
+        finite = jnp.isfinite(info.loss) & all_finite(both)
         keep = active & finite
         state = jax.tree.map(lambda new, old: jnp.where(keep, new, old), state, lane.state)
         return Lane(state, jnp.where(active & ~finite, step, lane.diverged_at)), info

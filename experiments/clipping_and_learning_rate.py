@@ -1,0 +1,51 @@
+"""Does clipping the gradient's norm widen the range of learning rates that can be used?
+
+    python experiments/clipping_and_learning_rate.py [PATH=VALUE ...]
+
+Varies: clipping at norm 1, in an 8-layer ReLU network; both arms try the same learning rates over five decades.
+Looks at: which of the tried rates come within USABLE of the best one, and how often the clip acts.
+Time on 2 cores: TIME.
+Found on 2026-11-21: FOUND
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import deepprinciples as dp
+from deepprinciples import config
+from deepprinciples.runs.directory import Run
+from deepprinciples.study.protocol import Progress
+
+CONFIG = Path(__file__).parents[1] / "configs" / "clipping_and_learning_rate.toml"
+USABLE = 0.02  # accuracy below the best that still counts as usable
+
+
+def main(*changes: str, out: Path | None = None) -> Run:
+    """Run the comparison with overrides such as "train.steps=200", and say what it found."""
+    given = config.override(config.load(CONFIG), changes)
+    asked = shlex.join(["python", "experiments/clipping_and_learning_rate.py", *changes])
+    run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
+    found = run.results
+    rates = found.tuning_point.sel(parameter="optimizer.learning_rate")  # [arm, trial]
+    scores = found.tuning_score.where(found.tuning_diverged_at < 0, 0.0).mean("tuning_seed")
+    usable = rates.where(scores >= scores.max() - USABLE)
+    for arm in found.arm.values[np.isfinite(rates).any("trial")]:
+        good = usable.sel(arm=arm)
+        print(f"{arm:>14}: {int(good.count())} of {good.size} learning rates usable, {float(good.min()):.2g} to "
+              f"{float(good.max()):.2g}")
+    for arm in found.arm.values:
+        accuracy = float(found.score.sel(arm=arm).mean())
+        share = float(found.trigger_rate.sel(arm=arm).isel(step=-1, transform=0).median("seed"))
+        print(f"{arm:>14}: accuracy {accuracy:.3f}; the clip acted on {share:.0%} of the steps")
+    print(run.summary["headline"])
+    print(f"Report: {run.path / 'report.html'}")
+    return run
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,43 @@
+"""How deep can a ReLU network be before its initialization costs accuracy?
+
+    python experiments/initialization_and_depth.py [PATH=VALUE ...]
+
+Varies: the initializer (small normal, Glorot, He, scaled orthogonal) and the depth; each arm tunes its learning rate.
+Looks at: test accuracy by depth, and the gradient norm of the first layer at the first step.
+Time on 2 cores: TIME.
+Found on 2026-11-21: FOUND
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import deepprinciples as dp
+from deepprinciples import config
+from deepprinciples.runs.directory import Run
+from deepprinciples.study.protocol import Progress
+
+CONFIG = Path(__file__).parents[1] / "configs" / "initialization_and_depth.toml"
+
+
+def main(*changes: str, out: Path | None = None) -> Run:
+    """Run the comparison with overrides such as "train.steps=200", and say what it found."""
+    given = config.override(config.load(CONFIG), changes)
+    asked = shlex.join(["python", "experiments/initialization_and_depth.py", *changes])
+    run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
+    found = run.results
+    norms = found.gradient_norm.sel(layer="layer_00").isel(step=0)
+    verdicts = {row["a"]: row["verdict"] for row in run.summary["comparisons"]}
+    for arm in found.arm.values:
+        accuracy, norm = float(found.score.sel(arm=arm).mean()), float(norms.sel(arm=arm).median("seed"))
+        print(f"{arm:>14}: accuracy {accuracy:.3f}, gradient norm of the first layer {norm:.1e}, "
+              f"{verdicts.get(arm, 'the baseline')}")
+    print(run.summary["headline"])
+    print(f"Report: {run.path / 'report.html'}")
+    return run
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

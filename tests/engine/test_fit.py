@@ -1,0 +1,107 @@
+"""The compiled fit of one lane: how steps are cut, and that cutting changes nothing."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy
+
+from deepprinciples.engine import fit
+from deepprinciples.engine.population import Layout
+from deepprinciples.types import Batch, Learner
+
+ONE = Layout(devices=1, blocks=1, points=1, mode="map")
+
+
+@pytest.mark.parametrize("every", [0, 1, 3, 10, 500])
+@pytest.mark.parametrize("evaluate", [0, 1, 7, 40, 10_000])
+def test_a_plan_covers_every_step_once(every, evaluate):
+    """The last steps would be left out, or a segment run in vain."""
+    for steps in range(1, 130):
+        cut = fit.plan(steps, probe_every=every, evaluate_every=evaluate)
+        assert (cut.segments - 1) * cut.span < steps <= cut.segments * cut.span
+        assert cut.probe_steps() == list(range(0, steps, cut.every))
+        done = cut.evaluation_steps()
+        assert len(done) == cut.segments and done[-1] == steps and done == sorted(set(done))
+
+
+def test_a_plan_looks_about_as_often_as_it_says():
+    """A long run would be slowed by probes, or a short one show nothing."""
+    for steps in (1, 7, 50, 51, 1500, 100_000):
+        cut = fit.plan(steps)
+        assert math.ceil(min(steps, 50) / 2) <= len(cut.probe_steps()) <= 50
+        assert min(5, steps) <= cut.segments <= 10
+    asked = fit.plan(100, probe_every=10, evaluate_every=20)
+    assert (asked.every, asked.span, asked.segments) == (10, 20, 5)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 23, 101])
+def test_odd_step_counts_train_as_a_plain_loop(steps):
+    """Steps beyond the last would train on, or the last ones be lost."""
+    cut = fit.Plan(steps, every=4, chunks=2, segments=math.ceil(steps / 8))  # one program serves: `steps` is traced
+    outcome = toy.train([(5, [toy.point()])], layout=ONE, cut=cut)
+    weights, losses, _ = toy.by_hand(5, toy.point(), steps=steps)
+    assert outcome.states["steps"][0, 0] == steps and outcome.diverged_at[0, 0] == -1
+    np.testing.assert_allclose(outcome.states["w"][0, 0], weights, rtol=1e-5, atol=1e-6)
+    chunks = [np.mean(losses[k : k + 4]) for k in range(0, steps, 4)]
+    np.testing.assert_allclose(outcome.logs["train_loss"][0, 0], chunks, rtol=1e-5)
+    np.testing.assert_allclose(outcome.logs["probed_loss"][0, 0], losses[::4], rtol=1e-5)
+
+
+def test_other_segments_give_the_same_bits():
+    """Evaluating more often would change what is evaluated."""
+    cuts = [fit.plan(23, probe_every=4, evaluate_every=evaluate) for evaluate in (8, 23)]
+    assert len({cut.segments for cut in cuts}) == 2
+    results = [toy.train([(5, [toy.point()])], layout=ONE, cut=cut) for cut in cuts]
+    for other in results[1:]:
+        toy.same_bits((results[0].states, results[0].logs), (other.states, other.logs))
+    for cut, result in zip(cuts, results, strict=True):
+        assert result.curves["loss"].shape == (1, 1, cut.segments)
+        assert result.curves["loss"][0, 0, -1] == results[0].curves["loss"][0, 0, -1]
+
+
+def test_other_probes_train_the_same():
+    """Looking more often would change what is seen."""
+    cuts = [fit.plan(23, probe_every=every, evaluate_every=8) for every in (1, 4)]
+    weights = [toy.train([(5, [toy.point()])], layout=ONE, cut=cut).states["w"] for cut in cuts]
+    for other in weights[1:]:
+        np.testing.assert_allclose(other, weights[0], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
+def test_all_finite_sees_one_bad_value_in_any_leaf(bad):
+    """A lane with one infinite gradient would train on."""
+    good = {"a": jnp.ones((3, 2)), "b": [jnp.zeros(()), jnp.full((4,), -2.0)]}
+    assert bool(fit.all_finite((good, jnp.zeros(()))))
+    spoiled = {**good, "a": jnp.ones((3, 2)).at[1, 1].set(bad).at[2, 1].set(bad)}  # 3e38 twice overflows in the sum
+    assert not bool(fit.all_finite((jnp.zeros(()), spoiled)))
+
+
+def test_infinities_of_both_signs_are_seen():
+    """inf and -inf in one leaf would cancel."""
+    assert not bool(fit.all_finite(jnp.array([jnp.inf, -jnp.inf])))
+
+
+def test_padding_weighs_nothing_in_an_evaluation():
+    """The score would depend on the size of another split."""
+    state = {"w": jnp.array([1.0, -2.0, 0.5]), "steps": jnp.zeros(())}
+    one = toy.learner({name: jnp.float32(v) for name, v in toy.point().items()})
+    x = np.asarray(jax.random.normal(jax.random.key(0), (11, 3)))
+    y = np.ones(11, np.float32)
+    expected = np.mean((x @ np.array([1.0, -2.0, 0.5]) - 1) ** 2)
+    lane = fit.Lane(state, jnp.int32(-1))
+    for size, batch in ((11, 256), (16, 256), (11, 4), (30, 7), (11, 1)):
+        batches, weights = toy.pad_split(Batch(x, y), size=size, batch=batch)
+        assert weights.sum() == 11
+        found = fit.evaluate(one, lane, batches, weights)["loss"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_padding_may_even_be_poisonous():
+    """A metric that is infinite on a padded example would spoil the mean of the real ones."""
+    one = Learner(None, None, lambda state, batch: {"m": 1.0 / batch.inputs[:, 0]})
+    batches = Batch(np.array([[[2.0], [4.0], [0.0]]], np.float32), np.zeros((1, 3), np.float32))
+    found = fit.evaluate(one, fit.Lane((), jnp.int32(-1)), batches, np.array([[1.0, 1.0, 0.0]], np.float32))
+    np.testing.assert_allclose(found["m"], 0.375)

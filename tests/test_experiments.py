@@ -1,0 +1,112 @@
+"""The experiments: every script runs from start to end at toy size, and every config of theirs is whole.
+
+What the numbers are does not matter here; what they were at full size is in docs/findings.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepprinciples import config
+from deepprinciples.study.build import KINDS
+
+ROOT = Path(__file__).parents[1]
+NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+SMALL = ("train.steps=20", "study.seeds=2", "study.trials=2", "study.tuning_seeds=1")
+MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
+# script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
+TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
+    "clipping_and_learning_rate": (
+        (*MLP, "model.depth=2"),
+        ["plain", "clipped", "plain_large", "clipped_large"],
+        ["clipped: ", " of 2 learning rates usable", "clipped_large: accuracy", "the clip acted on"],
+    ),
+    "fashion_mnist_cnn": (
+        ('data={ name = "digits", batch_size = 16 }', *MLP, "model.depth=2"),
+        ["plain", "skip"],
+        ["skip: validation accuracy", "at step 2, test accuracy", "s a run"],
+    ),
+    "initialization_and_depth": (
+        (*MLP, "model.depth=1", "arms.small_12.model.depth=2"),
+        ["he_4", "small_12"],
+        ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "too few pairs"],
+    ),
+    "memory_of_lstm": (
+        ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["gradient_norm"]'),
+        ["rnn", "lstm"],
+        ["rnn: median mean squared error", "of 2 seeds", "the median curve gets there"],
+    ),
+    "regularization_on_small_data": (
+        (*MLP, "model.depth=1"),
+        ["none", "l1", "l2", "dropout"],
+        ["none: test accuracy", "chosen learning_rate ", ", l1.strength ", "dropout: test accuracy", "training loss"],
+    ),
+    "vanishing_gradients": (
+        (*MLP, "model.depth=2"),
+        ["plain", "clipping"],
+        ["plain: gradient norm at the first step", "in the first layer", "in the last"],
+    ),
+}
+
+
+def script(name: str) -> Any:
+    """Import an experiment from its file."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def with_arms(path: Path, arms: list[str], folder: Path) -> Path:
+    """Copy a config with some of its arms."""
+    given = config.load(path)
+    kept = folder / path.name
+    kept.write_text(config.dumps({**given, "arms": {arm: given["arms"][arm] for arm in arms}}), encoding="utf-8")
+    return kept
+
+
+def test_every_experiment_has_a_toy_a_config_and_a_finding() -> None:
+    """Else a script may break unseen, or a reader cannot learn what was found."""
+    findings = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert list(TOYS) == NAMES
+    assert all((ROOT / "configs" / f"{name}.toml").is_file() for name in NAMES)
+    assert [name for name in NAMES if f"experiments/{name}.py" not in findings] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_config_at_full_size_is_whole(path: Path) -> None:
+    """Else the first thing a user tries is refused. The first line is the command that runs it."""
+    resolved = config.resolve(config.load(path), KINDS, command="compare")
+    assert len(config.arm_configs(resolved, KINDS)) >= 2
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# deepprinciples compare configs/{path.name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_script_is_short_and_says_what_was_found(name: str) -> None:
+    """Else nobody reads it, or nobody knows what it asks, how long it takes and what came of it."""
+    text = (ROOT / "experiments" / f"{name}.py").read_text(encoding="utf-8")
+    note = script(name).__doc__
+    assert len(text.splitlines()) < 60
+    assert note.splitlines()[0].endswith("?") and f"python experiments/{name}.py" in note
+    assert "Time on 2 cores: " in note and "Found on 2026-" in note
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_script_runs_and_says_its_verdicts(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else an experiment breaks between releases and nobody knows until hours are spent on it."""
+    changes, arms, said = TOYS[name]
+    experiment = script(name)
+    experiment.CONFIG = with_arms(experiment.CONFIG, arms, tmp_path)
+    run = experiment.main(*SMALL, *changes, out=tmp_path / "run")
+    printed = capsys.readouterr().out
+    assert [row["name"] for row in run.summary["arms"]] == arms
+    assert {row["verdict"] for row in run.summary["comparisons"]} == {"too few pairs"}  # 2 seeds allow no other word
+    assert [words for words in [*said, run.summary["headline"]] if words not in printed] == []
+    assert printed.rstrip().endswith(f"Report: {run.path / 'report.html'}") and (run.path / "report.html").is_file()
+    assert run.summary["command"].startswith(f"python experiments/{name}.py ")
