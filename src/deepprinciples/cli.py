@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,29 +21,49 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Changes = Annotated[list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="Overrides, such as train.steps=200.")]
+Changes = Annotated[
+    list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="Overrides, such as train.steps=200.")
+]
 ConfigFile = Annotated[Path, typer.Argument(help="A TOML or JSON file.")]
-Out = Annotated[Path | None, typer.Option(help="The run directory (default: runs/<name>-<number>, never overwritten).")]
+Out = Annotated[
+    Path | None, typer.Option(help="The run directory, by default runs/<name>-<number>. Never overwritten.")
+]
 Name = Annotated[str, typer.Option(help="Stem of the default run directory.")]
-With = Annotated[Path | None, typer.Option("--with", help="A trusted Python file whose TABLES adds factories of yours.")]
+With = Annotated[
+    Path | None, typer.Option("--with", help="A trusted Python file whose TABLES adds factories of yours.")
+]
 Debug = Annotated[bool, typer.Option(help="Show the traceback of an error.")]
 
 
 @app.command()
-def compare(config: ConfigFile, changes: Changes = None, out: Out = None, name: Name = "", with_: With = None,
-            debug: Debug = False) -> None:
+def compare(
+    config: ConfigFile,
+    changes: Changes = None,
+    out: Out = None,
+    name: Name = "",
+    with_: With = None,
+    debug: Debug = False,
+) -> None:
     """Compare the arms of a config and give a verdict."""
     _run("compare", config, changes or [], out, name, with_, debug)
 
 
 @app.command()
-def train(config: ConfigFile, changes: Changes = None, out: Out = None, name: Name = "", with_: With = None,
-          debug: Debug = False) -> None:
+def train(
+    config: ConfigFile,
+    changes: Changes = None,
+    out: Out = None,
+    name: Name = "",
+    with_: With = None,
+    debug: Debug = False,
+) -> None:
     """Train one method, on one seed or many (train.seeds)."""
     _run("train", config, changes or [], out, name, with_, debug)
 
 
-def _run(kind: str, config: Path, changes: list[str], out: Path | None, name: str, with_: Path | None, debug: bool) -> None:
+def _run(
+    kind: str, config: Path, changes: list[str], out: Path | None, name: str, with_: Path | None, debug: bool
+) -> None:
     with _one_line_errors(debug):
         from deepprinciples import config as configs
 
@@ -57,7 +76,8 @@ def _run(kind: str, config: Path, changes: list[str], out: Path | None, name: st
         if with_ is not None:
             extend.add_parts(with_)
         console = Console()
-        asked = " ".join(["deepprinciples", kind, shlex.quote(str(config)), *map(shlex.quote, changes)])
+        own = ["--with", str(with_)] if with_ is not None else []
+        asked = shlex.join(["deepprinciples", kind, str(config), *changes, *own])
         with terminal.progress(console) as bar:
             call: Any = getattr(command, kind)
             run = call(given, out, name=name or config.stem, progress=_listen(bar), command=asked)
@@ -69,7 +89,7 @@ def _listen(bar: Any) -> Any:
     """Turn the study's progress into the terminal's."""
     from deepprinciples.study.protocol import Progress
 
-    state = {"done": 0, "total": 1, "text": ""}
+    state: dict[str, Any] = {"done": 0, "total": 1, "text": ""}
 
     def show(**news: Any) -> None:
         state.update(news)
@@ -101,8 +121,10 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], debug:
 
 
 @app.command(name="list")
-def list_(kind: Annotated[str | None, typer.Argument(help="Such as model, optimizer, transforms.")] = None,
-          debug: Debug = False) -> None:
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="Such as model, optimizer, transforms.")] = None,
+    debug: Debug = False,
+) -> None:
     """List the parts a config can name."""
     with _one_line_errors(debug):
         from deepprinciples.parts.tables import TABLES
@@ -112,8 +134,11 @@ def list_(kind: Annotated[str | None, typer.Argument(help="Such as model, optimi
 
 
 @app.command()
-def show(kind: Annotated[str, typer.Argument(help="Such as model.")],
-         name: Annotated[str, typer.Argument(help="Such as mlp.")], debug: Debug = False) -> None:
+def show(
+    kind: Annotated[str, typer.Argument(help="Such as model.")],
+    name: Annotated[str, typer.Argument(help="Such as mlp.")],
+    debug: Debug = False,
+) -> None:
     """Show the card of a part: what it does, formula, hyper-parameters, reference."""
     with _one_line_errors(debug):
         from deepprinciples.parts.tables import NEUTRALS, TABLES
@@ -154,4 +179,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -55,7 +55,7 @@ class ClipState(NamedTuple):
     """State of a clipping transform: how often it acted, and the last norm before it did."""
 
     triggered: Array  # sum over the steps so far of the share of clipped parts, in [0, 1] each step
-    count: Array  # steps so far
+    steps: Array  # steps so far
     norm: Array  # the norm (or largest value) seen at the last step, before clipping
 
 

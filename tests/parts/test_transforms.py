@@ -36,7 +36,7 @@ def test_global_norm_clip_keeps_direction_and_bound() -> None:
     assert np.linalg.norm(flat(out)) == pytest.approx(0.5, rel=1e-6)
     assert cosine(out, GRADS) == pytest.approx(1.0, abs=1e-6)
     assert float(state.norm) == pytest.approx(np.linalg.norm(flat(GRADS)), rel=1e-6)
-    assert (float(state.triggered), int(state.count)) == (1.0, 1)
+    assert (float(state.triggered), int(state.steps)) == (1.0, 1)
     twin = once(optax.clip_by_global_norm(0.5))[0]
     np.testing.assert_allclose(flat(out), flat(twin), rtol=1e-5)
     out, state = once(transforms.clip_by_global_norm(max_norm=1e4))

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from deepprinciples.config.dictionary import changes, names_part
-from deepprinciples.errors import ConfigError
 from deepprinciples.config.schema import Field, Kinds, convert, fields
 from deepprinciples.config.sections import fields_of, keywords, resolve_base, word
 from deepprinciples.config.wording import shown, suggestion
+from deepprinciples.errors import ConfigError
 
 FIXED = ("title", "train", "study", "arms", "schema_version")  # what an arm may not change
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import tomli_w
 
+from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, check_size, parse_json, read_text
-from deepprinciples.config.wording import quoted, shown
 
 SCHEMA_VERSION = 1
 
@@ -54,8 +54,12 @@ def load(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected a table at the top, found {shown(config)}")
     marks = [key for key, leaf in flatten(config).items() if isinstance(leaf, str) and _MARK.fullmatch(leaf)]
     if marks:
-        raise ConfigError(*(f"{path}: {key} stands for a value given from Python; run it from Python again, or name a "
-                            f"part instead" for key in marks))
+        raise ConfigError(
+            *(
+                f"{path}: {key} stands for a value given from Python; run it from Python again, or name a part instead"
+                for key in marks
+            )
+        )
     return config
 
 

@@ -22,7 +22,7 @@ from deepprinciples.types import Array, Batch
 
 
 class Feed(NamedTuple):
-    """`shapes` of the training arrays [N, ...]; `get(seeds, segment)` -> (arrays, indices [seeds, chunks, every, B])."""
+    """Training arrays by `shapes` [N, ...]; `get(seeds, segment)` -> (arrays, indices [seeds, chunks, every, B])."""
 
     shapes: Batch
     batch_size: int

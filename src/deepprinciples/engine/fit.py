@@ -67,8 +67,9 @@ def all_finite(tree: PyTree) -> Array:
     return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(tree)])))
 
 
-def segment(learner: Learner, probe: Probe, lane: Lane, key: Array, data: Batch, indices: Array, steps: Array,
-            total: Array) -> tuple[Lane, dict[str, PyTree]]:
+def segment(
+    learner: Learner, probe: Probe, lane: Lane, key: Array, data: Batch, indices: Array, steps: Array, total: Array
+) -> tuple[Lane, dict[str, PyTree]]:
     """Train a lane for one segment.
 
     Args:

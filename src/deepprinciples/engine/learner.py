@@ -7,7 +7,7 @@ knows none of them; a game of two players or a policy is another function in a r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def supervised(
     loss: Callable[[Array, Array], Array],
     optimizer: optax.GradientTransformation,
     rule: Callable,
-    example: Array,
+    example: Any,
     penalties: Sequence[Callable[[PyTree], Array]] = (),
     augments: Sequence[Augment] = (),
     metrics: Mapping[str, Callable[[Array, Array], Array]] | None = None,

@@ -40,10 +40,10 @@ class Layout(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One lane's place in its block and its traced hyper-parameters."""
+    """One lane's place in its block (int32) and its traced hyper-parameters."""
 
-    number: Array  # int32
-    hyper: Mapping[str, Array]
+    number: Any
+    hyper: Mapping[str, Any]
 
 
 class Program(NamedTuple):
@@ -63,9 +63,10 @@ def use_all_cores() -> None:
     """Make every CPU core a device, where no backend has started yet and nobody chose a number before."""
     import os
 
-    if jax.config.jax_num_cpu_devices == -1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    settings: Any = jax.config
+    if settings.jax_num_cpu_devices == -1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         try:
-            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+            settings.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
         except RuntimeError:  # a backend has started: its devices are what there is
             return
 
@@ -111,8 +112,17 @@ def _lift(function: Callable, mode: Mode, per_lane: int, per_block: int) -> Call
     return lifted
 
 
-def compile_program(make_learner: MakeLearner, probe: fit.Probe, *, layout: Layout, names: Sequence[str],
-                    plan: fit.Plan, data: Batch, batch_size: int, split: tuple[Batch, Array]) -> Program:
+def compile_program(
+    make_learner: MakeLearner,
+    probe: fit.Probe,
+    *,
+    layout: Layout,
+    names: Sequence[str],
+    plan: fit.Plan,
+    data: Batch,
+    batch_size: int,
+    split: tuple[Batch, Any],
+) -> Program:
     """Trace and compile the three functions of a group, each once, side by side.
 
     Args:
@@ -135,8 +145,9 @@ def compile_program(make_learner: MakeLearner, probe: fit.Probe, *, layout: Layo
     def init(point: Point, seed: Array) -> fit.Lane:
         return fit.start(make_learner(point.hyper), lane_key(seed))
 
-    def segment(lane: fit.Lane, point: Point, seed: Array, indices: Array, data: Batch, steps: Array,
-                total: Array) -> tuple[fit.Lane, dict[str, PyTree]]:
+    def segment(
+        lane: fit.Lane, point: Point, seed: Array, indices: Array, data: Batch, steps: Array, total: Array
+    ) -> tuple[fit.Lane, dict[str, PyTree]]:
         traces.append("segment")
         return fit.segment(make_learner(point.hyper), probe, lane, lane_key(seed), data, indices, steps, total)
 
@@ -159,17 +170,22 @@ def compile_program(make_learner: MakeLearner, probe: fit.Probe, *, layout: Layo
     steps = shape(plan.chunks, plan.every, dtype=jnp.int32)
     lowered_init = lower(init, 1, 1, point, seed)
     lane = lowered_init.out_info
-    lowered = (lowered_init,
-               lower(segment, 2, 2, lane, point, seed, indices, data, steps, shape(dtype=jnp.int32), donate=(0,)),
-               lower(evaluate, 2, 0, lane, point, split))
+    lowered = (
+        lowered_init,
+        lower(segment, 2, 2, lane, point, seed, indices, data, steps, shape(dtype=jnp.int32), donate=(0,)),
+        lower(evaluate, 2, 0, lane, point, split),
+    )
     # Initialization runs once a lane, and random bits are slow to optimize: it is compiled quickly instead.
     on_cpu = mesh.devices.flat[0].platform == "cpu"
-    options: tuple[dict[str, str] | None, ...] = ({"xla_backend_optimization_level": "1"} if on_cpu else None, None, None)
+    quick = {"xla_backend_optimization_level": "1"} if on_cpu else None
+    options: tuple[dict[str, str] | None, ...] = (quick, None, None)
     with ThreadPoolExecutor(3) as pool:
         compiled = list(pool.map(lambda low, option: low.compile(option), lowered, options))
     memory = compiled[1].memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
-    return Program(*compiled, layout, mesh, time.monotonic() - begun, len(traces), used)
+    init_fn, segment_fn, evaluate_fn = compiled
+    seconds = time.monotonic() - begun
+    return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used)
 
 
 _LANES, _COMMON = PartitionSpec("lane"), PartitionSpec()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.engine.feed import Feed
@@ -37,8 +36,17 @@ class Outcome(NamedTuple):
     seconds: Any  # wall time, float
 
 
-def run(program: Program, blocks: Sequence[Block], *, plan: Plan, feed: Feed, curve: Padded, judge: Padded | None = None,
-        keep_states: bool = False, progress: Callable[[int], None] = lambda steps: None) -> Outcome:
+def run(
+    program: Program,
+    blocks: Sequence[Block],
+    *,
+    plan: Plan,
+    feed: Feed,
+    curve: Padded,
+    judge: Padded | None = None,
+    keep_states: bool = False,
+    progress: Callable[[int], None] = lambda steps: None,
+) -> Outcome:
     """Train every lane of `blocks` from its first step to its last.
 
     Args:
@@ -63,11 +71,21 @@ def run(program: Program, blocks: Sequence[Block], *, plan: Plan, feed: Feed, cu
         part = _run_chunk(program, padded, count, plan, feed, curve_on_device, judge_on_device, keep_states, progress)
         parts.append(jax.tree.map(lambda a, n=count: a[:n], part))
     joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    return Outcome(*joined, time.monotonic() - begun)
+    logs, curves, final, diverged_at, states = joined
+    return Outcome(logs, curves, final, diverged_at, states, time.monotonic() - begun)
 
 
-def _run_chunk(program: Program, blocks: Sequence[Block], count: int, plan: Plan, feed: Feed, curve: Padded,
-               judge: Padded | None, keep_states: bool, progress: Callable[[int], None]) -> tuple:
+def _run_chunk(
+    program: Program,
+    blocks: Sequence[Block],
+    count: int,
+    plan: Plan,
+    feed: Feed,
+    curve: Padded,
+    judge: Padded | None,
+    keep_states: bool,
+    progress: Callable[[int], None],
+) -> tuple:
     points = program.layout.points
     seeds = [block.seed for block in blocks]
     names = blocks[0].points[0]
@@ -95,7 +113,10 @@ def _run_chunk(program: Program, blocks: Sequence[Block], count: int, plan: Plan
     kept = math.ceil(plan.steps / plan.every)
     log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))
-    final = jax.device_get(program.evaluate(lane, point, judge)) if judge is not None else {
-        name: values[:, :, -1] for name, values in curve_values.items()}
+    final = (
+        jax.device_get(program.evaluate(lane, point, judge))
+        if judge is not None
+        else {name: values[:, :, -1] for name, values in curve_values.items()}
+    )
     states = jax.device_get(lane.state) if keep_states else None
     return log, curve_values, final, np.asarray(lane.diverged_at), states

@@ -56,8 +56,12 @@ def update_ratio() -> Callable[[Info], Measured]:
     def probe(info: Info) -> Measured:
         weights = {name: _norm(leaves) for name, leaves in _by_layer(info.params).items()}
         steps = {name: _norm(leaves) for name, leaves in _by_layer(info.updates).items()}
-        return {"update_ratio": {name: jnp.where(weights[name] > 0, steps[name] / jnp.maximum(weights[name], 1e-30), 0.0)
-                                 for name in weights}}
+        return {
+            "update_ratio": {
+                name: jnp.where(weights[name] > 0, steps[name] / jnp.maximum(weights[name], 1e-30), 0.0)
+                for name in weights
+            }
+        }
 
     return probe
 
@@ -166,7 +170,7 @@ def trigger_rate() -> Callable[[Info], Measured]:
         clips = {_key_of(path): node for path, node in nodes if isinstance(node, ClipState)}
         if not clips:
             return {}
-        rates = {name: clip.triggered / jnp.maximum(clip.count, 1) for name, clip in clips.items()}
+        rates = {name: clip.triggered / jnp.maximum(clip.steps, 1) for name, clip in clips.items()}
         return {"trigger_rate": rates, "clip_norm": {name: clip.norm for name, clip in clips.items()}}
 
     return probe

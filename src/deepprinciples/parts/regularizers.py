@@ -204,9 +204,7 @@ def input_noise(*, strength: Scalar = 0.1) -> Augment:
     return Augment(apply)
 
 
-TABLE = {
-    f.__name__: f for f in (l1, l2, elastic_net, orthogonality, label_smoothing, mixup, dropout, input_noise)
-}
+TABLE = {f.__name__: f for f in (l1, l2, elastic_net, orthogonality, label_smoothing, mixup, dropout, input_noise)}
 
 NEUTRAL = {
     "l1": {"strength": 0.0},

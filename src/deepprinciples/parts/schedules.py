@@ -133,9 +133,7 @@ def inverse_sqrt(*, warmup: Scalar = 0.1) -> Schedule:
     return schedule
 
 
-def step(
-    *, boundaries: tuple[float, ...] = (0.5, 0.75), factor: Scalar = 0.1, warmup: Scalar = 0.0
-) -> Schedule:
+def step(*, boundaries: tuple[float, ...] = (0.5, 0.75), factor: Scalar = 0.1, warmup: Scalar = 0.0) -> Schedule:
     """Fall at once at given times.
 
     factor^n, n the number of boundaries at or before the progress

@@ -39,6 +39,10 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
 }
 
 NEUTRALS: dict[str, Mapping[str, Mapping[str, float]]] = {
+    "model": models.NEUTRAL,
+    "loss": losses.NEUTRAL,
+    "schedule": schedules.NEUTRAL,
+    "activation": activations.NEUTRAL,
     "regularizers": regularizers.NEUTRAL,
     "transforms": transforms.NEUTRAL,
     "optimizer": optimizers.NEUTRAL,

@@ -75,7 +75,7 @@ def _start(params: PyTree) -> ClipState:
 
 
 def _count(state: ClipState, triggered: Array, size: Array) -> ClipState:
-    return ClipState(state.triggered + triggered, state.count + 1, size.astype(jnp.float32))
+    return ClipState(state.triggered + triggered, state.steps + 1, size.astype(jnp.float32))
 
 
 def _stateless(change: Callable[[PyTree, PyTree], PyTree]) -> Transform:
@@ -212,8 +212,8 @@ def auto_clip(*, percentile: Scalar = 10.0, history: int = 256) -> Transform:
     def update(grads: PyTree, state: HistoryState, params: PyTree = None, **extra):
         del params, extra
         size = norm(grads)
-        norms = state.norms.at[state.clip.count % history].set(size.astype(jnp.float32))
-        seen = jnp.minimum(state.clip.count + 1, history)
+        norms = state.norms.at[state.clip.steps % history].set(size.astype(jnp.float32))
+        seen = jnp.minimum(state.clip.steps + 1, history)
         place = jnp.asarray(percentile, jnp.float32) / 100.0 * (seen - 1)
         low = jnp.floor(place).astype(jnp.int32)
         ordered = jnp.sort(norms)

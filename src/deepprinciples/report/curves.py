@@ -57,9 +57,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
         bottom = np.where(np.isfinite(low[index]), low[index], limits[0])
         ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
         seen = np.isfinite(middle[index])
-        axes.fill_between(
-            when, bottom, ceiling, where=seen, color=canvas.look(index)["color"], alpha=0.16, linewidth=0
-        )
+        axes.fill_between(when, bottom, ceiling, where=seen, color=canvas.look(index)["color"], alpha=0.16, linewidth=0)
         _line(axes, when, middle[index], index)
     if log:
         axes.set_yscale("log")

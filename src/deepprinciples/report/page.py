@@ -46,9 +46,7 @@ def render(results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[st
     )
 
 
-def write(
-    path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]
-) -> Path:
+def write(path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Path:
     """Write the report to a file, UTF-8 on every system.
 
     Args:

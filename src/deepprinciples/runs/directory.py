@@ -201,5 +201,3 @@ def _verify(path: Path, expected: Any) -> None:
             raise IntegrityError(f"{path / name}: is missing though the manifest lists it; the run is not whole")
         if found != expected[name]:
             raise IntegrityError(f"{path / name}: was changed after the run (its SHA-256 differs from the manifest's)")
-
-

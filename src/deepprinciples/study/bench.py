@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
+from deepprinciples.engine.fit import Plan, plan
+from deepprinciples.engine.population import Program, choose_layout, compile_program, make_mesh
+from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.study import build
 from deepprinciples.study.groups import Group
 from deepprinciples.study.settings import Train
-from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
-from deepprinciples.engine.fit import Plan, plan
-from deepprinciples.engine.population import Program, choose_layout, compile_program, make_mesh
-from deepprinciples.engine.run import Block, Outcome, Padded, run
-from deepprinciples.types import Dataset
+from deepprinciples.types import Batch, Dataset
 
 
 class Bench(NamedTuple):
@@ -53,17 +53,36 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
     else:
         stream = dataset.stream
-        feed = streamed(lambda: iter(prefetch(stream)), batch_size=dataset.batch_size, plan=cut, mesh=mesh,
-                        first=parts["train"])
+        feed = streamed(
+            lambda: (Batch(*pair) for pair in prefetch(stream)),
+            batch_size=dataset.batch_size,
+            plan=cut,
+            mesh=mesh,
+            first=parts["train"],
+        )
     program = compile_program(
-        lambda hyper: build.learner(build.replaced(group.config, hyper), dataset), build.probe(group.config),
-        layout=layout, names=group.names, plan=cut, data=feed.shapes, batch_size=dataset.batch_size, split=validation)
+        lambda hyper: build.learner(build.replaced(group.config, hyper), dataset),
+        build.probe(group.config),
+        layout=layout,
+        names=group.names,
+        plan=cut,
+        data=feed.shapes,
+        batch_size=dataset.batch_size,
+        split=validation,
+    )
     evaluations = build.learner(group.config, dataset).evaluations
     return Bench(group, cut, program, feed, validation, test, evaluations)
 
 
-def train(bench: Bench, seeds: Sequence[int], points: Sequence[Sequence[dict[str, float]]], *, judged: bool,
-          progress: Callable[[int], None], keep_states: bool = False) -> Outcome:
+def train(
+    bench: Bench,
+    seeds: Sequence[int],
+    points: Sequence[Sequence[dict[str, float]]],
+    *,
+    judged: bool,
+    progress: Callable[[int], None],
+    keep_states: bool = False,
+) -> Outcome:
     """Run seeds x points of a group.
 
     Args:
@@ -77,17 +96,28 @@ def train(bench: Bench, seeds: Sequence[int], points: Sequence[Sequence[dict[str
     Returns:
         The outcome, leading axes [P, seeds, arms].
     """
-    blocks = [Block(seed, tuple({**own, **point} for own, point in zip(bench.group.values, arms, strict=True)))
-              for arms in points for seed in seeds]
+    blocks = [
+        Block(seed, tuple({**own, **point} for own, point in zip(bench.group.values, arms, strict=True)))
+        for arms in points
+        for seed in seeds
+    ]
     test = bench.test if judged else None
-    outcome = run(bench.program, blocks, plan=bench.plan, feed=bench.feed, curve=bench.validation, judge=test,
-                  keep_states=keep_states, progress=progress)
+    outcome = run(
+        bench.program,
+        blocks,
+        plan=bench.plan,
+        feed=bench.feed,
+        curve=bench.validation,
+        judge=test,
+        keep_states=keep_states,
+        progress=progress,
+    )
     shape = (len(points), len(seeds))
     folded = jax.tree.map(lambda a: np.reshape(a, (*shape, *np.shape(a)[1:])), outcome._replace(seconds=None))
     return folded._replace(seconds=outcome.seconds)
 
 
-def datasets(arms: dict[str, build.Config]) -> dict[str, Dataset]:
+def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
     """Load the data of every arm, equal sections once."""
     loaded: list[tuple[build.Config, Dataset]] = []
     found = {}
@@ -103,10 +133,11 @@ def datasets(arms: dict[str, build.Config]) -> dict[str, Dataset]:
 
 def _same(one: build.Config, other: build.Config) -> bool:
     return one.keys() == other.keys() and all(
-        one[key] is other[key] or (not isinstance(one[key], np.ndarray) and one[key] == other[key]) for key in one)
+        one[key] is other[key] or (not isinstance(one[key], np.ndarray) and one[key] == other[key]) for key in one
+    )
 
 
-def check(arms: dict[str, build.Config], data: dict[str, Dataset], *, prefixed: bool) -> None:
+def check(arms: Mapping[str, build.Config], data: Mapping[str, Dataset], *, prefixed: bool) -> None:
     """Raise one ConfigError with everything that does not fit together in any arm."""
     problems: list[str] = []
     for name, config in arms.items():
@@ -114,4 +145,3 @@ def check(arms: dict[str, build.Config], data: dict[str, Dataset], *, prefixed: 
         problems.extend(p for p in found if p.split(": ", 1)[-1] not in {q.split(": ", 1)[-1] for q in problems})
     if problems:
         raise ConfigError(*problems)
-

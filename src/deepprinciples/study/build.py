@@ -13,14 +13,14 @@ import jax
 import numpy as np
 import optax
 
+from deepprinciples.config.schema import Kinds, fields
+from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import data, metrics, probes, rules
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.config.schema import Kinds, fields
-from deepprinciples.engine.learner import supervised
 from deepprinciples.study.settings import Study, Train
-from deepprinciples.types import Array, Augment, Batch, Dataset, Info, Learner, Model
+from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
 
 Config = Mapping[str, Any]
 KINDS = Kinds(
@@ -28,6 +28,27 @@ KINDS = Kinds(
     functions={"train": Train, "study": Study},
     extras={"data": (prepare,)},
     provided={"model": {"outputs", "vocabulary"}, "regularizers": {"outputs"}, "data": {"source"}},
+)
+# Losses and metrics that mean nothing on real-valued targets, though the shapes would pair.
+FOR_CLASSES = frozenset(
+    {
+        "softmax_cross_entropy",
+        "focal",
+        "poly_loss",
+        "generalized_cross_entropy",
+        "one_hot_mse",
+        "multiclass_hinge",
+        "sigmoid_binary_cross_entropy",
+        "sigmoid_focal",
+        "hinge",
+        "squared_hinge",
+        "kl_divergence",
+        "accuracy",
+        "error_rate",
+        "top_k_accuracy",
+        "brier",
+        "cross_entropy",
+    }
 )
 
 
@@ -97,10 +118,14 @@ def model_of(config: Config, parts: Dataset) -> Model:
 
 def learner(config: Config, parts: Dataset) -> Learner:
     """Build the supervised learner of a resolved config; floats in it may be tracers."""
-    penalties, augments = [], []
+    penalties: list[Callable] = []
+    augments: list[Augment] = []
     for _, section in named(config["regularizers"]):
         made = part("regularizers", section, outputs=parts.outputs)
-        (augments if isinstance(made, Augment) else penalties).append(made)
+        if isinstance(made, Augment):
+            augments.append(made)
+        else:
+            penalties.append(made)
     rule = config["rule"]
     return supervised(
         model=model_of(config, parts),
@@ -151,14 +176,19 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         size = min(2, len(parts.train.inputs))
         batch = Batch(*(np.asarray(array[:size]) for array in parts.train))
         params, state = jax.eval_shape(model.init, key, batch.inputs)
-        outputs, _, _ = jax.eval_shape(
-            lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
+        outputs, _, _ = jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
     except ConfigError:
         raise
     except (ValueError, TypeError, AssertionError) as error:
         return [f"{where}model.name: does not fit data.name {source!r}: {_one_line(error)}"]
     problems = []
     for kind, section in (("loss", config["loss"]), ("study.metric", config["study"]["metric"])):
+        if parts.task == "regression" and section.get("name") in FOR_CLASSES:
+            problems.append(
+                f"{where}{kind}.name: {section['name']} needs class labels, but data.name {source!r} has "
+                "real-valued targets; use mse or mae"
+            )
+            continue
         try:
             function = part(kind.removeprefix("study."), section)
             value = jax.eval_shape(function, outputs, jax.ShapeDtypeStruct(batch.targets.shape, batch.targets.dtype))

@@ -11,9 +11,9 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from deepprinciples.errors import ConfigError
 from deepprinciples.config.schema import LIMITS, REQUIRED, Field, fields
 from deepprinciples.config.wording import plural, quoted, singular, suggestion
+from deepprinciples.errors import ConfigError
 
 Tables = Mapping[str, Mapping[str, Callable[..., Any]]]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import xarray as xr
 
 from deepprinciples import config as configs
@@ -19,8 +20,14 @@ from deepprinciples.study import bench, build, protocol, results
 from deepprinciples.study.settings import Study, Train
 
 
-def compare(config: Mapping[str, Any] | str | Path, out: str | Path | None = None, *, name: str = "",
-            progress: protocol.Progress | None = None, command: str = "") -> directory.Run:
+def compare(
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    name: str = "",
+    progress: protocol.Progress | None = None,
+    command: str = "",
+) -> directory.Run:
     """Compare the arms of a config: tune each with the same budget, judge them on fresh seeds, write a run directory.
 
     Args:
@@ -39,8 +46,14 @@ def compare(config: Mapping[str, Any] | str | Path, out: str | Path | None = Non
     return _study("compare", config, out, name, progress, command)
 
 
-def train(config: Mapping[str, Any] | str | Path, out: str | Path | None = None, *, name: str = "",
-          progress: protocol.Progress | None = None, command: str = "") -> directory.Run:
+def train(
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    name: str = "",
+    progress: protocol.Progress | None = None,
+    command: str = "",
+) -> directory.Run:
     """Train one method on `train.seeds` seeds with the machinery of `compare`; arms of the config are left out.
 
     The final parameters of every seed are written too, as parameters.safetensors.
@@ -61,8 +74,14 @@ def train(config: Mapping[str, Any] | str | Path, out: str | Path | None = None,
     return _study("train", config, out, name, progress, command)
 
 
-def _study(kind: Literal["compare", "train"], config: Mapping[str, Any] | str | Path, out: str | Path | None, name: str,
-           progress: protocol.Progress | None, command: str) -> directory.Run:
+def _study(
+    kind: Literal["compare", "train"],
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None,
+    name: str,
+    progress: protocol.Progress | None,
+    command: str,
+) -> directory.Run:
     use_all_cores()
     given: Mapping[str, Any] = config if isinstance(config, Mapping) else configs.load(config)
     if kind == "train":
@@ -79,15 +98,35 @@ def _study(kind: Literal["compare", "train"], config: Mapping[str, Any] | str | 
     stem = name or resolved.get("title") or ("" if isinstance(config, Mapping) else Path(config).stem) or kind
     path = directory.create(out, stem)
     files.write_text(path / directory.CONFIG, configs.dumps(resolved))
-    finished = protocol.run_study(arms, data, tune, progress=progress or protocol.Progress(), keep_states=kind == "train")
+    finished = protocol.run_study(
+        arms, data, tune, progress=progress or protocol.Progress(), keep_states=kind == "train"
+    )
     metric, higher = build.metric_name(resolved), build.higher_is_better(resolved)
     found = results.dataset(finished, metric=metric, higher_is_better=higher, title=resolved.get("title", "") or stem)
     summary = results.summary(
-        finished, found, study=study, steps=settings.steps, bound=metrics.WORST.get(metric), kind=kind,
-        changes={arm: {k: v for k, v in edits.items() if k != "tune"} for arm, edits in resolved.get("arms", {}).items()},
-        notes=list(dict.fromkeys(note for one in data.values() for note in one.notes)))
+        finished,
+        found,
+        study=study,
+        steps=settings.steps,
+        bound=metrics.WORST.get(metric),
+        kind=kind,
+        changes={
+            arm: {k: v for k, v in edits.items() if k != "tune"} for arm, edits in resolved.get("arms", {}).items()
+        },
+        notes=[*dict.fromkeys(note for one in data.values() for note in one.notes), *_same_arms(arms, tune)],
+    )
     summary |= {"command": command or f"dp.{kind}(config)", "config_toml": configs.dumps(resolved)}
     return _write(path, summary, found, finished)
+
+
+def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -> list[str]:
+    names = list(arms)
+    pairs = [(names[i], names[j]) for j in range(len(names)) for i in range(j)]
+    return [
+        f"{a} and {b} are the same method under two names"
+        for a, b in pairs
+        if configs.dumps(arms[a]) == configs.dumps(arms[b]) and tune.get(a) == tune.get(b)
+    ]
 
 
 def _write(path: Path, summary: dict[str, Any], found: xr.Dataset, finished: protocol.Finished) -> directory.Run:
@@ -99,9 +138,14 @@ def _write(path: Path, summary: dict[str, Any], found: xr.Dataset, finished: pro
         kept = {f"seed-{seed}": _seed_of(states["run"].params, k) for k, seed in enumerate(finished.seeds)}
         arrays.save_arrays(kept, path / "parameters.safetensors")
     manifest = directory.manifest(
-        device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}", backend=jax.default_backend(),
-        x64=bool(jax.config.jax_enable_x64), seeds=finished.seeds, tuning_seeds=finished.tuning_seeds,
-        programs=finished.programs, files=directory.file_hashes(path))
+        device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
+        backend=jax.default_backend(),
+        x64=jnp.zeros(()).dtype == "float64",
+        seeds=finished.seeds,
+        tuning_seeds=finished.tuning_seeds,
+        programs=finished.programs,
+        files=directory.file_hashes(path),
+    )
     files.write_json(path / directory.MANIFEST, manifest)
     page.write(path / "report.html", found, summary, manifest)
     plots.save_all(found, summary, path / "figures")
@@ -112,7 +156,9 @@ def _seed_of(params: Any, index: int) -> dict[str, Any]:
     named = jax.tree_util.tree_flatten_with_path(params)[0]
     table: dict[str, Any] = {}
     for path, leaf in named:
-        *parents, last = [str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path] or ["params"]
+        *parents, last = [
+            str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path
+        ] or ["params"]
         here = table
         for key in parents:
             here = here.setdefault(key, {})
@@ -123,13 +169,18 @@ def _seed_of(params: Any, index: int) -> dict[str, Any]:
 def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:
     """List the validation curve of every reporting lane as rows: arm, seed, step, metric, loss."""
     metric = found.attrs["metric"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for a, arm in enumerate(found.arm.values):
         for s, seed in enumerate(found.seed.values):
             for e, step in enumerate(found.eval_step.values):
-                rows.append({"sequence": len(rows), "arm": str(arm), "seed": int(seed), "step": int(step),
-                             f"validation_{metric}": float(found.validation.values[a, s, e]),
-                             "validation_loss": float(found.validation_loss.values[a, s, e])})
+                rows.append(
+                    {
+                        "sequence": len(rows),
+                        "arm": str(arm),
+                        "seed": int(seed),
+                        "step": int(step),
+                        f"validation_{metric}": float(found.validation.values[a, s, e]),
+                        "validation_loss": float(found.validation_loss.values[a, s, e]),
+                    }
+                )
     return rows
-
-

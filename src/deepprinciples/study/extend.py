@@ -34,6 +34,10 @@ def add_parts(path: Path) -> None:
     for kind, table in tables.items():
         if kind not in TABLES:
             raise ConfigError(f"--with {path}: no kind {kind!r} (kinds: {', '.join(TABLES)})")
+        if not isinstance(table, dict) or not all(callable(factory) for factory in table.values()):
+            raise ConfigError(
+                f'--with {path}: TABLES[{kind!r}]: expected a dict of factories, such as {{"mine": mine}}'
+            )
         for name, factory in table.items():
             if name in TABLES[kind]:
                 raise ConfigError(f"--with {path}: {kind} {name!r} exists already; give yours another name")

@@ -7,18 +7,18 @@ is `verdicts`'.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepprinciples.engine.run import Outcome
 from deepprinciples.parts import metrics
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.statistics import worst_case
-from deepprinciples.engine.run import Outcome
 from deepprinciples.types import Dataset
 
 TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
@@ -64,8 +64,14 @@ def seeds_of(train: Train, study: Study, *, arms: int) -> tuple[list[int], list[
     return report, search
 
 
-def run_study(arms: Mapping[str, build.Config], data: Mapping[str, Dataset], tune: Mapping[str, Mapping[str, Any]], *,
-              progress: Progress, keep_states: bool = False) -> Finished:
+def run_study(
+    arms: Mapping[str, build.Config],
+    data: Mapping[str, Dataset],
+    tune: Mapping[str, Mapping[str, Any]],
+    *,
+    progress: Progress,
+    keep_states: bool = False,
+) -> Finished:
     """Tune every arm with the same budget, then train each arm's best point on fresh seeds.
 
     Args:
@@ -103,18 +109,29 @@ def run_study(arms: Mapping[str, build.Config], data: Mapping[str, Dataset], tun
             made = ready.result()
             if number + 1 < len(groups):
                 ready = pool.submit(make, groups[number + 1])
-            search = _Search(made, {a: spaces[a] for a in group.arms}, study, search_seeds, build.higher_is_better(config))
+            search = _Search(
+                made, {a: spaces[a] for a in group.arms}, study, search_seeds, build.higher_is_better(config)
+            )
             found, searched = search.run(trials[group.arms], progress)
             tuned |= found
             progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
             points = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
-            outcome = bench.train(made, report_seeds, points, judged=True, progress=progress.advance,
-                                  keep_states=keep_states)
+            outcome = bench.train(
+                made, report_seeds, points, judged=True, progress=progress.advance, keep_states=keep_states
+            )
             outcomes |= {arm: _of_arm(outcome, index) for index, arm in enumerate(group.arms)}
             programs.append(_program_row(number, made, searched, outcome, trials[group.arms] * len(search_seeds)))
     ordered = {name: outcomes[name] for name in arms}
-    return Finished({name: tuned[name] for name in arms}, ordered, programs, made.plan.probe_steps(),
-                    made.plan.evaluation_steps(), report_seeds, search_seeds, time.monotonic() - begun)
+    return Finished(
+        {name: tuned[name] for name in arms},
+        ordered,
+        programs,
+        made.plan.probe_steps(),
+        made.plan.evaluation_steps(),
+        report_seeds,
+        search_seeds,
+        time.monotonic() - begun,
+    )
 
 
 class _Search(NamedTuple):
@@ -145,8 +162,9 @@ class _Search(NamedTuple):
             found = {a: self._joined(found[a], wider[a], drawn[a], outcome, i) for i, a in enumerate(arms)}
         return found, seconds
 
-    def _joined(self, before: Tuned, axes: tuning.Space, points: list[dict[str, float]], outcome: Outcome,
-                index: int) -> Tuned:
+    def _joined(
+        self, before: Tuned, axes: tuning.Space, points: list[dict[str, float]], outcome: Outcome, index: int
+    ) -> Tuned:
         metric = build.metric_name(self.made.group.config)
         points = before.points + points
         scores = np.concatenate([before.scores, outcome.final[metric][:, :, index]])
@@ -157,8 +175,10 @@ class _Search(NamedTuple):
 
 
 def _widened(one: Tuned) -> tuning.Space:
-    return {path: axis.widened(down=one.edges[path][0], up=one.edges[path][1]) if path in one.edges else axis
-            for path, axis in one.axes.items()}
+    return {
+        path: axis.widened(down=one.edges[path][0], up=one.edges[path][1]) if path in one.edges else axis
+        for path, axis in one.axes.items()
+    }
 
 
 def _of_arm(outcome: Outcome, index: int) -> Outcome:
@@ -168,7 +188,9 @@ def _of_arm(outcome: Outcome, index: int) -> Outcome:
     return jax.tree.map(lambda a: a[0, :, index], outcome._replace(seconds=None))._replace(seconds=outcome.seconds)
 
 
-def _program_row(number: int, made: bench.Bench, searched: float, outcome: Outcome, tuning_blocks: int) -> dict[str, Any]:
+def _program_row(
+    number: int, made: bench.Bench, searched: float, outcome: Outcome, tuning_blocks: int
+) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
     return {
         "group": number,
@@ -184,4 +206,3 @@ def _program_row(number: int, made: bench.Bench, searched: float, outcome: Outco
         "memory_bytes": program.memory_bytes,
         "gradient_evaluations_per_step": made.evaluations,
     }
-

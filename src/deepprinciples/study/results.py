@@ -37,8 +37,12 @@ def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -
         held = [o.logs.get(name) for o in outcomes]
         if any(isinstance(h, Mapping) for h in held):
             dim = "transform" if name in BY_TRANSFORM else "layer"
-            keys = _merged(list(o.logs[n]) for n in names for o in outcomes if n in o.logs and
-                           isinstance(o.logs[n], Mapping) and (n in BY_TRANSFORM) == (dim == "transform"))
+            keys = _merged(
+                list(o.logs[n])
+                for n in names
+                for o in outcomes
+                if n in o.logs and isinstance(o.logs[n], Mapping) and (n in BY_TRANSFORM) == (dim == "transform")
+            )
             coords[dim] = keys
             variables[name] = ((*base, "step", dim), _stacked(held, keys, finished))
         else:
@@ -83,7 +87,7 @@ def _tuning(finished: Any, coords: dict[str, Any]) -> dict[str, Any]:
     scores = np.full((len(arms), trials, seeds), np.nan)
     diverged_at = np.full((len(arms), trials, seeds), -1, np.int32)
     points = np.full((len(arms), trials, len(parameters)), np.nan)
-    for (i, arm), _ in itertools.product(enumerate(arms), (0,)):
+    for i, arm in enumerate(arms):
         one = finished.tuned[arm]
         if one.axes:
             scores[i, : len(one.points)] = one.scores
@@ -96,8 +100,17 @@ def _tuning(finished: Any, coords: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def summary(finished: Any, results: xr.Dataset, *, study: Study, steps: int, bound: float | None, kind: str,
-            changes: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> dict[str, Any]:
+def summary(
+    finished: Any,
+    results: xr.Dataset,
+    *,
+    study: Study,
+    steps: int,
+    bound: float | None,
+    kind: str,
+    changes: Mapping[str, Mapping[str, Any]],
+    notes: Sequence[str],
+) -> dict[str, Any]:
     """Judge a study: arms, comparisons, verdicts, programs, cost, warnings (schema version 1).
 
     Args:
@@ -123,8 +136,20 @@ def summary(finished: Any, results: xr.Dataset, *, study: Study, steps: int, bou
             "edges": list(one.edges),
             "changes": dict(changes.get(row["name"], {})),
         }
-    compared = verdicts.compare(scores, diverged, arms, pairs=pairs(arms, study), metric=metric, delta=study.delta,
-                                meaningful=study.meaningful, **shared) if len(arms) > 1 else []
+    compared = (
+        verdicts.compare(
+            scores,
+            diverged,
+            arms,
+            pairs=pairs(arms, study),
+            metric=metric,
+            delta=study.delta,
+            meaningful=study.meaningful,
+            **shared,
+        )
+        if len(arms) > 1
+        else []
+    )
     head = verdicts.headline(compared, rows, metric) if compared else _alone(rows[0], metric)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -191,23 +216,33 @@ def _warnings(finished: Any, rows: Sequence[Mapping[str, Any]], compared: Sequen
     for row in rows:
         if row["edges"]:
             paths = ", ".join(row["edges"])
-            found.append(f"{row['name']}: the best {paths} is the smallest or largest tried; its search space may be too "
-                         "narrow (widen it, or set study.extend = 1)")
+            found.append(
+                f"{row['name']}: the best {paths} is the smallest or largest tried; its search space may be too "
+                "narrow (widen it, or set study.extend = 1)"
+            )
         if row["diverged"]:
-            found.append(f"{row['name']}: {row['diverged']} of {row['n']} lanes diverged and count as the worst outcome")
+            found.append(
+                f"{row['name']}: {row['diverged']} of {row['n']} lanes diverged and count as the worst outcome"
+            )
     if compared and len(finished.seeds) < 30:
         found.append(f"exploratory: {len(finished.seeds)} seeds; 30 make a claim")
     return found
 
 
 def _limits(finished: Any, study: Study) -> list[str]:
-    found = ["It holds for this data set, this split of it, this budget of steps and these arms, and no further.",
-             "Seeds vary initial weights, data order and noise; the split of the data is the same for all."]
+    found = [
+        "It holds for this data set, this split of it, this budget of steps and these arms, and no further.",
+        "Seeds vary initial weights, data order and noise; the split of the data is the same for all.",
+    ]
     if any(one.axes for one in finished.tuned.values()):
-        found.append(f"Each arm was tuned with {study.trials} trials; a larger budget or another search space may change "
-                     "the order.")
+        found.append(
+            f"Each arm was tuned with {study.trials} trials; a larger budget or another search space may change "
+            "the order."
+        )
     else:
         found.append("No hyper-parameter was tuned: an arm may lose only because the fixed settings suit another arm.")
     if study.delta == 0:
-        found.append("No margin of equivalence was given (study.delta), so 'no evidence' is not evidence of no difference.")
+        found.append(
+            "No margin of equivalence was given (study.delta), so 'no evidence' is not evidence of no difference."
+        )
     return found

@@ -37,8 +37,10 @@ Space = dict[str, Axis]
 
 def space(tune: Mapping[str, Any]) -> Space:
     """Read a search space from a config's `tune` table."""
-    return {path: Axis(float(one["low"]), float(one["high"]), one.get("scale", "linear") == "log")
-            for path, one in tune.items()}
+    return {
+        path: Axis(float(one["low"]), float(one["high"]), one.get("scale", "linear") == "log")
+        for path, one in tune.items()
+    }
 
 
 def sobol(axes: Space, trials: int, *, seed: int) -> list[dict[str, float]]:

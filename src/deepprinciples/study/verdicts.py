@@ -113,14 +113,16 @@ def arm_rows(
     for name, row, gone in zip(names, values, lost, strict=True):
         mean = statistics.mean_interval(row, confidence=confidence, seed=seed)
         rate = statistics.wilson(int(gone.sum()), gone.size, confidence=confidence)
-        rows.append({
-            "name": name,
-            "n": int(row.size),
-            "mean": _plain(mean.value),
-            "interval": [_plain(mean.low), _plain(mean.high)],
-            "diverged": int(gone.sum()),
-            "diverged_interval": [_plain(rate.low), _plain(rate.high)],
-        })
+        rows.append(
+            {
+                "name": name,
+                "n": int(row.size),
+                "mean": _plain(mean.value),
+                "interval": [_plain(mean.low), _plain(mean.high)],
+                "diverged": int(gone.sum()),
+                "diverged_interval": [_plain(rate.low), _plain(rate.high)],
+            }
+        )
     return rows
 
 

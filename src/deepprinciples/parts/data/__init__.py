@@ -22,7 +22,19 @@ __all__ = ["TABLE", "Source", "prefetch", "prepare"]
 TABLE = {
     f.__name__: f
     for f in (
-        digits, breast_cancer, wine, diabetes, mnist_1d, fashion_mnist, adding, copy_memory, teacher,
-        arrays, npz, csv, idx, stream,
+        digits,
+        breast_cancer,
+        wine,
+        diabetes,
+        mnist_1d,
+        fashion_mnist,
+        adding,
+        copy_memory,
+        teacher,
+        arrays,
+        npz,
+        csv,
+        idx,
+        stream,
     )
 }

@@ -80,8 +80,9 @@ def unpacked(batches: Any, inputs: str, targets: str) -> Batches:
             elif isinstance(batch, tuple | list) and len(batch) == 2:
                 yield batch[0], batch[1]
             else:
-                raise DataError(f"{WHERE}: batch {k} is a {type(batch).__name__}, expected a pair "
-                                f"(inputs, targets) or a dict")
+                raise DataError(
+                    f"{WHERE}: batch {k} is a {type(batch).__name__}, expected a pair (inputs, targets) or a dict"
+                )
 
     return Batches(start)
 
@@ -129,14 +130,17 @@ def checked(
     target_check = labels_of if task == "classification" else values_of
 
     def convert(k: int, batch: tuple[Any, Any]) -> Split:
-        x, _ = inputs_of(batch[0], f"{WHERE}: batch {k}, inputs", vocabulary=vocabulary,
-                         allow_nonfinite=allow_nonfinite)
+        x, _ = inputs_of(
+            batch[0], f"{WHERE}: batch {k}, inputs", vocabulary=vocabulary, allow_nonfinite=allow_nonfinite
+        )
         y = target_check(batch[1], f"{WHERE}: batch {k}, targets", inputs=x, outputs=outputs)
         split = Split(x.astype(first.inputs.dtype, copy=False), y.astype(first.targets.dtype, copy=False))
         for name, found, expected in zip(Split._fields, split, first, strict=True):
             if found.shape[1:] != expected.shape[1:] or found.shape[0] > expected.shape[0]:
-                raise DataError(f"{WHERE}: batch {k} has {name} of shape {show(found.shape)}, expected "
-                                f"{show(expected.shape)} as in batch 0")
+                raise DataError(
+                    f"{WHERE}: batch {k} has {name} of shape {show(found.shape)}, expected "
+                    f"{show(expected.shape)} as in batch 0"
+                )
         return split
 
     def start() -> Iterator[Split]:
@@ -145,8 +149,10 @@ def checked(
         k = -1
         for k, batch in enumerate(numbered(batches)):
             if short >= 0:
-                raise DataError(f"{WHERE}: batch {k - 1} has {plural(short, 'example')}, expected {size}; "
-                                f"only the last batch of a pass may be smaller")
+                raise DataError(
+                    f"{WHERE}: batch {k - 1} has {plural(short, 'example')}, expected {size}; "
+                    f"only the last batch of a pass may be smaller"
+                )
             split = convert(k, batch)
             if split.inputs.shape[0] < size:
                 short = split.inputs.shape[0]

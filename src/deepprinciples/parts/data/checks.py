@@ -116,8 +116,10 @@ def _tokens(x: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
     bad = (x < 0) | (x >= vocabulary)
     if bad.any():
         index = first_index(bad)
-        raise DataError(f"{where}: token {x[index]} at {show(index)} is outside 0..{vocabulary - 1}; "
-                        f"raise the vocabulary or map rare tokens to one id")
+        raise DataError(
+            f"{where}: token {x[index]} at {show(index)} is outside 0..{vocabulary - 1}; "
+            f"raise the vocabulary or map rare tokens to one id"
+        )
     return x.astype(np.int32)
 
 
@@ -139,14 +141,18 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
     y = as_array(value, where)
     per_step = y.ndim == 2 and inputs.ndim >= 2 and y.shape[1] == inputs.shape[1] and y.shape[1] > 1
     if y.ndim == 2 and y.shape[1] > 1 and _one_hot(y) and not (per_step and y.dtype.kind in "iu"):
-        raise DataError(f"{where}: found one-hot labels of shape {show(y.shape)}, expected integers of shape "
-                        f"[{y.shape[0]}]; use targets.argmax(axis=1)")
+        raise DataError(
+            f"{where}: found one-hot labels of shape {show(y.shape)}, expected integers of shape "
+            f"[{y.shape[0]}]; use targets.argmax(axis=1)"
+        )
     if y.dtype.kind == "f":
         refuse_nonfinite(y, where, "give every example a label")
         whole = bool(np.all(y == np.round(y)))
         mend = "use targets.astype(int)" if whole else 'for real-valued targets set task = "regression"'
-        raise DataError(f"{where}: found {y.dtype} labels, first {y.flat[0] if y.size else 'none'}, "
-                        f"expected integers from 0; {mend}")
+        raise DataError(
+            f"{where}: found {y.dtype} labels, first {y.flat[0] if y.size else 'none'}, "
+            f"expected integers from 0; {mend}"
+        )
     _refuse_count(y, inputs, where)
     if y.ndim > 1 and not per_step:
         mend = "use targets[:, 0]" if y.shape[1:] == (1,) else "give one integer an example"
@@ -157,8 +163,11 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
     if bad.any():
         index = first_index(bad)
         bound = f"0..{outputs - 1}" if outputs else "0 and up"
-        mend = "subtract 1 from labels that count from 1" if outputs and int(y[index]) == outputs else \
-            "number the classes from 0"
+        mend = (
+            "subtract 1 from labels that count from 1"
+            if outputs and int(y[index]) == outputs
+            else "number the classes from 0"
+        )
         raise DataError(f"{where}: label {y[index]} at {show(index)} is outside {bound}; {mend}")
     if y.size and int(y.max()) >= 2**31:
         index = first_index(y >= 2**31)
@@ -190,8 +199,9 @@ def values_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
     if y.ndim == 1:
         y = y[:, None]  # [N, 1]
     if y.ndim != 2 or y.shape[1] == 0 or (outputs and y.shape[1] != outputs):
-        raise DataError(f"{where}: found targets of shape {show(y.shape)}, expected "
-                        f"[{y.shape[0]}, {outputs or 'outputs'}]")
+        raise DataError(
+            f"{where}: found targets of shape {show(y.shape)}, expected [{y.shape[0]}, {outputs or 'outputs'}]"
+        )
     refuse_nonfinite(y, where, "drop or fill these examples")
     _refuse_overflow(y, where)
     return y.astype(np.float64)
@@ -199,8 +209,10 @@ def values_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
 
 def _refuse_count(y: np.ndarray, inputs: np.ndarray, where: str) -> None:
     if y.shape[0] != inputs.shape[0]:
-        raise DataError(f"{where}: found {y.shape[0]} targets for {plural(inputs.shape[0], 'example')} of inputs; "
-                        f"give one target an example")
+        raise DataError(
+            f"{where}: found {y.shape[0]} targets for {plural(inputs.shape[0], 'example')} of inputs; "
+            f"give one target an example"
+        )
 
 
 def _refuse_overflow(x: np.ndarray, where: str) -> None:

@@ -133,8 +133,10 @@ def _verified(path: Path, name: str) -> bytearray:
     content = idx_content(path, limit=2**26)
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256[name]:
-        raise DataError(f"{path}: the content has SHA-256 {found[:12]}..., expected {SHA256[name][:12]}... of "
-                        f'Fashion-MNIST; fetch it again, or read a set of your own with data.name = "idx"')
+        raise DataError(
+            f"{path}: the content has SHA-256 {found[:12]}..., expected {SHA256[name][:12]}... of "
+            f'Fashion-MNIST; fetch it again, or read a set of your own with data.name = "idx"'
+        )
     return content
 
 

@@ -81,8 +81,10 @@ def idx_content(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytearra
             if declared is None and (declared := _idx_size(content, path, limit)) is not None and not zipped:
                 _refuse_size(size, declared, path)
             if declared is not None and len(content) > declared:
-                raise DataError(f"{path}: offset {declared}: trailing bytes after the array of {declared} bytes "
-                                f"that the header declares")
+                raise DataError(
+                    f"{path}: offset {declared}: trailing bytes after the array of {declared} bytes "
+                    f"that the header declares"
+                )
         if declared is None:
             raise DataError(f"{path}: offset {len(content)}: the file ends inside its header; truncated or not IDX")
         _refuse_size(len(content), declared, path)
@@ -178,8 +180,16 @@ def read_npz(path: str | os.PathLike[str], names: tuple[str, ...], *, limit: int
         try:
             with zipfile.ZipFile(file) as archive:
                 return [_read_member(archive, name, path, limit) for name in names]
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError, OSError, ValueError,
-                struct.error) as error:
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            RuntimeError,
+            zlib.error,
+            EOFError,
+            OSError,
+            ValueError,
+            struct.error,
+        ) as error:
             raise DataError(f"{path}: not a readable .npz file ({error})") from error
 
 
@@ -196,14 +206,17 @@ def _read_member(archive: zipfile.ZipFile, name: str, path: str | os.PathLike[st
     if member.file_size > limit + HEADER:
         raise DataError(f"{where}: declares {member.file_size} bytes, more than the limit of {limit}")
     if member.file_size > max(RATIO * member.compress_size, RATIO_FREE):
-        raise DataError(f"{where}: declares {member.file_size} bytes from {member.compress_size}, more than "
-                        f"{RATIO} to 1; it looks like a zip bomb, write it with numpy.savez")
+        raise DataError(
+            f"{where}: declares {member.file_size} bytes from {member.compress_size}, more than "
+            f"{RATIO} to 1; it looks like a zip bomb, write it with numpy.savez"
+        )
     with archive.open(member) as stream:
         shape, fortran, dtype, used = _npy_header(stream, where)
         size = math.prod(shape) * dtype.itemsize
         if used + size != member.file_size:
-            raise DataError(f"{where}: shape {list(shape)} of {dtype} needs {size} bytes, "
-                            f"found {member.file_size - used}")
+            raise DataError(
+                f"{where}: shape {list(shape)} of {dtype} needs {size} bytes, found {member.file_size - used}"
+            )
         content = stream.read(size + 1)  # one byte more makes zipfile check the sum of the whole member
     if len(content) != size:
         raise DataError(f"{where}: needs {size} bytes, found {len(content)}")
@@ -289,8 +302,10 @@ def _numbers(cells: list[str], names: list[str], where: str) -> np.ndarray:
     if None in values:
         column = values.index(None)
         found = f'"{cells[column].strip()[:40]}"' if cells[column].strip() else "an empty cell"
-        raise DataError(f'{where}, column "{names[column]}": found {found}, expected a number; '
-                        f"write classes as 0, 1, ... and fill or drop missing values")
+        raise DataError(
+            f'{where}, column "{names[column]}": found {found}, expected a number; '
+            f"write classes as 0, 1, ... and fill or drop missing values"
+        )
     return np.array(values, np.float64)
 
 

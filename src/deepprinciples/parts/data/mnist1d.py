@@ -98,8 +98,14 @@ def mnist_1d() -> Source:
     References: Greydanus, Kobak, "Scaling down deep learning", arXiv:2011.14439.
     """
     train, test = generate()
-    return Source(train.inputs[:, :, None], train.targets, "classification", CLASSES, standardize=False,
-                  test=Split(test.inputs[:, :, None], test.targets))
+    return Source(
+        train.inputs[:, :, None],
+        train.targets,
+        "classification",
+        CLASSES,
+        standardize=False,
+        test=Split(test.inputs[:, :, None], test.targets),
+    )
 
 
 TABLE = {f.__name__: f for f in (mnist_1d,)}

@@ -72,9 +72,16 @@ def arrays(
 
     References: none.
     """
-    return _source(inputs, targets, task, classes, vocabulary=tokens, allow_nonfinite=allow_nonfinite,
-                   validation=_part(validation_inputs, validation_targets, "validation"),
-                   test=_part(test_inputs, test_targets, "test"))
+    return _source(
+        inputs,
+        targets,
+        task,
+        classes,
+        vocabulary=tokens,
+        allow_nonfinite=allow_nonfinite,
+        validation=_part(validation_inputs, validation_targets, "validation"),
+        test=_part(test_inputs, test_targets, "test"),
+    )
 
 
 def npz(
@@ -173,9 +180,7 @@ def _column(names: list[str], target: str, path: str) -> int:
     return index % len(names)
 
 
-def idx(
-    *, images: str, labels: str, test_images: str = "", test_labels: str = "", classes: int = 0
-) -> Source:
+def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "", classes: int = 0) -> Source:
     """Read pictures and labels from IDX files, the format of MNIST and its relatives.
 
     Pictures [N, H, W] get a channel axis. Source: yours. License: yours.
@@ -204,8 +209,10 @@ def idx(
 def _idx_pair(images: str, labels: str) -> Split:
     x, y = files.read_idx(images), files.read_idx(labels)
     if len(x) != len(y):
-        raise DataError(f"{labels}: {plural(len(y), 'label')} for {plural(len(x), 'image')} in {images}; "
-                        f"the two files must belong together")
+        raise DataError(
+            f"{labels}: {plural(len(y), 'label')} for {plural(len(x), 'image')} in {images}; "
+            f"the two files must belong together"
+        )
     return Split(x[..., None] if x.ndim == 3 else x, y)
 
 
@@ -256,10 +263,17 @@ def stream(
     if first is None:
         raise DataError(f"{streams.WHERE}: a pass gave no batch; give a re-iterable with at least one")
     x = as_array(first[0], f"{streams.WHERE}: batch 0, inputs")
-    return _source(x, as_array(first[1], f"{streams.WHERE}: batch 0, targets"), task, classes, vocabulary=tokens,
-                   allow_nonfinite=allow_nonfinite, stream=source,
-                   validation=_part(validation_inputs, validation_targets, "validation"),
-                   test=_part(test_inputs, test_targets, "test"))
+    return _source(
+        x,
+        as_array(first[1], f"{streams.WHERE}: batch 0, targets"),
+        task,
+        classes,
+        vocabulary=tokens,
+        allow_nonfinite=allow_nonfinite,
+        stream=source,
+        validation=_part(validation_inputs, validation_targets, "validation"),
+        test=_part(test_inputs, test_targets, "test"),
+    )
 
 
 TABLE = {f.__name__: f for f in (arrays, npz, csv, idx, stream)}

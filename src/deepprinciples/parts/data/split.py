@@ -83,18 +83,35 @@ def prepare(
     stream = None
     rows = parts["train"].inputs.shape[0]
     if source.stream is not None:
-        stream = streams.checked(source.stream, parts["train"], task=source.task, outputs=outputs,
-                                 vocabulary=source.vocabulary, allow_nonfinite=source.allow_nonfinite)
+        stream = streams.checked(
+            source.stream,
+            parts["train"],
+            task=source.task,
+            outputs=outputs,
+            vocabulary=source.vocabulary,
+            allow_nonfinite=source.allow_nonfinite,
+        )
         if batch_size != rows:
             notes += (f"batch_size: the stream's batches of {rows} are used, not {batch_size}",)
         batch_size = rows
     if batch_size < 1:
         raise DataError(f"data.batch_size: found {batch_size}, expected at least 1")
     if batch_size > rows:
-        raise DataError(f"data.batch_size: found {batch_size}, more than the {plural(rows, 'training example')}; "
-                        f"set batch_size to {rows} or less")
-    return Dataset(parts["train"], parts["validation"], parts["test"], source.task, outputs,
-                   source.vocabulary, batch_size, stream, tuple(dict.fromkeys(source.notes + notes)))
+        raise DataError(
+            f"data.batch_size: found {batch_size}, more than the {plural(rows, 'training example')}; "
+            f"set batch_size to {rows} or less"
+        )
+    return Dataset(
+        parts["train"],
+        parts["validation"],
+        parts["test"],
+        source.task,
+        outputs,
+        source.vocabulary,
+        batch_size,
+        stream,
+        tuple(dict.fromkeys(source.notes + notes)),
+    )
 
 
 def _checked_parts(source: Source) -> tuple[dict[str, Split], int, tuple[str, ...]]:
@@ -110,24 +127,31 @@ def _checked_parts(source: Source) -> tuple[dict[str, Split], int, tuple[str, ..
         if part is None:
             continue
         prefix = "data." if name == "train" else f"data.{name}_"
-        x, more = inputs_of(part.inputs, prefix + "inputs", vocabulary=source.vocabulary,
-                            allow_nonfinite=source.allow_nonfinite)
+        x, more = inputs_of(
+            part.inputs, prefix + "inputs", vocabulary=source.vocabulary, allow_nonfinite=source.allow_nonfinite
+        )
         if parts and x.shape[1:] != parts["train"].inputs.shape[1:]:
-            raise DataError(f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected "
-                            f"{show(parts['train'].inputs.shape[1:])} as in the training part")
+            raise DataError(
+                f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected "
+                f"{show(parts['train'].inputs.shape[1:])} as in the training part"
+            )
         y = check(part.targets, prefix + "targets", inputs=x, outputs=outputs)
         if source.task == "regression":
             outputs = y.shape[1]
         elif parts and y.shape[1:] != parts["train"].targets.shape[1:]:
-            raise DataError(f"{prefix}targets: found labels of shape {show(y.shape[1:])} an example, expected "
-                            f"{show(parts['train'].targets.shape[1:])} as in the training part")
+            raise DataError(
+                f"{prefix}targets: found labels of shape {show(y.shape[1:])} an example, expected "
+                f"{show(parts['train'].targets.shape[1:])} as in the training part"
+            )
         parts[name] = Split(x, y)
         notes += more
     if not outputs:
         outputs = 1 + max(int(part.targets.max()) for part in parts.values())
         if outputs > sum(part.targets.size for part in parts.values()) and source.stream is None:
-            raise DataError(f"data.targets: found label {outputs - 1}, more classes than examples; "
-                            f"number the classes from 0, or give the number of classes")
+            raise DataError(
+                f"data.targets: found label {outputs - 1}, more classes than examples; "
+                f"number the classes from 0, or give the number of classes"
+            )
     return parts, outputs, notes
 
 
@@ -145,12 +169,15 @@ def _split(
             raise DataError(f"data.{name}: found {share}, expected a share between 0 and 1, such as 0.2")
         sizes[name] = round(share * total)
         if sizes[name] == 0:
-            raise DataError(f"data.{name}: a share of {share} of {plural(total, 'example')} leaves none; "
-                            f"raise it or give more data")
+            raise DataError(
+                f"data.{name}: a share of {share} of {plural(total, 'example')} leaves none; raise it or give more data"
+            )
     rest = total - sum(sizes.values())
     if rest < 1:
-        raise DataError(f"data.{next(iter(sizes))}: {' and '.join(f'{n} {s}' for n, s in sizes.items())} of "
-                        f"{plural(total, 'example')} leave none for training; lower the shares")
+        raise DataError(
+            f"data.{next(iter(sizes))}: {' and '.join(f'{n} {s}' for n, s in sizes.items())} of "
+            f"{plural(total, 'example')} leave none for training; lower the shares"
+        )
     if not 0 <= train_size <= rest:
         raise DataError(f"data.train_size: found {train_size}, expected 0 (all) to {rest}, the training part's size")
     order = split_order(y if task == "classification" and y.ndim == 1 else None, total, split_seed)

@@ -85,8 +85,14 @@ def copy_memory(*, delay: int = 50, symbols: int = 10, size: int = 4000, data_se
     inputs[:, symbols + delay - 1] = MARKER
     targets = np.full(inputs.shape, BLANK)
     targets[:, -symbols:] = message
-    return Source(inputs.astype(np.int32), targets.astype(np.int32), "classification", VOCABULARY,
-                  vocabulary=VOCABULARY, standardize=False)
+    return Source(
+        inputs.astype(np.int32),
+        targets.astype(np.int32),
+        "classification",
+        VOCABULARY,
+        vocabulary=VOCABULARY,
+        standardize=False,
+    )
 
 
 def teacher(*, features: int = 20, width: int = 32, noise: float = 0.1, size: int = 4000, data_seed: int = 0) -> Source:
