@@ -29,7 +29,7 @@ KINDS = Kinds(
     extras={"data": (prepare,)},
     provided={"model": {"outputs", "vocabulary"}, "regularizers": {"outputs"}, "data": {"source"}},
 )
-# Losses and metrics that mean nothing on real-valued targets, though the shapes would pair.
+# Losses and metrics that need labels or probabilities: on other targets they mean nothing, though the shapes would pair.
 FOR_CLASSES = frozenset(
     {
         "softmax_cross_entropy",
@@ -204,6 +204,11 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
     except (ValueError, TypeError, AssertionError) as error:
         problems.append(f"{where}the parts do not fit together: {_one_line(error)}")
     return problems
+
+
+def _could_be_classes(parts: Dataset) -> bool:
+    targets = parts.train.targets
+    return parts.task == "classification" or bool(np.min(targets) >= 0 and np.max(targets) <= 1)
 
 
 def _one_line(error: Exception) -> str:
