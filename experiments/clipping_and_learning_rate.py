@@ -2,7 +2,7 @@
 
     python experiments/clipping_and_learning_rate.py [PATH=VALUE ...]
 
-Varies: clipping at norm 1, in an 8-layer ReLU network; both arms try the same learning rates over five decades.
+Varies: clipping at norm 1, in an 8-layer ReLU network; both arms try the same learning rates over three decades.
 Looks at: which of the tried rates come within USABLE of the best one, and how often the clip acts.
 Time on 2 cores: TIME.
 Found on 2026-11-21: FOUND

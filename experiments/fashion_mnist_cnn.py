@@ -2,7 +2,7 @@
 
     python experiments/fashion_mnist_cnn.py [PATH=VALUE ...]
 
-Varies: normalization and skip of a 4-layer CNN with 6,000 pictures and 300 steps; each arm tunes its learning rate.
+Varies: normalization and skip of a 4-layer CNN on 3,000 pictures for 200 steps; each arm tunes its learning rate.
 Looks at: accuracy early and at the end, and the cost of a step.
 Time on 2 cores: TIME.
 Found on 2026-11-21: FOUND

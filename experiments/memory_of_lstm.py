@@ -1,4 +1,4 @@
-"""Do gates help a recurrent network to remember for 40 steps?
+"""Do gates help a recurrent network to remember for 50 steps?
 
     python experiments/memory_of_lstm.py [PATH=VALUE ...]
 

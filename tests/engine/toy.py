@@ -73,9 +73,14 @@ def _program(layout, cut):
 def train(blocks, *, layout=WIDE, cut=CUT, data=DATA, feed=None, **options):
     """Run blocks of (seed, points); states are kept."""
     made = program(layout, cut)
-    feed = feed or resident(data, batch_size=BATCH, plan=cut, mesh=made.mesh)
+    feed = feed or (_feed(cut, made.mesh) if data is DATA else resident(data, batch_size=BATCH, plan=cut, mesh=made.mesh))
     lanes = [Block(seed, tuple(points)) for seed, points in blocks]
     return run(made, lanes, plan=cut, feed=feed, curve=SPLIT, keep_states=True, **options)
+
+
+@functools.cache
+def _feed(cut, mesh):
+    return resident(DATA, batch_size=BATCH, plan=cut, mesh=mesh)
 
 
 def by_hand(seed, settings, *, steps=CUT.steps, data=DATA):

@@ -25,9 +25,9 @@ WIDE = Layout(devices=2, blocks=1, points=2, mode="vmap")
 ALONE = Layout(devices=1, blocks=1, points=1, mode="map")
 MODELS = {
     "mlp": ({"depth": 2, "width": 6, "normalization": "layer"}, (5,)),
-    "cnn": ({"depth": 1, "width": 3, "stages": 0, "normalization": "batch"}, (4, 4, 1)),
+    "cnn": ({"depth": 1, "width": 3, "stages": 1, "normalization": "batch"}, (4, 4, 1)),
     "lstm": ({"depth": 1, "width": 4}, (5, 2)),
-    "resnet": ({"blocks": 1, "width": 2}, (4, 4, 1)),
+    "resnet": ({"blocks": 1, "stages": 1, "width": 2}, (4, 4, 1)),
 }
 
 
@@ -40,7 +40,9 @@ def resolved(name, **train):
         "model": {"name": name, "dropout": 0.2, **keywords},
         "loss": {"name": "softmax_cross_entropy"},
         "optimizer": {"name": "sgd", "learning_rate": RATE, "momentum": MOMENTUM},
-        "train": {"probes": ["gradient_norm"], "steps": STEPS, **train},
+        # one step a chunk compiles half as long; how chunks are cut is tried with the smallest model
+        "train": {"probes": ["gradient_norm"] * (name == "mlp"), "probe_every": 7 if name == "mlp" else 1,
+                  "steps": STEPS, **train},
     }, build.KINDS)  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def dataset(name):
 
 def population(name, layout, blocks, **train):
     config, data = resolved(name, **train), dataset(name)
-    cut = plan(config["train"]["steps"], probe_every=7)
+    cut = plan(config["train"]["steps"], probe_every=config["train"]["probe_every"])
     parts = build.splits(data)
     split = pad_split(parts["validation"], size=1)
     made = compile_program(lambda hyper: build.learner(build.replaced(config, hyper), data), build.probe(config),
@@ -110,9 +112,10 @@ def test_a_lane_is_the_run_it_stands_for(name):
     lane = jax.tree.map(lambda a: a[2, 0], (wide.states.params, wide.states.model_state, wide.logs))
     chex.assert_trees_all_close(lane[0], params, atol=1e-5, rtol=1e-5)
     chex.assert_trees_all_close(lane[1], state, atol=1e-5, rtol=1e-5)
-    means = [np.mean(losses[k : k + 7]) for k in range(0, STEPS, 7)]
+    every = resolved(name)["train"]["probe_every"]
+    means = [np.mean(losses[k : k + every]) for k in range(0, STEPS, every)]
     np.testing.assert_allclose(lane[2]["train_loss"], means, atol=1e-5, rtol=1e-5)
-    assert means[-1] < means[0] - 0.02, "nothing was learned, so nothing was shown"
+    assert np.mean(losses[-20:]) < np.mean(losses[:20]) - 0.02, "nothing was learned, so nothing was shown"
 
     solo = population(name, ALONE, [(5, (RATE,))])
     together = jax.tree.map(lambda a: a[2:3, :1], wide._replace(seconds=None))
@@ -136,6 +139,13 @@ def test_seeds_decide_weights_batches_and_dropout():
     assert step(state, first) == step(state, again) and step(state, first) != step(state, other)
 
 
+GOLDEN = {
+    "train_loss": [1.2230709, 1.2168046],  # mean of 7 steps each
+    "gradient_norm": [0.3497862, 0.7483007],  # of the first layer, at steps 0 and 7
+    "validation_loss": [1.1573987, 1.1068871],
+}
+
+
 def test_golden_values_of_a_tiny_mlp():
     """Training changed, though nobody meant it to.
 
@@ -144,16 +154,9 @@ def test_golden_values_of_a_tiny_mlp():
     """
     outcome = population("mlp", ALONE, [(0, (RATE,))], steps=14)
     found = {
-        "train_loss": outcome.logs["train_loss"][0, 0].tolist(),
-        "gradient_norm": outcome.logs["gradient_norm"]["layer_00"][0, 0].tolist()
-        if isinstance(outcome.logs["gradient_norm"], dict) else outcome.logs["gradient_norm"][0, 0].tolist(),
-        "validation_loss": outcome.curves["loss"][0, 0, -1:].tolist(),
+        "train_loss": outcome.logs["train_loss"][0, 0],
+        "gradient_norm": jax.tree.leaves(outcome.logs["gradient_norm"])[0][0, 0],
+        "validation_loss": outcome.curves["loss"][0, 0],
     }
-    print(found)
     for name, values in GOLDEN.items():
         np.testing.assert_allclose(found[name], values, rtol=1e-4, err_msg=f"{name}: see this test's docstring")
-
-
-GOLDEN = {
-    "train_loss": [0.0],
-}

@@ -46,6 +46,7 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     told = [
         f"{text.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
         text.duration(cost.get("seconds")) if cost.get("seconds") is not None else "",
+        _probes(cost),
         f"compiling {text.duration(cost['compile_seconds'])}" if cost.get("compile_seconds") is not None else "",
     ]
     if any(told):
@@ -65,6 +66,13 @@ class _Voice:
 
     def line(self, words: str, style: str = "") -> None:
         self.console.print(self(words, style), soft_wrap=not self.console.is_terminal)
+
+
+def _probes(cost: Mapping[str, Any]) -> str:
+    if cost.get("probe_share") is not None:
+        return f"probes {text.percent(cost['probe_share'])} of the training time"
+    looked = cost.get("probed_steps_share")
+    return f"probes looked at {text.percent(looked)} of the steps" if looked else ""
 
 
 def _table(title: Text) -> Table:

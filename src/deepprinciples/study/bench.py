@@ -117,6 +117,24 @@ def train(
     return folded._replace(seconds=outcome.seconds)
 
 
+def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:
+    """Measure what the probes cost: the median over five pairs of (time with - time without) / time without.
+
+    Compiles the group once more without probes; every call trains all lanes of one full width from start to end.
+    """
+    bare_config = build.replaced(bench.group.config, {"train.probes": ()})
+    seeds = range(bench.program.layout.devices * bench.program.layout.blocks)
+    bare = set_up(bench.group._replace(config=bare_config), dataset, settings, [len(seeds)])
+    points: list[list[dict[str, float]]] = [[{} for _ in bench.group.arms]]
+
+    def seconds(one: Bench) -> float:
+        return train(one, seeds, points, judged=False, progress=lambda steps: None).seconds
+
+    seconds(bare), seconds(bench)  # warm
+    pairs = [(seconds(bench), seconds(bare)) for _ in range(5)]
+    return float(np.median([probed / plain - 1 for probed, plain in pairs]))
+
+
 def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
     """Load the data of every arm, equal sections once."""
     loaded: list[tuple[build.Config, Dataset]] = []

@@ -29,7 +29,7 @@ KINDS = Kinds(
     extras={"data": (prepare,)},
     provided={"model": {"outputs", "vocabulary"}, "regularizers": {"outputs"}, "data": {"source"}},
 )
-# Losses and metrics that need labels or probabilities: on other targets they mean nothing, though the shapes would pair.
+# These need labels or probabilities: on other targets they mean nothing, though the shapes would pair.
 FOR_CLASSES = frozenset(
     {
         "softmax_cross_entropy",

@@ -1,4 +1,4 @@
-"""A user's own factories, from a trusted Python file given with --with: the only way code comes in from the command line."""
+"""A user's own factories, from a trusted Python file given with --with: the one way code enters a command."""
 
 from __future__ import annotations
 

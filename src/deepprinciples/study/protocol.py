@@ -7,8 +7,8 @@ is `verdicts`'.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ class Finished(NamedTuple):
     evaluation_steps: list[int]
     seeds: list[int]
     tuning_seeds: list[int]
+    probe_cost: float | None  # (time with probes - time without) / time without, where it was asked for
     seconds: float
 
 
@@ -91,47 +92,59 @@ def run_study(
     spaces = {name: tuning.space(tune.get(name, {})) for name in arms}
     groups = group_arms(arms, {name: list(axes) for name, axes in spaces.items()})
     trials = {g.arms: study.trials if any(spaces[a] for a in g.arms) else 0 for g in groups}
-    rounds = 1 + (study.extend if study.tune or any(spaces.values()) else 0)
-    lane_steps = sum(len(g.arms) * (trials[g.arms] * len(search_seeds) * rounds + len(report_seeds)) for g in groups)
-    progress.begin(lane_steps * train.steps)
+    progress.begin(train.steps * sum(_most_lanes(g, trials[g.arms], study, len(report_seeds)) for g in groups))
     tuned: dict[str, Tuned] = {}
     outcomes: dict[str, Outcome] = {}
     programs = []
+    cost = None
 
     def make(group: Group) -> bench.Bench:
         counts = [len(report_seeds)] + [trials[group.arms] * len(search_seeds)] * (trials[group.arms] > 0)
         return bench.set_up(group, data[group.arms[0]], train, counts)
 
-    with ThreadPoolExecutor(1) as pool:  # the next group compiles while this one runs
-        ready: Future[bench.Bench] = pool.submit(make, groups[0])
-        for number, group in enumerate(groups):
+    for number, (group, made) in enumerate(_compiled(groups, make, progress)):
+        own = {a: spaces[a] for a in group.arms}
+        found, searched = _Search(made, own, study, search_seeds, build.higher_is_better(config)).run(
+            trials[group.arms], progress
+        )
+        progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
+        best = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
+        outcome = bench.train(made, report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states)
+        tuned |= found
+        outcomes |= {arm: _of_arm(outcome, index) for index, arm in enumerate(group.arms)}
+        programs.append(_program_row(number, made, found, searched, outcome))
+        if train.time_probes and number == 0:
+            progress.phase("timing the probes")
+            cost = bench.probe_cost(made, data[group.arms[0]], train)
+    return Finished(
+        tuned={name: tuned[name] for name in arms},
+        outcomes={name: outcomes[name] for name in arms},
+        programs=programs,
+        probe_steps=made.plan.probe_steps(),
+        evaluation_steps=made.plan.evaluation_steps(),
+        seeds=report_seeds,
+        tuning_seeds=search_seeds,
+        probe_cost=cost,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _most_lanes(group: Group, trials: int, study: Study, seeds: int) -> int:
+    return len(group.arms) * (trials * study.tuning_seeds * (1 + study.extend) + seeds)
+
+
+def _compiled(
+    groups: Sequence[Group], make: Callable[[Group], bench.Bench], progress: Progress
+) -> Iterator[tuple[Group, bench.Bench]]:
+    """Yield the groups with their programs; each compiles while the one before it runs."""
+    with ThreadPoolExecutor(1) as pool:
+        ready = pool.submit(make, groups[0])
+        for group, following in zip(groups, [*groups[1:], None], strict=True):
             progress.phase(f"compiling {', '.join(group.arms)}")
             made = ready.result()
-            if number + 1 < len(groups):
-                ready = pool.submit(make, groups[number + 1])
-            search = _Search(
-                made, {a: spaces[a] for a in group.arms}, study, search_seeds, build.higher_is_better(config)
-            )
-            found, searched = search.run(trials[group.arms], progress)
-            tuned |= found
-            progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
-            points = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
-            outcome = bench.train(
-                made, report_seeds, points, judged=True, progress=progress.advance, keep_states=keep_states
-            )
-            outcomes |= {arm: _of_arm(outcome, index) for index, arm in enumerate(group.arms)}
-            programs.append(_program_row(number, made, searched, outcome, trials[group.arms] * len(search_seeds)))
-    ordered = {name: outcomes[name] for name in arms}
-    return Finished(
-        {name: tuned[name] for name in arms},
-        ordered,
-        programs,
-        made.plan.probe_steps(),
-        made.plan.evaluation_steps(),
-        report_seeds,
-        search_seeds,
-        time.monotonic() - begun,
-    )
+            if following is not None:
+                ready = pool.submit(make, following)
+            yield group, made
 
 
 class _Search(NamedTuple):
@@ -189,14 +202,14 @@ def _of_arm(outcome: Outcome, index: int) -> Outcome:
 
 
 def _program_row(
-    number: int, made: bench.Bench, searched: float, outcome: Outcome, tuning_blocks: int
+    number: int, made: bench.Bench, found: Mapping[str, Tuned], searched: float, outcome: Outcome
 ) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
     return {
         "group": number,
         "arms": list(arms),
         "traced": list(made.group.names),
-        "lanes": len(arms) * (tuning_blocks + len(outcome.diverged_at[0])),
+        "lanes": sum(one.diverged_at.size for one in found.values()) + outcome.diverged_at.size,
         "width": program.layout.width,
         "devices": program.layout.devices,
         "mode": program.layout.mode,

@@ -170,7 +170,7 @@ def summary(
             "confidence": study.confidence,
             "delta": study.delta,
             "comparisons": study.comparisons,
-            "search": {path: one for path, one in study.tune.items()},
+            "search": dict(study.tune),
         },
         "warnings": [*notes, *_warnings(finished, rows, compared)],
         "limits": _limits(finished, study),
@@ -199,6 +199,7 @@ def cost(finished: Any, steps: int) -> dict[str, Any]:
         "run_seconds": round(run, 3),
         "milliseconds_per_model_step": round(1e3 * run / max(model_steps, 1), 5),
         "probed_steps_share": round(len(finished.probe_steps) / max(steps, 1), 4),
+        "probe_share": None if finished.probe_cost is None else round(finished.probe_cost, 4),
     }
 
 

@@ -24,6 +24,7 @@ class Train(NamedTuple):
         "trigger_rate",
     )
     probe_every: int = 0  # 0: about 50 times a run
+    time_probes: bool = False  # also time the first program without probes and tell what they cost
     evaluate_every: int = 0  # 0: about 10 times a run
     lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
     lane_limit: int = 0  # most lanes on a device in one call; 0: chosen

@@ -1,0 +1,59 @@
+"""One small study for many tests: wine, two arms that share a program and one that does not."""
+
+import copy
+
+import pytest
+
+import deepprinciples as dp
+from deepprinciples import config as configs
+from deepprinciples.study import bench, build, protocol
+
+CONFIG = {
+    "title": "Small",
+    "data": {"name": "wine", "batch_size": 16},
+    "model": {"name": "mlp", "depth": 1, "width": 6},
+    "loss": {"name": "softmax_cross_entropy"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "train": {"steps": 20, "probes": ["gradient_norm", "trigger_rate"], "probe_every": 4},
+    "study": {
+        "metric": "accuracy", "trials": 3, "tuning_seeds": 2, "seeds": 7,
+        "tune": {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}},
+    },
+    "arms": {
+        "plain": {},
+        "clipping": {"transforms.clip_by_global_norm": {"max_norm": 0.5}},
+        "tanh": {"model.activation": "tanh"},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def small():
+    """Give a config of its own to change: `small(**{"train.steps": 3})`; `arms=` replaces the arms."""
+
+    def make(arms=None, **changes):
+        config = copy.deepcopy(CONFIG)
+        if arms is not None:
+            config["arms"] = arms
+        return configs.changes(config, changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """The study of CONFIG, run once: a `Run`."""
+    return dp.compare(CONFIG, tmp_path_factory.mktemp("study") / "small")
+
+
+@pytest.fixture
+def finish():
+    """Run a config's protocol without writing anything: `finish(config)` -> Finished."""
+
+    def run(config, data=None, **options):
+        resolved = configs.resolve(config, build.KINDS, command="compare")
+        arms = configs.arm_configs(resolved, build.KINDS)
+        data = data or bench.datasets(arms)
+        return protocol.run_study(arms, data, configs.tuned(resolved, build.KINDS), progress=protocol.Progress(), **options)
+
+    return run

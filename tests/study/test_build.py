@@ -1,0 +1,132 @@
+"""Where a config becomes a learner, and where what does not fit together is found before anything runs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import deepprinciples as dp
+from deepprinciples import config as configs
+from deepprinciples.errors import ConfigError
+from deepprinciples.study import build
+
+RANDOM = np.random.RandomState(0)
+DATA = {
+    "images": {"inputs": RANDOM.randn(30, 4, 4, 1).astype(np.float32), "targets": np.arange(30) % 3},
+    "table": {"inputs": RANDOM.randn(30, 4).astype(np.float32), "targets": np.arange(30) % 3},
+    "regression": {"inputs": RANDOM.randn(30, 4).astype(np.float32), "targets": RANDOM.randn(30), "task": "regression"},
+}
+
+
+def resolved(data, **changes):
+    config = {"data": {"name": "arrays", "batch_size": 8, **DATA[data]}, "model": {"name": "mlp", "depth": 1, "width": 4},
+              "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd", "learning_rate": 0.1},
+              "train": {"steps": 10}}  # fmt: skip
+    return configs.resolve(configs.changes(config, changes), build.KINDS)
+
+
+def problems(data, **changes):
+    config = resolved(data, **changes)
+    return build.check(config, build.dataset(config["data"]))
+
+
+def test_what_fits_has_no_problems():
+    """A good config would be refused."""
+    assert problems("table") == []
+    assert problems("images", model={"name": "cnn", "depth": 1, "width": 2}) == []
+    assert problems("regression", loss={"name": "mean_squared_error"} if "mean_squared_error" in build.TABLES["loss"]
+                    else {"name": next(n for n in build.TABLES["loss"] if "squared" in n)},
+                    **{"study.metric": next(n for n in build.TABLES["metric"] if "squared" in n)}) == []
+
+
+@pytest.mark.parametrize(("data", "changes", "path"), [
+    ("images", {"model": {"name": "lstm", "depth": 1, "width": 4}}, "model"),
+    ("table", {"model": {"name": "cnn", "depth": 1, "width": 2}}, "model"),
+    ("table", {"model": {"name": "resnet", "blocks": 1, "width": 2}}, "model"),
+])
+def test_a_model_that_cannot_take_the_data_is_one_line(data, changes, path):
+    """A user would get a page of traceback from inside a layer."""
+    (line,) = problems(data, **changes)
+    assert line.startswith(path) and "\n" not in line and len(line) < 400
+
+
+def test_a_loss_and_a_metric_that_cannot_take_the_targets_are_told_together():
+    """A user would mend one error only to meet the next."""
+    found = problems("regression", **{"study.metric": "accuracy"})
+    assert len(found) == 2 and all("\n" not in line for line in found)
+    assert found[0].startswith("loss") and found[1].startswith("study.metric")
+
+
+def test_all_arms_are_checked_at_once(tmp_path):
+    """The second broken arm would be found after the first one is mended; and nothing may have been written."""
+    config = {"data": {"name": "arrays", "batch_size": 8, **DATA["images"]}, "model": {"name": "mlp", "depth": 1},
+              "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd"}, "train": {"steps": 5},
+              "arms": {"fine": {}, "sequence": {"model": {"name": "lstm"}}, "table": {"data.inputs": DATA["table"]["inputs"],
+                                                                                    "model": {"name": "cnn"}}}}  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        dp.compare(config, tmp_path / "run")
+    lines = caught.value.problems
+    assert len(lines) == 2
+    assert lines[0].startswith("arms.sequence: ") and lines[1].startswith("arms.table: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_replaced_changes_the_leaf_and_not_the_original():
+    """A lane's setting would leak into the config of others."""
+    config = {"a": {"b": {"c": 1.0, "d": 2.0}}, "e": {"f": 3.0}}
+    changed = build.replaced(config, {"a.b.c": 9.0, "e.f": 8.0})
+    assert changed == {"a": {"b": {"c": 9.0, "d": 2.0}}, "e": {"f": 8.0}}
+    assert config == {"a": {"b": {"c": 1.0, "d": 2.0}}, "e": {"f": 3.0}}
+
+
+def test_the_chain_runs_in_the_order_of_the_config():
+    """Scaling before clipping is another method than after it: by hand on a gradient of norm 5."""
+    grads, params = {"w": jnp.array([3.0, 4.0])}, {"w": jnp.zeros(2)}
+    clip, scale = {"clip_by_global_norm": {"max_norm": 1.0}}, {"scale": {"factor": 10.0}}
+    for links, expected in ((clip | scale, [-0.6, -0.8]), (scale | clip, [-0.06, -0.08])):
+        config = resolved("table", transforms=links)
+        made = build.chain(config, 10)
+        updates, _ = made.update(grads, made.init(params), params, key=jax.random.key(0), value=jnp.zeros(()))
+        np.testing.assert_allclose(updates["w"], expected, rtol=1e-6)
+
+
+def test_the_schedule_shapes_the_learning_rate_over_the_whole_run():
+    """A schedule would end early or never: cosine from the full rate to (almost) nothing over `train.steps`."""
+    config = resolved("table", schedule={"name": "cosine"}, **{"optimizer.learning_rate": 0.5})
+    made, params = build.chain(config, 10), {"w": jnp.zeros(1)}
+    state, rates = made.init(params), []
+    for _ in range(10):
+        updates, state = made.update({"w": jnp.ones(1)}, state, params, key=jax.random.key(0), value=jnp.zeros(()))
+        rates.append(-float(updates["w"][0]))
+    np.testing.assert_allclose(rates, 0.25 * (1 + np.cos(np.pi * np.arange(10) / 10)), rtol=1e-5, atol=1e-7)
+
+
+def test_penalties_join_the_objective_and_not_the_reported_loss():
+    """A penalized arm would look worse than it fits, or not be penalized at all."""
+    data = build.dataset(resolved("table")["data"])
+    batch = build.splits(data)["train"]
+    seen = {}
+    for strength in (0.0, 0.7):
+        learner = build.learner(resolved("table", **{"regularizers.l2": {"strength": strength}}), data)
+        state = learner.init(jax.random.key(0))
+        _, seen[strength] = jax.jit(lambda s, learner=learner: _plain(learner.step(s, batch, jax.random.key(1))))(state)
+    plain, penalized = seen[0.0], seen[0.7]
+    assert plain.loss == penalized.loss
+    extra = jax.tree.map(lambda a, b: a - b, penalized.grads, plain.grads)
+    kernels = [(e, p) for e, p in zip(jax.tree.leaves(extra), jax.tree.leaves(plain.params), strict=True) if p.ndim > 1]
+    ratio = [np.median(np.asarray(e / p)) for e, p in kernels]
+    assert kernels and ratio[0] > 0.3 and np.allclose(ratio, ratio[0], rtol=1e-3), "the gradient of l2 is along the weights"
+
+
+def _plain(result):
+    state, info = result
+    return state, info._replace(activation_grads=None)
+
+
+def test_a_metric_of_your_own_needs_a_direction_only_if_lower_is_not_better(small):
+    """A study would crown the worst arm."""
+    base = configs.resolve(small(), build.KINDS)
+    assert build.higher_is_better(base)
+    for direction, higher in (("min", False), ("max", True)):
+        assert build.higher_is_better(configs.resolve(small(**{"study.direction": direction}), build.KINDS)) is higher
+    assert not build.higher_is_better(configs.resolve(small(**{"study.metric": "error_rate"}), build.KINDS))

@@ -1,0 +1,136 @@
+"""Which arms share a program: a wrong answer costs a compilation, or trains one arm with another's settings."""
+
+import numpy as np
+import pytest
+
+from deepprinciples import config as configs
+from deepprinciples.parts import regularizers, transforms
+from deepprinciples.study import build, groups
+
+
+def gathered(small, arms, tune=None, **changes):
+    """Group the arms of the small config."""
+    config = small(arms=arms, **{"study.tune": {}}, **changes)
+    if tune:
+        config["study"]["tune"] = tune
+    resolved = configs.resolve(config, build.KINDS, command="compare")
+    spaces = configs.tuned(resolved, build.KINDS)
+    return groups.group_arms(configs.arm_configs(resolved, build.KINDS), {arm: list(one) for arm, one in spaces.items()})
+
+
+def names(found):
+    return [group.arms for group in found]
+
+
+RATE = {"optimizer.learning_rate": {"low": 0.01, "high": 1.0}}
+CLIP = "transforms.clip_by_global_norm"
+
+
+def test_a_cheap_trick_is_filled_in_switched_off(small):
+    """Plain and clipping would need a program each."""
+    (group,) = gathered(small, {"plain": {}, "clipping": {CLIP: {"max_norm": 0.5}}}, tune=RATE)
+    assert group.arms == ("plain", "clipping")
+    assert set(group.names) == {"optimizer.learning_rate", f"{CLIP}.max_norm"}
+    assert [values[f"{CLIP}.max_norm"] for values in group.values] == [np.inf, 0.5]
+    assert "clip_by_global_norm" in group.config["transforms"]
+
+
+def test_floats_that_differ_are_traced_and_no_others(small):
+    """A program would be compiled for each value, or carry arguments for nothing."""
+    (group,) = gathered(small, {"a": {}, "b": {"optimizer.learning_rate": 0.3}, "c": {"optimizer.momentum": 0.9}})
+    assert set(group.names) == {"optimizer.learning_rate", "optimizer.momentum"}
+    assert [value["optimizer.learning_rate"] for value in group.values] == [0.1, 0.3, 0.1]
+    assert [value["optimizer.momentum"] for value in group.values] == [0.0, 0.0, 0.9]
+    (same,) = gathered(small, {"a": {}, "b": {}})
+    assert same.names == ()
+
+
+@pytest.mark.parametrize("change", [
+    {"model.activation": "tanh"}, {"model.depth": 2}, {"model.skip": "residual"}, {"optimizer": {"name": "adam"}},
+    {"data.batch_size": 8}, {"data.split_seed": 1}, {"loss": {"name": "mean_squared_error"}}, {"schedule": "cosine"},
+    {"model.initializer": "glorot_normal"}, {"transforms.sign": {}},
+])  # fmt: skip
+def test_structure_has_a_program_of_its_own(small, change):
+    """An arm would train with the structure of another."""
+    if "loss" in change:
+        change = {"loss": {"name": next(n for n in build.TABLES["loss"] if n != "softmax_cross_entropy")}}
+    found = gathered(small, {"plain": {}, "other": change, "plain again": {}})
+    assert names(found) == [("plain", "plain again"), ("other",)]
+
+
+@pytest.mark.parametrize("path", ["transforms.noise", "regularizers.dropout", "regularizers.mixup",
+                                  "regularizers.label_smoothing"])
+def test_costly_tricks_are_never_carried_along(small, path):
+    """Every arm would pay for the random numbers of one."""
+    assert names(gathered(small, {"plain": {}, "trick": {path: {}}})) == [("plain",), ("trick",)]
+
+
+def test_every_other_trick_with_a_neutral_is_shared(small):
+    """A study of many tricks would compile once for each."""
+    cheap = [("regularizers", name) for name in regularizers.NEUTRAL] + [("transforms", n) for n in transforms.NEUTRAL]
+    cheap = [(kind, name) for kind, name in cheap if name not in groups.NEVER_FILLED]
+    assert len(cheap) > 6
+    (group,) = gathered(small, {"plain": {}} | {name: {f"{kind}.{name}": {}} for kind, name in cheap})
+    assert len(group.arms) == len(cheap) + 1
+
+
+def test_a_trick_without_a_neutral_is_not_filled(small):
+    """`sign` cannot be switched off: plain would become sign descent."""
+    assert names(gathered(small, {"plain": {}, "sign": {"transforms.sign": {}}})) == [("plain",), ("sign",)]
+
+
+def test_orders_that_disagree_are_not_merged(small):
+    """Clipping before centering is another method than after it."""
+    ordered = lambda *keys: {f"transforms.{key}": {} for key in keys}  # noqa: E731
+    a, b = ("clip_by_value", "centralize"), ("centralize", "clip_by_value")
+    found = gathered(small, {"ab": ordered(*a), "ba": ordered(*b), "a": ordered("clip_by_value"), "plain": {}})
+    assert names(found) == [("ab", "a", "plain"), ("ba",)]
+    assert list(found[0].config["transforms"]) == list(a) and list(found[1].config["transforms"]) == list(b)
+
+
+@pytest.mark.parametrize("arms", [
+    {"x": ("clip_by_value", "centralize"), "y": ("weight_decay", "centralize"), "z": ("clip_by_value", "weight_decay")},
+    {"x": ("centralize",), "y": ("clip_by_value", "centralize"), "z": ("clip_by_value",)},
+    {"x": ("clip_by_value", "weight_decay"), "y": ("clip_by_value", "centralize", "weight_decay")},
+])  # fmt: skip
+def test_merging_keeps_the_order_of_every_arm(small, arms):
+    """An arm's chain would run in another order than its config says."""
+    found = gathered(small, {name: {f"transforms.{key}": {} for key in keys} for name, keys in arms.items()})
+    for group in found:
+        merged = list(group.config["transforms"])
+        for name in group.arms:
+            positions = [merged.index(key) for key in arms[name]]
+            assert positions == sorted(positions), (name, merged)
+
+
+def test_only_the_swept_is_traced_though_one_arm_lacks_it(small):
+    """An arm tuned in a hyper-parameter that only it has would not be tuned."""
+    tune = RATE | {f"{CLIP}.max_norm": {"low": 0.1, "high": 10.0}}
+    (group,) = gathered(small, {"plain": {}, "clipping": {CLIP: {"max_norm": 0.5}}}, tune=tune)
+    assert set(group.names) == set(tune)
+
+
+def test_arms_on_other_arrays_are_other_groups():
+    """An arm would train on another arm's data."""
+    x, y = np.random.RandomState(0).randn(2, 30, 3), np.arange(30) % 3
+    base = {"data": {"name": "arrays", "inputs": x[0], "targets": y}, "model": {"name": "mlp"},
+            "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd"}}
+    config = {**base, "arms": {"a": {}, "b": {"data.inputs": x[1]}, "c": {"data.inputs": x[0]}}}
+    resolved = configs.resolve(config, build.KINDS, command="compare")
+    found = groups.group_arms(configs.arm_configs(resolved, build.KINDS), {})
+    assert names(found) == [("a", "c"), ("b",)]
+
+
+def test_factories_are_told_apart_by_identity(small):
+    """Two functions of one name would be taken for one."""
+
+    def make(factor):
+        def mine(*, strength: float = 0.1):
+            return build.TABLES["transforms"]["weight_decay"](strength=strength * factor)
+
+        return mine
+
+    one, other = make(1.0), make(2.0)
+    arms = {"a": {"transforms.mine": {"factory": one}}, "b": {"transforms.mine": {"factory": other}},
+            "c": {"transforms.mine": {"factory": one, "strength": 0.2}}, "plain": {}}
+    assert names(gathered(small, arms)) == [("a", "c"), ("b",), ("plain",)]

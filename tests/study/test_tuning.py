@@ -1,0 +1,125 @@
+"""The search: equal budgets for all arms, chosen on validation data, edges flagged and widened."""
+
+import numpy as np
+import pytest
+
+from deepprinciples.parts import metrics
+from deepprinciples.study import tuning
+from deepprinciples.study.tuning import Axis
+
+LOG, LINEAR = Axis(1e-3, 1.0, True), Axis(-1.0, 3.0, False)
+
+
+def test_axes_map_the_unit_interval_by_hand():
+    """Half of a log range would not be its geometric middle, and small rates never tried."""
+    np.testing.assert_allclose(LOG.at(np.array([0, 1 / 3, 0.5, 1])), [1e-3, 1e-2, 10**-1.5, 1.0])
+    np.testing.assert_allclose(LINEAR.at(np.array([0, 0.25, 1])), [-1, 0, 3])
+
+
+def test_widening_moves_an_end_by_the_length_of_the_range():
+    """A wider search would miss the optimum or leave the range it had."""
+    down, up = LOG.widened(down=True, up=False), LOG.widened(down=False, up=True)
+    np.testing.assert_allclose([down.low, down.high, up.low, up.high], [1e-6, 1.0, 1e-3, 1e3])
+    assert LINEAR.widened(down=True, up=True) == Axis(-5.0, 7.0, False)
+    assert LOG.widened(down=False, up=False) == LOG
+
+
+def test_a_space_reads_the_config():
+    """A log axis would be searched linearly."""
+    space = tuning.space({"a": {"low": 1e-3, "high": 1, "scale": "log"}, "b": {"low": -1, "high": 3, "scale": "linear"}})
+    assert space == {"a": LOG, "b": LINEAR}
+
+
+def test_every_arm_gets_the_same_points():
+    """One arm would be luckier with its trials than another."""
+    points = tuning.sobol({"x": LOG, "y": LINEAR}, 8, seed=0)
+    assert points == tuning.sobol({"x": LOG, "y": LINEAR}, 8, seed=0)
+    assert points != tuning.sobol({"x": LOG, "y": LINEAR}, 8, seed=1)
+    renamed = tuning.sobol({"other": LOG, "y": LINEAR}, 8, seed=0)
+    assert [p["other"] for p in renamed] == [p["x"] for p in points]
+
+
+def test_points_cover_the_range_evenly():
+    """Trials would pile up: of 8 Sobol points each eighth of the log range holds exactly one."""
+    for seed in range(5):
+        values = np.array([p["x"] for p in tuning.sobol({"x": LOG}, 8, seed=seed)])
+        eighths = np.floor(8 * np.log(values / LOG.low) / np.log(LOG.high / LOG.low))
+        assert sorted(eighths) == list(range(8))
+
+
+def test_points_are_what_the_program_sees():
+    """The reported rate would not be the one that trained: lanes hold float32."""
+    for point in tuning.sobol({"x": LOG}, 5, seed=0):
+        assert point["x"] == float(np.float32(point["x"])) and isinstance(point["x"], float)
+
+
+def test_nothing_tuned_gives_empty_points():
+    """A study with one untuned arm would fail."""
+    assert tuning.sobol({}, 3, seed=0) == [{}, {}, {}]
+
+
+def test_selection_takes_the_best_mean_and_the_first_of_equals():
+    """A lucky seed would choose the setting."""
+    scores = np.array([[0.9, 0.1], [0.6, 0.6], [0.6, 0.6], [0.2, 0.3]])
+    assert tuning.select(scores, higher_is_better=True) == 1
+    assert tuning.select(scores, higher_is_better=False) == 3
+
+
+@pytest.mark.parametrize(("best", "found"), [(0, {"x": (True, False)}), (1, {}), (2, {"x": (False, True)})])
+def test_an_optimum_at_an_end_of_what_was_tried_is_flagged(best, found):
+    """A search space that is too narrow would go unseen."""
+    assert tuning.edges([{"x": 0.1}, {"x": 0.2}, {"x": 0.9}], best, {"x": LOG}) == found
+
+
+def test_one_trial_has_no_edges():
+    """Every study with one trial would be told that its space is too narrow."""
+    assert tuning.edges([{"x": 0.1}], 0, {"x": LOG}) == {}
+
+
+# --- the search within a study --------------------------------------------------------------------------------------
+
+def budgets(finished):
+    return {arm: one.scores.shape for arm, one in finished.tuned.items()}
+
+
+def test_arms_have_equal_budgets_and_equal_points(study):
+    """The arm that was tuned more would win."""
+    found = study.results
+    assert found.tuning_score.shape == (3, 3, 2)
+    assert np.isfinite(found.tuning_score.values).all()
+    points = found.tuning_point.sel(parameter="optimizer.learning_rate").values
+    np.testing.assert_array_equal(points, np.broadcast_to(points[:1], points.shape))
+
+
+def test_the_best_point_of_an_arm_is_reported_and_used(study):
+    """Another setting would be judged than the one that was chosen."""
+    found = study.results
+    for row in study.summary["arms"]:
+        own = found.sel(arm=row["name"])
+        best = int(np.argmax(own.tuning_score.mean("tuning_seed").values))
+        assert row["tuned_point"] == {"optimizer.learning_rate": float(own.tuning_point[best, 0])}
+        values = own.tuning_point.values[:, 0]
+        assert row["on_edge"] == bool(values[best] in (values.min(), values.max()))
+
+
+def test_extend_widens_an_edge_and_keeps_what_was_tried(small, finish):
+    """A space that is too low would be widened in the wrong direction, or the first trials be paid for and lost."""
+    narrow = {"optimizer.learning_rate": {"low": 1e-6, "high": 1e-5, "scale": "log"}}
+    arms = {"plain": {}, "again": {}}
+    config = small(arms=arms, **{"study.tune": {}, "study.extend": 2, "study.seeds": 2, "study.metric": "error_rate",
+                                 "train.probes": []})
+    config["study"]["tune"] = narrow
+    config["study"]["metric"] = loss_like()
+    finished = finish(config)
+    one = finished.tuned["plain"]
+    assert budgets(finished) == {"plain": (9, 2), "again": (9, 2)}
+    assert len(one.points) == 9 and finished.programs[0]["compiles"] == 1
+    rates = [point["optimizer.learning_rate"] for point in one.points]
+    assert all(1e-6 <= rate <= 1e-5 for rate in rates[:3])
+    assert one.axes["optimizer.learning_rate"].high > 1e-5 * 9.9 and max(rates) > 1e-5
+    assert rates[one.best] == max(rates) or one.scores.mean(axis=1)[one.best] == one.scores.mean(axis=1).min()
+    assert finished.programs[0]["lanes"] == 2 * (9 * 2) + 2 * 2, "the cost leaves out what extending took"
+
+
+def loss_like():
+    return "negative_log_likelihood" if "negative_log_likelihood" in metrics.TABLE else "error_rate"
