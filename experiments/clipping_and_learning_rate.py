@@ -38,10 +38,9 @@ def main(*changes: str, out: Path | None = None) -> Run:
         good = usable.sel(arm=arm)
         print(f"{arm:>14}: {int(good.count())} of {good.size} learning rates usable, {float(good.min()):.2g} to "
               f"{float(good.max()):.2g}")
-    for arm in found.arm.values:
-        accuracy = float(found.score.sel(arm=arm).mean())
-        share = float(found.trigger_rate.sel(arm=arm).isel(step=-1, transform=0).median("seed"))
-        print(f"{arm:>14}: accuracy {accuracy:.3f}; the clip acted on {share:.0%} of the steps")
+    for row in run.summary["arms"]:
+        share = float(found.trigger_rate.sel(arm=row["name"]).isel(step=-1, transform=0).median("seed"))
+        print(f"{row['name']:>14}: accuracy {row['mean']:.3f}; the clip acted on {share:.0%} of the steps")
     print(run.summary["headline"])
     print(f"Report: {run.path / 'report.html'}")
     return run

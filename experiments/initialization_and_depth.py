@@ -27,13 +27,12 @@ def main(*changes: str, out: Path | None = None) -> Run:
     given = config.override(config.load(CONFIG), changes)
     asked = shlex.join(["python", "experiments/initialization_and_depth.py", *changes])
     run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
-    found = run.results
-    norms = found.gradient_norm.sel(layer="layer_00").isel(step=0)
+    norms = run.results.gradient_norm.sel(layer="layer_00").isel(step=0)
     verdicts = {row["a"]: row["verdict"] for row in run.summary["comparisons"]}
-    for arm in found.arm.values:
-        accuracy, norm = float(found.score.sel(arm=arm).mean()), float(norms.sel(arm=arm).median("seed"))
-        print(f"{arm:>14}: accuracy {accuracy:.3f}, gradient norm of the first layer {norm:.1e}, "
-              f"{verdicts.get(arm, 'the baseline')}")
+    for row in run.summary["arms"]:
+        norm = float(norms.sel(arm=row["name"]).median("seed"))
+        print(f"{row['name']:>14}: accuracy {row['mean']:.3f}, gradient norm of the first layer {norm:.1e}, "
+              f"{verdicts.get(row['name'], 'the baseline')}")
     print(run.summary["headline"])
     print(f"Report: {run.path / 'report.html'}")
     return run

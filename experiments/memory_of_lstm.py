@@ -30,7 +30,8 @@ def main(*changes: str, out: Path | None = None) -> Run:
     run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
     found = run.results
     for arm in found.arm.values:
-        scores, curve = found.score.sel(arm=arm), found.validation.sel(arm=arm).median("seed")
+        scores = found.score.where(found.diverged_at < 0, float("inf")).sel(arm=arm)
+        curve = found.validation.sel(arm=arm).median("seed")
         learned = curve.eval_step.where(curve < CHANCE / 2).min()
         when = f"at step {int(learned)}" if learned.notnull() else "never"
         print(f"{arm:>6}: median mean squared error {float(scores.median()):.4f}, below half of chance on "

@@ -1,6 +1,6 @@
 """The command line: quick to answer, plain in a pipe, one line and an exit code for every error.
 
-One comparison and one training run at toy size are shared by all tests; what starts a process of its own imports no JAX.
+All tests share one comparison and one training run at toy size; what starts a process of its own imports no JAX.
 """
 
 from __future__ import annotations
@@ -99,7 +99,15 @@ def compared(room: Path) -> Result:
 def trained(room: Path) -> Iterator[Result]:
     """The toy, trained with a part from a file, at a place of its own."""
     tables = {kind: dict(table) for kind, table in TABLES.items()}
-    words = ("train.steps=6", "train.seeds=2", "transforms.halve.factor=0.25", "--with", "parts.py", "--out", "mine/first")
+    words = (
+        "train.steps=6",
+        "train.seeds=2",
+        "transforms.halve.factor=0.25",
+        "--with",
+        "parts.py",
+        "--out",
+        "mine/first",
+    )
     yield command("train", "toy.toml", *words)
     for kind, table in tables.items():
         for name in set(TABLES[kind]) - set(table):
@@ -192,7 +200,10 @@ def test_report_writes_the_same_bytes_again(room: Path, compared: Result) -> Non
 def test_report_of_what_is_no_whole_run(room: Path, compared: Result, tmp_path: Path) -> None:
     """Lost: a report of numbers that somebody changed."""
     assert command("report", "nowhere") == (
-        4, "", "error: nowhere: no such directory; expected the directory of a finished run\n")
+        4,
+        "",
+        "error: nowhere: no such directory; expected the directory of a finished run\n",
+    )
     copied = tmp_path / "copied"
     copied.mkdir()
     for name in ("config.toml", "manifest.json", "summary.json", "results.nc"):
@@ -212,7 +223,8 @@ def test_list_and_show() -> None:
     assert [kind for kind in TABLES if f"{kind}: " not in everything.out] == []
     assert [name for table in TABLES.values() for name in table if name not in everything.out] == []
     models = command("list", "model")
-    assert models.code == 0 and [line.split()[0] for line in models.out.splitlines() if line[0] != " "] == sorted(TABLES["model"])
+    named = [line.split()[0] for line in models.out.splitlines() if line[0] != " "]
+    assert models.code == 0 and named == sorted(TABLES["model"])
     shown = command("show", "transform", "clip_by_global_norm")
     assert shown.code == 0 and "s max_norm: number = 1.0  (neutral inf; in (0, inf])" in shown.out
     assert max(map(len, (everything.out + models.out + shown.out).splitlines())) <= 80
@@ -221,10 +233,13 @@ def test_list_and_show() -> None:
 def test_list_and_show_of_what_is_not_there() -> None:
     """Lost: a way from a slip to the right word."""
     code, out, err = command("list", "modle")
-    assert (code, out) == (2, "") and err.startswith('error: no kind "modle"; did you mean "model"? (kinds: data, model, ')
+    assert (code, out) == (2, "") and err.startswith(
+        'error: no kind "modle"; did you mean "model"? (kinds: data, model, '
+    )
     code, out, err = command("show", "model", "mpl")
     assert (code, out) == (2, "") and err == (
-        'error: show: no model "mpl"; did you mean "mlp"? (models: ' + ", ".join(sorted(TABLES["model"])) + ")\n")
+        'error: show: no model "mpl"; did you mean "mlp"? (models: ' + ", ".join(sorted(TABLES["model"])) + ")\n"
+    )
 
 
 def test_doctor_tells_the_machine_and_that_it_repeats_itself() -> None:
@@ -232,33 +247,56 @@ def test_doctor_tells_the_machine_and_that_it_repeats_itself() -> None:
     code, out, err = command("doctor")
     assert (code, err) == (0, "")
     assert [line.split(":")[0] for line in out.splitlines()] == [
-        "versions", "machine", "devices", "environment", "determinism"]
+        "versions",
+        "machine",
+        "devices",
+        "environment",
+        "determinism",
+    ]
     assert "gave the same bits" in out
 
 
 ERRORS = {
-    "config": (["compare", "toy.toml", "train.steps=0"], 2, "train.steps: expected a whole number of at least 1, found 0"),
+    "config": (
+        ["compare", "toy.toml", "train.steps=0"],
+        2,
+        "train.steps: expected a whole number of at least 1, found 0",
+    ),
     "override": (["compare", "toy.toml", "steps"], 2, "steps: expected PATH=VALUE, such as train.steps=100"),
     "data": (["train", "toy.toml", 'data={ name = "csv", path = "none.csv" }'], 3, "none.csv: no such file"),
     "taken by a file": (
-        ["train", "toy.toml", "--out", "toy.toml/run"], 2,
-        "toy.toml: is a file, expected a directory; give another one to --out"),
+        ["train", "toy.toml", "--out", "toy.toml/run"],
+        2,
+        "toy.toml: is a file, expected a directory; give another one to --out",
+    ),
     "no parts": (["compare", "toy.toml", "--with", "none.py"], 2, "--with none.py: no such Python file"),
-    "broken parts": (["compare", "toy.toml", "--with", "broken.py"], 2, "--with broken.py: ZeroDivisionError: division by zero"),
+    "broken parts": (
+        ["compare", "toy.toml", "--with", "broken.py"],
+        2,
+        "--with broken.py: ZeroDivisionError: division by zero",
+    ),
     "no TABLES": (
-        ["compare", "toy.toml", "--with", "bare.py"], 2,
-        '--with bare.py: expected TABLES = {"transforms": {"mine": mine}}, found none'),
+        ["compare", "toy.toml", "--with", "bare.py"],
+        2,
+        '--with bare.py: expected TABLES = {"transforms": {"mine": mine}}, found none',
+    ),
     "TABLES of functions": (
-        ["compare", "toy.toml", "--with", "flat.py"], 2,
-        "--with flat.py: TABLES['transforms']: expected a dict of factories, such as {\"mine\": mine}"),
+        ["compare", "toy.toml", "--with", "flat.py"],
+        2,
+        "--with flat.py: TABLES['transforms']: expected a dict of factories, such as {\"mine\": mine}",
+    ),
     "a name that is taken": (
-        ["compare", "toy.toml", "--with", "taken.py"], 2,
-        "--with taken.py: transforms 'sign' exists already; give yours another name"),
+        ["compare", "toy.toml", "--with", "taken.py"],
+        2,
+        "--with taken.py: transforms 'sign' exists already; give yours another name",
+    ),
     "two at once": (
-        ["compare", "toy.toml", "steps", "x="], 2,
+        ["compare", "toy.toml", "steps", "x="],
+        2,
         "steps: expected PATH=VALUE, such as train.steps=100\n"
-        "error: x: expected a TOML value such as 0.1, true, [1, 2] or 'text', found \"\""),
-}  # fmt: skip
+        "error: x: expected a TOML value such as 0.1, true, [1, 2] or 'text', found \"\"",
+    ),
+}
 SCRIPTS = {
     "broken.py": "1 / 0",
     "bare.py": "",

@@ -28,7 +28,7 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "fashion_mnist_cnn": (
         ('data={ name = "digits", batch_size = 16 }', *MLP, "model.depth=2"),
         ["plain", "skip"],
-        ["skip: validation accuracy", "at step 2, test accuracy", "s a run"],
+        ["skip: validation accuracy", "at step 20, test accuracy"],
     ),
     "initialization_and_depth": (
         (*MLP, "model.depth=1", "arms.small_12.model.depth=2"),

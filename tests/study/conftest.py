@@ -27,33 +27,33 @@ CONFIG = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def small():
-    """Give a config of its own to change: `small(**{"train.steps": 3})`; `arms=` replaces the arms."""
+def make(arms=None, **changes):
+    """Give a config of its own to change, such as `small(**{"train.steps": 3})`; `arms` replaces the arms."""
+    config = copy.deepcopy(CONFIG)
+    if arms is not None:
+        config["arms"] = arms
+    return configs.changes(config, changes)
 
-    def make(arms=None, **changes):
-        config = copy.deepcopy(CONFIG)
-        if arms is not None:
-            config["arms"] = arms
-        return configs.changes(config, changes)
 
+def run(config, data=None, progress=None):
+    """Run a config's protocol without writing anything."""
+    resolved = configs.resolve(config, build.KINDS, command="compare")
+    arms = configs.arm_configs(resolved, build.KINDS)
+    data = data or bench.datasets(arms)
+    return protocol.run_study(arms, data, configs.tuned(resolved, build.KINDS), progress=progress or protocol.Progress())
+
+
+@pytest.fixture(scope="session", name="small")
+def _small():
     return make
+
+
+@pytest.fixture(scope="session", name="finish")
+def _finish():
+    return run
 
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """The study of CONFIG, run once: a `Run`."""
+    """Run the study of CONFIG once: a `Run`."""
     return dp.compare(CONFIG, tmp_path_factory.mktemp("study") / "small")
-
-
-@pytest.fixture
-def finish():
-    """Run a config's protocol without writing anything: `finish(config)` -> Finished."""
-
-    def run(config, data=None, **options):
-        resolved = configs.resolve(config, build.KINDS, command="compare")
-        arms = configs.arm_configs(resolved, build.KINDS)
-        data = data or bench.datasets(arms)
-        return protocol.run_study(arms, data, configs.tuned(resolved, build.KINDS), progress=protocol.Progress(), **options)
-
-    return run

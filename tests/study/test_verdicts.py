@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats import multitest
 
 from deepprinciples.errors import ConfigError, DataError
-from deepprinciples.study import statistics
+from deepprinciples.study import planning, statistics
 from deepprinciples.study.verdicts import arm_rows, compare, headline
 
 KEYS = {
@@ -120,7 +120,7 @@ def test_holm_runs_over_all_comparisons(luck):
     found = compare(scores, scores < 0, "abcdef", pairs=[(k, 0) for k in range(1, 6)], higher_is_better=True)
     p = [row["p"] for row in found]
     spread = (scores[1] - scores[0]).std(ddof=1)
-    assert found[0]["smallest_visible"] == statistics.minimum_detectable(spread, 12, alpha=(1 - 0.95) / 5)
+    assert found[0]["smallest_visible"] == planning.minimum_detectable(spread, 12, alpha=(1 - 0.95) / 5)
     assert [row["p_adjusted"] for row in found] == pytest.approx(multitest.multipletests(p, method="holm")[1])
     for row in found:
         assert (row["verdict"] == "better") == (row["p_adjusted"] <= 0.05 and row["interval"][0] > 0)

@@ -4,35 +4,24 @@ Every factory returns `(key, shape, dtype) -> Array`, the protocol of jax.nn.ini
 (in, out) or (height, width, in, out): the last axis counts outputs, all others together are the fan-in. They are
 written here and not taken from jax.nn because there scales must be Python floats in places, and because `he_normal`,
 `glorot_normal` and `lecun_normal` are truncated there; here they are the plain normals of the papers.
-What needs data or a forward pass (LSUV) or knows the model (Fixup, ReZero) is no initializer.
+Orthogonal maps and the identity live in `isometries`. What needs data or a forward pass (LSUV) or knows the model
+(Fixup, ReZero) is no initializer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.parts.isometries import Draw, delta_orthogonal, fans, identity, orthogonal
 from deepprinciples.types import Array, Scalar
-
-Draw = Callable[..., Array]
-
-
-def _fans(name: str, shape: Sequence[int]) -> tuple[int, int]:
-    if len(shape) < 2:
-        raise ValueError(
-            f"{name}: a kernel needs at least 2 axes, found shape {tuple(shape)}; "
-            "for biases use zeros, constant, normal or uniform"
-        )
-    receptive_field = prod(shape[:-2])
-    return shape[-2] * receptive_field, shape[-1] * receptive_field
 
 
 def _gaussian(name: str, variance: Callable[[int, int], float], gain: Scalar) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        stddev = variance(*_fans(name, shape)) ** 0.5
+        stddev = variance(*fans(name, shape)) ** 0.5
         return jax.random.normal(key, shape, dtype) * jnp.asarray(gain * stddev, dtype)
 
     return draw
@@ -40,7 +29,7 @@ def _gaussian(name: str, variance: Callable[[int, int], float], gain: Scalar) ->
 
 def _flat(name: str, variance: Callable[[int, int], float], gain: Scalar) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        bound = (3.0 * variance(*_fans(name, shape))) ** 0.5
+        bound = (3.0 * variance(*fans(name, shape))) ** 0.5
         return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(gain * bound, dtype)
 
     return draw
@@ -243,66 +232,6 @@ def pytorch_default(*, gain: Scalar = 1.0) -> Draw:
     References: PyTorch, torch.nn.Linear.
     """
     return _flat("pytorch_default", lambda fan_in, fan_out: 1.0 / (3.0 * fan_in), gain)
-
-
-def orthogonal(*, gain: Scalar = 1.0) -> Draw:
-    """Draw a random matrix with orthonormal rows or columns, whichever are fewer.
-
-    W = gain Q, Q uniform over matrices with Q^T Q = I or Q Q^T = I; all axes but the last are one axis
-
-    Args:
-      gain: every singular value. *Sweepable.*
-    Returns: function (key, shape, dtype) -> Array of that shape.
-    Raises: ValueError for shapes with fewer than 2 axes.
-    References: Saxe et al., arXiv:1312.6120.
-    """
-
-    def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        _fans("orthogonal", shape)
-        return jax.nn.initializers.orthogonal()(key, tuple(shape), dtype) * jnp.asarray(gain, dtype)
-
-    return draw
-
-
-def delta_orthogonal(*, gain: Scalar = 1.0) -> Draw:
-    """Put an orthogonal matrix at the center of a convolution kernel and zeros elsewhere.
-
-    W[center] = gain Q with Q^T Q = I, W = 0 off the center; a dense kernel is orthogonal
-
-    Args:
-      gain: every singular value of the center. *Sweepable.*
-    Returns: function (key, shape, dtype) -> Array of that shape.
-    Raises: ValueError for shapes with fewer than 2 axes.
-    References: Xiao et al., arXiv:1806.05393.
-    """
-
-    def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        _fans("delta_orthogonal", shape)
-        center = orthogonal(gain=gain)(key, tuple(shape[-2:]), dtype)
-        return jnp.zeros(tuple(shape), dtype).at[tuple(n // 2 for n in shape[:-2])].set(center)
-
-    return draw
-
-
-def identity(*, gain: Scalar = 1.0) -> Draw:
-    """Start at the identity map, at the center of a convolution kernel (IRNN).
-
-    W = gain I, cut or padded with zeros where inputs and outputs differ in number
-
-    Args:
-      gain: the diagonal. *Sweepable.*
-    Returns: function (key, shape, dtype) -> Array of that shape.
-    Raises: ValueError for shapes with fewer than 2 axes.
-    References: Le et al., arXiv:1504.00941.
-    """
-
-    def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        del key
-        _fans("identity", shape)
-        center = jnp.eye(shape[-2], shape[-1], dtype=dtype) * jnp.asarray(gain, dtype)
-        return jnp.zeros(tuple(shape), dtype).at[tuple(n // 2 for n in shape[:-2])].set(center)
-
-    return draw
 
 
 TABLE = {

@@ -18,7 +18,7 @@ from deepprinciples.study.build import KINDS, Config
 
 CHAINS = ("regularizers", "transforms")
 # Tricks that draw random numbers at every step cost too much to carry along switched off.
-NEVER_FILLED = frozenset({"noise", "dropout", "mixup", "label_smoothing"})
+NEVER_FILLED = frozenset({"noise", "dropout", "input_noise", "mixup", "label_smoothing"})
 
 
 class Group(NamedTuple):

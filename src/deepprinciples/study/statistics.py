@@ -1,23 +1,21 @@
 """The statistics of a comparison: pure functions of numpy arrays, one formula each.
 
 They are ours because the usual tools fail where we live, at 5 to 30 paired seeds: the percentile bootstrap covers 84 %
-at n = 5, a truncating interquartile mean jumps, unequal rounding breaks ties. scipy does the routine maths. No words
-are made here (verdicts.py does that), nothing is read or written, and jax is never imported. Inputs are finite: call
-`worst_case` first.
+at n = 5, unequal rounding breaks ties. scipy does the routine maths. No words are made here (sentences.py does that),
+nothing is read or written, and jax is never imported. Inputs are finite: call `worst_case` first. What pools tasks is
+in many_tasks.py, what asks how much a study can show in planning.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import stats
 
-from deepprinciples.errors import ConfigError, DataError
+from deepprinciples.errors import DataError
 
 T_BELOW = 20  # under this many values the bootstrap is too narrow, above it skew hurts the t interval more
 EXACT_UP_TO = 16  # 2**16 sign patterns are still instant
@@ -32,15 +30,16 @@ class Estimate(NamedTuple):
     high: float
 
 
-class Friedman(NamedTuple):
-    """Friedman's test: chi-square statistic, p-value, mean rank of each method (1 is best)."""
+def vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Check that values are a finite vector.
 
-    statistic: float
-    p: float
-    ranks: NDArray[np.float64]
-
-
-def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    Args:
+        values: numbers; name: what they are, for the error.
+    Returns:
+        float64 [n], n >= 1.
+    Raises:
+        DataError: another shape, nothing, or numbers that are not finite.
+    """
     vector = np.asarray(values, dtype=np.float64)
     if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
         raise DataError(
@@ -63,7 +62,7 @@ def differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
         DataError: other than two finite vectors of one length.
     """
     eps = np.finfo(np.result_type(np.asarray(a), np.asarray(b), np.float32)).eps
-    x, y = _vector(a, "scores a"), _vector(b, "scores b")
+    x, y = vector(a, "scores a"), vector(b, "scores b")
     if x.shape != y.shape:
         raise DataError(f"paired scores: found {x.size} and {y.size}; expected as many; give both arms every seed")
     return np.where(np.abs(x - y) <= 4 * eps * np.maximum(np.abs(x), np.abs(y)), 0.0, x - y)
@@ -83,7 +82,7 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95, seed: int = 0)
         DataError: empty or not finite.
     References: Efron 1987, Better Bootstrap Confidence Intervals.
     """
-    x = _vector(values, "values")
+    x = vector(values, "values")
     mean = float(x.mean())
     if x.size == 1:
         return Estimate(mean, -math.inf, math.inf)
@@ -119,7 +118,7 @@ def correlation(a: ArrayLike, b: ArrayLike) -> float:
     Returns:
         In [-1, 1]; nan where it is undefined: fewer than 3 pairs, or a constant arm.
     """
-    x, y = _vector(a, "scores a"), _vector(b, "scores b")
+    x, y = vector(a, "scores a"), vector(b, "scores b")
     if x.size < 3 or np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
         return math.nan
     return float(np.corrcoef(x, y)[0, 1])
@@ -162,7 +161,7 @@ def sign_flip_test(values: ArrayLike, *, draws: int = 10_000, seed: int = 0) -> 
         p in (0, 1]; 1.0 when every difference is 0.
     References: Phipson and Smyth 2010, arXiv:1603.05766 (a drawn p is never 0).
     """
-    d = _vector(values, "differences")
+    d = vector(values, "differences")
     d = d[d != 0.0]
     if not d.size:
         return 1.0
@@ -194,20 +193,6 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjust p-values so that the expected share of false claims stays at its level: for screening, not for claims.
-
-    In rising order: p'_(i) = min_{j >= i} min(1, m p_(j) / j).
-
-    Args:
-        p: p-values [m].
-    Returns:
-        Adjusted p-values [m], in the order given.
-    """
-    values = np.asarray(p, dtype=np.float64)
-    return np.asarray(stats.false_discovery_control(values)) if values.size else values
-
-
 def equivalence_p(values: ArrayLike, *, delta: float) -> float:
     """Test whether the mean of paired differences lies within +-delta (two one-sided t tests, TOST).
 
@@ -219,7 +204,7 @@ def equivalence_p(values: ArrayLike, *, delta: float) -> float:
         p; small means equivalent. Without spread 0 or 1; 1 for fewer than two pairs.
     References: Schuirmann 1987.
     """
-    d = _vector(values, "differences")
+    d = vector(values, "differences")
     if d.size < 2:
         return 1.0
     mean, error = float(d.mean()), float(d.std(ddof=1)) / math.sqrt(d.size)
@@ -267,156 +252,3 @@ def worst_case(
     finite = values[np.isfinite(values)]
     worst = bound if bound is not None else (finite.min() if higher_is_better else finite.max()) if finite.size else 0.0
     return np.where(lost | ~np.isfinite(values), np.asarray(worst, values.dtype), values)
-
-
-def iqm(values: ArrayLike, *, axis: int = -1) -> NDArray[np.float64]:
-    """Average the middle half, with fractional weights at its edges (interquartile mean).
-
-    sum_i w_i x_(i) / sum_i w_i, w_i = overlap of [(i - 1) / n, i / n] with [1/4, 3/4]. Truncating would jump with n.
-
-    Args:
-        values: numbers, n along `axis`.
-    Returns:
-        `values` without `axis`.
-    References: Agarwal et al. 2021, arXiv:2108.13264.
-    """
-    x = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
-    edges = np.clip(np.linspace(0.0, 1.0, x.shape[-1] + 1), 0.25, 0.75)
-    return np.asarray(x @ np.diff(edges) / 0.5)
-
-
-def stratified_bootstrap(
-    scores: ArrayLike,
-    *,
-    statistic: Callable[..., NDArray[np.float64]] = iqm,
-    confidence: float = 0.95,
-    draws: int = 5_000,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate one number over several tasks, resampling runs inside each task.
-
-    Draws runs - 1 of the runs of each task (Rao and Wu), then takes percentiles: drawing all would make the interval
-    sqrt((runs - 1) / runs) too narrow, much at 3 or 5 runs.
-
-    Args:
-        scores: [runs, tasks], comparable between tasks; statistic: f(values, axis=-1), over runs and tasks pooled.
-    Returns:
-        Estimate(statistic, low, high); the interval is (-inf, inf) for a single run.
-    References: Rao and Wu 1988; Agarwal et al. 2021, arXiv:2108.13264.
-    """
-    x = np.asarray(scores, dtype=np.float64)
-    if x.ndim != 2 or not x.size:
-        raise DataError(f"scores: found shape {x.shape}; expected [runs, tasks], not empty; add the missing axis")
-    runs, tasks = x.shape
-    value = float(statistic(x.reshape(-1), axis=-1))
-    if runs == 1:
-        return Estimate(value, -math.inf, math.inf)
-    rows = np.random.default_rng(seed).integers(0, runs, size=(draws, runs - 1, tasks))
-    drawn = statistic(x[rows, np.arange(tasks)].reshape(draws, -1), axis=-1)
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(value, float(low), float(high))
-
-
-def friedman(scores: ArrayLike, *, higher_is_better: bool = True) -> Friedman:
-    """Test whether methods rank alike over many tasks.
-
-    Args:
-        scores: [tasks, methods], at least 3 methods; higher_is_better: direction of the metric.
-    Returns:
-        Friedman(statistic, p, ranks [methods]); p = 1 when every task is a tie.
-    Raises:
-        DataError: fewer than 3 methods or 2 tasks.
-    References: Demsar 2006.
-    """
-    x = np.asarray(scores, dtype=np.float64)
-    if x.ndim != 2 or x.shape[0] < 2 or x.shape[1] < 3:
-        raise DataError(f"scores: found shape {x.shape}; expected [tasks >= 2, methods >= 3]; compare two as pairs")
-    ranks = stats.rankdata(-x if higher_is_better else x, axis=1).mean(axis=0)
-    if (np.ptp(x, axis=1) == 0.0).all():
-        return Friedman(0.0, 1.0, ranks)
-    found = stats.friedmanchisquare(*x.T)
-    return Friedman(float(found.statistic), float(found.pvalue), ranks)
-
-
-def nemenyi_distance(k: int, n: int, *, alpha: float = 0.05) -> float:
-    """Give the difference of mean ranks that two of k methods need over n tasks.
-
-    q_{alpha, k, inf} / sqrt(2) * sqrt(k (k + 1) / (6 n)), q the studentized range.
-
-    Args:
-        k: methods; n: tasks; alpha: familywise error.
-    Returns:
-        The critical distance, in ranks.
-    References: Demsar 2006.
-    """
-    return float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) * math.sqrt(k * (k + 1) / (12 * n))
-
-
-def expected_validation_performance(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> float:
-    """Give the expected best of n trials, from the N trials made.
-
-    Mean of the best over all subsets of n of the N scores: sum_i C(i - 1, n - 1) / C(N, n) x_(i). Unbiased, unlike
-    drawing with replacement.
-
-    Args:
-        scores: trials [N], finite; n: budget, 1 <= n <= N.
-    Returns:
-        The expected best score.
-    Raises:
-        ConfigError: n outside 1 ... N.
-    References: Dodge et al. 2019, arXiv:1909.03004; Tang et al. 2020 (the unbiased form).
-    """
-    x = np.sort(_vector(scores, "scores") * (1 if higher_is_better else -1))
-    if not 1 <= n <= x.size:
-        raise ConfigError(f"n: found {n}; expected 1 to {x.size}, the number of scores; lower n or make more trials")
-    rank = np.arange(n, x.size + 1)
-    log_weight = special.gammaln(rank) - special.gammaln(n) - special.gammaln(rank - n + 1)
-    log_total = special.gammaln(x.size + 1) - special.gammaln(n + 1) - special.gammaln(x.size - n + 1)
-    best = float(np.exp(log_weight - log_total) @ x[n - 1 :])
-    return best if higher_is_better else -best
-
-
-def noether_n(probability: float, *, alpha: float = 0.05, power: float = 0.95, two_sided: bool = True) -> int:
-    """Give the seeds per arm needed to detect P(A > B) = probability.
-
-    n = (z_{1 - alpha (or alpha / 2)} + z_{power})^2 / (6 (probability - 1/2)^2).
-
-    Args:
-        probability: P(A > B) worth detecting; alpha: false-positive rate; power: chance to detect it.
-    Returns:
-        Seeds per arm, rounded up.
-    Raises:
-        ConfigError: probability is 0.5 or outside [0, 1].
-    References: Noether 1987; Bouthillier et al. 2021, arXiv:2103.03098.
-    """
-    if not 0 <= probability <= 1 or probability == 0.5:
-        raise ConfigError(f"probability: found {probability}; expected in [0, 1] and not 0.5, which no n can detect")
-    z = stats.norm.ppf(1 - alpha / (2 if two_sided else 1)) + stats.norm.ppf(power)
-    return math.ceil(float(z) ** 2 / (6 * (probability - 0.5) ** 2))
-
-
-@lru_cache(maxsize=256)
-def _noncentrality(n: int, alpha: float, power: float) -> float:
-    critical = float(stats.t.ppf(1 - alpha / 2, n - 1))
-
-    def lacking(shift: float) -> float:
-        wrong_side = np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift))  # scipy gives nan where it underflows
-        return float(stats.nct.sf(critical, n - 1, shift) + wrong_side) - power
-
-    high = critical
-    while lacking(high) < 0:
-        high *= 2
-    return float(optimize.brentq(lacking, 0.0, high))
-
-
-def minimum_detectable(sd: float, n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Give the smallest mean paired difference that n pairs show with the given power (two-sided t test).
-
-    delta = c sd / sqrt(n), c the noncentrality at which Student's t passes its critical value with chance `power`.
-
-    Args:
-        sd: standard deviation of the differences; n: pairs; alpha: false-positive rate; power: chance to see it.
-    Returns:
-        The difference, in the unit of sd; inf for fewer than two pairs.
-    """
-    return math.inf if n < 2 else _noncentrality(n, alpha, power) * sd / math.sqrt(n)

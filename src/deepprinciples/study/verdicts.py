@@ -1,35 +1,23 @@
-"""What may be said of the arms of a study, in words and numbers.
+"""What may be said of the arms of a study: the family of comparisons.
 
-This room holds the family of comparisons: which p-values are adjusted together, when a word is allowed, and how it
-reads to a person. The formulas are in statistics.py; tables and pages are made elsewhere, from the plain dicts returned
-here, which hold nothing but strings, booleans, ints, floats, lists and None (for what cannot be computed).
+Which p-values are adjusted together and when a word is allowed is decided here. The formulas are in statistics.py, how
+a verdict reads to a person in sentences.py; tables and pages are made elsewhere, from the plain dicts returned here,
+which hold nothing but strings, booleans, ints, floats, lists and None (for what cannot be computed).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deepprinciples.errors import ConfigError, DataError
-from deepprinciples.study import statistics
+from deepprinciples.study import planning, sentences, statistics
 
 CLAIM_SEEDS = 30  # Noether: P(A > B) = 0.75 is found 95 times in 100
-
-
-class _Words(NamedTuple):
-    """What the verdicts of one family need beside the numbers."""
-
-    metric: str
-    sign: int  # 1 where a higher score is better, else -1
-    alpha: float
-    delta: float
-    meaningful: float
-    min_pairs: int
-    least: int  # pairs at which the smallest possible p, after Holm, can reach alpha
 
 
 def compare(
@@ -74,7 +62,7 @@ def compare(
     _check(wanted, len(names), confidence, delta)
     alpha, family, sign = 1 - confidence, max(1, len(wanted)), 1 if higher_is_better else -1
     least = max(min_pairs, math.ceil(1 - 1e-9 + math.log2(family / alpha)))
-    words = _Words(metric, sign, alpha, delta, meaningful, min_pairs, least)
+    terms = sentences.Terms(metric, sign, alpha, delta, meaningful, min_pairs, least)
     rows = [_measured(values[i], values[j], sign=sign, confidence=confidence, seed=seed) for i, j in wanted]
     gaps = [statistics.differences(values[i], values[j]) for i, j in wanted]
     p, adjusted, margins = _tested(gaps, delta=delta, seed=seed) if values.shape[1] >= min_pairs else _untested(gaps)
@@ -83,8 +71,8 @@ def compare(
         visible = _visible(gap, alpha=alpha / family) if gap.size >= least else None
         row |= {"a": names[i], "b": names[j], "p": p[k], "p_adjusted": adjusted[k], "smallest_visible": visible}
         row["diverged"] = {"a": int(lost[i].sum()), "b": int(lost[j].sum())}
-        row |= _verdict(row, margins[k], words)
-        row["sentence"] = _sentence(row, sign * gap, margins[k], words)
+        row |= _verdict(row, margins[k], terms)
+        row["sentence"] = sentences.sentence(row, sign * gap, margins[k], terms)
     return rows
 
 
@@ -141,11 +129,11 @@ def headline(
         The sentence.
     """
     seeds = min((int(row["n"]) for row in arms), default=0)
-    clauses = _clauses(comparisons) or ["nothing was compared"]
+    clauses = sentences.clauses(comparisons) or ["nothing was compared"]
     gone = [f"{row['name']} {row['diverged']} of {row['n']}" for row in arms if row["diverged"]]
     if gone:
         clauses.append("diverged: " + ", ".join(gone))
-    note = f" (exploratory: {seeds} {_plural('seed', seeds)}; {claim_seeds} make a claim)"
+    note = f" (exploratory: {seeds} {sentences.plural('seed', seeds)}; {claim_seeds} make a claim)"
     return f"On {metric}: {'; '.join(clauses)}{note if seeds < claim_seeds else ''}."
 
 
@@ -189,7 +177,7 @@ def _visible(gap: NDArray[np.float64], *, alpha: float) -> float | None:
     # Without spread the formula says 0, which no finite sample can promise.
     if gap.size < 2 or np.ptp(gap) == 0.0:
         return None
-    return _plain(statistics.minimum_detectable(float(gap.std(ddof=1)), gap.size, alpha=alpha))
+    return _plain(planning.minimum_detectable(float(gap.std(ddof=1)), gap.size, alpha=alpha))
 
 
 def _measured(
@@ -211,117 +199,24 @@ def _measured(
     }
 
 
-def _verdict(row: Mapping[str, Any], margin: float, words: _Words) -> dict[str, Any]:
+def _verdict(row: Mapping[str, Any], margin: float, terms: sentences.Terms) -> dict[str, Any]:
     low, high = row["interval"]
     if row["p_adjusted"] is None:
         return {"verdict": "too few pairs", "meaningful": False}
     known = low is not None and high is not None
-    if known and margin <= words.alpha and max(-low, high) <= words.delta:
+    if known and margin <= terms.alpha and max(-low, high) <= terms.delta:
         return {"verdict": "equivalent", "meaningful": False}
-    if not known or row["p_adjusted"] > words.alpha or low <= 0 <= high:
+    if not known or row["p_adjusted"] > terms.alpha or low <= 0 <= high:
         return {"verdict": "no evidence", "meaningful": False}
-    better = row["difference"] * words.sign > 0
+    better = row["difference"] * terms.sign > 0
     chance, bottom = row["probability"], row["probability_interval"][0]
     if not better:
         chance, bottom = 1 - chance, 1 - row["probability_interval"][1]
     return {
         "verdict": "better" if better else "worse",
-        "meaningful": bool(bottom > 0.5 and chance >= words.meaningful - 1e-12),
+        "meaningful": bool(bottom > 0.5 and chance >= terms.meaningful - 1e-12),
     }
-
-
-def _sentence(row: Mapping[str, Any], gain: NDArray[np.float64], margin: float, words: _Words) -> str:
-    a, b, n, p = row["a"], row["b"], row["n"], row["p_adjusted"]
-    count = f"wins {(gain > 0).sum()}" + (f", ties {(gain == 0).sum()}," if (gain == 0).any() else "")
-    effect = f"{_difference(row)} {words.metric} {_interval(row)}, {count} of {n} {_plural('pair', n)}"
-    verdict = row["verdict"]
-    if verdict == "too few pairs":
-        said = f"too few pairs to judge {a} against {b}: {effect} (n = {n}, {words.min_pairs} are needed)."
-    elif verdict == "equivalent":
-        said = f"{a} and {b} are equivalent within {words.delta:.3g}: {effect}, {_p(margin)} (TOST) after Holm."
-    elif verdict == "no evidence":
-        said = f"no evidence that {a} differs from {b}: {effect}, {_p(p)} after Holm{_limits(row, words)}."
-    else:
-        said = f"{a} is {verdict} than {b}: {effect}, {_p(p)} after Holm; {_size(row, words)}."
-    gone = row["diverged"]
-    if gone["a"] or gone["b"]:
-        said += f" Diverged, counted as the worst outcome: {a} {gone['a']}, {b} {gone['b']} of {n}."
-    return said
-
-
-def _limits(row: Mapping[str, Any], words: _Words) -> str:
-    n, p, visible = row["n"], row["p_adjusted"], row["smallest_visible"]
-    if n < words.least:
-        return f" (with so many comparisons n = {n} can show nothing; {words.least} pairs are needed)"
-    if p <= words.alpha:
-        return " (the test alone would say so, but the interval holds 0)"
-    return f" (n = {n} is too small to see less than {visible:.2g})" if visible else ""
-
-
-def _size(row: Mapping[str, Any], words: _Words) -> str:
-    if row["meaningful"]:
-        return "meaningful"
-    chance, (low, high) = row["probability"], row["probability_interval"]
-    if row["verdict"] == "worse":
-        chance, low, high = 1 - chance, 1 - high, 1 - low
-    return (
-        f"not shown to be meaningful: the better arm wins a pair with probability {chance:.2g} "
-        f"[{low:.2g}, {high:.2g}], asked are {words.meaningful:.2g} and an interval above 0.5"
-    )
-
-
-def _clauses(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
-    better: dict[str, list[str]] = {}
-    equivalent: dict[str, list[str]] = {}
-    silent: dict[str, list[str]] = {}
-    few = 0
-    for row in comparisons:
-        a, b, verdict = row["a"], row["b"], row["verdict"]
-        if verdict in ("better", "worse"):
-            winner, loser = (a, b) if verdict == "better" else (b, a)
-            hedge = "" if row["meaningful"] else ", not shown to be meaningful"
-            better.setdefault(loser, []).append(f"{winner} ({_difference(row, flip=verdict == 'worse')}{hedge})")
-        elif verdict == "too few pairs":
-            few += 1
-        else:
-            (equivalent if verdict == "equivalent" else silent).setdefault(b, []).append(a)
-    said = [f"{_join(arms)} {_plural('is', len(arms))} better than {b}" for b, arms in better.items()]
-    said += [f"{_join(arms)} {_plural('is', len(arms))} equivalent to {b}" for b, arms in equivalent.items()]
-    said += [f"no evidence that {_join(arms, 'or')} differs from {b}" for b, arms in silent.items()]
-    return said + (["too few pairs for a verdict"] if few else [])
 
 
 def _plain(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else "are" if word == "is" else f"{word}s"
-
-
-def _join(words: Sequence[str], last: str = "and") -> str:
-    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _format(row: Mapping[str, Any]) -> str:
-    # Two digits of the interval's width, so that the numbers line up; more only where an end would round to 0.
-    low, high = row["interval"]
-    if low is None or high is None or high <= low or max(abs(low), abs(high)) >= 1e6 or high - low < 1e-7:
-        return "z.3g"
-    digits = 1 - math.floor(math.log10(high - low))
-    nearest = min(abs(low), abs(high))
-    if nearest > 0:
-        digits = max(digits, min(digits + 2, -math.floor(math.log10(nearest))))
-    return f"z.{max(0, digits)}f"
-
-
-def _difference(row: Mapping[str, Any], *, flip: bool = False) -> str:
-    return f"{-row['difference'] if flip else row['difference']:+{_format(row)}}"
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    return "[" + ", ".join("?" if end is None else f"{end:{_format(row)}}" for end in row["interval"]) + "]"
-
-
-def _p(p: float) -> str:
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

@@ -117,17 +117,23 @@ def with_slope(activation: Function, x: Array) -> tuple[Array, Array]:
     return jax.jvp(activation, (x,), (jnp.ones_like(x),))
 
 
-class _Rescale(nn.Module):
-    """y * scale / norms + bias, with scale starting at norms, so that the start is that of the plain map."""
+class Rescale(nn.Module):
+    """y * scale / |v| + bias per output unit of a kernel v, with scale starting at |v|: the start is the plain map's.
 
-    bias_initializer: Function
+    Here y is what v gives without a bias or, where `bias_initializer` is None, v itself.
+    """
+
+    bias_initializer: Function | None = None
 
     @nn.compact
-    def __call__(self, y: Array, norms: Array) -> Array:
+    def __call__(self, y: Array, v: Array) -> Array:
+        norms = jnp.sqrt(jnp.sum(v * v, axis=tuple(range(v.ndim - 1))))
         scale = self.param("scale", lambda key: norms)
-        bias = self.param("bias", self.bias_initializer, norms.shape, jnp.float32)
         shape = (1,) * (y.ndim - 1) + norms.shape
-        return y * (scale / norms).reshape(shape) + bias.reshape(shape)
+        y = y * (scale / norms).reshape(shape)
+        if self.bias_initializer is None:
+            return y
+        return y + self.param("bias", self.bias_initializer, norms.shape, jnp.float32).reshape(shape)
 
 
 def linear(x: Array, design: Design, width: int, *, name: str, kernel: int = 0, stride: int = 1) -> Array:
@@ -158,9 +164,7 @@ def linear(x: Array, design: Design, width: int, *, name: str, kernel: int = 0, 
     y = layer(x)
     if not weighted:
         return y
-    v = layer.variables["params"]["kernel"]
-    norms = jnp.sqrt(jnp.sum(v * v, axis=tuple(range(v.ndim - 1))))
-    return _Rescale(bias, name=f"{name}_scale")(y, norms)
+    return Rescale(bias, name=f"{name}_scale")(y, layer.variables["params"]["kernel"])
 
 
 def normalize(x: Array, kind: Normalization, train: bool, name: str = "norm") -> Array:
@@ -209,7 +213,7 @@ class Layer(nn.Module):
         read = dropout(flow.given, step, number) if number else flow.given
         z = linear(read, design, self.width, name="linear", kernel=self.kernel)
         if design.skip in ("residual", "rezero"):
-            stream = join(self, design.skip, flow.stream, z, step)
+            stream = join(self, design, flow.stream, z, step, read)
             stream = tap(pool(stream) if self.pooled else stream, step, name)
             given, slope = with_slope(design.activation, normalize(stream, design.normalization, step.train))
             return Flow(given, stream), {name: stream, name + SLOPE: slope}
@@ -217,11 +221,8 @@ class Layer(nn.Module):
         mixed = number > 0 and (gated or design.skip == "dense")
         z = pool(z) if self.pooled and not mixed else z
         given, slope = with_slope(design.activation, normalize(z, design.normalization, step.train))
-        if mixed and gated:
-            gate = jax.nn.sigmoid(linear(read, design, self.width, name="gate", kernel=self.kernel) + HIGHWAY_BIAS)
-            given = gate * given + (1.0 - gate) * flow.given
-        elif mixed:
-            given = jnp.concatenate([flow.given, given], axis=-1)
+        if mixed:
+            given = join(self, design, flow.given, given, step, read, kernel=self.kernel)
         given = tap(pool(given) if self.pooled and mixed else given, step, name)
         return Flow(given), {name: given, name + SLOPE: slope}
 
@@ -238,10 +239,44 @@ def described(x: Array) -> str:
     return f"{x.dtype} [{', '.join(['B', *map(str, x.shape[1:])])}]"
 
 
-def join(module: nn.Module, skip: str, stream: Array | None, branch: Array, step: Step) -> Array:
-    """Add a branch to the stream; where there is no stream yet, or its shape differs, the branch is the new stream."""
-    if skip == "none" or stream is None or stream.shape != branch.shape:
+def join(
+    module: nn.Module,
+    design: Design,
+    stream: Array | None,
+    branch: Array,
+    step: Step,
+    read: Array,
+    *,
+    kernel: int = 0,
+    stride: int = 1,
+) -> Array:
+    """Join a branch to the stream by the skip of the design; call it inside a compact Linen module.
+
+    Args:
+        module: whose parameter alpha is, with skip "rezero".
+        design: brings the skip, and what a gate is made of.
+        stream: what the layers before gave; where there is none, or its shape differs, the branch is the new stream
+            ("dense" excepted: it takes any number of features).
+        branch: [B, ..., C].
+        step: brings branch_scale.
+        read: what the gate of skip "highway" reads, by a `linear` map with this kernel and stride.
+        kernel: window of the gate.
+        stride: of the gate.
+
+    Returns:
+        The new stream, an array like branch; with skip "dense" it has the features of both.
+    """
+    skip = design.skip
+    if skip == "none" or stream is None:
         return branch
+    if skip == "dense":
+        return jnp.concatenate([stream, branch], axis=-1)
+    if stream.shape != branch.shape:
+        return branch
+    if skip == "highway":
+        logits = linear(read, design, branch.shape[-1], name="gate", kernel=kernel, stride=stride)
+        gate = jax.nn.sigmoid(logits + HIGHWAY_BIAS)
+        return gate * branch + (1.0 - gate) * stream
     if skip == "rezero":
         branch = module.param("alpha", nn.initializers.zeros, (), jnp.float32) * branch
     return stream + step.branch_scale * branch

@@ -17,12 +17,10 @@ from jax import lax
 
 from deepprinciples.parts import initializers
 from deepprinciples.parts.models import layers
-from deepprinciples.parts.models.layers import HIGHWAY_BIAS, Design, Flow, Function, Normalization, Step
+from deepprinciples.parts.models.layers import Design, Flow, Function, Normalization, Rescale, Skip, Step
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
 
 Cell = Literal["lstm", "gru", "rnn"]
-LayerNormalization = Literal["none", "batch", "layer", "group", "rms"]
-LayerSkip = Literal["none", "residual", "highway", "rezero"]
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 Carry = tuple[Array, ...]
 Advance = Callable[[Carry, Array, Array, Function], tuple[Carry, Array]]
@@ -87,17 +85,20 @@ class _Recurrence(nn.Module):
     initializer: Function
     recurrent_initializer: Function
     bias_initializer: Function
+    weighted: bool
     reverse: bool
 
     @nn.compact
     def __call__(self, x: Array, push: Array | None) -> tuple[Array, Array]:
         gates = GATES[self.cell]
-        projected = nn.Dense(
+        input_ = nn.Dense(
             gates * self.width,
+            use_bias=not self.weighted,
             kernel_init=stacked(self.initializer, gates),
             bias_init=self.bias_initializer,
             name="input",
-        )(x)  # [B, T, gates * H]
+        )
+        projected = input_(x)  # [B, T, gates * H]
         recurrent = nn.Dense(
             gates * self.width,
             use_bias=False,
@@ -107,6 +108,10 @@ class _Recurrence(nn.Module):
         start = jnp.zeros((x.shape[0], self.width), projected.dtype)
         recurrent(start)  # makes the kernel; unused, XLA drops the product
         kernel = recurrent.variables["params"]["kernel"]
+        if self.weighted:
+            v = input_.variables["params"]["kernel"]
+            projected = Rescale(self.bias_initializer, name="input_scale")(projected, v)
+            kernel = Rescale(name="recurrent_scale")(kernel, kernel)
         advance = CELLS[self.cell]
 
         def step(carry: Carry, inputs: tuple) -> tuple[Carry, tuple[Array, Array]]:
@@ -137,7 +142,9 @@ class _Layer(nn.Module):
         read = layers.dropout(flow.given, step, number) if number else flow.given
         names = ("forward", "backward") if self.bidirectional else ("forward",)
         push = step.taps.get(name)
-        pushes = jnp.split(push, len(names), axis=-1) if push is not None else [None] * len(names)
+        pushes: list[Array | None] = [None] * len(names)
+        if push is not None:  # with skip "dense" this layer's own features come last
+            pushes = jnp.split(push[..., -self.width * len(names) :], len(names), axis=-1)
         runs = [
             _Recurrence(
                 self.width,
@@ -146,19 +153,14 @@ class _Layer(nn.Module):
                 design.initializer,
                 self.recurrent_initializer,
                 self.gate_bias,
+                weighted=design.normalization == "weight",
                 reverse=direction == "backward",
                 name=direction,
             )(read, p)
             for direction, p in zip(names, pushes, strict=True)
         ]
         hidden, before = (jnp.concatenate(parts, axis=-1) for parts in zip(*runs, strict=True))
-        if design.skip == "highway" and flow.stream is not None:
-            plain = design._replace(normalization="none")
-            gate = jax.nn.sigmoid(layers.linear(read, plain, hidden.shape[-1], name="gate") + HIGHWAY_BIAS)
-            stream = gate * hidden + (1.0 - gate) * flow.stream
-        else:
-            stream = layers.join(self, design.skip, flow.stream, hidden, step)
-        stream = layers.tap(stream, step, name)
+        stream = layers.tap(layers.join(self, design, flow.stream, hidden, step, read), step, name)
         given = layers.normalize(stream, design.normalization, step.train)
         return Flow(given, stream), {name: stream, name + SLOPE: layers.with_slope(design.activation, before)[1]}
 
@@ -198,9 +200,11 @@ class _Recurrent(nn.Module):
         given = flow.given
         if self.readout == "mean":
             given = given.mean(axis=1)
-        elif self.readout == "last":  # the backward direction ends at the first step
-            ends = [given[:, -1, : self.width], given[:, 0, self.width :]]
-            given = jnp.concatenate(ends, axis=-1) if self.bidirectional else given[:, -1]
+        elif self.readout == "last" and self.bidirectional:  # the backward direction ends at the first step
+            given = given.reshape(*given.shape[:2], -1, 2, self.width)
+            given = jnp.concatenate([given[:, -1, :, 0], given[:, 0, :, 1]], axis=-1).reshape(x.shape[0], -1)
+        elif self.readout == "last":
+            given = given[:, -1]
         outputs = layers.readout(Flow(given), self.design, self.outputs, step, self.depth)
         return outputs, {**activations, "output": outputs}
 
@@ -235,8 +239,8 @@ def lstm(
     initializer: Initializer | str = "glorot_uniform",
     recurrent_initializer: Initializer | str = "orthogonal",
     bias_initializer: Initializer | str = "zeros",
-    skip: LayerSkip = "none",
-    normalization: LayerNormalization = "none",
+    skip: Skip = "none",
+    normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
 ) -> Model:
@@ -246,7 +250,8 @@ def lstm(
     gru:  z, r = sig(W x_t + U h_{t-1} + b); n = W_n x_t + b_n + r U_n h_{t-1}; h_t = (1 - z) act(n) + z h_{t-1}
     rnn:  h_t = act(W x_t + U h_{t-1} + b)
     Layers are stacked; from the second on they may have a skip: s_l = s_{l-1} + branch_scale h_l ("residual"; "rezero"
-    with a learned factor that starts at 0) or a gated sum ("highway"); the next layer reads norm(s_l).
+    with a learned factor that starts at 0), a gated sum ("highway") or s_l = concat(s_{l-1}, h_l) ("dense"); the next
+    layer reads norm(s_l).
 
     Args:
         outputs: number of classes or regression targets.
@@ -264,7 +269,8 @@ def lstm(
         recurrent_initializer: of the recurrent kernels, gate by gate [H, H].
         bias_initializer: of all biases.
         skip: how a layer passes on what it was given.
-        normalization: of what each layer gives on; "batch" averages over time too, so it is not causal in training.
+        normalization: of what each layer gives on; "batch" averages over time too, so it is not causal in training;
+            "weight" normalizes the kernels of inputs and recurrence instead, one unit of one gate at a time.
         dropout: rate, between layers and before the outputs, not through time. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
 
@@ -277,10 +283,10 @@ def lstm(
         ValueError: the inputs are no sequences.
 
     References:
-        doi:10.1162/neco.1997.9.8.1735 (LSTM), arXiv:1406.1078 (GRU), arXiv:1804.11188 (chrono).
+        doi:10.1162/neco.1997.9.8.1735 (LSTM), arXiv:1406.1078 (GRU), arXiv:1804.11188 (chrono),
+        arXiv:1602.07868 (weight normalization).
     """
-    kind: Normalization = normalization
-    design = layers.design_of("lstm", activation, initializer, bias_initializer, skip, kind)
+    design = layers.design_of("lstm", activation, initializer, bias_initializer, skip, normalization)
     recurrent = layers.resolve(initializers.TABLE, recurrent_initializer, "lstm.recurrent_initializer")
     bias = layers.row(design.bias_initializer, width)
     gate_bias = lstm_bias(bias, forget_bias, longest_lag) if cell == "lstm" else stacked(bias, GATES[cell])

@@ -1,20 +1,16 @@
 """The residual network: blocks of two convolutions that add to a stream, normalized before each activation.
 
-The single-convolution form with the other skips is `cnn`.
+Networks of single convolutions are `cnn`.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import flax.linen as nn
 
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.cnn import Readout, check_windows, gather
-from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Step
+from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Skip, Step
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
-
-BlockSkip = Literal["none", "residual", "rezero"]
 
 
 class _Block(nn.Module):
@@ -31,9 +27,10 @@ class _Block(nn.Module):
         z = design.activation(layers.normalize(z, design.normalization, step.train, "norm_inner"))
         z = layers.linear(layers.dropout(z, step, number), design, self.width, name="second", kernel=3)
         shortcut = flow.stream
-        if design.skip != "none" and shortcut is not None and shortcut.shape != z.shape:
+        if design.skip != "none" and self.stride > 1:
             shortcut = layers.linear(flow.given, design, self.width, name="shortcut", kernel=1, stride=self.stride)
-        stream = layers.tap(layers.join(self, design.skip, shortcut, z, step), step, name)
+        stream = layers.join(self, design, shortcut, z, step, flow.given, kernel=1, stride=self.stride)
+        stream = layers.tap(stream, step, name)
         normed = layers.normalize(stream, design.normalization, step.train)
         given, slope = layers.with_slope(design.activation, normed)
         return Flow(given, stream), {name: stream, name + SLOPE: slope}
@@ -74,7 +71,7 @@ def resnet(
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",
     bias_initializer: Initializer | str = "zeros",
-    skip: BlockSkip = "residual",
+    skip: Skip = "residual",
     normalization: Normalization = "batch",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
@@ -83,8 +80,9 @@ def resnet(
 
     s_l = s_{l-1} + branch_scale (W_2 * act(norm(W_1 * a_{l-1}))), a_l = act(norm(s_l)), outputs = W gather(a) + b;
     the first layer is one convolution. "rezero" multiplies the branch with a learned alpha_l that starts at 0;
-    "none" leaves the sum out. At the start of a stage the map is halved by stride 2, and the shortcut is a learned
-    map of each position.
+    "highway" has s_l = T branch + (1 - T) s_{l-1} with T = sigmoid(W_T a_{l-1} + b_T - 1), position by position;
+    "dense" has s_l = concat(s_{l-1}, branch); "none" leaves the sum out. At the start of a stage the map is halved by
+    stride 2, and a learned map of each position, to the width of the stage, takes the place of s_{l-1}.
 
     Args:
         outputs: number of classes or regression targets.
@@ -98,7 +96,7 @@ def resnet(
         skip: how a block passes on what it was given.
         normalization: before each activation; "weight" normalizes kernels instead.
         dropout: rate, between the two convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
-        branch_scale: factor of each branch. *Sweepable.* *Neutral: 1.0.*
+        branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
 
     Returns:
         A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00" (the
@@ -108,7 +106,8 @@ def resnet(
         ValueError: the inputs have no spatial axes.
 
     References:
-        arXiv:1603.05027; arXiv:2003.04887 (ReZero).
+        arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
+        arXiv:2003.04887 (ReZero).
     """
     design = layers.design_of("resnet", activation, initializer, bias_initializer, skip, normalization)
     network = _Resnet(blocks, stages, width, readout, outputs, design)

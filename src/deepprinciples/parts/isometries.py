@@ -1,0 +1,95 @@
+"""Initializers that are maps and no distribution of single weights: orthogonal matrices and the identity.
+
+They keep lengths whatever the fan, where the draws in `initializers` keep variances on average. Users find both in
+`initializers.TABLE`; how a kernel's shape is read stands here, because both sides ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.types import Array, Scalar
+
+Draw = Callable[..., Array]
+
+
+def fans(name: str, shape: Sequence[int]) -> tuple[int, int]:
+    """Count what flows into and out of one unit of a kernel.
+
+    Args:
+      name: the initializer that asks.
+      shape: (in, out) or (height, width, in, out).
+    Returns: fan-in and fan-out.
+    Raises: ValueError for shapes with fewer than 2 axes.
+    """
+    if len(shape) < 2:
+        raise ValueError(
+            f"{name}: a kernel needs at least 2 axes, found shape {tuple(shape)}; "
+            "for biases use zeros, constant, normal or uniform"
+        )
+    receptive_field = prod(shape[:-2])
+    return shape[-2] * receptive_field, shape[-1] * receptive_field
+
+
+def orthogonal(*, gain: Scalar = 1.0) -> Draw:
+    """Draw a random matrix with orthonormal rows or columns, whichever are fewer.
+
+    W = gain Q, Q uniform over matrices with Q^T Q = I or Q Q^T = I; all axes but the last are one axis
+
+    Args:
+      gain: every singular value. *Sweepable.*
+    Returns: function (key, shape, dtype) -> Array of that shape.
+    Raises: ValueError for shapes with fewer than 2 axes.
+    References: Saxe et al., arXiv:1312.6120.
+    """
+
+    def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
+        fans("orthogonal", shape)
+        return jax.nn.initializers.orthogonal()(key, tuple(shape), dtype) * jnp.asarray(gain, dtype)
+
+    return draw
+
+
+def delta_orthogonal(*, gain: Scalar = 1.0) -> Draw:
+    """Put an orthogonal matrix at the center of a convolution kernel and zeros elsewhere.
+
+    W[center] = gain Q with Q^T Q = I, W = 0 off the center; a dense kernel is orthogonal
+
+    Args:
+      gain: every singular value of the center. *Sweepable.*
+    Returns: function (key, shape, dtype) -> Array of that shape.
+    Raises: ValueError for shapes with fewer than 2 axes.
+    References: Xiao et al., arXiv:1806.05393.
+    """
+
+    def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
+        fans("delta_orthogonal", shape)
+        center = orthogonal(gain=gain)(key, tuple(shape[-2:]), dtype)
+        return jnp.zeros(tuple(shape), dtype).at[tuple(n // 2 for n in shape[:-2])].set(center)
+
+    return draw
+
+
+def identity(*, gain: Scalar = 1.0) -> Draw:
+    """Start at the identity map, at the center of a convolution kernel (IRNN).
+
+    W = gain I, cut or padded with zeros where inputs and outputs differ in number
+
+    Args:
+      gain: the diagonal. *Sweepable.*
+    Returns: function (key, shape, dtype) -> Array of that shape.
+    Raises: ValueError for shapes with fewer than 2 axes.
+    References: Le et al., arXiv:1504.00941.
+    """
+
+    def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
+        del key
+        fans("identity", shape)
+        center = jnp.eye(shape[-2], shape[-1], dtype=dtype) * jnp.asarray(gain, dtype)
+        return jnp.zeros(tuple(shape), dtype).at[tuple(n // 2 for n in shape[:-2])].set(center)
+
+    return draw

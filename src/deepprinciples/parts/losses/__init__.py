@@ -1,0 +1,66 @@
+"""Losses: how wrong one example is, as a number whose gradient is followed.
+
+Every factory returns `(outputs, targets) -> [B]`: one value per example, further axes (steps, regression targets)
+are averaged. Outputs are raw: no softmax or sigmoid before the loss. Class losses take integer labels or, where the
+formula allows, probabilities; the static dtype decides. The rooms: `classes` (one of many), `values` (each output on
+its own), and `pairing` below both. What is only looked at, never followed, is a metric; what depends on the weights
+alone is a regularizer; losses of two players belong to the game learner.
+"""
+
+from __future__ import annotations
+
+from deepprinciples.parts.losses.classes import (
+    focal,
+    generalized_cross_entropy,
+    kl_divergence,
+    multiclass_hinge,
+    one_hot_mse,
+    poly_loss,
+    softmax_cross_entropy,
+)
+from deepprinciples.parts.losses.pairing import as_labels, as_probabilities, as_values, per_example
+from deepprinciples.parts.losses.values import (
+    cosine_distance,
+    hinge,
+    huber,
+    log_cosh,
+    mae,
+    mse,
+    quantile,
+    sigmoid_binary_cross_entropy,
+    sigmoid_focal,
+    squared_hinge,
+)
+
+__all__ = ["NEUTRAL", "TABLE", "as_labels", "as_probabilities", "as_values", "per_example"]
+
+TABLE = {
+    f.__name__: f
+    for f in (
+        softmax_cross_entropy,
+        poly_loss,
+        focal,
+        generalized_cross_entropy,
+        kl_divergence,
+        one_hot_mse,
+        multiclass_hinge,
+        sigmoid_binary_cross_entropy,
+        sigmoid_focal,
+        hinge,
+        squared_hinge,
+        mse,
+        mae,
+        huber,
+        log_cosh,
+        quantile,
+        cosine_distance,
+    )
+}
+
+# At these values a loss is softmax_cross_entropy or, for sigmoid_focal, sigmoid_binary_cross_entropy.
+NEUTRAL = {
+    "poly_loss": {"epsilon": 0.0},
+    "focal": {"gamma": 0.0},
+    "generalized_cross_entropy": {"q": 0.0},
+    "sigmoid_focal": {"gamma": 0.0},
+}

@@ -1,0 +1,150 @@
+"""Losses that choose one class of many: outputs [B, ..., C] against labels, or probabilities where the formula allows.
+
+They stand apart from the losses of values because the last axis of their outputs means something else: one score per
+class, summed over by the formula and never averaged.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from deepprinciples.parts.losses.pairing import Loss, as_labels, as_probabilities, per_example
+from deepprinciples.types import Array, Scalar
+
+
+def softmax_cross_entropy() -> Loss:
+    """Score the probability that the softmax gives to the right class.
+
+    loss = -sum_c p_c log softmax(outputs)_c, p one-hot for integer labels
+
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Bridle 1990, Probabilistic interpretation of feedforward classification network outputs.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        p = as_probabilities("softmax_cross_entropy", outputs, targets)
+        return per_example(-jnp.sum(p * jax.nn.log_softmax(outputs), axis=-1))
+
+    return loss
+
+
+def poly_loss(*, epsilon: Scalar = 2.0) -> Loss:
+    """Add the first term of the cross-entropy's Taylor series once more.
+
+    loss = cross-entropy + epsilon (1 - sum_c p_c softmax(outputs)_c)
+
+    Args:
+      epsilon: weight of the extra term. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Leng et al., arXiv:2204.12511.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        p = as_probabilities("poly_loss", outputs, targets)
+        log_q = jax.nn.log_softmax(outputs)
+        extra = 1.0 - jnp.sum(p * jnp.exp(log_q), axis=-1)
+        return per_example(-jnp.sum(p * log_q, axis=-1) + epsilon * extra)
+
+    return loss
+
+
+def focal(*, gamma: Scalar = 2.0) -> Loss:
+    """Turn the weight of classes already predicted well down.
+
+    loss = -sum_c p_c (1 - q_c)^gamma log q_c, q = softmax(outputs)
+
+    Args:
+      gamma: focus, at least 0. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Lin et al., arXiv:1708.02002.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        p = as_probabilities("focal", outputs, targets)
+        log_q = jax.nn.log_softmax(outputs)
+        # The floor keeps 0 * log(0) and the gradient of the power finite where q rounds to 1.
+        weight = jnp.exp(gamma * jnp.log(jnp.maximum(-jnp.expm1(log_q), 1e-30)))
+        return per_example(-jnp.sum(p * weight * log_q, axis=-1))
+
+    return loss
+
+
+def generalized_cross_entropy(*, q: Scalar = 0.7) -> Loss:
+    """Stand between cross-entropy and absolute error, to bear wrong labels.
+
+    loss = sum_c p_c (1 - softmax(outputs)_c^q) / q; its limit at q = 0 is cross-entropy, at q = 1 it is 1 - softmax
+
+    Args:
+      q: in [0, 1]. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Zhang and Sabuncu, arXiv:1805.07836.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        p = as_probabilities("generalized_cross_entropy", outputs, targets)
+        log_s = jax.nn.log_softmax(outputs)
+        off = jnp.asarray(q) == 0.0
+        safe_q = jnp.where(off, 1.0, q)
+        values = jnp.where(off, -log_s, -jnp.expm1(safe_q * log_s) / safe_q)
+        return per_example(jnp.sum(p * values, axis=-1))
+
+    return loss
+
+
+def kl_divergence() -> Loss:
+    """Measure how far the softmax is from given probabilities.
+
+    loss = sum_c p_c (log p_c - log softmax(outputs)_c); its gradient is that of softmax_cross_entropy
+
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Kullback and Leibler 1951, On information and sufficiency.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        p = as_probabilities("kl_divergence", outputs, targets)
+        return per_example(optax.losses.kl_divergence(jax.nn.log_softmax(outputs), p))
+
+    return loss
+
+
+def one_hot_mse() -> Loss:
+    """Regress on one-hot labels, as studies of sharpness do.
+
+    loss = mean_c (outputs_c - p_c)^2
+
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Hui and Belkin, arXiv:2006.07322.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        return per_example(jnp.square(outputs - as_probabilities("one_hot_mse", outputs, targets)))
+
+    return loss
+
+
+def multiclass_hinge(*, margin: Scalar = 1.0) -> Loss:
+    """Ask that the right class leads all others by a margin.
+
+    loss = max(0, max_{c != y} outputs_c + margin - outputs_y)
+
+    Args:
+      margin: the lead asked for. *Sweepable.* At 0.0 it is the perceptron loss.
+    Returns: function (outputs [B, ..., C], labels [B, ...]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Crammer and Singer 2001, On the algorithmic implementation of multiclass kernel-based vector machines.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        right = jax.nn.one_hot(as_labels("multiclass_hinge", outputs, targets), outputs.shape[-1], dtype=outputs.dtype)
+        rivals = jnp.max(outputs + margin * (1.0 - right), axis=-1)  # the right class itself gives the 0
+        return per_example(rivals - jnp.sum(outputs * right, axis=-1))
+
+    return loss

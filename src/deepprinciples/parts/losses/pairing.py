@@ -1,0 +1,98 @@
+"""How outputs and targets are brought together before a formula sees them.
+
+Losses and metrics ask the same questions: are these labels, rows of probabilities or values, and do the shapes pair?
+One answer here, so that what does not pair is refused in the same words everywhere and never broadcast in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.types import Array
+
+Loss = Callable[[Array, Array], Array]
+
+
+def per_example(values: Array) -> Array:
+    """Average all axes but the first.
+
+    v_i = mean_j values_ij
+
+    Args:
+      values: [B, ...].
+    Returns: [B].
+    """
+    return jnp.mean(values.reshape(values.shape[0], -1), axis=1) if values.ndim > 1 else values
+
+
+def mismatch(name: str, outputs: Array, targets: Array, expected: str) -> ValueError:
+    """Make the one-line error for outputs and targets that do not pair.
+
+    Args:
+      name: the part that complains.
+      outputs: [B, ...].
+      targets: [B, ...].
+      expected: what would pair.
+    Returns: the error, to be raised.
+    """
+    return ValueError(
+        f"{name}: outputs {outputs.dtype}{list(outputs.shape)} and targets {targets.dtype}{list(targets.shape)} do not "
+        f"pair; expected {expected}"
+    )
+
+
+def as_labels(name: str, outputs: Array, targets: Array) -> Array:
+    """Check integer labels against outputs.
+
+    Args:
+      name: the part that asks.
+      outputs: [B, ..., C].
+      targets: integers [B, ...] in [0, C).
+    Returns: targets as they are.
+    Raises: ValueError naming both shapes.
+    """
+    if not jnp.issubdtype(targets.dtype, jnp.integer) or outputs.ndim < 2 or targets.shape != outputs.shape[:-1]:
+        raise mismatch(name, outputs, targets, "outputs [B, ..., C] with integer labels [B, ...]")
+    return targets
+
+
+def as_probabilities(name: str, outputs: Array, targets: Array) -> Array:
+    """Turn integer labels into one-hot rows; let rows of probabilities pass.
+
+    A product with one-hot rows is faster under vmap than a gather, and makes smoothed and plain labels one formula.
+
+    Args:
+      name: the part that asks.
+      outputs: [B, ..., C].
+      targets: integers [B, ...] in [0, C) or probabilities [B, ..., C].
+    Returns: probabilities [B, ..., C].
+    Raises: ValueError naming both shapes.
+    """
+    if outputs.ndim >= 2 and jnp.issubdtype(targets.dtype, jnp.integer) and targets.shape == outputs.shape[:-1]:
+        return jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
+    if outputs.ndim >= 2 and jnp.issubdtype(targets.dtype, jnp.floating) and targets.shape == outputs.shape:
+        return targets
+    expected = "outputs [B, ..., C] with integer labels [B, ...] or probabilities [B, ..., C]"
+    raise mismatch(name, outputs, targets, expected)
+
+
+def as_values(name: str, outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Bring outputs and real or binary targets to one shape; one trailing axis of length 1 may be missing.
+
+    Args:
+      name: the part that asks.
+      outputs: [B, ...] or [B, ..., 1].
+      targets: [B, ...] or [B, ..., 1].
+    Returns: outputs and targets of the same shape and dtype.
+    Raises: ValueError naming both shapes.
+    """
+    if outputs.shape == (*targets.shape, 1):
+        outputs = outputs[..., 0]
+    elif targets.shape == (*outputs.shape, 1):
+        targets = targets[..., 0]
+    if outputs.shape != targets.shape or outputs.ndim == 0:
+        raise mismatch(name, outputs, targets, "the same shape, [B, ...]")
+    return outputs, targets.astype(outputs.dtype)

@@ -1,0 +1,171 @@
+"""Losses that answer each output on its own: yes or no as log-odds, or a number to be met.
+
+Outputs and targets have one shape here, a trailing axis of length 1 aside, and all axes but the first are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from deepprinciples.parts.losses.pairing import Loss, as_values, mismatch, per_example
+from deepprinciples.types import Array, Scalar
+
+
+def _elementwise(name: str, formula: Callable[[Array, Array], Array]) -> Loss:
+    return lambda outputs, targets: per_example(formula(*as_values(name, outputs, targets)))
+
+
+def sigmoid_binary_cross_entropy() -> Loss:
+    """Score each output as the log-odds of a yes.
+
+    loss = mean of -t log sigmoid(outputs) - (1 - t) log sigmoid(-outputs)
+
+    Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B], in [0, 1]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Cox 1958, The regression analysis of binary sequences.
+    """
+    return _elementwise("sigmoid_binary_cross_entropy", optax.losses.sigmoid_binary_cross_entropy)
+
+
+def sigmoid_focal(*, gamma: Scalar = 2.0) -> Loss:
+    """Turn the weight of yes-no answers already predicted well down.
+
+    loss = mean of -t s(-x)^gamma log s(x) - (1 - t) s(x)^gamma log s(-x), s the sigmoid
+
+    Args:
+      gamma: focus, at least 0. *Sweepable.* *Neutral: 0.0* gives sigmoid_binary_cross_entropy.
+    Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B], in [0, 1]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Lin et al., arXiv:1708.02002.
+    """
+
+    def formula(x: Array, t: Array) -> Array:
+        yes, no = jax.nn.log_sigmoid(x), jax.nn.log_sigmoid(-x)
+        return -t * jnp.exp(gamma * no) * yes - (1.0 - t) * jnp.exp(gamma * yes) * no
+
+    return _elementwise("sigmoid_focal", formula)
+
+
+def hinge(*, margin: Scalar = 1.0) -> Loss:
+    """Ask that the sign is right by a margin.
+
+    loss = mean of max(0, margin - (2 t - 1) outputs), t in {0, 1}
+
+    Args:
+      margin: the margin asked for. *Sweepable.* At 0.0 it is the perceptron loss.
+    Returns: function (outputs [B, ...] or [B, 1], targets 0 or 1 of the same shape or [B]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Cortes and Vapnik 1995, Support-vector networks.
+    """
+    return _elementwise("hinge", lambda x, t: jnp.maximum(margin - (2.0 * t - 1.0) * x, 0.0))
+
+
+def squared_hinge(*, margin: Scalar = 1.0) -> Loss:
+    """Square the hinge, which makes it smooth.
+
+    loss = mean of max(0, margin - (2 t - 1) outputs)^2, t in {0, 1}
+
+    Args:
+      margin: the margin asked for. *Sweepable.*
+    Returns: function (outputs [B, ...] or [B, 1], targets 0 or 1 of the same shape or [B]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Tang, arXiv:1306.0239.
+    """
+    return _elementwise("squared_hinge", lambda x, t: jnp.square(jnp.maximum(margin - (2.0 * t - 1.0) * x, 0.0)))
+
+
+def mse() -> Loss:
+    """Square the error.
+
+    loss = mean of (outputs - targets)^2
+
+    Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Gauss 1809, Theoria motus.
+    """
+    return _elementwise("mse", lambda x, t: jnp.square(x - t))
+
+
+def mae() -> Loss:
+    """Take the absolute error; the slope at 0 is 0.
+
+    loss = mean of |outputs - targets|
+
+    Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Laplace 1774.
+    """
+    return _elementwise("mae", lambda x, t: jnp.abs(x - t))
+
+
+def huber(*, delta: Scalar = 1.0) -> Loss:
+    """Square small errors and take large ones linearly.
+
+    loss = mean of e^2 / 2 for |e| <= delta, delta (|e| - delta / 2) beyond; e = outputs - targets
+
+    Args:
+      delta: where the square ends, above 0. *Sweepable.*
+    Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Huber 1964, Robust estimation of a location parameter.
+    """
+
+    def formula(x: Array, t: Array) -> Array:
+        small = jnp.clip(x - t, -delta, delta)
+        return small * (x - t) - 0.5 * jnp.square(small)
+
+    return _elementwise("huber", formula)
+
+
+def log_cosh() -> Loss:
+    """Take a smooth absolute error.
+
+    loss = mean of log cosh(outputs - targets)
+
+    Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Chen et al., arXiv:1811.08564.
+    """
+    return _elementwise("log_cosh", optax.losses.log_cosh)
+
+
+def quantile(*, level: Scalar = 0.5) -> Loss:
+    """Ask for a quantile of the target instead of its mean (pinball loss).
+
+    loss = mean of max(level e, (level - 1) e), e = targets - outputs
+
+    Args:
+      level: which quantile, in (0, 1). *Sweepable.* At 0.5 it is half of mae.
+    Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Koenker and Bassett 1978, Regression quantiles.
+    """
+    return _elementwise("quantile", lambda x, t: jnp.maximum(level * (t - x), (level - 1.0) * (t - x)))
+
+
+def cosine_distance(*, eps: Scalar = 1e-8) -> Loss:
+    """Compare directions only, over the last axis.
+
+    loss = 1 - <outputs, targets> / (max(|outputs|, eps) max(|targets|, eps))
+
+    Args:
+      eps: smallest norm divided by. *Sweepable.*
+    Returns: function (outputs [B, ..., D], targets [B, ..., D]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Salton and McGill 1983, Introduction to modern information retrieval.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        if outputs.shape != targets.shape or outputs.ndim < 2:
+            raise mismatch("cosine_distance", outputs, targets, "the same shape, [B, ..., D]")
+
+        def unit(v: Array) -> Array:  # the square root is kept away from 0, where its slope is infinite
+            return v * jax.lax.rsqrt(jnp.maximum(jnp.sum(v * v, axis=-1, keepdims=True), eps * eps))
+
+        return per_example(1.0 - jnp.sum(unit(outputs) * unit(targets.astype(outputs.dtype)), axis=-1))
+
+    return loss

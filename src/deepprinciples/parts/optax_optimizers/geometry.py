@@ -1,0 +1,225 @@
+"""Optimizers that measure a step by something other than Adam's two averages: sums of squares, norms of whole leaves,
+orthogonal matrices, signs, or the change of the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+from deepprinciples.parts.optax_optimizers.cards import OPTIMISM, Rate, part
+from deepprinciples.parts.transforms import CountState, norm
+from deepprinciples.types import Array, PyTree, Scalar
+
+
+def _first(learning_rate: Rate) -> Scalar:
+    """Take the rate of the first step, for methods that keep step sizes of their own."""
+    return learning_rate(jnp.zeros((), jnp.int32)) if callable(learning_rate) else learning_rate
+
+
+def _rprop(learning_rate: Rate, **others: Any) -> optax.GradientTransformation:
+    return optax.rprop(_first(learning_rate), **others)
+
+
+def _sm3(learning_rate: Rate, momentum: Scalar) -> optax.GradientTransformation:
+    return optax.chain(optax.scale_by_sm3(momentum), optax.scale_by_learning_rate(learning_rate))
+
+
+def _fromage(learning_rate: Rate, min_norm: Scalar) -> optax.GradientTransformation:
+    """Write fromage so that its rate may be a schedule, which optax's may not."""
+
+    def update(grads: PyTree, state: CountState, params: PyTree = None, **extra):
+        del extra
+        rate = jnp.asarray(learning_rate(state.steps) if callable(learning_rate) else learning_rate)
+        shrink = 1.0 / jnp.sqrt(1.0 + jnp.square(rate))
+
+        def step(g: Array, w: Array) -> Array:
+            trust = jnp.maximum(norm(w), min_norm) / jnp.maximum(norm(g), min_norm)
+            return shrink * (w - rate * trust * g) - w
+
+        return jax.tree.map(step, grads, params), CountState(state.steps + 1)
+
+    return optax.GradientTransformationExtraArgs(lambda params: CountState(jnp.zeros((), jnp.int32)), update)
+
+
+adadelta = part(
+    "adadelta",
+    lambda decay, **others: optax.adadelta(rho=decay, **others),
+    "Measure the step in units of past steps.",
+    "v, u: averages of g^2 and s^2 with `decay`, s = g sqrt(u + eps) / sqrt(v + eps); params -= learning_rate s",
+    "Zeiler, arXiv:1212.5701.",
+    learning_rate=1.0,
+    decay=0.9,
+    eps=1e-6,
+    weight_decay=0.0,
+)
+adafactor = part(
+    "adafactor",
+    optax.adafactor,
+    "Keep squared gradients of matrices as a row and a column only.",
+    "v = outer(row means, column means) / mean; params -= learning_rate clip(g / sqrt(v)) max(rms(params), 1e-3)",
+    "Shazeer and Stern, arXiv:1804.04235.",
+    learning_rate=1e-2,
+    decay_rate=0.8,
+    clipping_threshold=1.0,
+    eps=1e-30,
+    min_dim_size_to_factor=128,
+    multiply_by_parameter_scale=True,
+)
+adagrad = part(
+    "adagrad",
+    optax.adagrad,
+    "Divide by the root of all squared gradients so far.",
+    "v = v + g^2; params -= learning_rate g / sqrt(v + eps)",
+    "Duchi et al. 2011, Adaptive subgradient methods.",
+    learning_rate=1e-2,
+    initial_accumulator_value=0.1,
+    eps=1e-7,
+)
+madgrad = part(
+    "madgrad",
+    contrib.madgrad,
+    "Average iterates of dual averaging with a cube root in place of Adagrad's square root.",
+    "z = params_0 - sum(l g) / cbrt(sum(l g^2)), l = learning_rate sqrt(t); params += (1 - momentum) (z - params)",
+    "Defazio and Jelassi, arXiv:2101.11075.",
+    learning_rate=1e-2,
+    momentum=0.9,
+    weight_decay=0.0,
+    eps=1e-6,
+)
+rmsprop = part(
+    "rmsprop",
+    optax.rmsprop,
+    "Divide the gradient by the root of its averaged square.",
+    "v = decay v + (1 - decay) g^2; params -= momentum sum of learning_rate g / sqrt(v + eps)",
+    "Hinton 2012, Neural networks for machine learning, lecture 6; Graves, arXiv:1308.0850.",
+    learning_rate=1e-3,
+    decay=0.9,
+    momentum=0.0,
+    eps=1e-8,
+    initial_scale=0.0,
+    centered=False,
+    nesterov=False,
+)
+sm3 = part(
+    "sm3",
+    _sm3,
+    "Keep one accumulator per row and column of Adagrad's.",
+    "v = min over the axes of their accumulators + g^2; params -= momentum average of learning_rate g / sqrt(v)",
+    "Anil et al., arXiv:1901.11150.",
+    learning_rate=1e-2,
+    momentum=0.9,
+)
+lamb = part(
+    "lamb",
+    optax.lamb,
+    "Scale Adam's step of each leaf to the norm of its weights.",
+    "r = m / (sqrt(v) + eps) + weight_decay params; params -= learning_rate |params| r / |r|",
+    "You et al., arXiv:1904.00962.",
+    learning_rate=1e-2,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-6,
+    weight_decay=0.0,
+)
+lars = part(
+    "lars",
+    optax.lars,
+    "Scale the gradient of each leaf to the norm of its weights.",
+    "r = g + weight_decay params; params -= momentum sum of learning_rate trust_coefficient |params| r / |r|",
+    "You et al., arXiv:1708.03888.",
+    learning_rate=1.0,
+    momentum=0.9,
+    weight_decay=0.0,
+    trust_coefficient=1e-3,
+)
+novograd = part(
+    "novograd",
+    optax.novograd,
+    "Divide the gradient of each leaf by its averaged norm, then average.",
+    "v = b2 v + (1 - b2) |g|^2, m = b1 m + g / (sqrt(v) + eps) + weight_decay params; params -= learning_rate m",
+    "Ginsburg et al., arXiv:1905.11286.",
+    learning_rate=1e-2,
+    b1=0.9,
+    b2=0.25,
+    eps=1e-6,
+    weight_decay=0.0,
+)
+fromage = part(
+    "fromage",
+    _fromage,
+    "Scale the gradient of each leaf to the norm of its weights and keep that norm from growing.",
+    "params = (params - learning_rate |params| g / |g|) / sqrt(1 + learning_rate^2)",
+    "Bernstein et al., arXiv:2002.03432.",
+    learning_rate=1e-2,
+    min_norm=1e-6,
+)
+muon = part(
+    "muon",
+    contrib.muon,
+    "Orthogonalize the momentum of each matrix; train all else by AdamW.",
+    "M: average of G, M = U S V^T; params -= learning_rate U V^T sqrt(max(1, out / in)), by Newton-Schulz steps",
+    "Jordan et al. 2024, Muon; Liu et al., arXiv:2502.16982.",
+    learning_rate=1e-2,
+    beta=0.95,
+    eps=1e-8,
+    weight_decay=0.0,
+    adam_b1=0.9,
+    adam_b2=0.999,
+    ns_steps=5,
+    nesterov=True,
+)
+lion = part(
+    "lion",
+    optax.lion,
+    "Step by the sign of an averaged gradient.",
+    "params -= learning_rate (sign(b1 m + (1 - b1) g) + weight_decay params), then m = b2 m + (1 - b2) g",
+    "Chen et al., arXiv:2302.06675.",
+    learning_rate=1e-4,
+    b1=0.9,
+    b2=0.99,
+    weight_decay=1e-3,
+)
+sign_sgd = part(
+    "sign_sgd",
+    optax.sign_sgd,
+    "Step by the sign of the gradient.",
+    "params -= learning_rate sign(g)",
+    "Bernstein et al., arXiv:1802.04434.",
+    learning_rate=1e-3,
+)
+signum = part(
+    "signum",
+    optax.signum,
+    "Step by the sign of the averaged gradient.",
+    "m = beta m + (1 - beta) g; params -= learning_rate sign(m)",
+    "Bernstein et al., arXiv:1802.04434.",
+    learning_rate=1e-3,
+    beta=0.9,
+)
+rprop = part(
+    "rprop",
+    _rprop,
+    "Grow the step of an entry while its sign stays, shrink it when it changes; a schedule sets only the first step.",
+    "s = clip(s eta_plus or s eta_minus, min_step_size, max_step_size); params -= s sign(g)",
+    "Riedmiller and Braun 1993. Meant for full batches.",
+    learning_rate=1e-3,
+    eta_minus=0.5,
+    eta_plus=1.2,
+    min_step_size=1e-6,
+    max_step_size=50.0,
+)
+optimistic_gradient_descent = part(
+    "optimistic_gradient_descent",
+    optax.optimistic_gradient_descent,
+    "Add the change of the gradient to the gradient, for games.",
+    "params -= learning_rate ((alpha + beta) g - beta g_last)",
+    OPTIMISM,
+    learning_rate=0.1,
+    alpha=1.0,
+    beta=1.0,
+)

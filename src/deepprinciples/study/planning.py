@@ -1,0 +1,87 @@
+"""How much a study can show, before or after it is run: seeds needed, differences visible, trials worth making.
+
+These formulas judge no arms, they say what a judgment could rest on. What judges a pair of arms is in statistics.py;
+what pools several tasks in many_tasks.py. Numpy and scipy only, as there.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, special, stats
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.study.statistics import vector
+
+
+def noether_n(probability: float, *, alpha: float = 0.05, power: float = 0.95, two_sided: bool = True) -> int:
+    """Give the seeds per arm needed to detect P(A > B) = probability.
+
+    n = (z_{1 - alpha (or alpha / 2)} + z_{power})^2 / (6 (probability - 1/2)^2).
+
+    Args:
+        probability: P(A > B) worth detecting; alpha: false-positive rate; power: chance to detect it.
+    Returns:
+        Seeds per arm, rounded up.
+    Raises:
+        ConfigError: probability is 0.5 or outside [0, 1].
+    References: Noether 1987; Bouthillier et al. 2021, arXiv:2103.03098.
+    """
+    if not 0 <= probability <= 1 or probability == 0.5:
+        raise ConfigError(f"probability: found {probability}; expected in [0, 1] and not 0.5, which no n can detect")
+    z = stats.norm.ppf(1 - alpha / (2 if two_sided else 1)) + stats.norm.ppf(power)
+    return math.ceil(float(z) ** 2 / (6 * (probability - 0.5) ** 2))
+
+
+@lru_cache(maxsize=256)
+def _noncentrality(n: int, alpha: float, power: float) -> float:
+    critical = float(stats.t.ppf(1 - alpha / 2, n - 1))
+
+    def lacking(shift: float) -> float:
+        wrong_side = np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift))  # scipy gives nan where it underflows
+        return float(stats.nct.sf(critical, n - 1, shift) + wrong_side) - power
+
+    high = critical
+    while lacking(high) < 0:
+        high *= 2
+    return float(optimize.brentq(lacking, 0.0, high))
+
+
+def minimum_detectable(sd: float, n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Give the smallest mean paired difference that n pairs show with the given power (two-sided t test).
+
+    delta = c sd / sqrt(n), c the noncentrality at which Student's t passes its critical value with chance `power`.
+
+    Args:
+        sd: standard deviation of the differences; n: pairs; alpha: false-positive rate; power: chance to see it.
+    Returns:
+        The difference, in the unit of sd; inf for fewer than two pairs.
+    """
+    return math.inf if n < 2 else _noncentrality(n, alpha, power) * sd / math.sqrt(n)
+
+
+def expected_validation_performance(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> float:
+    """Give the expected best of n trials, from the N trials made.
+
+    Mean of the best over all subsets of n of the N scores: sum_i C(i - 1, n - 1) / C(N, n) x_(i). Unbiased, unlike
+    drawing with replacement.
+
+    Args:
+        scores: trials [N], finite; n: budget, 1 <= n <= N.
+    Returns:
+        The expected best score.
+    Raises:
+        ConfigError: n outside 1 ... N.
+    References: Dodge et al. 2019, arXiv:1909.03004; Tang et al. 2020 (the unbiased form).
+    """
+    x = np.sort(vector(scores, "scores") * (1 if higher_is_better else -1))
+    if not 1 <= n <= x.size:
+        raise ConfigError(f"n: found {n}; expected 1 to {x.size}, the number of scores; lower n or make more trials")
+    rank = np.arange(n, x.size + 1)
+    log_weight = special.gammaln(rank) - special.gammaln(n) - special.gammaln(rank - n + 1)
+    log_total = special.gammaln(x.size + 1) - special.gammaln(n + 1) - special.gammaln(x.size - n + 1)
+    best = float(np.exp(log_weight - log_total) @ x[n - 1 :])
+    return best if higher_is_better else -best

@@ -1,0 +1,183 @@
+"""What makes a verdict honest: fresh seeds, one look at the test split, pairs, and lost lanes that count as lost."""
+
+import numpy as np
+import pytest
+
+from deepprinciples import config as configs
+from deepprinciples.parts import metrics
+from deepprinciples.study import bench, build, protocol, results
+from deepprinciples.study.settings import Study, Train
+
+RATE = "optimizer.learning_rate"
+TWO = {"plain": {}, "clipping": {"transforms.clip_by_global_norm": {"max_norm": 0.5}}}
+
+
+def judged(finished, config):
+    """Give the verdicts of a finished study."""
+    resolved = configs.resolve(config, build.KINDS)
+    metric = build.metric_name(resolved)
+    found = results.dataset(finished, metric=metric, higher_is_better=build.higher_is_better(resolved), title="")
+    return results.summary(finished, found, study=Study(**resolved["study"]), steps=20, bound=metrics.WORST.get(metric),
+                           kind="compare", changes={}, notes=[])
+
+
+def data_of(config):
+    resolved = configs.resolve(config, build.KINDS, command="compare")
+    return bench.datasets(configs.arm_configs(resolved, build.KINDS))
+
+
+@pytest.mark.parametrize("first", [0, 7, 2**31, 2**32 - 1])
+def test_seeds_that_report_were_never_tuned_on(first):
+    """The winner would be judged on the runs that made it win."""
+    report, search = protocol.seeds_of(Train(seed=first), Study(seeds=1000, tuning_seeds=100), arms=2)
+    assert len(set(report)) == 1000 and len(set(search)) == 100
+    assert not set(report) & set(search)
+    assert all(0 <= seed < 2**32 for seed in report + search)
+
+
+def test_a_run_of_one_arm_has_the_seeds_it_asks_for():
+    """`train` would run the thirty seeds of a study."""
+    assert protocol.seeds_of(Train(seed=5, seeds=2), Study(), arms=1)[0] == [5, 6]
+
+
+def test_the_study_ran_on_the_seeds_it_says(study):
+    """The manifest would name other seeds than those that ran."""
+    found = study.results
+    assert found.seed.values.tolist() == study.manifest["seeds"] == list(range(7))
+    assert found.tuning_seed.values.tolist() == study.manifest["tuning_seeds"] == [2**31, 2**31 + 1]
+
+
+def test_tuning_never_sees_the_test_split(small, finish, monkeypatch):
+    """The reported score would have been selected for: with a poisoned test split the search must not change by a bit.
+
+    And the test split is evaluated once for each call of reporting lanes, after training, and for no other lane.
+    """
+    config = small(arms=TWO, **{"train.probes": [], "study.seeds": 3})
+    data = data_of(config)
+    asked = []
+    whole = bench.run
+
+    def watched(program, blocks, **keywords):
+        asked.append(([block.seed for block in blocks], keywords["judge"] is not None))
+        assert keywords["curve"] is not keywords["judge"]
+        return whole(program, blocks, **keywords)
+
+    monkeypatch.setattr(bench, "run", watched)
+    clean = finish(config, data)
+    one = data["plain"]
+    flipped = one._replace(test=one.test._replace(targets=(one.test.targets + 1) % one.outputs))
+    poisoned = finish(config, dict.fromkeys(data, flipped))
+    for arm in TWO:
+        np.testing.assert_array_equal(clean.tuned[arm].scores, poisoned.tuned[arm].scores)
+        assert clean.tuned[arm].points[clean.tuned[arm].best] == poisoned.tuned[arm].points[poisoned.tuned[arm].best]
+        np.testing.assert_array_equal(clean.outcomes[arm].curves["accuracy"], poisoned.outcomes[arm].curves["accuracy"])
+        assert np.all(clean.outcomes[arm].final["accuracy"] != poisoned.outcomes[arm].final["accuracy"])
+    assert [judge for _, judge in asked] == [False, True] * 2
+    for seeds, judge in asked:
+        assert set(seeds) == ({0, 1, 2} if judge else {2**31, 2**31 + 1})
+
+
+def test_the_test_score_is_the_test_splits(small, finish):
+    """The validation score would be reported as the test score: a test split of five examples scores in fifths."""
+    config = small(arms={"a": {}, "b": {"optimizer.momentum": 0.5}}, **{"train.probes": [], "study.seeds": 2, "train.steps": 1})
+    config["study"]["tune"] = {}
+    data = data_of(config)
+    one = data["a"]
+    test = one.test._replace(inputs=one.validation.inputs[:5], targets=one.validation.targets[:5])
+    finished = finish(config, dict.fromkeys(data, one._replace(test=test)))
+    for outcome in finished.outcomes.values():
+        fifths = 5 * outcome.final["accuracy"]
+        np.testing.assert_allclose(fifths, np.round(fifths), atol=1e-5)
+
+
+def test_pairs_share_weights_and_batches(small, finish):
+    """Differences would carry the noise of two draws: at step 0 every arm has the same loss."""
+    arms = {"plain": {}, "faster": {RATE: 0.5}, "tanh": {"model.activation": "tanh"}, "fast tanh": {
+        RATE: 0.5, "model.activation": "tanh"}}
+    config = small(arms=arms, **{"train.probes": [], "train.probe_every": 1, "train.steps": 3, "study.seeds": 4})
+    config["study"]["tune"] = {}
+    finished = finish(config)
+    first = {arm: outcome.logs["train_loss"][:, 0] for arm, outcome in finished.outcomes.items()}
+    np.testing.assert_array_equal(first["plain"], first["faster"])
+    np.testing.assert_array_equal(first["tanh"], first["fast tanh"])
+    assert len(set(first["plain"])) == 4
+    later = {arm: outcome.logs["train_loss"][:, 2] for arm, outcome in finished.outcomes.items()}
+    assert np.all(later["plain"] != later["faster"])
+
+
+def test_identical_arms_come_out_even(small, finish):
+    """The tool would find differences where there are none: paired, every difference is exactly 0."""
+    config = small(arms={"one": {}, "two": {}, "three": {}}, **{"train.probes": [], "study.comparisons": "all"})
+    config["study"]["trials"] = 2
+    summary = judged(finish(config), config)
+    assert len(summary["comparisons"]) == 3 and len(summary["programs"]) == 1
+    for row in summary["comparisons"]:
+        assert row["difference"] == 0 and row["interval"] == [0, 0]
+        assert row["probability"] == 0.5 and row["p"] == 1 and row["verdict"] == "no evidence"
+
+
+@pytest.fixture(scope="module")
+def broad(small, finish):
+    """Eighty seeds of four arms in one program: plain, the same again, almost the same, and one that explodes."""
+    arms = {"plain": {}, "again": {}, "almost": {RATE: 0.1001}, "exploding": {RATE: 1e30}}
+    config = small(arms, **{"train.probes": [], "study.seeds": 80})
+    config["study"]["tune"] = {}
+    return config, finish(config)
+
+
+def test_identical_arms_on_other_seeds_come_out_even(broad):
+    """False alarms beyond the five in a hundred allowed: identical arms, no pairs, 40 studies of 8 seeds."""
+    scores = broad[1].outcomes["plain"].final["loss"]
+    np.testing.assert_array_equal(scores, broad[1].outcomes["again"].final["loss"])
+    assert len(set(scores)) == 80
+    order = np.random.RandomState(0)
+    alarms = 0
+    for _ in range(40):
+        drawn = order.permutation(scores)[:16].reshape(2, 8)
+        row = results.verdicts.compare(drawn, np.zeros((2, 8), bool), ["one", "two"], pairs=[(1, 0)],
+                                       higher_is_better=False)[0]
+        alarms += row["verdict"] in ("better", "worse")
+    assert alarms <= 6  # binomial(40, 0.05): more than 6 in one of 200
+
+
+def test_a_diverged_lane_counts_as_the_worst(broad):
+    """An arm that explodes half the time would be judged by the half that lived."""
+    config, finished = broad
+    assert np.all(finished.outcomes["exploding"].diverged_at >= 0)
+    assert np.all(finished.outcomes["plain"].diverged_at == -1)
+    summary = judged(finished, config)
+    arms = {row["name"]: row for row in summary["arms"]}
+    lost = arms["exploding"]
+    assert (lost["mean"], lost["diverged"], lost["n"]) == (0.0, 80, 80) and arms["plain"]["diverged"] == 0
+    row = next(row for row in summary["comparisons"] if row["a"] == "exploding")
+    assert row["verdict"] == "worse" and row["diverged"] == {"a": 80, "b": 0}
+    np.testing.assert_allclose(row["difference"], -arms["plain"]["mean"], rtol=1e-6)
+    assert any("exploding" in warning and "diverged" in warning for warning in summary["warnings"])
+
+
+def test_equivalence_is_found_where_a_margin_is_given(broad):
+    """`delta` would be ignored, and two equal methods could never be called equal."""
+    config, finished = broad
+    verdicts = {}
+    for delta in (0.0, 0.5):
+        changed = {**config, "study": {**config["study"], "delta": delta}}
+        verdicts[delta] = {row["a"]: row["verdict"] for row in judged(finished, changed)["comparisons"]}
+    assert verdicts[0.0]["almost"] == verdicts[0.0]["again"] == "no evidence"
+    assert verdicts[0.5]["almost"] == verdicts[0.5]["again"] == "equivalent"
+    assert verdicts[0.5]["exploding"] == "worse"
+
+
+def test_a_diverged_trial_is_never_chosen(small, finish):
+    """A setting that explodes would win by the score it had before.
+
+    The progress must add up to what was announced too, though the search may stop before its last extension.
+    """
+    config = small(arms=TWO, **{"train.probes": [], "study.seeds": 2, "study.trials": 8, "study.extend": 1})
+    config["study"]["tune"] = {RATE: {"low": 1e-2, "high": 1e34, "scale": "log"}}
+    told = {"total": 0, "done": 0}
+    progress = protocol.Progress(begin=lambda total: told.update(total=total),
+                                 advance=lambda steps: told.update(done=told["done"] + steps))
+    for one in finish(config, progress=progress).tuned.values():
+        lost = (one.diverged_at >= 0).any(axis=1)
+        assert 0 < lost.sum() < len(lost) and not lost[one.best]
+    assert told["done"] == told["total"] > 0

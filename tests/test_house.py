@@ -1,0 +1,243 @@
+"""The rules of the house, read off the syntax tree: who may know whom, and what may not be written at all."""
+
+import ast
+import functools
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import deepprinciples
+from deepprinciples.parts.tables import NEUTRALS, TABLES
+
+ROOT = Path(deepprinciples.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+MOST_LINES = 350
+
+# What each room may know beside itself: arrows point down only. `parts` and `engine` do not know each other.
+MAY_KNOW = {
+    "errors": set(),
+    "types": set(),
+    "report": {"errors"},
+    "runs": {"errors", "report"},
+    "config": {"errors", "runs"},
+    "parts": {"errors", "types"},
+    "engine": {"errors", "types"},
+    "study": {"errors", "types", "report", "runs", "config", "parts", "engine"},
+    "cli": {"errors", "report", "runs", "config", "parts", "study"},
+    "__init__": {"runs", "study"},
+}
+NO_JAX = ("errors", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts", "study/tuning",
+          "study/results", "study/settings", "cli", "__init__")  # fmt: skip
+
+
+@functools.cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """List the modules a file imports, lazily or not, as absolute dotted names with what is taken from them."""
+    found = []
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: imports here are absolute"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def calls(path):
+    """Give every call as (dotted name, node)."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def short(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_arrows_point_down_only():
+    """A room could not be read, tested or replaced without the whole house."""
+    wrong = []
+    for path in FILES:
+        for name in imported(path):
+            if name.startswith("deepprinciples."):
+                known = name.split(".")[1]
+                if known in MAY_KNOW and known not in MAY_KNOW[room(path)] | {room(path)}:
+                    wrong.append(f"{short(path)} imports {name}")
+    assert not wrong, wrong
+    assert {room(path) for path in FILES} == set(MAY_KNOW), "a room without a place in the house"
+
+
+def test_rooms_import_each_other_in_no_circle():
+    """Two rooms that know each other are one room: the arrows must have an order."""
+    order, left = [], dict(MAY_KNOW)
+    while left:
+        ready = [name for name, known in left.items() if known <= set(order)]
+        assert ready, f"a circle among {sorted(left)}"
+        order += ready
+        for name in ready:
+            del left[name]
+
+
+def test_the_package_does_not_know_its_users():
+    """The installed package would fail where the repository is not."""
+    for path in FILES:
+        roots = {name.split(".")[0] for name in imported(path)}
+        assert not roots & {"experiments", "configs", "tests", "benchmarks", "docs"}, short(path)
+
+
+def test_rooms_below_import_no_jax():
+    """A typing error in a config would take seconds to answer, and a report need an accelerator's software."""
+    wrong = []
+    for path in FILES:
+        if short(path).removesuffix(".py").startswith(NO_JAX):
+            roots = {name.split(".")[0] for name in imported(path)} & {"jax", "jaxlib", "flax", "optax", "chex"}
+            wrong += [f"{short(path)} imports {root}" for root in roots]
+    assert not wrong, wrong
+
+
+def test_rooms_below_load_no_jax():
+    """The same by way of another module: what a fresh Python has loaded decides."""
+    names = ["deepprinciples", "deepprinciples.cli", "deepprinciples.config", "deepprinciples.runs.directory",
+             "deepprinciples.runs.arrays", "deepprinciples.report.page", "deepprinciples.report.terminal",
+             "deepprinciples.study.statistics", "deepprinciples.study.verdicts"]  # fmt: skip
+    code = f"import sys, {', '.join(names)}; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+FORBIDDEN = {"eval", "exec", "compile", "__import__", "yaml.load", "os.system", "os.popen", "runpy.run_path", "execfile",
+             "joblib.load", "torch.load", "pd.read_pickle"}  # fmt: skip
+ALLOWED = {("study/extend.py", "spec.loader.exec_module"), ("__init__.py", "importlib.import_module")}
+
+
+def test_data_is_never_code():
+    """Opening a stranger's config, data or run would run their code."""
+    wrong = []
+    for path in FILES:
+        roots = {name.split(".")[0] for name in imported(path)}
+        wrong += [f"{short(path)}: {r}" for r in roots & {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve",
+                                                         "joblib", "yaml", "runpy", "subprocess", "ctypes"}]
+        for name, node in calls(path):
+            last = name.split(".")[-1]
+            if name in FORBIDDEN or last in ("exec_module", "import_module", "read_pickle", "literal_eval"):
+                wrong += [f"{short(path)}: {name}"] * ((short(path), name) not in ALLOWED)
+            if name in ("np.load", "numpy.load"):
+                allowed = {k.arg: ast.unparse(k.value) for k in node.keywords}.get("allow_pickle")
+                wrong += [f"{short(path)}: np.load without allow_pickle=False"] * (allowed != "False")
+            for keyword in node.keywords:
+                if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False":
+                    wrong.append(f"{short(path)}: allow_pickle={ast.unparse(keyword.value)}")
+                if keyword.arg == "shell":
+                    wrong.append(f"{short(path)}: a shell")
+    assert not wrong, wrong
+
+
+def test_keys_are_made_in_one_way():
+    """`rbg` keys under vmap draw from the first lane only; and NumPy's global generator would not follow the seed."""
+    wrong = []
+    for path in FILES:
+        for name, node in calls(path):
+            if name == "jax.random.PRNGKey" or (name.startswith("np.random.") and name.split(".")[-1] not in (
+                    "default_rng", "RandomState", "Generator", "SeedSequence")):
+                wrong.append(f"{short(path)}:{node.lineno}: {name}")
+    assert not wrong, wrong
+
+
+def test_the_training_loop_never_calls_the_host():
+    """Every step would wait for Python, and lanes could no longer be mapped freely."""
+    wrong = []
+    for path in FILES:
+        if room(path) in ("engine", "parts"):
+            wrong += [f"{short(path)}: {name}" for name, _ in calls(path) if name.split(".")[-1] in (
+                "pure_callback", "io_callback", "host_callback", "print") and name.startswith(("jax", "print"))]
+    assert not wrong, wrong
+
+
+def test_everything_public_says_what_it_is_for():
+    """A user who asks for help would get none."""
+    missing = []
+    for path in FILES:
+        module = tree(path)
+        if not ast.get_docstring(module):
+            missing.append(short(path))
+        for node in module.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                missing += [f"{short(path)}: {node.name}"] * (not ast.get_docstring(node))
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("kind", sorted(TABLES))
+def test_a_table_names_its_factories(kind):
+    """A config's name would not be the function a user finds, or a default lie outside the signature."""
+    assert TABLES[kind]
+    for name, factory in TABLES[kind].items():
+        assert factory.__name__ == name and inspect.getdoc(factory)
+        for parameter in inspect.signature(factory).parameters.values():
+            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, f"{kind} {name}: {parameter.name}"
+
+
+def test_every_list_of_factories_is_in_the_tables():
+    """A part that was written would be reachable by no config."""
+    named = {name for table in TABLES.values() for name in table}
+    for path in FILES:
+        if room(path) == "parts" and path.name != "tables.py":
+            for node in tree(path).body:
+                target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+                if isinstance(target, ast.Name) and target.id == "TABLE":
+                    module = short(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                    table = __import__(f"deepprinciples.{module}", fromlist=["TABLE"]).TABLE
+                    assert table and set(table) <= named, short(path)
+
+
+def test_neutrals_belong_to_parts():
+    """"Off" would be promised for a part or a hyper-parameter that is not there."""
+    for kind, neutrals in NEUTRALS.items():
+        for name, values in neutrals.items():
+            assert values and set(values) <= set(inspect.signature(TABLES[kind][name]).parameters), (kind, name)
+            assert all(isinstance(value, float) for value in values.values()), (kind, name)
+
+
+def test_no_room_needs_a_wall():
+    """A file too long to read is changed without being understood."""
+    long = {short(path): count for path in FILES if (count := len(path.read_text().splitlines())) > MOST_LINES}
+    assert not long, long
+
+
+@pytest.mark.parametrize(("code", "word"), [
+    ("import pickle", "pickle"), ("np.load(f, allow_pickle=True)", "allow_pickle"), ("np.load(f)", "np.load"),
+    ("eval(text)", "eval"), ("loader.exec_module(m)", "exec_module"), ("import_module(name)", "import_module"),
+])  # fmt: skip
+def test_the_guard_against_code_in_data_can_fail(code, word, tmp_path, monkeypatch):
+    """The guard would pass whatever is written."""
+    path = tmp_path / "bad.py"
+    path.write_text(code)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    monkeypatch.setitem(globals(), "FILES", [path])
+    with pytest.raises(AssertionError, match=word):
+        test_data_is_never_code()
+
+
+@pytest.mark.parametrize(("home", "code"), [
+    ("engine", "from deepprinciples.parts import losses"), ("parts", "import deepprinciples.engine.fit"),
+    ("report", "from deepprinciples import runs"), ("runs", "def f():\n    from deepprinciples.study import build"),
+    ("config", "from deepprinciples.types import Array"), ("study", "from deepprinciples.cli import app"),
+])  # fmt: skip
+def test_the_guard_of_the_arrows_can_fail(home, code, tmp_path, monkeypatch):
+    """The guard would let any import pass."""
+    path = tmp_path / home / "bad.py"
+    path.parent.mkdir()
+    path.write_text(code)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    monkeypatch.setitem(globals(), "FILES", [path])
+    with pytest.raises(AssertionError, match="bad.py imports"):
+        test_arrows_point_down_only()
