@@ -4,8 +4,11 @@
 
 Varies: clipping at norm 1, in an 8-layer ReLU network; both arms try the same learning rates over three decades.
 Looks at: which of the tried rates come within USABLE of the best one, and how often the clip acts.
-Time on 2 cores: TIME.
-Found on 2026-11-21: FOUND
+Time on 2 cores: about 1 minute.
+Found on 2026-11-21: It moves the range up more than it widens it. Of 16 rates 8 are usable either way: 0.0016 to
+0.048 plain, 0.007 to 0.15 clipped (with 0.05 for USABLE 9 and 11). At 0.1, 18 of 20 plain runs diverge (0.010) and
+clipped ones reach 0.964. At its own best rate clipping costs a little (0.963 against 0.972, better for plain). The
+rate 0.1 was chosen after a first run with 0.5, where both failed.
 """
 
 from __future__ import annotations
@@ -36,8 +39,10 @@ def main(*changes: str, out: Path | None = None) -> Run:
     usable = rates.where(scores >= scores.max() - USABLE)
     for arm in found.arm.values[np.isfinite(rates).any("trial")]:
         good = usable.sel(arm=arm)
-        print(f"{arm:>14}: {int(good.count())} of {good.size} learning rates usable, {float(good.min()):.2g} to "
-              f"{float(good.max()):.2g}")
+        print(
+            f"{arm:>14}: {int(good.count())} of {good.size} learning rates usable, {float(good.min()):.2g} to "
+            f"{float(good.max()):.2g}"
+        )
     for row in run.summary["arms"]:
         share = float(found.trigger_rate.sel(arm=row["name"]).isel(step=-1, transform=0).median("seed"))
         print(f"{row['name']:>14}: accuracy {row['mean']:.3f}; the clip acted on {share:.0%} of the steps")

@@ -4,8 +4,9 @@
 
 Varies: normalization and skip of a 4-layer CNN on 3,000 pictures for 200 steps; each arm tunes its learning rate.
 Looks at: accuracy early and at the end.
-Time on 2 cores: TIME.
-Found on 2026-11-21: FOUND
+Time on 2 cores: about 7 minutes.
+Found on 2026-11-21: Batch normalization is better than plain (0.841 against 0.811), just so (p = 0.047, 10 seeds),
+and not shown to be meaningful. No evidence for layer normalization (0.813) or skips (0.820).
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ def main(*changes: str, out: Path | None = None) -> Run:
     run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
     for row in run.summary["arms"]:
         early = run.results.validation.sel(arm=row["name"]).isel(eval_step=0)
-        print(f"{row['name']:>10}: validation accuracy {float(early.mean()):.3f} at step {int(early.eval_step)}, "
-              f"test accuracy {row['mean']:.3f} at the end")
+        print(
+            f"{row['name']:>10}: validation accuracy {float(early.mean()):.3f} at step {int(early.eval_step)}, "
+            f"test accuracy {row['mean']:.3f} at the end"
+        )
     print(run.summary["headline"])
     print(f"Report: {run.path / 'report.html'}")
     return run

@@ -4,8 +4,10 @@
 
 Varies: the cell (plain tanh, GRU, LSTM) on the adding problem, clipped at norm 1; each arm tunes its learning rate.
 Looks at: the mean squared error, of which 1/6 needs no memory at all, and the first step by which half of that is gone.
-Time on 2 cores: TIME.
-Found on 2026-11-21: FOUND
+Time on 2 cores: about 4 minutes.
+Found on 2026-11-21: Yes, within 1500 steps. GRU (0.00018) and LSTM (0.00035) learn on all of 20 fresh seeds
+(train.seed=1000); the tanh RNN (0.128) gets below half of 1/6 on 5. The GRU is better than the LSTM by 0.0002. Length
+and steps come from a pilot, the search space from a first run: see docs/findings.md.
 """
 
 from __future__ import annotations
@@ -34,8 +36,10 @@ def main(*changes: str, out: Path | None = None) -> Run:
         curve = found.validation.sel(arm=arm).median("seed")
         learned = curve.eval_step.where(curve < CHANCE / 2).min()
         when = f"at step {int(learned)}" if learned.notnull() else "never"
-        print(f"{arm:>6}: median mean squared error {float(scores.median()):.4f}, below half of chance on "
-              f"{int((scores < CHANCE / 2).sum())} of {scores.size} seeds; the median curve gets there {when}")
+        print(
+            f"{arm:>6}: median mean squared error {float(scores.median()):.4f}, below half of chance on "
+            f"{int((scores < CHANCE / 2).sum())} of {scores.size} seeds; the median curve gets there {when}"
+        )
     print(run.summary["headline"])
     print(f"Report: {run.path / 'report.html'}")
     return run

@@ -4,8 +4,9 @@
 
 Varies: the regularizer; each arm tunes the learning rate and its own strength, with the same number of trials.
 Looks at: accuracy on training and test data, and the strength that was chosen.
-Time on 2 cores: TIME.
-Found on 2026-11-21: FOUND
+Time on 2 cores: about 1 minute.
+Found on 2026-11-21: No evidence that any of them changes accuracy: none 0.879, L1 0.883, L2 0.886, dropout 0.882 (30
+seeds; about 0.01 could have been seen). The test loss, which was not judged, is halved by L2 (0.355 against 0.705).
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ def main(*changes: str, out: Path | None = None) -> Run:
         scores = run.results.sel(arm=row["name"])
         chosen = ", ".join(f"{path.split('.', 1)[1]} {value:.2g}" for path, value in row["tuned_point"].items())
         trained = float(scores.train_loss.isel(step=-1).mean())
-        print(f"{row['name']:>8}: test accuracy {row['mean']:.3f}, test loss {float(scores.test_loss.mean()):.3f}, "
-              f"training loss {trained:.3f}; chosen {chosen}")
+        print(
+            f"{row['name']:>8}: test accuracy {row['mean']:.3f}, test loss {float(scores.test_loss.mean()):.3f}, "
+            f"training loss {trained:.3f}; chosen {chosen}"
+        )
     print(run.summary["headline"])
     print(f"Report: {run.path / 'report.html'}")
     return run

@@ -15,6 +15,7 @@ import os
 import struct
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ import pytest
 from typer.testing import CliRunner
 
 import deepprinciples as dp
+from deepprinciples import config as configs
 from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
+from deepprinciples.report import plots
 from deepprinciples.runs.directory import Run
+from deepprinciples.study import build
 
 BASE: dict[str, Any] = {
     "data": {"name": "wine", "batch_size": 16},
@@ -75,9 +79,12 @@ def _empty_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _imported() -> None:
-    """Importing JAX is not what the time limit is about."""
+def _ready() -> Iterator[None]:
+    """Importing JAX is not what the time limit is about, nor are figures what the few runs are about."""
     assert dp.compare
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save_all", lambda *given: [])
+        yield
 
 
 def refused(edits: dict[str, Any]) -> DeepprinciplesError:
@@ -291,7 +298,7 @@ DATA = {
     ),
     "25 label below 0": (
         own(targets=Y - 1),
-        "data.targets: label -1 at [0] is outside 0 and up; number the classes from 0",
+        "data.targets: label -1 at [0] is below 0; number the classes from 0",
     ),
     "25 label too large": (
         own(targets=Y + 1, classes=2),
@@ -546,6 +553,15 @@ def test_arms_of_different_shape_are_grouped(odd: Run) -> None:
     """15. Lost: the user has to sort arms into programs by hand. 35: a batch of 16 leaves a rest of 106 examples."""
     assert [row["arms"] for row in odd.summary["programs"]] == [["plain", "twin"], ["wide"]]
     assert [row["compiles"] for row in odd.summary["programs"]] == [odd.summary["programs"][0]["compiles"]] * 2
+
+
+def test_several_labels_an_example_are_no_regression() -> None:
+    """14. Lost: targets of 0 and 1, several an example, refused with the real-valued ones they travel with."""
+    targets = np.stack([Y, 1 - Y, Y], axis=1)
+    data = own(targets=targets, task="regression", standardize=False)
+    config = changed({"arms": None, **data, "loss.name": "sigmoid_binary_cross_entropy"})
+    resolved = configs.resolve(config, build.KINDS)
+    assert build.check(resolved, build.dataset(resolved["data"])) == []
 
 
 def test_odd_data_is_used_and_told() -> None:

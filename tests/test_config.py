@@ -372,7 +372,7 @@ REFUSED = [
      "give the share of the examples, such as 0.2"),
     ("study.trials=1000000000", "study.trials: expected a whole number of at least 1 and at most 1000000, "
      "found 1000000000"),
-    ("model.skip=residul", 'model.skip: expected one of the string "none", the string "residual", found the string '
+    ("model.skip=residul", 'model.skip: expected one of "none", "residual", found the string '
      '"residul"; did you mean "residual"?'),
     ("model.depth=99999999999999999999999", "model.depth: expected a whole number of at least 0 and at most 1000000, "
      "found a whole number of more than 64 bits"),

@@ -19,7 +19,10 @@ CUT = Plan(11, every=2, chunks=2, segments=3)
 FIRST = Batch(*(array[: toy.BATCH] for array in toy.DATA))
 
 
-def passes(count=4):
+PASS = 5  # batches; no multiple of a segment, so that segments begin in the middle of a pass
+
+
+def passes(count=PASS):
     """Give `count` batches in the data's own order, again and again as a pass."""
     for k in range(count):
         yield Batch(*(array[k * toy.BATCH : (k + 1) * toy.BATCH] for array in toy.DATA))
@@ -48,19 +51,31 @@ def test_streamed_equals_resident_in_the_same_order():
     layout, mesh = Layout(2, 1, 2, "map"), make_mesh(2)
     blocks = [Block(seed, (toy.point(), toy.point(learning_rate=0.01))) for seed in range(4)]  # two calls of two blocks
     held = jax.device_put(toy.DATA)
-    rounds = np.arange(4 * toy.BATCH, dtype=np.int32).reshape(4, toy.BATCH)  # four batches a pass, then again
+    rounds = np.arange(PASS * toy.BATCH, dtype=np.int32).reshape(PASS, toy.BATCH)
 
     def get(seeds, segment):
-        steps = (np.arange(CUT.span) + segment * CUT.span) % 4
+        steps = (np.arange(CUT.span) + segment * CUT.span) % PASS
         return held, np.repeat(rounds[steps].reshape(1, CUT.chunks, CUT.every, toy.BATCH), len(seeds), axis=0)
 
-    feeds = [streamed(passes, batch_size=toy.BATCH, plan=CUT, mesh=mesh, first=FIRST),
-             Feed(jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), toy.DATA), toy.BATCH, get)]
+    feeds = [
+        streamed(passes, batch_size=toy.BATCH, plan=CUT, mesh=mesh, first=FIRST),
+        Feed(jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), toy.DATA), toy.BATCH, get),
+    ]
     outcomes = []
     for feed in feeds:
-        made = compile_program(toy.learner, toy.probe, layout=layout, names=toy.NAMES, plan=CUT, data=feed.shapes,
-                               batch_size=feed.batch_size, split=toy.SPLIT)
-        outcomes.append(run(made, blocks, plan=CUT, feed=feed, curve=toy.SPLIT, keep_states=True)._replace(seconds=None))
+        made = compile_program(
+            toy.learner,
+            toy.probe,
+            layout=layout,
+            names=toy.NAMES,
+            plan=CUT,
+            data=feed.shapes,
+            batch_size=feed.batch_size,
+            split=toy.SPLIT,
+        )
+        outcomes.append(
+            run(made, blocks, plan=CUT, feed=feed, curve=toy.SPLIT, keep_states=True)._replace(seconds=None)
+        )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), *outcomes)
     assert np.all(outcomes[0].states["steps"] == CUT.steps)
 
@@ -89,7 +104,9 @@ def test_an_exception_of_the_loader_names_the_batch(wrapped):
     assert isinstance(caught.value.__cause__, OSError)
 
 
-@pytest.mark.parametrize(("count", "size", "batch", "rows"), [(5, 8, 256, 1), (300, 300, 256, 2), (10, 25, 7, 4), (1, 1, 4, 1)])
+@pytest.mark.parametrize(
+    ("count", "size", "batch", "rows"), [(5, 8, 256, 1), (300, 300, 256, 2), (10, 25, 7, 4), (1, 1, 4, 1)]
+)
 def test_a_padded_split_holds_every_example_once(count, size, batch, rows):
     """A score would leave out examples or count some twice."""
     x = np.arange(count, dtype=np.float32)[:, None] + 1

@@ -87,7 +87,9 @@ def test_seeds_differ_in_weights_batches_and_noise(four):
     """Replicates would be copies, and every interval a lie."""
     assert len(set(four.logs["weight"]["first"][:, 0, 0])) == 4
     assert len(set(four.logs["probed_loss"][:, 0, 0])) == 4
-    quiet, noisy = (toy.train([(0, [toy.point(noise=s)] * 2), (1, [toy.point(noise=s)] * 2)]).states["w"] for s in (0, 1))
+    quiet, noisy = (
+        toy.train([(0, [toy.point(noise=s)] * 2), (1, [toy.point(noise=s)] * 2)]).states["w"] for s in (0, 1)
+    )
     assert not np.allclose((noisy - quiet)[0], (noisy - quiet)[1], atol=1e-3)
 
 
@@ -195,7 +197,7 @@ def test_lanes_beyond_counting_are_one_compilation(monkeypatch):
 def test_the_guard_on_compilations_can_fail():
     """The test above would pass whatever happened."""
     guarded = chex.assert_max_traces(fit.start, n=1)
-    one = toy.learner({name: 0.0 for name in toy.NAMES})
+    one = toy.learner(dict.fromkeys(toy.NAMES, 0.0))
     with pytest.raises(AssertionError, match="traced"):
         for keys in (1, 2):
             jax.jit(jax.vmap(lambda key: guarded(one, key)))(jax.random.split(jax.random.key(0), keys))

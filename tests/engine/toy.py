@@ -67,13 +67,17 @@ def program(layout=WIDE, cut=CUT):
 
 @functools.cache
 def _program(layout, cut):
-    return compile_program(learner, probe, layout=layout, names=NAMES, plan=cut, data=DATA, batch_size=BATCH, split=SPLIT)
+    return compile_program(
+        learner, probe, layout=layout, names=NAMES, plan=cut, data=DATA, batch_size=BATCH, split=SPLIT
+    )
 
 
 def train(blocks, *, layout=WIDE, cut=CUT, data=DATA, feed=None, **options):
     """Run blocks of (seed, points); states are kept."""
     made = program(layout, cut)
-    feed = feed or (_feed(cut, made.mesh) if data is DATA else resident(data, batch_size=BATCH, plan=cut, mesh=made.mesh))
+    feed = feed or (
+        _feed(cut, made.mesh) if data is DATA else resident(data, batch_size=BATCH, plan=cut, mesh=made.mesh)
+    )
     lanes = [Block(seed, tuple(points)) for seed, points in blocks]
     return run(made, lanes, plan=cut, feed=feed, curve=SPLIT, keep_states=True, **options)
 

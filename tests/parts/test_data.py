@@ -255,7 +255,7 @@ ONE_HOT = np.eye(2)[Y]
     [
         ({"inputs": X[:0], "targets": Y[:0]}, "data.inputs: found no examples (shape [0, 2]), expected at least one"),
         ({"targets": Y[:7]}, "data.targets: found 7 targets for 20 examples of inputs; give one target an example"),
-        ({"targets": Y - 1}, "data.targets: label -1 at [0] is outside 0 and up; number the classes from 0"),
+        ({"targets": Y - 1}, "data.targets: label -1 at [0] is below 0; number the classes from 0"),
         ({"targets": Y + 1, "classes": 2},
          "data.targets: label 2 at [1] is outside 0..1; subtract 1 from labels that count from 1"),
         ({"targets": Y * 7, "classes": 2}, "data.targets: label 7 at [1] is outside 0..1; number the classes from 0"),
@@ -268,7 +268,7 @@ ONE_HOT = np.eye(2)[Y]
          "data.targets: found one-hot labels of shape [20, 2], expected integers of shape [20]; "
          "use targets.argmax(axis=1)"),
         ({"targets": Y[:, None]}, "data.targets: found labels of shape [20, 1], expected [20]; use targets[:, 0]"),
-        ({"inputs": BAD}, "data.inputs: found 2 values that are not finite, first nan at [3, 1]; clean them"),
+        ({"inputs": BAD}, "data.inputs: found 2 values not finite, first nan at [3, 1]; clean them"),
         ({"inputs": X[:, 0]}, "data.inputs: found shape [20], expected [N, features]; use inputs[:, None]"),
         ({"inputs": X.astype(str)}, "data.inputs: found dtype <U32, expected numbers"),
         ({"inputs": X.astype(object)}, "data.inputs: found dtype object, expected numbers"),

@@ -109,7 +109,7 @@ def test_what_cannot_be_streamed_is_refused_before_training(batches, message):
         ((X[:5], Y[:5]), "data.batches: batch 2 has inputs of shape [5, 2], expected [4, 2] as in batch 0"),
         ((X[:4], Y[:3]), "data.batches: batch 2, targets: found 3 targets for 4 examples"),
         ((X[:4], Y[:4] + 9), "data.batches: batch 2, targets: label 9 at [0] is outside 0..2"),
-        ((X[:4] * np.nan, Y[:4]), "data.batches: batch 2, inputs: found 8 values that are not finite"),
+        ((X[:4] * np.nan, Y[:4]), "data.batches: batch 2, inputs: found 8 values not finite"),
         (None, "data.batches: batch 2 is a NoneType"),
     ],
 )

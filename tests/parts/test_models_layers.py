@@ -9,11 +9,13 @@ import pytest
 from jax import lax
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.models import TABLE, cnn, mlp, resnet
+from deepprinciples.parts.models import cnn, mlp, resnet
 from deepprinciples.parts.models.layers import Step, dropout, layer_name
 from deepprinciples.parts.models.windows import patches_convolution, pool
 from deepprinciples.types import SLOPE
 
+# compiling is most of the time here, so the optimizer of XLA's backend is off
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 5))
 SMALL = {"outputs": 3, "depth": 3, "width": 4, "activation": "tanh", "bias_initializer": "ones"}
@@ -23,9 +25,14 @@ def dense(params, x):
     return x @ np.asarray(params["kernel"]) + np.asarray(params["bias"])
 
 
-def run(model, x, *, key=None, train=False):
-    params, state = model.init(KEY, x)
-    return params, *model.apply(params, state, x, key=key, train=train)
+def run(model, x, change=lambda params: params):
+    @compiled
+    def call(x):
+        params, state = model.init(KEY, x)
+        params = change(params)
+        return params, *model.apply(params, state, x, key=None, train=False)
+
+    return call(x)
 
 
 def count(params):
@@ -45,6 +52,16 @@ def count(params):
         (cnn(outputs=10), (28, 28, 1), (9 * 16 + 16) + (9 * 16 * 32 + 32) + (7 * 7 * 32 * 10 + 10)),
         (cnn(outputs=10, width=4), (40, 1), (3 * 4 + 4) + (3 * 4 * 8 + 8) + (10 * 8 * 10 + 10)),
         (resnet(outputs=2, width=4, blocks=1, stages=1, normalization="none"), (8, 1), 16 + 2 * 52 + 10),
+        (  # first convolution, block, its gate, block, shortcut and gate, outputs
+            resnet(outputs=2, width=4, blocks=1, normalization="none", skip="highway"),
+            (8, 1),
+            16 + 2 * 52 + (4 * 4 + 4) + (3 * 4 * 8 + 8) + (3 * 8 * 8 + 8) + 2 * (4 * 8 + 8) + (8 * 2 + 2),
+        ),
+        (  # first convolution, block, block on 8 channels, shortcut, outputs on 16
+            resnet(outputs=2, width=4, blocks=1, normalization="none", skip="dense"),
+            (8, 1),
+            16 + 2 * 52 + 2 * (3 * 8 * 8 + 8) + (8 * 8 + 8) + (16 * 2 + 2),
+        ),
     ],
 )
 def test_parameters_are_counted_by_hand(model, shape, expected):
@@ -68,12 +85,10 @@ def test_plain_perceptron_by_hand():
 @pytest.mark.parametrize("skip", ["residual", "rezero"])
 def test_residual_perceptron_by_hand(skip):
     """A skip would add in the wrong place, or its scale would do nothing."""
-    model = mlp(**SMALL, skip=skip, branch_scale=0.5)
-    params, state = model.init(KEY, X)
+    learned = lambda params: jax.tree.map(lambda leaf: leaf + 0.3 if leaf.ndim == 0 else leaf, params)  # noqa: E731
+    params, outputs, _, activations = run(mlp(**SMALL, skip=skip, branch_scale=0.5), X, learned)
     if skip == "rezero":
-        assert params["layer_01"]["alpha"] == 0.0
-    params = jax.tree.map(lambda leaf: leaf + 0.3 if leaf.ndim == 0 else leaf, params)
-    outputs, _, activations = model.apply(params, state, X, key=None, train=False)
+        np.testing.assert_allclose(params["layer_01"]["alpha"], 0.0 + 0.3)
     s = dense(params["layer_00"]["linear"], np.asarray(X))
     for name in ("layer_01", "layer_02"):
         factor = 0.5 * (0.3 if skip == "rezero" else 1.0)
@@ -99,44 +114,26 @@ def test_highway_and_dense_by_hand():
     np.testing.assert_allclose(outputs, dense(params["output"], a), atol=1e-5)
 
 
-ALL_SKIPS = ("none", "residual", "highway", "dense", "rezero")
-OFFERED = {"mlp": ALL_SKIPS, "cnn": ALL_SKIPS, "resnet": ("none", "residual", "rezero")}
-
-
-@pytest.mark.parametrize(("name", "skip"), [(name, skip) for name, skips in OFFERED.items() for skip in skips])
-@pytest.mark.parametrize("normalization", ["none", "batch", "layer", "group", "rms", "weight"])
-def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
-    """A combination a config allows would fail when it is built."""
-    sizes = {} if name == "resnet" else {"depth": 4}
-    model = TABLE[name](outputs=3, width=4, skip=skip, normalization=normalization, **sizes)
-
-    def call(x):
-        params, state = model.init(KEY, x)
-        return model.apply(params, state, x, key=KEY, train=True)[:2]
-
-    for shape in ((2, 5, 2), (2, 7, 5, 2)):
-        outputs, state = jax.eval_shape(call, jax.ShapeDtypeStruct(shape, jnp.float32))
-        assert outputs.shape == (2, 3)
-        assert set(state) == ({"batch_stats"} if normalization == "batch" else set())
-
-
 def test_paired_arms_share_the_weights_of_the_same_layer():
     """Seed k would mean other weights in the arm with the trick, and pairing would gain nothing."""
-    kernel = lambda **changes: mlp(**(SMALL | changes)).init(KEY, X)[0]["layer_01"]["linear"]["kernel"]  # noqa: E731
-    plain = kernel()
-    for changes in ({"skip": "residual"}, {"normalization": "layer"}, {"skip": "rezero"}, {"normalization": "weight"}):
-        np.testing.assert_array_equal(kernel(**changes), plain)
-    ratio = kernel(initializer="glorot_normal") / kernel(initializer="he_normal")
+    changes = [{"skip": "residual"}, {"skip": "rezero"}, {"normalization": "layer"}, {"normalization": "weight"}]
+    changes += [{"initializer": "glorot_normal"}, {"initializer": "he_normal"}, {}]
+    models = [mlp(**(SMALL | change)) for change in changes]
+    kernels = compiled(lambda: [model.init(KEY, X)[0]["layer_01"]["linear"]["kernel"] for model in models])()
+    *same, glorot, he, plain = kernels
+    for kernel in same:
+        np.testing.assert_array_equal(kernel, plain)
+    ratio = glorot / he
     np.testing.assert_allclose(ratio, ratio[0, 0] * np.ones((4, 4)), rtol=1e-5)
 
 
 def test_weight_normalization_starts_plain_and_its_gradient_is_orthogonal():
     """The start would differ from the plain network's, or the norm of the kernel would still steer the function."""
     plain, normed = mlp(**SMALL), mlp(**SMALL, normalization="weight")
-    params, state = normed.init(KEY, X)
-    np.testing.assert_allclose(run(plain, X)[1], run(normed, X)[1], atol=1e-5)
+    params, outputs, state, _ = run(normed, X)
+    np.testing.assert_allclose(run(plain, X)[1], outputs, atol=1e-5)
     loss = lambda p: jnp.sum(jnp.sin(normed.apply(p, state, X, key=None, train=False)[0]))  # noqa: E731
-    grads = jax.grad(loss)(params)["layer_01"]
+    grads = compiled(jax.grad(loss))(params)["layer_01"]
     kernel = params["layer_01"]["linear"]["kernel"]
     np.testing.assert_allclose(jnp.sum(kernel * grads["linear"]["kernel"], axis=0), jnp.zeros(4), atol=1e-4)
     assert float(jnp.abs(grads["linear"]["kernel"]).max()) > 1e-2
@@ -161,49 +158,94 @@ def test_batch_normalization_keeps_running_statistics():
 def test_dropout_keeps_the_mean_and_draws_anew_for_each_layer():
     """The rate would rescale the signal, or every layer drop the same units."""
     x = jnp.ones((200, 200))
-    drop = lambda rate, number: dropout(x, Step(KEY, True, rate, 1.0, {}), number)  # noqa: E731
+    drop = compiled(lambda rate, number: dropout(x, Step(KEY, True, rate, 1.0, {}), number))
     dropped = drop(0.25, 0)
     np.testing.assert_allclose(np.unique(dropped), [0.0, 4 / 3], rtol=1e-6)
     assert abs(float(dropped.mean()) - 1.0) < 4 * np.sqrt(0.25 / 0.75 / 40000)
     assert 0.3 < float(jnp.mean((drop(0.5, 0) == 0) != (drop(0.5, 1) == 0))) < 0.7
     np.testing.assert_array_equal(drop(jnp.float32(0.0), 0), x)
-    gradient = jax.grad(lambda v: dropout(v, Step(KEY, True, jnp.float32(1.0), 1.0, {}), 0).sum())(x)
+    gradient = compiled(jax.grad(lambda v: dropout(v, Step(KEY, True, jnp.float32(1.0), 1.0, {}), 0).sum()))(x)
     np.testing.assert_array_equal(gradient, jnp.zeros_like(x))
 
 
+def convolve(x, w, stride):
+    order = ("NHC", "HIO", "NHC") if x.ndim == 3 else ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, w, (stride,) * (x.ndim - 2), "SAME", dimension_numbers=order)
+
+
 @pytest.mark.parametrize("shape", [(2, 7, 3), (2, 7, 6, 3)])
-@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)])
-def test_patches_equal_the_library_convolution(shape, kernel, stride):
+def test_patches_equal_the_library_convolution(shape):
     """The fast convolution would be another one."""
     axes = len(shape) - 2
-    x = jax.random.normal(KEY, shape)
-    w = jax.random.normal(KEY, (*(kernel,) * axes, 3, 4))
-    order = ("NHC", "HIO", "NHC") if axes == 1 else ("NHWC", "HWIO", "NHWC")
-    strides = (stride,) * axes
-    library = lax.conv_general_dilated(x, w, strides, "SAME", dimension_numbers=order)
-    np.testing.assert_allclose(patches_convolution(x, w, strides, "SAME"), library, atol=1e-4)
+    x = np.asarray(jax.random.normal(KEY, shape))
+    settings = [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]
+    kernels = [np.random.default_rng(k).normal(size=(*(k,) * axes, 3, 4)).astype("float32") for k, _ in settings]
+
+    @compiled
+    def both(x, kernels):
+        pairs = zip(kernels, settings, strict=True)
+        return [(patches_convolution(x, w, (s,) * axes, "SAME"), convolve(x, w, s)) for w, (_, s) in pairs]
+
+    for ours, library in both(x, kernels):
+        np.testing.assert_allclose(ours, library, atol=1e-4)
+
+
+def pooled(x):
+    window = (1, *(2,) * (x.ndim - 2), 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID") if min(x.shape[1:-1]) > 1 else x
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 3), (2, 7, 3), (2, 6, 5, 3), (2, 1, 4, 3)])
 def test_pool_equals_reduce_window(shape):
     """Pooling would mix positions, or fail on odd edges."""
-    x = jax.random.normal(KEY, shape)
-    ones = (1, *(2,) * (len(shape) - 2), 1)
-    expected = lax.reduce_window(x, -jnp.inf, lax.max, ones, ones, "VALID") if min(shape[1:-1]) > 1 else x
-    np.testing.assert_array_equal(pool(x), expected)
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    np.testing.assert_array_equal(*compiled(lambda x: (pool(x), pooled(x)))(x))
 
 
 def test_convolutional_network_equals_library_calls():
     """The network would pool, activate or flatten in another order than its formula."""
     x = jax.random.normal(KEY, (2, 8, 6, 3))
     params, outputs, _, _ = run(cnn(outputs=3, width=4, bias_initializer="ones"), x)
-    convolve = functools.partial(
-        lax.conv_general_dilated, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    for name in ("layer_00", "layer_01"):
-        x = convolve(x, params[name]["linear"]["kernel"]) + 1.0
-        x = jnp.maximum(lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"), 0.0)
-    np.testing.assert_allclose(outputs, dense(params["output"], np.asarray(x).reshape(2, -1)), atol=1e-5)
+
+    @compiled
+    def library(x):
+        for name in ("layer_00", "layer_01"):
+            x = jnp.maximum(pooled(convolve(x, params[name]["linear"]["kernel"], 1) + 1.0), 0.0)
+        return x.reshape(2, -1)
+
+    np.testing.assert_allclose(outputs, dense(params["output"], library(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("skip", ["none", "residual", "highway", "dense"])
+def test_residual_network_equals_library_calls(skip):
+    """A skip would read or join something else than its formula, or the shortcut of a stage be left out."""
+    x = jax.random.normal(KEY, (2, 7, 3))
+    model = resnet(outputs=3, width=4, blocks=1, skip=skip, branch_scale=0.5, normalization="none", activation="tanh")
+    params, outputs, _, activations = run(model, x)
+
+    @compiled
+    def library(x):
+        streams = [convolve(x, params["layer_00"]["linear"]["kernel"], 1)]
+        for name, stride in (("layer_01", 1), ("layer_02", 2)):
+            w = {part: leaves["kernel"] for part, leaves in params[name].items()}
+            s, a = streams[-1], jnp.tanh(streams[-1])
+            branch = convolve(jnp.tanh(convolve(a, w["first"], stride)), w["second"], 1)
+            s = convolve(a, w["shortcut"], 2) if stride == 2 and skip != "none" else s
+            if skip == "residual":
+                branch = s + 0.5 * branch
+            elif skip == "highway":
+                gate = 1 / (1 + jnp.exp(1.0 - convolve(a, w["gate"], stride)))
+                branch = gate * branch + (1 - gate) * s
+            elif skip == "dense":
+                branch = jnp.concatenate([s, branch], axis=-1)
+            streams.append(branch)
+        return streams
+
+    streams = library(x)
+    assert streams[-1].shape == (2, 4, 16 if skip == "dense" else 8)
+    for number, stream in enumerate(streams):
+        np.testing.assert_allclose(activations[layer_name(number, 3)], stream, atol=1e-5)
+    np.testing.assert_allclose(outputs, dense(params["output"], np.tanh(streams[-1]).mean(axis=1)), atol=1e-5)
 
 
 def test_deep_convolutional_network_spreads_its_stages():
@@ -218,7 +260,7 @@ def test_deep_convolutional_network_spreads_its_stages():
 def test_pytorch_biases_see_their_fan_in():
     """The default of PyTorch, U(-b, b) with b = 1 / sqrt(fan_in) for biases too, could not be reproduced."""
     model = mlp(outputs=500, depth=1, width=500, initializer="pytorch_default", bias_initializer="pytorch_default")
-    params, _ = model.init(KEY, jnp.ones((1, 16)))
+    params, _ = compiled(model.init)(KEY, jnp.ones((1, 16)))
     for leaf, bound in ((params["layer_00"]["linear"]["bias"], 1 / 4), (params["output"]["bias"], 500**-0.5)):
         assert 0.98 * bound < float(jnp.abs(leaf).max()) <= bound
 

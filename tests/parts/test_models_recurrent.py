@@ -1,5 +1,7 @@
 """The recurrent networks compute what their formulas say, forward and through time."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,9 +11,21 @@ import pytest
 from deepprinciples.parts.models import lstm
 from deepprinciples.types import SLOPE
 
+# compiling is most of the time here, so the optimizer of XLA's backend is off
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (2, 5, 3))
 SMALL = {"outputs": 2, "width": 4, "bias_initializer": "ones"}
+
+
+def run(model, x):
+    @compiled
+    def call(x):
+        params, state = model.init(KEY, x)
+        outputs, _, activations = model.apply(params, state, x, key=None, train=False)
+        return params, outputs, activations
+
+    return call(x)
 
 
 def sigmoid(x):
@@ -38,10 +52,8 @@ def lstm_by_hand(params, x, **place):
 
 def test_lstm_by_hand():
     """The LSTM would be another cell: gates in another order, or no forget bias of 1."""
-    model = lstm(**SMALL, depth=2)
-    params, state = model.init(KEY, X)
+    params, outputs, activations = run(lstm(**SMALL, depth=2), X)
     np.testing.assert_array_equal(weights(params)[2], np.repeat([1.0, 2.0, 1.0, 1.0], 4))
-    outputs, _, activations = model.apply(params, state, X, key=None, train=False)
     hidden, cells = lstm_by_hand(params, np.asarray(X))
     np.testing.assert_allclose(activations["layer_00"], hidden, atol=1e-6)
     np.testing.assert_allclose(activations["layer_00" + SLOPE], 1 - np.tanh(cells) ** 2, atol=1e-6)
@@ -52,37 +64,31 @@ def test_lstm_by_hand():
 
 def test_plain_cell_by_hand():
     """The plain recurrent network would be another one."""
-    model = lstm(**SMALL, cell="rnn", readout="mean")
-    params, state = model.init(KEY, X)
+    params, outputs, _ = run(lstm(**SMALL, cell="rnn", readout="mean"), X)
     w, u, b = weights(params)
     h, hidden = np.zeros((2, 4)), []
     for t in range(5):
         h = np.tanh(np.asarray(X)[:, t] @ w + h @ u + b)
         hidden.append(h)
-    outputs = model.apply(params, state, X, key=None, train=False)[0]
     expected = np.mean(hidden, axis=0) @ np.asarray(params["output"]["kernel"]) + 1.0
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
 def test_gru_equals_linens():
     """The GRU would be another cell than Linen's."""
-    model = lstm(**SMALL, cell="gru", readout="every")
-    params, state = model.init(KEY, X)
+    params, _, activations = run(lstm(**SMALL, cell="gru", readout="every"), X)
     w, u, b = (np.split(a, 3, axis=-1) for a in weights(params))
     theirs = {f"i{gate}": {"kernel": w[n], "bias": b[n]} for n, gate in enumerate("rzn")}
     theirs |= {f"h{gate}": {"kernel": u[n]} for n, gate in enumerate("rzn")}
     theirs["hn"]["bias"] = np.zeros(4)
-    hidden = nn.RNN(nn.GRUCell(4)).apply({"params": {"cell": theirs}}, X)
-    _, _, activations = model.apply(params, state, X, key=None, train=False)
+    hidden = compiled(nn.RNN(nn.GRUCell(4)).apply)({"params": {"cell": theirs}}, X)
     np.testing.assert_allclose(activations["layer_00"], hidden, atol=1e-6)
 
 
 def test_bidirectional_reads_both_ends():
     """The backward half would read in order, or "last" would take its first state."""
-    model = lstm(**SMALL, bidirectional=True)
-    params, state = model.init(KEY, X)
+    params, outputs, activations = run(lstm(**SMALL, bidirectional=True), X)
     assert not np.allclose(weights(params)[0], weights(params, "backward")[0])
-    outputs, _, activations = model.apply(params, state, X, key=None, train=False)
     ahead, _ = lstm_by_hand(params, np.asarray(X))
     back, _ = lstm_by_hand(params, np.asarray(X)[:, ::-1], direction="backward")
     both = np.concatenate([ahead, back[:, ::-1]], axis=-1)
@@ -94,19 +100,32 @@ def test_bidirectional_reads_both_ends():
 def test_skips_between_layers_by_hand():
     """A skip between recurrent layers would add in the wrong place."""
     x = np.asarray(X)
-    for skip in ("residual", "highway"):
-        model = lstm(**SMALL, depth=2, skip=skip, readout="every", branch_scale=0.5)
-        params, state = model.init(KEY, X)
-        _, _, activations = model.apply(params, state, X, key=None, train=False)
+    for skip in ("residual", "highway", "dense"):
+        params, outputs, activations = run(lstm(**SMALL, depth=2, skip=skip, readout="every", branch_scale=0.5), X)
         first, _ = lstm_by_hand(params, x)
         second, _ = lstm_by_hand(params, first, layer="layer_01")
         if skip == "residual":
             expected = first + 0.5 * second
+        elif skip == "dense":
+            expected = np.concatenate([first, second], axis=-1)
         else:
             gate = params["layer_01"]["gate"]
             opened = sigmoid(first @ np.asarray(gate["kernel"]) + np.asarray(gate["bias"]) - 1.0)
             expected = opened * second + (1 - opened) * first
         np.testing.assert_allclose(activations["layer_01"], expected, atol=1e-5)
+        np.testing.assert_allclose(outputs, expected @ np.asarray(params["output"]["kernel"]) + 1.0, atol=1e-5)
+
+
+def test_dense_bidirectional_layers_end_at_both_ends():
+    """With concatenated layers "last" would take the first state of a backward half."""
+    params, outputs, activations = run(lstm(**SMALL, depth=2, skip="dense", bidirectional=True), X)
+    first, both = (np.asarray(activations[name]) for name in ("layer_00", "layer_01"))
+    np.testing.assert_array_equal(both[..., :8], first)
+    ahead, _ = lstm_by_hand(params, first, layer="layer_01")
+    back, _ = lstm_by_hand(params, first[:, ::-1], layer="layer_01", direction="backward")
+    np.testing.assert_allclose(both[..., 8:], np.concatenate([ahead, back[:, ::-1]], axis=-1), atol=1e-6)
+    ends = np.concatenate([first[:, -1, :4], first[:, 0, 4:], ahead[:, -1], back[:, -1]], axis=-1)
+    np.testing.assert_allclose(outputs, ends @ np.asarray(params["output"]["kernel"]) + 1.0, atol=1e-5)
 
 
 def test_parameters_are_counted_by_hand():
@@ -118,11 +137,13 @@ def test_parameters_are_counted_by_hand():
     assert count(cell="gru") == 3 * (3 * 4 + 4 * 4 + 4) + 10
     assert count(cell="rnn") == (3 * 4 + 4 * 4 + 4) + 10
     assert count(bidirectional=True) == 2 * 4 * (3 * 4 + 4 * 4 + 4) + (8 * 2 + 2)
+    assert count(depth=2, skip="dense") == 4 * (3 * 4 + 4 * 4 + 4) + 4 * (4 * 4 + 4 * 4 + 4) + (8 * 2 + 2)
+    assert count(normalization="weight") == 4 * (3 * 4 + 4 * 4 + 4) + 2 * 16 + 10
 
 
 def test_gates_are_initialized_one_by_one():
     """Orthogonal recurrent kernels would be orthogonal over all gates at once, and Glorot fans four times too wide."""
-    params, _ = lstm(outputs=2, width=4).init(KEY, X)
+    params, _ = compiled(lstm(outputs=2, width=4).init)(KEY, X)
     for gate in np.split(weights(params)[1], 4, axis=-1):
         np.testing.assert_allclose(gate @ gate.T, np.eye(4), atol=1e-5)
     assert float(np.abs(weights(params)[0]).max()) > (6 / (3 + 16)) ** 0.5
@@ -143,13 +164,13 @@ def test_forget_bias_opens_the_path_through_time():
         last = lambda x: model.apply(params, state, x, key=None, train=False)[2]["layer_00"][0, -1, 0]  # noqa: E731
         return 4 * jax.grad(last)(x)[0, 0, 0]
 
-    carried = jax.jit(jax.vmap(through))(jnp.array([0.0, 1.0, np.log(49.0)]))
+    carried = compiled(jax.vmap(through))(jnp.array([0.0, 1.0, np.log(49.0)]))
     np.testing.assert_allclose(carried, [8.9e-16, 1.576e-7, 0.3642], rtol=3e-3)
 
 
 def test_chrono_biases_span_the_lags():
     """Chrono initialization would cover other time scales: b_f = log U(1, T - 1), b_i = -b_f."""
-    params, _ = lstm(outputs=2, width=200, longest_lag=50, forget_bias=9.0).init(KEY, X)
+    params, _ = compiled(lstm(outputs=2, width=200, longest_lag=50, forget_bias=9.0).init)(KEY, X)
     i, f, g, o = np.split(np.asarray(weights(params)[2]), 4)
     np.testing.assert_array_equal(i, -f)
     assert 0.0 <= f.min() < 1.0 and 3.7 < f.max() <= np.log(49.0)
@@ -161,31 +182,38 @@ def test_chrono_biases_span_the_lags():
 def test_outputs_at_every_step_see_no_future(cell):
     """A sequence model would read its answers: tested through gradients."""
     model = lstm(**SMALL, cell=cell, readout="every", depth=2, skip="residual", normalization="layer")
-    params, state = model.init(KEY, X)
-    at_step = lambda x, t: model.apply(params, state, x, key=None, train=False)[0][:, t].sum()  # noqa: E731
-    grads = np.asarray(jax.jit(jax.vmap(jax.grad(at_step), in_axes=(None, 0)))(X, jnp.arange(5)))
+
+    @compiled
+    def slopes(x):
+        params, state = model.init(KEY, x)
+        at_step = lambda x, t: model.apply(params, state, x, key=None, train=False)[0][:, t].sum()  # noqa: E731
+        return jax.vmap(jax.grad(at_step), in_axes=(None, 0))(x, jnp.arange(5))
+
+    grads = np.asarray(slopes(X))
     reach = np.abs(grads).sum(axis=(1, 3)) > 0  # [output step, input step]
     np.testing.assert_array_equal(reach, np.tril(np.ones((5, 5), bool)))
 
 
 def test_taps_reach_through_the_recurrence():
     """The gradient through time would stop at each step: with the last state read, all steps must matter."""
-    model = lstm(**SMALL)
-    params, state = model.init(KEY, X)
+    model = lstm(**SMALL, depth=2, skip="dense")
 
-    def loss(push):
-        return model.apply(params, {**state, "perturbations": {"layer_00": push}}, X, key=None, train=False)[0].sum()
+    def loss(taps):
+        params, state = model.init(KEY, X)
+        return model.apply(params, {**state, "perturbations": taps}, X, key=None, train=False)[0].sum()
 
-    grads = np.abs(jax.grad(loss)(jnp.zeros((2, 5, 4))))
-    assert (grads.max(axis=(0, 2)) > 1e-6).all()
+    first, both = compiled(jax.grad(loss))(
+        {"layer_00": jnp.zeros((2, 5, 4)), "layer_01": jnp.zeros((2, 5, 8))}
+    ).values()
+    copied, own = np.split(np.abs(both), 2, axis=-1)  # what a dense layer only passes on is no part of its recurrence
+    assert (np.abs(first).max(axis=(0, 2)) > 1e-6).all() and (own.max(axis=(0, 2)) > 1e-6).all()
+    assert not copied[:, :-1].any() and copied[:, -1].all()
 
 
 def test_tokens_are_embedded_and_named():
     """Token ids would be taken for numbers, or the embedding miss in the gradient-flow picture."""
     tokens = jnp.array([[0, 1, 2], [2, 2, 6]])
-    model = lstm(**SMALL, vocabulary=7, embedding=3)
-    params, state = model.init(KEY, tokens)
-    outputs, _, activations = model.apply(params, state, tokens, key=None, train=False)
+    params, outputs, activations = run(lstm(**SMALL, vocabulary=7, embedding=3), tokens)
     table = np.asarray(params["embedding"]["embedding"])
     assert table.shape == (7, 3)
     np.testing.assert_array_equal(activations["embedding"], table[np.asarray(tokens)])

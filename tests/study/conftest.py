@@ -40,7 +40,9 @@ def run(config, data=None, progress=None):
     resolved = configs.resolve(config, build.KINDS, command="compare")
     arms = configs.arm_configs(resolved, build.KINDS)
     data = data or bench.datasets(arms)
-    return protocol.run_study(arms, data, configs.tuned(resolved, build.KINDS), progress=progress or protocol.Progress())
+    return protocol.run_study(
+        arms, data, configs.tuned(resolved, build.KINDS), progress=progress or protocol.Progress()
+    )
 
 
 @pytest.fixture(scope="session", name="small")

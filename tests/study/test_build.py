@@ -19,9 +19,13 @@ DATA = {
 
 
 def resolved(data, **changes):
-    config = {"data": {"name": "arrays", "batch_size": 8, **DATA[data]}, "model": {"name": "mlp", "depth": 1, "width": 4},
-              "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd", "learning_rate": 0.1},
-              "train": {"steps": 10}}  # fmt: skip
+    config = {
+        "data": {"name": "arrays", "batch_size": 8, **DATA[data]},
+        "model": {"name": "mlp", "depth": 1, "width": 4},
+        "loss": {"name": "softmax_cross_entropy"},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "train": {"steps": 10},
+    }
     return configs.resolve(configs.changes(config, changes), build.KINDS)
 
 
@@ -37,11 +41,14 @@ def test_what_fits_has_no_problems():
     assert problems("regression", loss="mse", **{"study.metric": "mae"}) == []
 
 
-@pytest.mark.parametrize(("data", "changes", "path"), [
-    ("images", {"model": {"name": "lstm", "depth": 1, "width": 4}}, "model"),
-    ("table", {"model": {"name": "cnn", "depth": 1, "width": 2}}, "model"),
-    ("table", {"model": {"name": "resnet", "blocks": 1, "width": 2}}, "model"),
-])
+@pytest.mark.parametrize(
+    ("data", "changes", "path"),
+    [
+        ("images", {"model": {"name": "lstm", "depth": 1, "width": 4}}, "model"),
+        ("table", {"model": {"name": "cnn", "depth": 1, "width": 2}}, "model"),
+        ("table", {"model": {"name": "resnet", "blocks": 1, "width": 2}}, "model"),
+    ],
+)
 def test_a_model_that_cannot_take_the_data_is_one_line(data, changes, path):
     """A user would get a page of traceback from inside a layer."""
     (line,) = problems(data, **changes)
@@ -57,10 +64,15 @@ def test_a_loss_and_a_metric_that_cannot_take_the_targets_are_told_together():
 
 def test_all_arms_are_checked_at_once(tmp_path):
     """The second broken arm would be found after the first one is mended; and nothing may have been written."""
-    config = {"data": {"name": "arrays", "batch_size": 8, **DATA["images"]}, "model": {"name": "mlp", "depth": 1},
-              "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd"}, "train": {"steps": 5},
-              "arms": {"fine": {}, "sequence": {"model": {"name": "lstm"}}, "table": {"data.inputs": DATA["table"]["inputs"],
-                                                                                    "model": {"name": "cnn"}}}}  # fmt: skip
+    table = {"data.inputs": DATA["table"]["inputs"], "model": {"name": "cnn"}}
+    config = {
+        "data": {"name": "arrays", "batch_size": 8, **DATA["images"]},
+        "model": {"name": "mlp", "depth": 1},
+        "loss": {"name": "softmax_cross_entropy"},
+        "optimizer": {"name": "sgd"},
+        "train": {"steps": 5},
+        "arms": {"fine": {}, "sequence": {"model": {"name": "lstm"}}, "table": table},
+    }
     with pytest.raises(ConfigError) as caught:
         dp.compare(config, tmp_path / "run")
     lines = caught.value.problems
@@ -113,7 +125,9 @@ def test_penalties_join_the_objective_and_not_the_reported_loss():
     extra = jax.tree.map(lambda a, b: a - b, penalized.grads, plain.grads)
     kernels = [(e, p) for e, p in zip(jax.tree.leaves(extra), jax.tree.leaves(plain.params), strict=True) if p.ndim > 1]
     ratio = [np.median(np.asarray(e / p)) for e, p in kernels]
-    assert kernels and ratio[0] > 0.3 and np.allclose(ratio, ratio[0], rtol=1e-3), "the gradient of l2 is along the weights"
+    assert kernels and ratio[0] > 0.3 and np.allclose(ratio, ratio[0], rtol=1e-3), (
+        "the gradient of l2 is along the weights"
+    )
 
 
 def _plain(result):

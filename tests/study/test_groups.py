@@ -15,7 +15,9 @@ def gathered(small, arms, tune=None, **changes):
     config["study"]["tune"] = tune or {}
     resolved = configs.resolve(config, build.KINDS, command="compare")
     spaces = configs.tuned(resolved, build.KINDS)
-    return groups.group_arms(configs.arm_configs(resolved, build.KINDS), {arm: list(one) for arm, one in spaces.items()})
+    return groups.group_arms(
+        configs.arm_configs(resolved, build.KINDS), {arm: list(one) for arm, one in spaces.items()}
+    )
 
 
 def names(found):
@@ -56,8 +58,16 @@ def test_structure_has_a_program_of_its_own(small, change):
     assert names(found) == [("plain", "plain again"), ("other",)]
 
 
-@pytest.mark.parametrize("path", ["transforms.noise", "regularizers.dropout", "regularizers.mixup",
-                                  "regularizers.input_noise", "regularizers.label_smoothing"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "transforms.noise",
+        "regularizers.dropout",
+        "regularizers.mixup",
+        "regularizers.input_noise",
+        "regularizers.label_smoothing",
+    ],
+)
 def test_costly_tricks_are_never_carried_along(small, path):
     """Every arm would pay for the random numbers of one."""
     assert names(gathered(small, {"plain": {}, "trick": {path: {}}})) == [("plain",), ("trick",)]
@@ -111,8 +121,12 @@ def test_only_the_swept_is_traced_though_one_arm_lacks_it(small):
 def test_arms_on_other_arrays_are_other_groups():
     """An arm would train on another arm's data."""
     (one, other), y = np.random.RandomState(0).randn(2, 30, 3), np.arange(30) % 3
-    base = {"data": {"name": "arrays", "inputs": one, "targets": y}, "model": {"name": "mlp"},
-            "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd"}}
+    base = {
+        "data": {"name": "arrays", "inputs": one, "targets": y},
+        "model": {"name": "mlp"},
+        "loss": {"name": "softmax_cross_entropy"},
+        "optimizer": {"name": "sgd"},
+    }
     config = {**base, "arms": {"a": {}, "b": {"data.inputs": other}, "c": {"data.inputs": one}}}
     resolved = configs.resolve(config, build.KINDS, command="compare")
     found = groups.group_arms(configs.arm_configs(resolved, build.KINDS), {})
@@ -129,6 +143,10 @@ def test_factories_are_told_apart_by_identity(small):
         return mine
 
     one, other = make(1.0), make(2.0)
-    arms = {"a": {"transforms.mine": {"factory": one}}, "b": {"transforms.mine": {"factory": other}},
-            "c": {"transforms.mine": {"factory": one, "strength": 0.2}}, "plain": {}}
+    arms = {
+        "a": {"transforms.mine": {"factory": one}},
+        "b": {"transforms.mine": {"factory": other}},
+        "c": {"transforms.mine": {"factory": one, "strength": 0.2}},
+        "plain": {},
+    }
     assert names(gathered(small, arms)) == [("a", "c"), ("b",), ("plain",)]

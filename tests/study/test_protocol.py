@@ -17,8 +17,16 @@ def judged(finished, config):
     resolved = configs.resolve(config, build.KINDS)
     metric = build.metric_name(resolved)
     found = results.dataset(finished, metric=metric, higher_is_better=build.higher_is_better(resolved), title="")
-    return results.summary(finished, found, study=Study(**resolved["study"]), steps=20, bound=metrics.WORST.get(metric),
-                           kind="compare", changes={}, notes=[])
+    return results.summary(
+        finished,
+        found,
+        study=Study(**resolved["study"]),
+        steps=20,
+        bound=metrics.WORST.get(metric),
+        kind="compare",
+        changes={},
+        notes=[],
+    )
 
 
 def data_of(config):
@@ -79,7 +87,9 @@ def test_tuning_never_sees_the_test_split(small, finish, monkeypatch):
 
 def test_the_test_score_is_the_test_splits(small, finish):
     """The validation score would be reported as the test score: a test split of five examples scores in fifths."""
-    config = small(arms={"a": {}, "b": {"optimizer.momentum": 0.5}}, **{"train.probes": [], "study.seeds": 2, "train.steps": 1})
+    config = small(
+        arms={"a": {}, "b": {"optimizer.momentum": 0.5}}, **{"train.probes": [], "study.seeds": 2, "train.steps": 1}
+    )
     config["study"]["tune"] = {}
     data = data_of(config)
     one = data["a"]
@@ -92,8 +102,12 @@ def test_the_test_score_is_the_test_splits(small, finish):
 
 def test_pairs_share_weights_and_batches(small, finish):
     """Differences would carry the noise of two draws: at step 0 every arm has the same loss."""
-    arms = {"plain": {}, "faster": {RATE: 0.5}, "tanh": {"model.activation": "tanh"}, "fast tanh": {
-        RATE: 0.5, "model.activation": "tanh"}}
+    arms = {
+        "plain": {},
+        "faster": {RATE: 0.5},
+        "tanh": {"model.activation": "tanh"},
+        "fast tanh": {RATE: 0.5, "model.activation": "tanh"},
+    }
     config = small(arms=arms, **{"train.probes": [], "train.probe_every": 1, "train.steps": 3, "study.seeds": 4})
     config["study"]["tune"] = {}
     finished = finish(config)
@@ -134,8 +148,9 @@ def test_identical_arms_on_other_seeds_come_out_even(broad):
     alarms = 0
     for _ in range(40):
         drawn = order.permutation(scores)[:16].reshape(2, 8)
-        row = results.verdicts.compare(drawn, np.zeros((2, 8), bool), ["one", "two"], pairs=[(1, 0)],
-                                       higher_is_better=False)[0]
+        row = results.verdicts.compare(
+            drawn, np.zeros((2, 8), bool), ["one", "two"], pairs=[(1, 0)], higher_is_better=False
+        )[0]
         alarms += row["verdict"] in ("better", "worse")
     assert alarms <= 6  # binomial(40, 0.05): more than 6 in one of 200
 
@@ -175,8 +190,9 @@ def test_a_diverged_trial_is_never_chosen(small, finish):
     config = small(arms=TWO, **{"train.probes": [], "study.seeds": 2, "study.trials": 8, "study.extend": 1})
     config["study"]["tune"] = {RATE: {"low": 1e-2, "high": 1e34, "scale": "log"}}
     told = {"total": 0, "done": 0}
-    progress = protocol.Progress(begin=lambda total: told.update(total=total),
-                                 advance=lambda steps: told.update(done=told["done"] + steps))
+    progress = protocol.Progress(
+        begin=lambda total: told.update(total=total), advance=lambda steps: told.update(done=told["done"] + steps)
+    )
     for one in finish(config, progress=progress).tuned.values():
         lost = (one.diverged_at >= 0).any(axis=1)
         assert 0 < lost.sum() < len(lost) and not lost[one.best]

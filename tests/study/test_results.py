@@ -12,8 +12,17 @@ from deepprinciples.study.settings import Study
 def test_the_arrays_have_names(study):
     """A user's script that slices by arm, seed, step, layer would break."""
     found = study.results
-    assert dict(found.sizes) == {"arm": 3, "seed": 7, "step": 5, "eval_step": 5, "layer": 2, "transform": 1, "trial": 3,
-                                 "tuning_seed": 2, "parameter": 1}
+    assert dict(found.sizes) == {
+        "arm": 3,
+        "seed": 7,
+        "step": 5,
+        "eval_step": 5,
+        "layer": 2,
+        "transform": 1,
+        "trial": 3,
+        "tuning_seed": 2,
+        "parameter": 1,
+    }
     dims = {name: variable.dims for name, variable in found.data_vars.items()}
     base, curve = ("arm", "seed"), ("arm", "seed", "eval_step")
     assert dims == {
@@ -33,7 +42,7 @@ def test_what_an_arm_does_not_have_is_missing(study):
     """An arm without clipping would be reported to clip never or always."""
     rate = study.results.trigger_rate.sel(transform="clip_by_global_norm")
     clipping, tanh = rate.sel(arm="clipping").values, rate.sel(arm="tanh").values
-    assert np.isfinite(clipping).all() and (0 <= clipping).all() and (clipping <= 1).all() and clipping.max() > 0
+    assert np.isfinite(clipping).all() and (clipping >= 0).all() and (clipping <= 1).all() and clipping.max() > 0
     assert np.isnan(tanh).all()
     assert np.nanmax(rate.sel(arm="plain").values, initial=0) == 0, "clipping switched off was reported to clip"
 
@@ -76,11 +85,11 @@ def test_the_summary_says_what_the_arrays_say(study):
 
 
 def test_the_cost_counts_every_lane(study):
-    """A method would look cheaper than it is: three arms, 3 trials x 2 seeds of tuning and 7 seeds of report, 20 steps."""
+    """A method would look cheaper than it is: 3 arms, 3 trials x 2 tuning seeds and 7 seeds, 20 steps."""
     cost = study.summary["cost"]
     assert cost["lanes"] == 3 * (3 * 2 + 7) == sum(row["lanes"] for row in study.summary["programs"])
     assert cost["model_steps"] == cost["gradient_evaluations"] == cost["lanes"] * 20
-    assert 0 < cost["seconds"] and cost["probed_steps_share"] == 0.25
+    assert cost["seconds"] > 0 and cost["probed_steps_share"] == 0.25
 
 
 def test_few_seeds_are_called_exploratory(study):

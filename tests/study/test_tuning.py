@@ -25,7 +25,9 @@ def test_widening_moves_an_end_by_the_length_of_the_range():
 
 def test_a_space_reads_the_config():
     """A log axis would be searched linearly."""
-    space = tuning.space({"a": {"low": 1e-3, "high": 1, "scale": "log"}, "b": {"low": -1, "high": 3, "scale": "linear"}})
+    space = tuning.space(
+        {"a": {"low": 1e-3, "high": 1, "scale": "log"}, "b": {"low": -1, "high": 3, "scale": "linear"}}
+    )
     assert space == {"a": LOG, "b": LINEAR}
 
 
@@ -77,6 +79,7 @@ def test_one_trial_has_no_edges():
 
 # --- the search within a study --------------------------------------------------------------------------------------
 
+
 def test_arms_have_equal_budgets_and_equal_points(study):
     """The arm that was tuned more would win."""
     found = study.results
@@ -100,7 +103,9 @@ def test_the_best_point_of_an_arm_is_reported_and_used(study):
 def test_extend_widens_an_edge_and_keeps_what_was_tried(small, finish):
     """A space that is too low would be widened the wrong way, or the first trials be paid for and lost."""
     arms = {"plain": {}, "again": {}}
-    config = small(arms=arms, **{"study.extend": 2, "study.seeds": 2, "study.metric": "cross_entropy", "train.probes": []})
+    config = small(
+        arms=arms, **{"study.extend": 2, "study.seeds": 2, "study.metric": "cross_entropy", "train.probes": []}
+    )
     config["study"]["tune"] = {"optimizer.learning_rate": {"low": 1e-5, "high": 1e-4, "scale": "log"}}
     finished = finish(config)
     for one in finished.tuned.values():

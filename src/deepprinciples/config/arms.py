@@ -42,7 +42,7 @@ def resolve_arms(
         own = out[str(name)].get("tune", {})
         problems += _wrong_paths(own, f"{path}.tune", [there[str(name)]])
     every = [known for name, known in there.items() if name or len(there) == 1]
-    broken = {problem.split(".")[0].split(":")[0] for problem in base_problems}
+    broken = {_section(problem) for problem in base_problems}
     whole = {path: limits for path, limits in shared.items() if path.split(".")[0] not in broken}
     problems += _wrong_paths(whole, "study.tune", every)
     return out, problems
@@ -63,8 +63,14 @@ def _arm(
         found += [] if base_problems else error.problems  # a broken section cannot be changed; it is told already
     own = search_space(given["tune"], "tune", found) if "tune" in given else {}
     found += [f"{word(key)}: is both set and tuned; drop one of them" for key in edits if key in {**shared, **own}]
-    problems += [f"{path}.{problem}" for problem in found if problem not in base_problems]
+    broken = {_section(problem) for problem in base_problems}
+    repeated = [p for p in found if p in base_problems or ("missing" in p and _section(p) in broken)]
+    problems += [f"{path}.{problem}" for problem in found if problem not in repeated]
     return {**edits, **({"tune": own} if own else {})}, config
+
+
+def _section(problem: str) -> str:
+    return problem.split(".")[0].split(":")[0]
 
 
 def without_tune(edits: Mapping[str, Any]) -> dict[str, Any]:

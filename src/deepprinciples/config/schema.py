@@ -168,7 +168,7 @@ def _typed(hint: Any, value: Any) -> Any:
         return _number(value)
     if origin is Literal:
         if not any(type(value) is type(choice) and value == choice for choice in args):
-            choices = ", ".join(shown(choice) for choice in args)
+            choices = ", ".join(quoted(choice) if isinstance(choice, str) else shown(choice) for choice in args)
             guess = suggestion(value, [choice for choice in args if isinstance(choice, str)])
             raise ValueError(f"expected one of {choices}, found {shown(value)}{guess}")
         return value

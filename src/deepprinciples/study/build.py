@@ -6,7 +6,8 @@ Parts are built inside the traced function, so a float of a config may be a trac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -170,40 +171,49 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         Problems, one line each; empty where the config can run.
     """
     source = config["data"].get("name", "data")
-    try:
+    key = jax.random.key(0)
+    size = min(2, len(parts.train.inputs))
+    batch = Batch(*(np.asarray(array[:size]) for array in parts.train))
+    problems: list[str] = []
+    with _told(problems, f"{where}model.name: does not fit data.name {source!r}"):
         model = model_of(config, parts)
-        key = jax.random.key(0)
-        size = min(2, len(parts.train.inputs))
-        batch = Batch(*(np.asarray(array[:size]) for array in parts.train))
         params, state = jax.eval_shape(model.init, key, batch.inputs)
         outputs, _, _ = jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
-    except ConfigError:
-        raise
-    except (ValueError, TypeError, AssertionError) as error:
-        return [f"{where}model.name: does not fit data.name {source!r}: {_one_line(error)}"]
-    problems = []
+    if problems:
+        return problems
     for kind, section in (("loss", config["loss"]), ("study.metric", config["study"]["metric"])):
-        if parts.task == "regression" and section.get("name") in FOR_CLASSES:
+        if section.get("name") in FOR_CLASSES and not _could_be_classes(parts):
             problems.append(
                 f"{where}{kind}.name: {section['name']} needs class labels, but data.name {source!r} has "
                 "real-valued targets; use mse or mae"
             )
             continue
-        try:
-            function = part(kind.removeprefix("study."), section)
-            value = jax.eval_shape(function, outputs, jax.ShapeDtypeStruct(batch.targets.shape, batch.targets.dtype))
-            if value.shape != (size,):
-                raise ValueError(f"gives shape {list(value.shape)} for {size} examples, expected one value per example")
-        except (ValueError, TypeError, AssertionError) as error:
-            problems.append(f"{where}{kind}: does not fit data.name {source!r}: {_one_line(error)}")
+        with _told(problems, f"{where}{kind}: does not fit data.name {source!r}"):
+            _check_per_example(part(kind.removeprefix("study."), section), outputs, batch.targets)
     if problems:
         return problems
-    try:
+    with _told(problems, f"{where}the parts do not fit together"):
         made = learner(config, parts)
         jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], batch, key)
-    except (ValueError, TypeError, AssertionError) as error:
-        problems.append(f"{where}the parts do not fit together: {_one_line(error)}")
     return problems
+
+
+@contextmanager
+def _told(problems: list[str], words: str) -> Iterator[None]:
+    """Turn what a part raises on shapes alone into a problem of one line."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # a user's own factory may raise anything
+        name = "" if isinstance(error, (ValueError, TypeError, AssertionError)) else f"{type(error).__name__}: "
+        problems.append(f"{words}: {name}{_one_line(error)}")
+
+
+def _check_per_example(function: Callable, outputs: Any, targets: np.ndarray) -> None:
+    value = jax.eval_shape(function, outputs, jax.ShapeDtypeStruct(targets.shape, targets.dtype))
+    if value.shape != targets.shape[:1]:
+        raise ValueError(f"gives shape {list(value.shape)} for {len(targets)} examples, expected one value per example")
 
 
 def _could_be_classes(parts: Dataset) -> bool:

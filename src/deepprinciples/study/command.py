@@ -19,6 +19,8 @@ from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import bench, build, protocol, results
 from deepprinciples.study.settings import Study, Train
 
+MOST_LANES = 1_000_000
+
 
 def compare(
     config: Mapping[str, Any] | str | Path,
@@ -93,6 +95,12 @@ def _study(
     study, settings = Study(**resolved["study"]), Train(**resolved["train"])
     if study.baseline and study.baseline not in arms:
         raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
+    lanes = len(arms) * (study.trials * study.tuning_seeds * (1 + study.extend) + study.seeds)
+    if kind == "compare" and lanes > MOST_LANES:
+        raise ConfigError(
+            f"study: asks for {lanes:,} lanes (arms x (trials x tuning_seeds + seeds)), expected at most {MOST_LANES:,}; "
+            "lower study.trials or study.seeds"
+        )
     data = bench.datasets(arms)
     bench.check(arms, data, prefixed=kind == "compare")
     stem = name or resolved.get("title") or ("" if isinstance(config, Mapping) else Path(config).stem) or kind

@@ -68,7 +68,7 @@ def refuse_nonfinite(array: np.ndarray, where: str, mend: str) -> None:
     if count:
         index = first_index(bad)
         found = plural(count, "value")
-        raise DataError(f"{where}: found {found} that are not finite, first {array[index]} at {show(index)}; {mend}")
+        raise DataError(f"{where}: found {found} not finite, first {array[index]} at {show(index)}; {mend}")
 
 
 def inputs_of(value: Any, where: str, *, vocabulary: int, allow_nonfinite: bool) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -162,13 +162,13 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
         bad = bad | (y >= outputs)
     if bad.any():
         index = first_index(bad)
-        bound = f"0..{outputs - 1}" if outputs else "0 and up"
+        bound = f"outside 0..{outputs - 1}" if outputs else "below 0"
         mend = (
             "subtract 1 from labels that count from 1"
             if outputs and int(y[index]) == outputs
             else "number the classes from 0"
         )
-        raise DataError(f"{where}: label {y[index]} at {show(index)} is outside {bound}; {mend}")
+        raise DataError(f"{where}: label {y[index]} at {show(index)} is {bound}; {mend}")
     if y.size and int(y.max()) >= 2**31:
         index = first_index(y >= 2**31)
         raise DataError(f"{where}: label {y[index]} at {show(index)} does not fit int32; number the classes from 0")

@@ -144,7 +144,7 @@ class _Layer(nn.Module):
         push = step.taps.get(name)
         pushes: list[Array | None] = [None] * len(names)
         if push is not None:  # with skip "dense" this layer's own features come last
-            pushes = jnp.split(push[..., -self.width * len(names) :], len(names), axis=-1)
+            pushes = [*jnp.split(push[..., -self.width * len(names) :], len(names), axis=-1)]
         runs = [
             _Recurrence(
                 self.width,

@@ -1,0 +1,101 @@
+"""Every model takes every skip with every normalization, and trains with them in many lanes at once."""
+
+import functools
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deepprinciples.parts.models import TABLE, lstm
+from deepprinciples.parts.models.layers import Normalization, Skip
+
+KEY = jax.random.key(0)
+SKIPS, NORMALIZATIONS = get_args(Skip), get_args(Normalization)
+SHAPES = {
+    "mlp": [(2, 5, 2)],
+    "lstm": [(2, 3, 2)],
+    "cnn": [(2, 5, 2), (2, 7, 5, 2)],
+    "resnet": [(2, 5, 2), (2, 7, 5, 2)],
+}
+# compiling is most of the time here, so the optimizer of XLA's backend is off
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def test_the_choices_are_those_users_are_promised():
+    """A skip or a normalization would be missing from every model at once."""
+    assert SKIPS == ("none", "residual", "highway", "dense", "rezero")
+    assert NORMALIZATIONS == ("none", "batch", "layer", "group", "rms", "weight")
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
+    """A combination a config allows would fail when it is built."""
+    sizes = {"resnet": {"blocks": 1}, "lstm": {"depth": 2, "bidirectional": True}}.get(name, {"depth": 3})
+    model = TABLE[name](outputs=3, width=4, skip=skip, normalization=normalization, **sizes)
+
+    def call(x):
+        params, state = model.init(KEY, x)
+        return model.apply(params, state, x, key=KEY, train=True)[:2]
+
+    turn = SKIPS.index(skip) + NORMALIZATIONS.index(normalization)  # each sees signals and images
+    shape = SHAPES[name][turn % len(SHAPES[name])]
+    outputs, state = jax.eval_shape(call, jax.ShapeDtypeStruct(shape, jnp.float32))
+    assert outputs.shape == (2, 3)
+    assert set(state) == ({"batch_stats"} if normalization == "batch" else set())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("lstm", {"depth": 2, "skip": "dense", "normalization": "weight", "bidirectional": True}),
+        ("lstm", {"depth": 2, "cell": "gru", "skip": "highway", "normalization": "weight"}),
+        ("resnet", {"blocks": 1, "skip": "highway", "normalization": "weight"}),
+        ("resnet", {"blocks": 1, "skip": "dense", "normalization": "layer"}),
+    ],
+)
+def test_lanes_train_as_they_would_alone(name, changes):
+    """Many seeds in one program would not be the runs they stand for, or a weight get no gradient or NaN."""
+    x = jax.random.normal(KEY, SHAPES[name][0])
+
+    def one(key):
+        model = TABLE[name](outputs=3, width=4, activation="tanh", dropout=0.2 * jnp.ones(()), **changes)
+        params, state = model.init(key, x)
+        loss = lambda p: jnp.mean(jnp.sin(model.apply(p, state, x, key=key, train=True)[0]))  # noqa: E731
+        return jax.grad(loss)(params)
+
+    together, looped = compiled(lambda keys: (jax.vmap(one)(keys), jax.lax.map(one, keys)))(jax.random.split(KEY, 2))
+    for (path, wide), alone in zip(jax.tree.leaves_with_path(together), jax.tree.leaves(looped), strict=True):
+        assert jnp.isfinite(wide).all() and jnp.abs(wide).max() > 0, path
+        assert not np.allclose(wide[0], wide[1]), path
+        np.testing.assert_allclose(wide, alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_weight_normalized_cells_start_plain_and_their_gradient_is_orthogonal(cell):
+    """The start would differ from the plain cell's, or the norm of a kernel would still steer the function."""
+    x = jax.random.normal(KEY, (2, 5, 3))
+    plain, normed = (
+        lstm(outputs=2, width=4, cell=cell, bias_initializer="ones", normalization=n) for n in ("none", "weight")
+    )
+
+    @compiled
+    def call(x):
+        outputs = lambda model, p: model.apply(p, {}, x, key=None, train=False)[0]  # noqa: E731
+        params = normed.init(KEY, x)[0]
+        grads = jax.grad(lambda p: jnp.sum(jnp.sin(outputs(normed, p))))(params)
+        doubled = jax.tree.map_with_path(lambda path, p: p * (1 + ("'kernel'" in str(path))), params["layer_00"])
+        same = [outputs(normed, p) for p in (params, {**params, "layer_00": doubled})]
+        return params["layer_00"]["forward"], grads["layer_00"]["forward"], outputs(plain, plain.init(KEY, x)[0]), same
+
+    params, grads, expected, same = call(x)
+    for outputs in same:
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    for part in ("input", "recurrent"):
+        products = jnp.sum(params[part]["kernel"] * grads[part]["kernel"], axis=0)
+        np.testing.assert_allclose(products, np.zeros_like(products), atol=1e-5)
+        assert float(jnp.abs(grads[part]["kernel"]).max()) > 1e-2
+        assert float(jnp.abs(grads[f"{part}_scale"]["scale"]).max()) > 1e-2
