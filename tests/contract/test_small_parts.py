@@ -5,6 +5,7 @@ A failure here means: a config that names the part crashes, gives NaN, or trains
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 
@@ -105,6 +106,12 @@ def descend(part, steps: int = 3, gradient=slope_of):
     return params, updates
 
 
+def compiled(f, *args):
+    """Compile in a hurry: asked is whether lanes agree, not how fast they are."""
+    hurry = {"xla_backend_optimization_level": "0", "xla_cpu_use_fusion_emitters": False}
+    return jax.jit(f).lower(*args).compile(compiler_options=hurry)(*args)
+
+
 def close(a, b, tolerance: float = 2e-6) -> None:
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=tolerance * 10, atol=tolerance)
@@ -134,35 +141,49 @@ def test_signature_is_a_schema(room: str, name: str) -> None:
         assert room == "losses" or "Neutral" in card or name == "leaky_relu", key
 
 
+@functools.cache
+def lanes_of(room: str) -> dict:
+    """Run two lanes of every part of a room, or the part itself where nothing can be swept, in one program."""
+    table = ROOMS[room].TABLE
+    hypers = {n: {k: jnp.array([0.9 * v, v], jnp.float32) for k, v in floats(f).items()} for n, f in table.items()}
+
+    def run(lanes):
+        one = lambda name: functools.partial(result, room, name)  # noqa: E731
+        return {name: jax.vmap(one(name))(h) if h else one(name)({}) for name, h in lanes.items()}
+
+    return compiled(run, hypers)
+
+
 @pytest.mark.parametrize(("room", "name"), [part for part in PARTS if part[0] not in ("optimizers", "transforms")])
 def test_finite_and_the_same_under_jit_and_vmap(room: str, name: str) -> None:
     """Lost: a lane of a sweep is not the run it stands for."""
-    plain = result(room, name, {})
+    plain, out = result(room, name, {}), lanes_of(room)[name]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(plain))
-    if hypers := floats(ROOMS[room].TABLE[name]):
-        lanes = {k: jnp.array([0.9 * v, v], jnp.float32) for k, v in hypers.items()}
-        out = jax.jit(jax.vmap(lambda one: result(room, name, one)))(lanes)
-        close(plain, jax.tree.map(lambda leaf: leaf[1], out))
-    else:
-        close(plain, jax.jit(lambda: result(room, name, {}))())
+    close(plain, jax.tree.map(lambda leaf: leaf[1], out) if floats(ROOMS[room].TABLE[name]) else out)
+
+
+@functools.cache
+def descents_of(room: str) -> dict:
+    """Run every part of a room in one program: alone, and as lanes, the last of which sleeps at first."""
+    table = ROOMS[room].TABLE
+
+    def every(name, h):
+        def lane(h, sleeps):  # without any gradient for so many steps
+            awake = lambda params, t: jax.tree.map(lambda g: jnp.where(t < sleeps, 0.0, g), slope_of(params, t))  # noqa: E731
+            return descend(table[name](**h), 3, awake)
+
+        lanes = jax.tree.map(lambda v: jnp.stack([0.9 * v, v, v]), h)
+        alone = {**h, "learning_rate": lambda count: h["learning_rate"] + 0.0 * count} if room == "optimizers" else h
+        return result(room, name, alone), jax.vmap(lane)(lanes, jnp.array([0, 0, 2]))
+
+    hypers = {name: {k: jnp.float32(v) for k, v in floats(factory).items()} for name, factory in table.items()}
+    return compiled(lambda given: {name: every(name, h) for name, h in given.items()}, hypers)
 
 
 @pytest.mark.parametrize(("room", "name"), [part for part in PARTS if part[0] in ("optimizers", "transforms")])
 def test_lanes_schedules_and_zero_gradients(room: str, name: str) -> None:
     """Lost: a lane of a sweep is not the run it stands for; a schedule crashes; a dead network turns into NaN."""
-    factory = ROOMS[room].TABLE[name]
-    hypers = floats(factory)
-
-    def lane(h, sleeps):  # without any gradient for so many steps
-        awake = lambda params, t: jax.tree.map(lambda g: jnp.where(t < sleeps, 0.0, g), slope_of(params, t))  # noqa: E731
-        return descend(factory(**h), 3, awake)
-
-    def every(h):
-        lanes = jax.tree.map(lambda v: jnp.stack([0.9 * v, v, v]), h)
-        alone = {**h, "learning_rate": lambda count: h["learning_rate"] + 0.0 * count} if room == "optimizers" else h
-        return result(room, name, alone), jax.vmap(lane)(lanes, jnp.array([0, 0, 2]))
-
-    alone, lanes = jax.jit(every)({k: jnp.float32(v) for k, v in hypers.items()})
+    alone, lanes = descents_of(room)[name]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((alone, lanes)))
     # Sums in another order: sharp functions of them (Newton-Schulz, third roots) differ by more than one rounding.
     close(alone, jax.tree.map(lambda leaf: leaf[1], lanes), 1e-5)
@@ -225,6 +246,7 @@ def test_neutral_loss_and_schedule(room: str, name: str) -> None:
 
 def test_neutral_optimizer_keyword_is_absent() -> None:
     """Lost: sgd with momentum 0 in a sweep is not sgd."""
+
     def updates(momentum):
         part = optimizers.sgd(momentum=momentum)
         return part.update(PARAMS, part.init(PARAMS), PARAMS)[0]
@@ -238,9 +260,9 @@ def test_neutral_optimizer_keyword_is_absent() -> None:
 def test_every_clip_tells_how_often_it_acts(name: str) -> None:
     """Lost: the trigger rate in the report."""
     part = transforms.TABLE[name]()
-    _, state = part.update(PARAMS, part.init(PARAMS), PARAMS)
+    state = compiled(lambda: part.update(PARAMS, part.init(PARAMS), PARAMS)[1])
     clips = [n for n in jax.tree.leaves(state, is_leaf=lambda n: isinstance(n, ClipState)) if isinstance(n, ClipState)]
-    assert len(clips) == 1 and int(clips[0].count) == 1 and float(clips[0].norm) > 0
+    assert len(clips) == 1 and int(clips[0].steps) == 1 and float(clips[0].norm) > 0
 
 
 @pytest.mark.parametrize("name", list(losses.TABLE))

@@ -213,7 +213,7 @@ def test_convolutional_network_equals_library_calls():
             x = jnp.maximum(pooled(convolve(x, params[name]["linear"]["kernel"], 1) + 1.0), 0.0)
         return x.reshape(2, -1)
 
-    np.testing.assert_allclose(outputs, dense(params["output"], library(x)), atol=1e-5)
+    np.testing.assert_allclose(outputs, dense(params["output"], np.asarray(library(x))), atol=1e-5)
 
 
 @pytest.mark.parametrize("skip", ["none", "residual", "highway", "dense"])

@@ -60,14 +60,15 @@ def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
 def test_lanes_train_as_they_would_alone(name, changes):
     """Many seeds in one program would not be the runs they stand for, or a weight get no gradient or NaN."""
     x = jax.random.normal(KEY, SHAPES[name][0])
+    model = TABLE[name](outputs=3, width=4, activation="tanh", dropout=jnp.float32(0.2), **changes)
+    keys = jax.random.split(KEY, 2)
+    params, state = compiled(jax.vmap(model.init, in_axes=(0, None)))(keys, x)
 
-    def one(key):
-        model = TABLE[name](outputs=3, width=4, activation="tanh", dropout=0.2 * jnp.ones(()), **changes)
-        params, state = model.init(key, x)
-        loss = lambda p: jnp.mean(jnp.sin(model.apply(p, state, x, key=key, train=True)[0]))  # noqa: E731
-        return jax.grad(loss)(params)
+    def one(lane):
+        loss = lambda p: jnp.mean(jnp.sin(model.apply(p, lane[1], x, key=lane[2], train=True)[0]))  # noqa: E731
+        return jax.grad(loss)(lane[0])
 
-    together, looped = compiled(lambda keys: (jax.vmap(one)(keys), jax.lax.map(one, keys)))(jax.random.split(KEY, 2))
+    together, looped = compiled(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state, keys))
     for (path, wide), alone in zip(jax.tree.leaves_with_path(together), jax.tree.leaves(looped), strict=True):
         assert jnp.isfinite(wide).all() and jnp.abs(wide).max() > 0, path
         assert not np.allclose(wide[0], wide[1]), path

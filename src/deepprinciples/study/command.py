@@ -98,8 +98,8 @@ def _study(
     lanes = len(arms) * (study.trials * study.tuning_seeds * (1 + study.extend) + study.seeds)
     if kind == "compare" and lanes > MOST_LANES:
         raise ConfigError(
-            f"study: asks for {lanes:,} lanes (arms x (trials x tuning_seeds + seeds)), expected at most {MOST_LANES:,}; "
-            "lower study.trials or study.seeds"
+            f"study: asks for {lanes:,} lanes, arms x (trials x tuning_seeds + seeds); expected at most "
+            f"{MOST_LANES:,}; lower study.trials or study.seeds"
         )
     data = bench.datasets(arms)
     bench.check(arms, data, prefixed=kind == "compare")

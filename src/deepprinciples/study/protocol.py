@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from deepprinciples.engine.run import Outcome
 from deepprinciples.parts import metrics
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
+from deepprinciples.study.results import BY_TRANSFORM
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.statistics import worst_case
 from deepprinciples.types import Dataset
@@ -111,7 +113,7 @@ def run_study(
         best = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
         outcome = bench.train(made, report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states)
         tuned |= found
-        outcomes |= {arm: _of_arm(outcome, index) for index, arm in enumerate(group.arms)}
+        outcomes |= {a: _of_arm(outcome, i, arms[a]["transforms"]) for i, a in enumerate(group.arms)}
         programs.append(_program_row(number, made, found, searched, outcome))
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
@@ -194,11 +196,14 @@ def _widened(one: Tuned) -> tuning.Space:
     }
 
 
-def _of_arm(outcome: Outcome, index: int) -> Outcome:
-    """Take one arm out of a group's report: [1, seeds, arms, ...] -> [seeds, ...]."""
-    import jax
-
-    return jax.tree.map(lambda a: a[0, :, index], outcome._replace(seconds=None))._replace(seconds=outcome.seconds)
+def _of_arm(outcome: Outcome, index: int, transforms: Mapping[str, Any]) -> Outcome:
+    """Take one arm out of a group's report, [1, seeds, arms, ...] -> [seeds, ...], less what it only carried along."""
+    one = jax.tree.map(lambda a: a[0, :, index], outcome._replace(seconds=None))
+    logs = {
+        name: {key: value for key, value in log.items() if key in transforms} if name in BY_TRANSFORM else log
+        for name, log in one.logs.items()
+    }
+    return one._replace(logs=logs, seconds=outcome.seconds)
 
 
 def _program_row(
