@@ -295,9 +295,7 @@ def test_functions_and_arrays_from_python() -> None:
     assert resolved["data"]["inputs"] is inputs
     assert "transforms.mine.factor" in configs.sweepable_paths(resolved, KINDS)
     base["transforms"]["mine"]["factr"] = 2
-    assert problems(base=base) == [
-        'transforms.mine.factr: unknown key; did you mean "factor"? (halve takes: factor)'
-    ]
+    assert problems(base=base) == ['transforms.mine.factr: unknown key; did you mean "factor"? (halve takes: factor)']
 
 
 def test_values_from_python_are_marked_and_not_loaded(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ CASES = {
     "resnet": {"blocks": 1, "width": 4},
     "lstm": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
 }
-# compiling is most of the time here, so the optimizer of XLA's backend is off
-compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+# compiling is most of the time here, so XLA optimizes little
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+compiled = functools.partial(jax.jit, compiler_options=QUICK)
 every = pytest.mark.parametrize("name", sorted(CASES))
 
 

@@ -142,6 +142,13 @@ def test_signature_is_a_schema(room: str, name: str) -> None:
 
 
 @functools.cache
+def plain_of(room: str) -> dict:
+    """Run every part of a room as it is: step by step, but random draws, slow that way, in one program."""
+    run = lambda: {name: result(room, name, {}) for name in ROOMS[room].TABLE}  # noqa: E731
+    return jax.jit(run)() if room == "initializers" else run()
+
+
+@functools.cache
 def lanes_of(room: str) -> dict:
     """Run two lanes of every part of a room, or the part itself where nothing can be swept, in one program."""
     table = ROOMS[room].TABLE
@@ -157,7 +164,7 @@ def lanes_of(room: str) -> dict:
 @pytest.mark.parametrize(("room", "name"), [part for part in PARTS if part[0] not in ("optimizers", "transforms")])
 def test_finite_and_the_same_under_jit_and_vmap(room: str, name: str) -> None:
     """Lost: a lane of a sweep is not the run it stands for."""
-    plain, out = result(room, name, {}), lanes_of(room)[name]
+    plain, out = plain_of(room)[name], lanes_of(room)[name]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(plain))
     close(plain, jax.tree.map(lambda leaf: leaf[1], out) if floats(ROOMS[room].TABLE[name]) else out)
 
@@ -194,7 +201,7 @@ def test_python_floats_give_what_tracers_give(name: str) -> None:
     """Lost: a fixed hyper-parameter trains differently from the same value in a sweep."""
     room = "optimizers" if name in optimizers.TABLE else "transforms"
     hypers = floats(ROOMS[room].TABLE[name])
-    close(*jax.jit(lambda h: (result(room, name, {}), result(room, name, h)))(hypers))
+    close(*compiled(lambda h: (result(room, name, {}), result(room, name, h)), hypers))
 
 
 @pytest.mark.parametrize("name", list(transforms.NEUTRAL))
@@ -265,29 +272,49 @@ def test_every_clip_tells_how_often_it_acts(name: str) -> None:
     assert len(clips) == 1 and int(clips[0].steps) == 1 and float(clips[0].norm) > 0
 
 
+@functools.cache
+def loss_gradients() -> dict[str, Array]:
+    """Take the gradient of every loss at usual, confident, zero and perfect outputs, in one program: [4, B, C] each."""
+    outputs = jnp.stack([LOGITS, 200.0 * LOGITS, jnp.zeros_like(LOGITS), REAL])
+
+    def gradient(name: str):
+        return jax.grad(lambda x: jnp.mean(losses.TABLE[name]()(x, targets_of(name))))
+
+    return compiled(lambda x: {name: jnp.stack([gradient(name)(each) for each in x]) for name in losses.TABLE}, outputs)
+
+
 @pytest.mark.parametrize("name", list(losses.TABLE))
 def test_loss_gradients_are_finite_and_mispairings_are_named(name: str) -> None:
     """Lost: NaN on confident or perfect outputs, or a silently broadcast loss."""
     loss = losses.TABLE[name]()
-    for outputs in (LOGITS, 200.0 * LOGITS, jnp.zeros_like(LOGITS), REAL):
-        grads = jax.grad(lambda x: jnp.mean(loss(x, targets_of(name))))(outputs)
-        assert np.isfinite(grads).all()
+    assert np.isfinite(loss_gradients()[name]).all()
     with pytest.raises(ValueError, match=rf"{name}: outputs float32\[4, 3\] and targets float32\[5, 3\] do not pair"):
         loss(LOGITS, jnp.zeros((5, 3)))
     with pytest.raises(ValueError, match="do not pair"):
         loss(LOGITS, jnp.zeros((4,)))
 
 
+@functools.cache
+def values_of_examples() -> dict:
+    """Value every loss and metric in one program: all examples, the second alone, doubled outputs, both as steps."""
+
+    def values(name: str, x: Array, y: Array):
+        hypers = {"k": 2} if name == "top_k_accuracy" else {}
+        part = losses.TABLE[name]() if name in losses.TABLE else metrics.TABLE[name](**hypers)
+        steps = part(jnp.stack([x, 2 * x], axis=1), jnp.stack([y, y], axis=1))
+        return part(x, y), part(x[1:2], y[1:2]), part(2 * x, y), steps
+
+    given = {name: targets_of(name) for name in (*losses.TABLE, *metrics.TABLE)}
+    return compiled(lambda x, targets: {name: values(name, x, y) for name, y in targets.items()}, LOGITS, given)
+
+
 @pytest.mark.parametrize("name", [*losses.TABLE, *metrics.TABLE])
 def test_values_are_per_example(name: str) -> None:
     """Lost: the statistics average over the wrong thing; an example's value depends on its neighbors."""
-    part = losses.TABLE[name]() if name in losses.TABLE else metrics.TABLE[name](**({"k": 2} if "top" in name else {}))
-    targets = targets_of(name)
-    values = part(LOGITS, targets)
+    values, second, doubled, steps = values_of_examples()[name]
     assert values.shape == (4,)
-    close(values[1:2], part(LOGITS[1:2], targets[1:2]))
-    steps = part(jnp.stack([LOGITS, 2 * LOGITS], axis=1), jnp.stack([targets, targets], axis=1))
-    close(steps, 0.5 * (values + part(2 * LOGITS, targets)))
+    close(values[1:2], second)
+    close(steps, 0.5 * (values + doubled))
 
 
 def test_tables_of_metrics_and_rules_are_complete() -> None:

@@ -166,8 +166,13 @@ def test_split_order_is_a_shuffle():
 
 def test_parts_a_set_ships_are_kept():
     """Lost when it fails: published test parts are mixed into training."""
-    data = arrays(test_inputs=X[:3] + 100, test_targets=Y[:3], validation_inputs=X[:2] + 200,
-                  validation_targets=Y[:2], standardize=False)
+    data = arrays(
+        test_inputs=X[:3] + 100,
+        test_targets=Y[:3],
+        validation_inputs=X[:2] + 200,
+        validation_targets=Y[:2],
+        standardize=False,
+    )
     np.testing.assert_array_equal(data.train.inputs, X)
     np.testing.assert_array_equal(data.test.inputs, X[:3] + 100)
     np.testing.assert_array_equal(data.validation.inputs, X[:2] + 200)
@@ -256,17 +261,23 @@ ONE_HOT = np.eye(2)[Y]
         ({"inputs": X[:0], "targets": Y[:0]}, "data.inputs: found no examples (shape [0, 2]), expected at least one"),
         ({"targets": Y[:7]}, "data.targets: found 7 targets for 20 examples of inputs; give one target an example"),
         ({"targets": Y - 1}, "data.targets: label -1 at [0] is below 0; number the classes from 0"),
-        ({"targets": Y + 1, "classes": 2},
-         "data.targets: label 2 at [1] is outside 0..1; subtract 1 from labels that count from 1"),
+        (
+            {"targets": Y + 1, "classes": 2},
+            "data.targets: label 2 at [1] is outside 0..1; subtract 1 from labels that count from 1",
+        ),
         ({"targets": Y * 7, "classes": 2}, "data.targets: label 7 at [1] is outside 0..1; number the classes from 0"),
         ({"targets": Y * 99}, "data.targets: found label 99, more classes than examples"),
         ({"targets": Y * 2**40}, f"data.targets: label {2**40} at [1] does not fit int32"),
-        ({"targets": Y.astype(float)},
-         "data.targets: found float64 labels, first 0.0, expected integers from 0; use targets.astype(int)"),
+        (
+            {"targets": Y.astype(float)},
+            "data.targets: found float64 labels, first 0.0, expected integers from 0; use targets.astype(int)",
+        ),
         ({"targets": Y + 0.5}, 'expected integers from 0; for real-valued targets set task = "regression"'),
-        ({"targets": ONE_HOT},
-         "data.targets: found one-hot labels of shape [20, 2], expected integers of shape [20]; "
-         "use targets.argmax(axis=1)"),
+        (
+            {"targets": ONE_HOT},
+            "data.targets: found one-hot labels of shape [20, 2], expected integers of shape [20]; "
+            "use targets.argmax(axis=1)",
+        ),
         ({"targets": Y[:, None]}, "data.targets: found labels of shape [20, 1], expected [20]; use targets[:, 0]"),
         ({"inputs": BAD}, "data.inputs: found 2 values not finite, first nan at [3, 1]; clean them"),
         ({"inputs": X[:, 0]}, "data.inputs: found shape [20], expected [N, features]; use inputs[:, None]"),
@@ -278,8 +289,10 @@ ONE_HOT = np.eye(2)[Y]
         ({"inputs": X.astype(int), "tokens": 30}, "data.inputs: token 30 at [15, 0] is outside 0..29"),
         ({"inputs": X, "tokens": 30}, "data.inputs: found dtype float32, expected integer token ids below 30"),
         ({"test_inputs": X[:3]}, "data.test_targets: found none although test_inputs are given; give both or neither"),
-        ({"test_inputs": X[:3, :1], "test_targets": Y[:3]},
-         "data.test_inputs: found examples of shape [1], expected [2] as in the training part"),
+        (
+            {"test_inputs": X[:3, :1], "test_targets": Y[:3]},
+            "data.test_inputs: found examples of shape [1], expected [2] as in the training part",
+        ),
         ({"test_inputs": X[:3], "test_targets": Y[:3] - 5}, "data.test_targets: label -5 at [0]"),
         ({"task": "regression", "targets": np.where(Y == 1, np.inf, 1)}, "data.targets: found 10 values"),
         ({"task": "regression", "targets": np.zeros((20, 2, 2))}, "expected [20, outputs]"),

@@ -74,8 +74,12 @@ def test_regression_and_token_streams_have_the_right_types():
     pairs = [(x, x[:, 0] * 2) for x, _ in PAIRS]
     data = streamed(pairs, task="regression", validation_targets=X[:3, 0], test_targets=X[:3, 0])
     assert [b.targets.shape for b in data.stream] == [(4, 1)] * 3
-    data = streamed([(x.astype(int), y) for x, y in PAIRS], tokens=24, validation_inputs=X[:3].astype(int),
-                    test_inputs=X[:3].astype(int))
+    data = streamed(
+        [(x.astype(int), y) for x, y in PAIRS],
+        tokens=24,
+        validation_inputs=X[:3].astype(int),
+        test_inputs=X[:3].astype(int),
+    )
     assert {b.inputs.dtype for b in data.stream} == {np.dtype("i4")}
 
 

@@ -317,8 +317,13 @@ def test_a_missing_set_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, 
     """Lost when it fails: a new user does not know what to do next."""
     for download in (False, True):  # the suite has no network: the download fails as it does offline
         message = refusal(TABLE["fashion_mnist"], download=download)
-        for part in (tmp_path / "cache" / "fashion-mnist", tmp_path / "debian", "give data.path",
-                     "install the Debian package dataset-fashion-mnist", "network"):
+        for part in (
+            tmp_path / "cache" / "fashion-mnist",
+            tmp_path / "debian",
+            "give data.path",
+            "install the Debian package dataset-fashion-mnist",
+            "network",
+        ):
             assert str(part) in message
         assert (fashion.ADDRESS in message) == download
     assert f"not found in {tmp_path / 'nowhere'};" in refusal(TABLE["fashion_mnist"], path=str(tmp_path / "nowhere"))

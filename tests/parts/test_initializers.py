@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,11 +36,17 @@ SPREAD = {
 }
 
 
+@functools.cache
+def draws() -> dict[str, np.ndarray]:
+    """Draw once from every initializer, in one program."""
+    return jax.jit(lambda key: {name: f()(key, SHAPE, jnp.float32) for name, f in initializers.TABLE.items()})(KEY)
+
+
 @pytest.mark.parametrize("name", list(initializers.TABLE))
 def test_spread_and_family(name: str) -> None:
     """Lost: a network starts with weights of another size or shape of distribution than the config says."""
     spread, family = SPREAD[name]
-    w = np.asarray(initializers.TABLE[name]()(KEY, SHAPE, jnp.float32)).ravel()
+    w = np.asarray(draws()[name]).ravel()
     assert w.dtype == np.float32
     if spread is not None:
         np.testing.assert_allclose(w.std(), spread, rtol=0.03, atol=1e-9)

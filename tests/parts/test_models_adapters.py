@@ -14,8 +14,9 @@ from flax import nnx
 from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.parts.models import adapters, mlp
 
-# compiling is most of the time here, so the optimizer of XLA's backend is off
-compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+# compiling is most of the time here, so XLA optimizes little
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (4, 3))
 

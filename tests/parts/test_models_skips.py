@@ -19,8 +19,9 @@ SHAPES = {
     "cnn": [(2, 5, 2), (2, 7, 5, 2)],
     "resnet": [(2, 5, 2), (2, 7, 5, 2)],
 }
-# compiling is most of the time here, so the optimizer of XLA's backend is off
-compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+# compiling is most of the time here, so XLA optimizes little
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+compiled = functools.partial(jax.jit, compiler_options=QUICK)
 
 
 def test_the_choices_are_those_users_are_promised():
@@ -51,10 +52,9 @@ def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("lstm", {"depth": 2, "skip": "dense", "normalization": "weight", "bidirectional": True}),
-        ("lstm", {"depth": 2, "cell": "gru", "skip": "highway", "normalization": "weight"}),
+        ("lstm", {"depth": 2, "skip": "dense", "normalization": "weight"}),
         ("resnet", {"blocks": 1, "skip": "highway", "normalization": "weight"}),
-        ("resnet", {"blocks": 1, "skip": "dense", "normalization": "layer"}),
+        ("resnet", {"blocks": 1, "skip": "dense", "normalization": "none"}),
     ],
 )
 def test_lanes_train_as_they_would_alone(name, changes):

@@ -70,8 +70,7 @@ def poisoned(study, *poisons):
         return value + poisons[sum(map(ord, value)) % len(poisons)]
 
     coords = {
-        dim: [swap(str(label)) for label in results[dim].values]
-        for dim in ("arm", "layer", "transform", "parameter")
+        dim: [swap(str(label)) for label in results[dim].values] for dim in ("arm", "layer", "transform", "parameter")
     }
     results = results.assign_coords(coords)
 

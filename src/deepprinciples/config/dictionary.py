@@ -134,7 +134,7 @@ def _value(text: str) -> Any:
 def changes(base: Mapping[str, Any], edits: Mapping[str, Any]) -> dict[str, Any]:
     """Apply changes given as {dotted path: value}.
 
-    A table that names a part replaces the section whole; any other table is merged into it. A new name replaces the
+    A table that names a part, or is empty, replaces what was there; any other table is merged into it. A new name replaces the
     section too, for the keywords of the old part mean nothing to the new one.
 
     Args:
@@ -177,7 +177,7 @@ def _set(config: dict[str, Any], path: str, value: Any) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"{path}: {key} holds {shown(child)}, expected a table")
         table = child
-    if isinstance(value, dict) and not names_part(value) and isinstance(table.get(leaf, {}), (dict, str)):
+    if isinstance(value, dict) and value and not names_part(value) and isinstance(table.get(leaf, {}), (dict, str)):
         if isinstance(table.get(leaf), str) and value:
             table[leaf] = {"name": table[leaf]}
         table.setdefault(leaf, {})

@@ -46,11 +46,12 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     told = [
         f"{text.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
         text.duration(cost.get("seconds")) if cost.get("seconds") is not None else "",
-        _probes(cost),
         f"compiling {text.duration(cost['compile_seconds'])}" if cost.get("compile_seconds") is not None else "",
     ]
     if any(told):
         say.line("cost: " + ", ".join(part for part in told if part), "dim")
+    if _probes(cost):
+        say.line(_probes(cost), "dim")
 
 
 class _Voice:
@@ -70,9 +71,11 @@ class _Voice:
 
 def _probes(cost: Mapping[str, Any]) -> str:
     if cost.get("probe_share") is not None:
-        return f"probes {text.percent(cost['probe_share'])} of the training time"
+        return f"probes: {text.percent(cost['probe_share'])} of the training time"
     looked = cost.get("probed_steps_share")
-    return f"probes looked at {text.percent(looked)} of the steps" if looked else ""
+    return (
+        f"probes: looked at {text.percent(looked)} of the steps (train.time_probes = true times them)" if looked else ""
+    )
 
 
 def _table(title: Text) -> Table:
