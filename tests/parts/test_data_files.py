@@ -61,7 +61,7 @@ def test_large_gzip_is_read_whole(tmp_path):
     """Lost when it fails: a set of many pieces is cut, or taken for truncated."""
     array = np.zeros((50, 300, 200), np.uint8)
     array[-1, -1, -1] = 7
-    np.testing.assert_array_equal(read_idx(written(tmp_path, gzip.compress(idx_bytes(array)), "x.gz")), array)
+    np.testing.assert_array_equal(read_idx(written(tmp_path, gzip.compress(idx_bytes(array), mtime=0), "x.gz")), array)
 
 
 def header(*shape: int, code: int = 8, rank: int | None = None) -> bytes:
@@ -105,9 +105,9 @@ GOOD = gzip.compress(idx_bytes(PIXELS), mtime=0)
         (GOOD[:-6] + b"\xff" + GOOD[-5:], "damaged gzip stream"),
         (GOOD + b"x", "trailing bytes after the gzip stream"),
         (GOOD + GOOD, "trailing bytes after the gzip stream"),
-        (gzip.compress(idx_bytes(PIXELS) + b"\0"), "trailing bytes after the array of 40 bytes"),
-        (gzip.compress(header(4, 3, 2) + b"\0" * 2**28), "trailing bytes after the array of 40 bytes"),
-        (gzip.compress(header(2**31) + b"\0" * 99), "truncated, the header declares 2147483656 bytes"),
+        (gzip.compress(idx_bytes(PIXELS) + b"\0", mtime=0), "trailing bytes after the array of 40 bytes"),
+        (gzip.compress(header(4, 3, 2) + b"\0" * 2**28, mtime=0), "trailing bytes after the array of 40 bytes"),
+        (gzip.compress(header(2**31) + b"\0" * 99, mtime=0), "truncated, the header declares 2147483656 bytes"),
     ],
 )
 def test_damaged_gzip_is_refused_and_bombs_stay_small(tmp_path, content, message):
@@ -303,7 +303,7 @@ def test_fashion_mnist_is_found_in_each_place(tmp_path, small_fashion):
     for folder in ("debian", "cache/fashion-mnist", "given"):
         (tmp_path / folder).mkdir(parents=True)
         for name, content in small_fashion.items():
-            (tmp_path / folder / (name + ".gz")).write_bytes(gzip.compress(content))
+            (tmp_path / folder / (name + ".gz")).write_bytes(gzip.compress(content, mtime=0))
         source = TABLE["fashion_mnist"](path=str(tmp_path / "given") if folder == "given" else "", download=False)
         assert source.inputs.shape == (60, 28, 28, 1)
         assert source.test.inputs.shape == (10, 28, 28, 1)

@@ -26,7 +26,7 @@ def run(model, x):
         outputs, _, activations = model.apply(params, state, x, key=None, train=False)
         return params, outputs, activations
 
-    return call(x)
+    return jax.device_get(call(x))
 
 
 def sigmoid(x):
@@ -181,10 +181,9 @@ def test_chrono_biases_span_the_lags():
     assert not g.any() and not o.any()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_outputs_at_every_step_see_no_future(cell):
+def test_outputs_at_every_step_see_no_future():
     """A sequence model would read its answers: tested through gradients."""
-    model = lstm(**SMALL, cell=cell, readout="every", depth=2, skip="residual", normalization="layer")
+    model = lstm(**SMALL, readout="every", depth=2, skip="residual", normalization="layer")
 
     @compiled
     def slopes(x):

@@ -29,9 +29,9 @@ def second_moments(inputs, width=64, **changes):
     return np.array([float(np.mean(v)) for n, v in sorted(moments.items()) if n.startswith("layer") and SLOPE not in n])
 
 
-@pytest.mark.parametrize(("initializer", "ratio"), [("he_normal", 1.0), ("glorot_normal", 0.5), ("lecun_normal", 0.5)])
+@pytest.mark.parametrize(("initializer", "ratio"), [("he_normal", 1.0), ("glorot_normal", 0.5)])
 def test_second_moment_of_a_relu_layer(initializer, ratio):
-    """An initializer or a layer would shrink the signal unnoticed: He keeps it, Glorot and LeCun halve it."""
+    """An initializer or a layer would shrink the signal unnoticed: He keeps it, Glorot halves it."""
     q = second_moments(1.0, depth=5, initializer=initializer)
     np.testing.assert_allclose((q[4] / q[0]) ** 0.25, ratio, rtol=0.03)
 
@@ -88,5 +88,5 @@ def test_gradient_correlation_between_orthogonal_inputs(changes, expected):
         own = jnp.sum(grads**2)
         return (jnp.sum(grads.sum(axis=1) ** 2) - own) / (inputs - 1), own  # the mean over all pairs of inputs
 
-    shared, own = jax.lax.map(jax.jit(one), KEYS[:5])
+    shared, own = compiled(lambda keys: jax.lax.map(one, keys))(KEYS[:5])
     np.testing.assert_allclose(float(shared.mean() / own.mean()), expected, rtol=0.08)

@@ -35,7 +35,7 @@ def test_the_choices_are_those_users_are_promised():
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
     """A combination a config allows would fail when it is built."""
-    sizes = {"resnet": {"blocks": 1}, "lstm": {"depth": 2, "bidirectional": True}}.get(name, {"depth": 3})
+    sizes = {"resnet": {"blocks": 1}, "cnn": {"depth": 3}}.get(name, {"depth": 2})
     model = TABLE[name](outputs=3, width=4, skip=skip, normalization=normalization, **sizes)
 
     def call(x):
@@ -68,14 +68,15 @@ def test_lanes_train_as_they_would_alone(name, changes):
         loss = lambda p: jnp.mean(jnp.sin(model.apply(p, lane[1], x, key=lane[2], train=True)[0]))  # noqa: E731
         return jax.grad(loss)(lane[0])
 
-    together, looped = compiled(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state, keys))
+    both = compiled(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state, keys))
+    together, looped = jax.device_get(both)
     for (path, wide), alone in zip(jax.tree.leaves_with_path(together), jax.tree.leaves(looped), strict=True):
-        assert jnp.isfinite(wide).all() and jnp.abs(wide).max() > 0, path
+        assert np.isfinite(wide).all() and np.abs(wide).max() > 0, path
         assert not np.allclose(wide[0], wide[1]), path
         np.testing.assert_allclose(wide, alone, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_weight_normalized_cells_start_plain_and_their_gradient_is_orthogonal(cell):
     """The start would differ from the plain cell's, or the norm of a kernel would still steer the function."""
     x = jax.random.normal(KEY, (2, 5, 3))
@@ -92,11 +93,11 @@ def test_weight_normalized_cells_start_plain_and_their_gradient_is_orthogonal(ce
         same = [outputs(normed, p) for p in (params, {**params, "layer_00": doubled})]
         return params["layer_00"]["forward"], grads["layer_00"]["forward"], outputs(plain, plain.init(KEY, x)[0]), same
 
-    params, grads, expected, same = call(x)
+    params, grads, expected, same = jax.device_get(call(x))
     for outputs in same:
         np.testing.assert_allclose(outputs, expected, atol=1e-5)
     for part in ("input", "recurrent"):
-        products = jnp.sum(params[part]["kernel"] * grads[part]["kernel"], axis=0)
+        products = np.sum(params[part]["kernel"] * grads[part]["kernel"], axis=0)
         np.testing.assert_allclose(products, np.zeros_like(products), atol=1e-5)
-        assert float(jnp.abs(grads[part]["kernel"]).max()) > 1e-2
-        assert float(jnp.abs(grads[f"{part}_scale"]["scale"]).max()) > 1e-2
+        assert np.abs(grads[part]["kernel"]).max() > 1e-2
+        assert np.abs(grads[f"{part}_scale"]["scale"]).max() > 1e-2

@@ -134,8 +134,8 @@ def _value(text: str) -> Any:
 def changes(base: Mapping[str, Any], edits: Mapping[str, Any]) -> dict[str, Any]:
     """Apply changes given as {dotted path: value}.
 
-    A table that names a part, or is empty, replaces what was there; any other table is merged into it. A new name replaces the
-    section too, for the keywords of the old part mean nothing to the new one.
+    A table that names a part, or is empty, replaces what was there; any other table is merged into it. A new name
+    replaces the section too, for the keywords of the old part mean nothing to the new one.
 
     Args:
         base: the config to start from; it is left as it is.

@@ -35,7 +35,7 @@ def linen(module: nn.Module, *, sown: bool = False) -> Model:
     Returns:
         A `Model`, tapped unless `sown`.
     """
-    takes_train = accepts(type(module).__call__, "train")
+    takes_train = "train" in inspect.signature(type(module).__call__).parameters
 
     def options(train: bool) -> dict[str, Any]:
         return {"train": train} if takes_train else {}
