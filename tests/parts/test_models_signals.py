@@ -13,7 +13,7 @@ from deepprinciples.types import SLOPE
 # compiling is most of the time here, so XLA optimizes little
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 compiled = functools.partial(jax.jit, compiler_options=QUICK)
-KEYS = jax.random.split(jax.random.key(0), 300)
+KEYS = jax.random.split(jax.random.key(0), 150)
 
 
 def second_moments(inputs, width=64, **changes):
@@ -38,15 +38,15 @@ def test_second_moment_of_a_relu_layer(initializer, ratio):
 
 def test_residual_second_moment_doubles_with_a_he_branch():
     """The residual network would not be the one of theory: q_L = 2^L q_0."""
-    q = second_moments(1.0, depth=6, skip="residual")
-    np.testing.assert_allclose(q / q[0], 2.0 ** np.arange(6), rtol=0.06)
+    q = second_moments(1.0, depth=5, skip="residual")
+    np.testing.assert_allclose(q / q[0], 2.0 ** np.arange(5), rtol=0.06)
 
 
 @pytest.mark.parametrize("normalization", ["layer", "rms"])
 def test_residual_second_moment_grows_by_one_with_a_normalized_branch(normalization):
     """Normalization would sit outside the branch: q_L = L + 1 where q_0 = 1."""
-    q = second_moments(0.5**0.5, depth=6, skip="residual", normalization=normalization)
-    np.testing.assert_allclose(q, np.arange(6) + 1.0, rtol=0.06)
+    q = second_moments(0.5**0.5, depth=5, skip="residual", normalization=normalization)
+    np.testing.assert_allclose(q, np.arange(5) + 1.0, rtol=0.06)
 
 
 def test_rezero_is_the_identity_at_the_start():
@@ -88,5 +88,6 @@ def test_gradient_correlation_between_orthogonal_inputs(changes, expected):
         own = jnp.sum(grads**2)
         return (jnp.sum(grads.sum(axis=1) ** 2) - own) / (inputs - 1), own  # the mean over all pairs of inputs
 
-    shared, own = compiled(lambda keys: jax.lax.map(one, keys))(KEYS[:5])
+    # here computing takes longer than compiling, so XLA optimizes as usual
+    shared, own = jax.jit(lambda keys: jax.lax.map(one, keys))(KEYS[:4])
     np.testing.assert_allclose(float(shared.mean() / own.mean()), expected, rtol=0.08)
