@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -37,19 +36,25 @@ def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
     on_device = place(data, mesh, shared=True)
     size = jax.tree.leaves(data)[0].shape[0]
 
-    @jax.jit
-    def draw(seed: Array, start: Array) -> Array:
-        return batch_indices(lane_key(seed), start, steps=plan.span, size=size, batch_size=batch_size)
-
-    @functools.lru_cache(maxsize=512)
-    def order(seed: int, segment: int) -> np.ndarray:
-        drawn = draw(jnp.uint32(seed), jnp.int32(segment * plan.span))
-        return np.asarray(drawn).reshape(plan.chunks, plan.every, batch_size)
-
     def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
-        return on_device, np.stack([order(seed, segment) for seed in seeds])
+        distinct = tuple(sorted(set(seeds)))
+        orders = _orders(distinct, segment * plan.span, plan.span, size, batch_size)
+        chosen = orders[np.searchsorted(distinct, seeds)]
+        return on_device, chosen.reshape(len(seeds), plan.chunks, plan.every, batch_size)
 
     return Feed(_shapes(data), batch_size, get)
+
+
+@functools.lru_cache(maxsize=32)
+def _orders(seeds: tuple[int, ...], start: int, steps: int, size: int, batch_size: int) -> np.ndarray:
+    drawn = _draw(np.array(seeds, np.uint32), np.int32(start), steps=steps, size=size, batch_size=batch_size)
+    return np.asarray(drawn)  # [seeds, steps, batch_size]
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "size", "batch_size"))
+def _draw(seeds: Array, start: Array, *, steps: int, size: int, batch_size: int) -> Array:
+    one = functools.partial(batch_indices, steps=steps, size=size, batch_size=batch_size)
+    return jax.vmap(lambda seed: one(lane_key(seed), start))(seeds)
 
 
 def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan, mesh: Mesh, first: Batch) -> Feed:

@@ -85,7 +85,7 @@ def choose_layout(block_counts: Sequence[int], points: int, *, devices: int, mod
         The `Layout` with the least work; the wider one of two equals.
     """
     most = max(1, (limit or {"map": 64, "vmap": 1024}[mode]) // points)
-    call_cost = {"map": 2, "vmap": 256}[mode]  # a call costs about as much as this many lanes
+    call_cost = {"map": 1, "vmap": 256}[mode]  # a call costs about as much as this many lanes
     needed = max(1, math.ceil(max(block_counts) / devices))
 
     def work(blocks: int) -> tuple[float, int]:
@@ -177,8 +177,10 @@ def compile_program(
     )
     # Initialization runs once a lane, and random bits are slow to optimize: it is compiled quickly instead.
     on_cpu = mesh.devices.flat[0].platform == "cpu"
+    # Each core runs lanes of its own, so an order of operations made for many threads only costs.
+    serial = {"xla_cpu_enable_concurrency_optimized_scheduler": False} if on_cpu else None
     quick = {"xla_backend_optimization_level": "1"} if on_cpu else None
-    options: tuple[dict[str, str] | None, ...] = (quick, None, None)
+    options = (quick, serial, serial)
     with ThreadPoolExecutor(3) as pool:
         compiled = list(pool.map(lambda low, option: low.compile(option), lowered, options))
     memory = compiled[1].memory_analysis()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -51,11 +52,16 @@ def sobol(axes: Space, trials: int, *, seed: int) -> list[dict[str, float]]:
     """
     if not axes:
         return [{} for _ in range(trials)]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
-        unit = qmc.Sobol(len(axes), scramble=True, rng=np.random.default_rng(seed)).random(trials)
+    unit = _unit(len(axes), trials, seed)
     columns = {path: axis.at(unit[:, i]) for i, (path, axis) in enumerate(axes.items())}
     return [{path: float(np.float32(column[t])) for path, column in columns.items()} for t in range(trials)]
+
+
+@functools.lru_cache  # scipy reads its tables anew for each sequence
+def _unit(dimensions: int, trials: int, seed: int) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
+        return qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(trials)
 
 
 def select(scores: np.ndarray, *, higher_is_better: bool) -> int:
