@@ -16,6 +16,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15
 
 $(VENV)/bin/python:
+	@$(PYTHON) --version >/dev/null || { echo "$(PYTHON) does not start; try: make demo PYTHON=python3"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "deepprinciples needs Python 3.11 or later; found: $$($(PYTHON) --version). Try: make demo PYTHON=python3.13"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \

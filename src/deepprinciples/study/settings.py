@@ -23,7 +23,7 @@ class Train(NamedTuple):
         "saturated_units",
         "trigger_rate",
     )
-    probe_every: int = 0  # 0: about 50 times a run
+    probe_every: int = 0  # 0: 10 to 50 times a run, at most every 16th step
     time_probes: bool = False  # also time the first program without probes and tell what they cost
     evaluate_every: int = 0  # 0: about 10 times a run
     lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes

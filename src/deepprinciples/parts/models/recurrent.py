@@ -8,7 +8,7 @@ gradient is the whole gradient with respect to the hidden state of that time ste
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -53,7 +53,7 @@ CELLS: dict[str, Advance] = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
 def stacked(initializer: Function, gates: int) -> Function:
     """Initialize each gate by itself and put the gates side by side, so that fans are those of one gate."""
 
-    def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         gate = (*shape[:-1], shape[-1] // gates)
         return jnp.concatenate([initializer(k, gate, dtype) for k in jax.random.split(key, gates)], axis=-1)
 
@@ -66,7 +66,7 @@ def lstm_bias(initializer: Function, forget_bias: Scalar, longest_lag: int) -> F
     Chrono: b_f = log U(1, longest_lag - 1), b_i = -b_f (arXiv:1804.11188); used where `longest_lag` is above 2.
     """
 
-    def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         i, f, g, o = jnp.split(stacked(initializer, 4)(key, shape, dtype), 4)
         if longest_lag > 2:
             chrono = jnp.log(jax.random.uniform(jax.random.fold_in(key, 1), f.shape, dtype, 1.0, longest_lag - 1.0))
