@@ -52,7 +52,7 @@ def plan(steps: int, *, probe_every: int = 0, evaluate_every: int = 0) -> Plan:
     """Cut a run into segments: 10 to 50 probed steps, one in 16 at most, and 10 evaluations, unless told otherwise."""
     every = min(probe_every or max(math.ceil(steps / 50), min(16, math.ceil(steps / 10))), steps)
     total = math.ceil(steps / every)
-    chunks = min(max(1, round(evaluate_every / every)), total) if evaluate_every else math.ceil(total / 10)
+    chunks = min(math.ceil(evaluate_every / every), total) if evaluate_every else math.ceil(total / 10)
     return Plan(steps, every, chunks, math.ceil(total / chunks))
 
 
