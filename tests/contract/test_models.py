@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import QUICK
 
 from deepprinciples.parts.models import NEUTRAL, TABLE
 from deepprinciples.types import SLOPE, Scalar
@@ -21,7 +22,6 @@ CASES = {
     "lstm": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
 }
 # compiling is most of the time here, so XLA optimizes little
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 compiled = functools.partial(jax.jit, compiler_options=QUICK)
 every = pytest.mark.parametrize("name", sorted(CASES))
 

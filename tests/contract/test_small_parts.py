@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from conftest import QUICK
 
 from deepprinciples.parts import (
     activations,
@@ -107,9 +108,8 @@ def descend(part, steps: int = 3, gradient=slope_of):
 
 
 def compiled(f, *args):
-    """Compile in a hurry: asked is whether lanes agree, not how fast they are."""
-    hurry = {"xla_backend_optimization_level": "0", "xla_cpu_use_fusion_emitters": False}
-    return jax.jit(f).lower(*args).compile(compiler_options=hurry)(*args)
+    """Compile in a QUICK: asked is whether lanes agree, not how fast they are."""
+    return jax.jit(f).lower(*args).compile(compiler_options=QUICK)(*args)
 
 
 def close(a, b, tolerance: float = 2e-6) -> None:

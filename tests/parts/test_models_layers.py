@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import QUICK
 from jax import lax
 
 from deepprinciples.errors import ConfigError
@@ -15,7 +16,6 @@ from deepprinciples.parts.models.windows import patches_convolution, pool
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 5))

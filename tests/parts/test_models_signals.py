@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import QUICK
 
 from deepprinciples.parts.models import mlp
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEYS = jax.random.split(jax.random.key(0), 150)
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import QUICK
 
 from deepprinciples.parts.models import TABLE, lstm
 from deepprinciples.parts.models.layers import Normalization, Skip
@@ -20,7 +21,6 @@ SHAPES = {
     "resnet": [(2, 5, 2), (2, 7, 5, 2)],
 }
 # compiling is most of the time here, so XLA optimizes little
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 compiled = functools.partial(jax.jit, compiler_options=QUICK)
 
 

@@ -182,12 +182,21 @@ def compile_program(
     quick = {"xla_backend_optimization_level": "1"} if on_cpu else None
     options = (quick, serial, serial)
     with ThreadPoolExecutor(3) as pool:
-        compiled = list(pool.map(lambda low, option: low.compile(option), lowered, options))
+        compiled = list(pool.map(_compile, lowered, options))
     memory = compiled[1].memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
     init_fn, segment_fn, evaluate_fn = compiled
     seconds = time.monotonic() - begun
     return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used)
+
+
+def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:
+    try:
+        return lowered.compile(options)
+    except jax.errors.JaxRuntimeError as error:  # options come and go with jaxlib; all of these only save time
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()
 
 
 _LANES, _COMMON = PartitionSpec("lane"), PartitionSpec()
