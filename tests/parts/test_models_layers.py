@@ -11,8 +11,7 @@ from jax import lax
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.models import cnn, mlp, resnet
-from deepprinciples.parts.models.layers import Step, dropout, layer_name
-from deepprinciples.parts.models.windows import patches_convolution, pool
+from deepprinciples.parts.models.layers import Step, dropout, layer_name, pool
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
@@ -175,23 +174,6 @@ def convolve(x, w, stride):
     return lax.conv_general_dilated(x, w, (stride,) * (x.ndim - 2), "SAME", dimension_numbers=order)
 
 
-@pytest.mark.parametrize("shape", [(2, 7, 3), (2, 7, 6, 3)])
-def test_patches_equal_the_library_convolution(shape):
-    """The fast convolution would be another one."""
-    axes = len(shape) - 2
-    x = np.asarray(jax.random.normal(KEY, shape))
-    settings = [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]
-    kernels = [np.random.default_rng(k).normal(size=(*(k,) * axes, 3, 4)).astype("float32") for k, _ in settings]
-
-    @compiled
-    def both(x, kernels):
-        pairs = zip(kernels, settings, strict=True)
-        return [(patches_convolution(x, w, (s,) * axes, "SAME"), convolve(x, w, s)) for w, (_, s) in pairs]
-
-    for ours, library in both(x, kernels):
-        np.testing.assert_allclose(ours, library, atol=1e-4)
-
-
 def pooled(x):
     window = (1, *(2,) * (x.ndim - 2), 1)
     return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID") if min(x.shape[1:-1]) > 1 else x
@@ -201,7 +183,8 @@ def pooled(x):
 def test_pool_equals_reduce_window(shape):
     """Pooling would mix positions, or fail on odd edges."""
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
-    np.testing.assert_array_equal(*compiled(lambda x: (pool(x), pooled(x)))(x))
+    np.testing.assert_array_equal(*compiled(lambda x: (pool(x, "auto"), pooled(x)))(x))
+    np.testing.assert_array_equal(*compiled(lambda x: (pool(x, "stock"), pooled(x)))(x))
 
 
 def test_convolutional_network_equals_library_calls():

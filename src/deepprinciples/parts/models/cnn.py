@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.parts.models import layers
-from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Skip, Step
+from deepprinciples.parts.models.layers import Design, Flow, Kernels, Layer, Normalization, Skip, Step
 from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
 
 Readout = Literal["flatten", "mean"]
@@ -73,6 +73,7 @@ def cnn(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    kernels: Kernels = "auto",
 ) -> Model:
     """Build a convolutional network.
 
@@ -94,6 +95,7 @@ def cnn(
         normalization: of what the activation reads; "weight" normalizes kernels instead. The outputs have none.
         dropout: rate at which what a layer gives on is dropped before the next map. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        kernels: "auto" convolves and pools in the form that is quickest here, "stock" leaves both to XLA.
 
     Returns:
         A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00", ...
@@ -106,6 +108,6 @@ def cnn(
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero).
     """
-    design = layers.design_of("cnn", activation, initializer, bias_initializer, skip, normalization)
+    design = layers.design_of("cnn", activation, initializer, bias_initializer, skip, normalization, kernels)
     network = _Cnn(depth, width, min(stages, depth), kernel, readout, outputs, design)
     return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

@@ -15,12 +15,14 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
+from deepprinciples.kernels.convolution import convolve
+from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.parts import activations, initializers
-from deepprinciples.parts.models.windows import patches_convolution, pool
 from deepprinciples.types import SLOPE, Array, Model, PyTree, Scalar
 
 Skip = Literal["none", "residual", "highway", "dense", "rezero"]
 Normalization = Literal["none", "batch", "layer", "group", "rms", "weight"]
+Kernels = Literal["auto", "stock"]
 Function = Callable[..., Array]
 
 HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)
@@ -34,6 +36,7 @@ class Design(NamedTuple):
     bias_initializer: Function
     skip: str
     normalization: Normalization
+    kernels: Kernels = "auto"
 
 
 class Flow(NamedTuple):
@@ -63,7 +66,13 @@ def resolve(table: Mapping[str, Callable], value: Any, where: str) -> Function:
 
 
 def design_of(
-    where: str, activation: Any, initializer: Any, bias_initializer: Any, skip: str, normalization: Normalization
+    where: str,
+    activation: Any,
+    initializer: Any,
+    bias_initializer: Any,
+    skip: str,
+    normalization: Normalization,
+    kernels: Kernels = "auto",
 ) -> Design:
     """Gather what all layers have in common, with names of parts turned into functions."""
     return Design(
@@ -72,6 +81,7 @@ def design_of(
         resolve(initializers.TABLE, bias_initializer, f"{where}.bias_initializer"),
         skip,
         normalization,
+        kernels,
     )
 
 
@@ -157,7 +167,9 @@ def linear(x: Array, design: Design, width: int, *, name: str, kernel: int = 0, 
     bias = row(design.bias_initializer, math.prod(window) * x.shape[-1])
     options: dict[str, Any] = {"kernel_init": design.initializer, "bias_init": bias, "use_bias": not weighted}
     if kernel:
-        options |= {"strides": (stride,) * len(window), "conv_general_dilated": patches_convolution}
+        options |= {"strides": (stride,) * len(window)}
+        if design.kernels == "auto":
+            options["conv_general_dilated"] = convolve
         layer: nn.Module = nn.Conv(width, window, name=name, **options)
     else:
         layer = nn.Dense(width, name=name, **options)
@@ -195,6 +207,24 @@ def normalize(x: Array, kind: Normalization, train: bool, name: str = "norm") ->
     return x
 
 
+def pool(x: Array, kernels: Kernels) -> Array:
+    """Take the maximum over windows of 2 along every axis between batch and channels; odd edges are cropped.
+
+    Axes too short to halve leave x as it is.
+
+    Args:
+        x: [B, T, C] or [B, H, W, C].
+        kernels: ours ("auto") or Linen's ("stock").
+
+    Returns:
+        [B, T // 2, C] or [B, H // 2, W // 2, C].
+    """
+    if min(x.shape[1:-1]) < 2:
+        return x
+    window = (2,) * (x.ndim - 2)
+    return (max_pool if kernels == "auto" else nn.max_pool)(x, window, window)
+
+
 class Layer(nn.Module):
     """One hidden layer; see `mlp` for what each skip computes.
 
@@ -214,16 +244,16 @@ class Layer(nn.Module):
         z = linear(read, design, self.width, name="linear", kernel=self.kernel)
         if design.skip in ("residual", "rezero"):
             stream = join(self, design, flow.stream, z, step, read)
-            stream = tap(pool(stream) if self.pooled else stream, step, name)
+            stream = tap(pool(stream, design.kernels) if self.pooled else stream, step, name)
             given, slope = with_slope(design.activation, normalize(stream, design.normalization, step.train))
             return Flow(given, stream), {name: stream, name + SLOPE: slope}
         gated = design.skip == "highway" and flow.given.shape == z.shape
         mixed = number > 0 and (gated or design.skip == "dense")
-        z = pool(z) if self.pooled and not mixed else z
+        z = pool(z, design.kernels) if self.pooled and not mixed else z
         given, slope = with_slope(design.activation, normalize(z, design.normalization, step.train))
         if mixed:
             given = join(self, design, flow.given, given, step, read, kernel=self.kernel)
-        given = tap(pool(given) if self.pooled and mixed else given, step, name)
+        given = tap(pool(given, design.kernels) if self.pooled and mixed else given, step, name)
         return Flow(given), {name: given, name + SLOPE: slope}
 
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.cnn import Readout, check_windows, gather
-from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Skip, Step
+from deepprinciples.parts.models.layers import Design, Flow, Kernels, Layer, Normalization, Skip, Step
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
 
 
@@ -75,6 +75,7 @@ def resnet(
     normalization: Normalization = "batch",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    kernels: Kernels = "auto",
 ) -> Model:
     """Build a small pre-activation residual network.
 
@@ -97,6 +98,7 @@ def resnet(
         normalization: before each activation; "weight" normalizes kernels instead.
         dropout: rate, between the two convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        kernels: "auto" convolves and pools in the form that is quickest here, "stock" leaves both to XLA.
 
     Returns:
         A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00" (the
@@ -109,6 +111,6 @@ def resnet(
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero).
     """
-    design = layers.design_of("resnet", activation, initializer, bias_initializer, skip, normalization)
+    design = layers.design_of("resnet", activation, initializer, bias_initializer, skip, normalization, kernels)
     network = _Resnet(blocks, stages, width, readout, outputs, design)
     return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

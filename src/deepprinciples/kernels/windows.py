@@ -1,0 +1,75 @@
+"""Windows over the spatial axes of an array: how they are cut, for convolution and for pooling.
+
+Arrays are [B, T, C] or [B, H, W, C], or have more spatial axes. What is done with the windows lives beside this room.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+from deepprinciples.types import Array
+
+Padding = str | Sequence[tuple[int, int]]
+
+
+class Windows(NamedTuple):
+    """Where windows lie: one entry per spatial axis."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+
+    def counts(self, spatial: Sequence[int]) -> tuple[int, ...]:
+        """Return how many windows fit along each spatial axis."""
+        spans = [(k - 1) * d + 1 for k, d in zip(self.shape, self.dilation, strict=True)]
+        padded = [n + low + high for n, (low, high) in zip(spatial, self.pads, strict=True)]
+        return tuple((n - s) // step + 1 for n, s, step in zip(padded, spans, self.strides, strict=True))
+
+
+def windows(
+    spatial: Sequence[int],
+    shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: Padding = "VALID",
+    dilation: Sequence[int] | None = None,
+) -> Windows:
+    """Lay windows over spatial axes of these lengths; strides and dilation are 1 where they are None."""
+    dilation = tuple(dilation or (1,) * len(shape))
+    strides = tuple(strides or (1,) * len(shape))
+    spans = [(k - 1) * d + 1 for k, d in zip(shape, dilation, strict=True)]
+    pads = lax.padtype_to_pads(spatial, spans, strides, padding) if isinstance(padding, str) else padding
+    return Windows(tuple(shape), strides, dilation, tuple((int(low), int(high)) for low, high in pads))
+
+
+def shifted(x: Array, cut: Windows, fill: Any = 0.0) -> list[Array]:
+    """Return, for every place in a window, what all windows have there.
+
+    Args:
+        x: [B, ..., C].
+        cut: the windows.
+        fill: what padding holds.
+
+    Returns:
+        prod(cut.shape) arrays [B, *counts, C], the last spatial axis varying fastest.
+    """
+    counts = cut.counts(x.shape[1:-1])
+    x = jnp.pad(x, [(0, 0), *cut.pads, (0, 0)], constant_values=fill)
+    places = []
+    for place in itertools.product(*map(range, cut.shape)):
+        starts = [p * d for p, d in zip(place, cut.dilation, strict=True)]
+        reach = [(n - 1) * step + 1 for n, step in zip(counts, cut.strides, strict=True)]
+        slices = (slice(s, s + r, step) for s, r, step in zip(starts, reach, cut.strides, strict=True))
+        places.append(x[(slice(None), *slices)])
+    return places
+
+
+def size(cut: Windows) -> int:
+    """Return how many places a window has."""
+    return math.prod(cut.shape)
