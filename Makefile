@@ -4,7 +4,7 @@ VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml
 
-.PHONY: demo test lint experiments clean
+.PHONY: demo test bench experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -14,6 +14,10 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15
+
+# Against PyTorch and others, in about 3 minutes; all of it: make bench ARGS=--full
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) --version >/dev/null || { echo "$(PYTHON) does not start; try: make demo PYTHON=python3"; exit 2; }
@@ -29,6 +33,10 @@ $(VENV)/.core: $(SOURCES) | $(VENV)/bin/python
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.bench: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(VENV)/.core
 
 experiments: $(VENV)/.core

@@ -62,20 +62,21 @@ def plain_convolution(x, w, strides, padding, dilation, groups):
     )
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("batch", "dtype"), [(3, np.float32), (33, np.float64)])  # the large one lies batch last
 @pytest.mark.parametrize(("spatial", "window", "strides", "padding", "dilation", "groups"), CONVOLUTIONS)
-def test_convolution_is_the_library_convolution(spatial, window, strides, padding, dilation, groups, dtype):
+def test_convolution_is_the_library_convolution(spatial, window, strides, padding, dilation, groups, batch, dtype):
     """Networks would compute another function, or learn by a wrong gradient."""
     with jax.enable_x64(dtype == np.float64):
-        x, w = normal(3, *spatial, 4, dtype=dtype), normal(*window, 4 // groups, 8, dtype=dtype, seed=1)
+        x, w = normal(batch, *spatial, 4, dtype=dtype), normal(*window, 4 // groups, 8, dtype=dtype, seed=1)
         ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation, feature_group_count=groups)  # noqa: E731
         library = lambda x, w: plain_convolution(x, w, strides, padding, dilation, groups)  # noqa: E731
         assert_twins(ours, library, x, w)
 
 
-def test_convolution_is_the_same_for_lanes_side_by_side():
+@pytest.mark.parametrize("batch", [3, 33])
+def test_convolution_is_the_same_for_lanes_side_by_side(batch):
     """Lanes under vmap would mix their kernels."""
-    x, w = normal(2, 3, 6, 5, 4), normal(2, 3, 3, 4, 8, seed=1)
+    x, w = normal(2, batch, 6, 5, 4), normal(2, 3, 3, 4, 8, seed=1)
     ours = jax.vmap(lambda x, w: convolve(x, w, (1, 1), "SAME"))
     library = lambda x, w: jnp.stack(  # noqa: E731
         [plain_convolution(x[i], w[i], (1, 1), "SAME", (1, 1), 1) for i in range(2)]
@@ -99,12 +100,12 @@ def test_linen_takes_the_convolution_as_its_hook():
         np.testing.assert_allclose(ours.apply(params, x), stock.apply(params, x), atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("batch", "dtype"), [(3, np.float32), (33, np.float64)])  # the large one lies batch last
 @pytest.mark.parametrize(("spatial", "window", "strides", "padding"), POOLS)
-def test_pools_are_the_library_pools(spatial, window, strides, padding, dtype):
+def test_pools_are_the_library_pools(spatial, window, strides, padding, batch, dtype):
     """Pooling would mix positions, or send gradients to the wrong ones."""
     with jax.enable_x64(dtype == np.float64):
-        x = normal(3, *spatial, 4, dtype=dtype)
+        x = normal(batch, *spatial, 4, dtype=dtype)
         for ours, library in ((max_pool, nn.max_pool), (avg_pool, nn.avg_pool)):
             assert_twins(
                 lambda x, f=ours: f(x, window, strides, padding), lambda x, f=library: f(x, window, strides, padding), x
@@ -124,9 +125,10 @@ def test_of_equal_entries_one_alone_gets_the_gradient(window, strides):
     assert_twins(lambda x: max_pool(x, window, strides), lambda x: nn.max_pool(x, window, strides), x)
 
 
-def test_pools_work_lane_by_lane():
+@pytest.mark.parametrize("batch", [3, 33])
+def test_pools_work_lane_by_lane(batch):
     """Lanes under vmap would pool over each other."""
-    x = normal(2, 3, 6, 4, 2)
+    x = normal(2, batch, 6, 4, 2)
     f = lambda x: max_pool(x, (2, 2), (2, 2))  # noqa: E731
     assert_twins(jax.vmap(f), lambda x: jnp.stack([f(x[0]), f(x[1])]), x)
 
@@ -136,3 +138,17 @@ def test_a_value_that_is_not_a_number_stays_one():
     x = normal(1, 4, 1)
     x[0, 1, 0] = np.nan
     assert np.isnan(max_pool(x, (2,), (2,))[0, 0, 0])
+
+
+@pytest.mark.parametrize("batch", [3, 33])
+@pytest.mark.parametrize(("shape", "window"), [((7, 6), (2, 2)), ((9,), (3,))])
+def test_a_pool_inside_the_convolution_is_a_pool_after_it(shape, window, batch):
+    """The shortcut for the usual pair of layers would compute something else than the pair."""
+    x, w = normal(batch, *shape, 4), normal(*(3,) * len(shape), 4, 8, seed=1)
+    ones = (1,) * len(shape)
+    assert_twins(
+        lambda x, w: convolve(x, w, ones, "SAME", pool_window=window),
+        lambda x, w: nn.max_pool(plain_convolution(x, w, ones, "SAME", ones, 1), window, window),
+        x,
+        w,
+    )

@@ -1,7 +1,8 @@
 """Convolution by one matrix product over patches, a drop-in for `lax.conv_general_dilated` in `flax.linen.Conv`.
 
 XLA's own gradients of a convolution are slow inside loops on CPU, and vmap over kernels makes grouped convolutions,
-which are slower still; a matrix product stays a matrix product.
+which are slower still; a matrix product stays a matrix product. On CPU the batch lies innermost in memory where it is
+large enough: patches are then contiguous copies, and the product has one very long side.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from deepprinciples.kernels.windows import Padding, shifted, size, windows
+from deepprinciples.kernels.pooling import max_pool, maxima
+from deepprinciples.kernels.windows import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
 from deepprinciples.types import Array
 
 
@@ -28,6 +30,7 @@ def convolve(
     dimension_numbers: Any = None,
     feature_group_count: int = 1,
     precision: Any = None,
+    pool_window: Sequence[int] = (),
     **options: Any,
 ) -> Array:
     """Convolve channels-last arrays with kernels whose last two axes are channels in and out.
@@ -45,13 +48,14 @@ def convolve(
         dimension_numbers: as Linen gives them; only channels-last is meant.
         feature_group_count: groups.
         precision: of the products.
+        pool_window: windows of this shape, side by side, of which the maximum is taken at once; () leaves that out.
         **options: the rest of lax' arguments.
 
     Returns:
-        [B, T', O] or [B, H', W', O].
+        [B, T', O] or [B, H', W', O]; less by the pool.
     """
     if lhs_dilation is not None and any(d != 1 for d in lhs_dilation):
-        return lax.conv_general_dilated(
+        y = lax.conv_general_dilated(
             inputs,
             kernel,
             window_strides,
@@ -63,16 +67,40 @@ def convolve(
             precision=precision,
             **options,
         )
+        return max_pool(y, pool_window, pool_window) if pool_window else y
     cut = windows(inputs.shape[1:-1], kernel.shape[:-2], window_strides, padding, rhs_dilation)
-    batch, counts = inputs.shape[0], cut.counts(inputs.shape[1:-1])
-    rows, places, features = batch * math.prod(counts), size(cut), kernel.shape[-1]
-    parts = shifted(inputs, cut)
-    if feature_group_count == 1:
+    product = _batch_last if prefers_batch_last(inputs) else _channels_last
+    return product(inputs, kernel, cut, feature_group_count, precision, pool_window)
+
+
+def _channels_last(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any, pool: Sequence[int]) -> Array:
+    batch, counts = x.shape[0], cut.counts(x.shape[1:-1])
+    rows, features = batch * math.prod(counts), kernel.shape[-1]
+    parts = shifted(x, cut)
+    if groups == 1:
         patches = jnp.concatenate(parts, axis=-1).reshape(rows, -1)
         product = jnp.matmul(patches, kernel.reshape(-1, features), precision=precision)
     else:
-        groups = feature_group_count
-        patches = jnp.stack(parts, axis=-2).reshape(rows, places, groups, -1)  # [rows, k, G, C/G]
-        grouped = kernel.reshape(places, kernel.shape[-2], groups, -1)  # [k, C/G, G, O/G]
-        product = jnp.einsum("rkgc,kcgo->rgo", patches, grouped, precision=precision)
-    return product.reshape(batch, *counts, features)
+        patches = jnp.stack(parts, axis=-2).reshape(rows, size(cut), groups, -1)  # [rows, k, G, C/G]
+        product = jnp.einsum("nkgc,kcgo->ngo", patches, _grouped(kernel, cut, groups), precision=precision)
+    y = product.reshape(batch, *counts, features)
+    return maxima(y, windows(counts, pool, pool)) if pool else y
+
+
+def _batch_last(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any, pool: Sequence[int]) -> Array:
+    batch, counts = x.shape[0], cut.counts(x.shape[1:-1])
+    columns, features = batch * math.prod(counts), kernel.shape[-1]
+    parts = shifted(batch_last(x).swapaxes(0, -1), cut)  # [C, ..., B], which is how x lies in memory
+    if groups == 1:
+        patches = jnp.concatenate(parts, axis=0).reshape(-1, columns)
+        product = jnp.matmul(kernel.reshape(-1, features).T, patches, precision=precision)
+    else:
+        patches = jnp.stack(parts).reshape(size(cut), groups, -1, columns)  # [k, G, C/G, columns]
+        product = jnp.einsum("kgcn,kcgo->gon", patches, _grouped(kernel, cut, groups), precision=precision)
+    y = product.reshape(features, *counts, batch)
+    y = maxima(y, windows(counts, pool, pool)) if pool else y
+    return batch_last(y.swapaxes(0, -1))
+
+
+def _grouped(kernel: Array, cut: Windows, groups: int) -> Array:
+    return kernel.reshape(size(cut), kernel.shape[-2], groups, -1)  # [k, C/G, G, O/G]

@@ -10,9 +10,8 @@ from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from deepprinciples.kernels.windows import Padding, Windows, shifted, size, windows
+from deepprinciples.kernels.windows import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
 from deepprinciples.types import Array
 
 
@@ -33,7 +32,8 @@ def max_pool(
     Returns:
         [B, T', C] or [B, H', W', C].
     """
-    return _max(x, windows(x.shape[1:-1], window_shape, strides, padding))
+    cut = windows(x.shape[1:-1], window_shape, strides, padding)
+    return batch_last(maxima(batch_last(x), cut)) if prefers_batch_last(x) else maxima(x, cut)
 
 
 def avg_pool(
@@ -64,7 +64,8 @@ def avg_pool(
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _max(x: Array, cut: Windows) -> Array:
+def maxima(x: Array, cut: Windows) -> Array:
+    """Take the maximum over windows of all axes of x but the first and the last, whatever those two are."""
     return _max_forward(x, cut)[0]
 
 
@@ -88,19 +89,16 @@ def _max_backward(cut: Windows, residuals: tuple[Array, Array], dy: Array) -> tu
 
 
 def _spread(place: Array, dy: Array, cut: Windows, spatial: tuple[int, ...]) -> Array:
-    """Write dy to its places where windows do not overlap: one pass over the result."""
+    """Write dy to its places where windows do not overlap, by putting the places side by side axis after axis."""
     counts = dy.shape[1:-1]
-    shape = (dy.shape[0], *(n for pair in zip(counts, cut.shape, strict=True) for n in pair), dy.shape[-1])
-    axes = tuple(range(2, 2 * len(counts) + 1, 2))
-    own = jnp.zeros(shape, place.dtype)
-    for axis, length in zip(axes, cut.shape, strict=True):
-        own = own * jnp.asarray(length, own.dtype) + lax.broadcasted_iota(own.dtype, shape, axis)
-    wide = [jnp.broadcast_to(jnp.expand_dims(a, axes), shape) for a in (place, dy)]
-    dx = jnp.where(wide[0] == own, wide[1], 0.0)
-    covered = [n * k for n, k in zip(counts, cut.shape, strict=True)]
-    dx = dx.reshape(dy.shape[0], *covered, dy.shape[-1])
-    rest = [(0, n - c) for n, c in zip(spatial, covered, strict=True)]
-    return jnp.pad(dx, [(0, 0), *rest, (0, 0)]) if any(map(any, rest)) else dx
+    # Stacked, not selected by an index array: XLA's CPU loops stay simple enough to use vectors.
+    parts = [jnp.where(place == number, dy, 0.0) for number in range(size(cut))]
+    for axis in reversed(range(len(counts))):
+        each = cut.shape[axis]
+        parts = [jnp.stack(parts[n : n + each], axis=axis + 2) for n in range(0, len(parts), each)]
+        parts = [part.reshape(*part.shape[: axis + 1], counts[axis] * each, *part.shape[axis + 3 :]) for part in parts]
+    rest = [(0, n - c * k) for n, c, k in zip(spatial, counts, cut.shape, strict=True)]
+    return jnp.pad(parts[0], [(0, 0), *rest, (0, 0)]) if any(map(any, rest)) else parts[0]
 
 
-_max.defvjp(_max_forward, _max_backward)
+maxima.defvjp(_max_forward, _max_backward)

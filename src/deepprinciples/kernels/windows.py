@@ -10,8 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from deepprinciples.types import Array
 
@@ -68,6 +70,16 @@ def shifted(x: Array, cut: Windows, fill: Any = 0.0) -> list[Array]:
         slices = (slice(s, s + r, step) for s, r, step in zip(starts, reach, cut.strides, strict=True))
         places.append(x[(slice(None), *slices)])
     return places
+
+
+def prefers_batch_last(x: Array) -> bool:
+    """Say whether x [B, ..., C] is better laid out with the batch innermost: on CPU, for batches that fill vectors."""
+    return jax.default_backend() == "cpu" and x.shape[0] >= 32
+
+
+def batch_last(x: Array) -> Array:
+    """Have x [B, ..., C] lie in memory as [C, ..., B]; the array stays the same, and so does what else reads it."""
+    return with_layout_constraint(x, Layout(major_to_minor=(x.ndim - 1, *range(1, x.ndim - 1), 0)))
 
 
 def size(cut: Windows) -> int:

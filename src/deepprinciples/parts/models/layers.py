@@ -6,6 +6,7 @@ activations in the same way. Whole models live in the rooms beside it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.kernels.convolution import convolve
@@ -146,7 +148,9 @@ class Rescale(nn.Module):
         return y + self.param("bias", self.bias_initializer, norms.shape, jnp.float32).reshape(shape)
 
 
-def linear(x: Array, design: Design, width: int, *, name: str, kernel: int = 0, stride: int = 1) -> Array:
+def linear(
+    x: Array, design: Design, width: int, *, name: str, kernel: int = 0, stride: int = 1, pooled: bool = False
+) -> Array:
     """Apply a dense map, or a convolution where `kernel` is above 0; call it inside a compact Linen module.
 
     With normalization "weight" the kernel is scale * v / |v| per output unit (arXiv:1602.07868).
@@ -158,9 +162,10 @@ def linear(x: Array, design: Design, width: int, *, name: str, kernel: int = 0, 
         name: of the Linen layer.
         kernel: window of a convolution along every spatial axis; 0 is a dense map.
         stride: of a convolution.
+        pooled: apply `pool` to a convolution, before the bias is added: the same to the bit, on a quarter of the data.
 
     Returns:
-        x with its last axis mapped to `width`, and its spatial axes divided by `stride`.
+        x with its last axis mapped to `width`, and its spatial axes divided by `stride` (and halved by the pool).
     """
     weighted = design.normalization == "weight"
     window = (kernel,) * (x.ndim - 2) if kernel else ()
@@ -168,15 +173,20 @@ def linear(x: Array, design: Design, width: int, *, name: str, kernel: int = 0, 
     options: dict[str, Any] = {"kernel_init": design.initializer, "bias_init": bias, "use_bias": not weighted}
     if kernel:
         options |= {"strides": (stride,) * len(window)}
+        early = pooled and not weighted
         if design.kernels == "auto":
-            options["conv_general_dilated"] = convolve
+            halved = (2,) * len(window) if early and _can_halve(x, stride) else ()
+            options["conv_general_dilated"] = functools.partial(convolve, pool_window=halved)
+        elif early:
+            options["conv_general_dilated"] = lambda *a, **k: pool(lax.conv_general_dilated(*a, **k), design.kernels)
         layer: nn.Module = nn.Conv(width, window, name=name, **options)
     else:
         layer = nn.Dense(width, name=name, **options)
     y = layer(x)
     if not weighted:
         return y
-    return Rescale(bias, name=f"{name}_scale")(y, layer.variables["params"]["kernel"])
+    y = Rescale(bias, name=f"{name}_scale")(y, layer.variables["params"]["kernel"])
+    return pool(y, design.kernels) if pooled else y
 
 
 def normalize(x: Array, kind: Normalization, train: bool, name: str = "norm") -> Array:
@@ -219,10 +229,14 @@ def pool(x: Array, kernels: Kernels) -> Array:
     Returns:
         [B, T // 2, C] or [B, H // 2, W // 2, C].
     """
-    if min(x.shape[1:-1]) < 2:
+    if not _can_halve(x):
         return x
     window = (2,) * (x.ndim - 2)
     return (max_pool if kernels == "auto" else nn.max_pool)(x, window, window)
+
+
+def _can_halve(x: Array, stride: int = 1) -> bool:
+    return min(x.shape[1:-1]) > stride
 
 
 class Layer(nn.Module):
@@ -241,15 +255,16 @@ class Layer(nn.Module):
     def __call__(self, flow: Flow, step: Step, number: int) -> tuple[Flow, dict[str, Array]]:
         name, design = str(self.name), self.design
         read = dropout(flow.given, step, number) if number else flow.given
-        z = linear(read, design, self.width, name="linear", kernel=self.kernel)
-        if design.skip in ("residual", "rezero"):
+        summed = design.skip in ("residual", "rezero")
+        gated = design.skip == "highway" and flow.given.shape[-1] == self.width
+        mixed = number > 0 and (gated or design.skip == "dense")
+        early = self.pooled and not (summed or mixed)
+        z = linear(read, design, self.width, name="linear", kernel=self.kernel, pooled=early)
+        if summed:
             stream = join(self, design, flow.stream, z, step, read)
             stream = tap(pool(stream, design.kernels) if self.pooled else stream, step, name)
             given, slope = with_slope(design.activation, normalize(stream, design.normalization, step.train))
             return Flow(given, stream), {name: stream, name + SLOPE: slope}
-        gated = design.skip == "highway" and flow.given.shape == z.shape
-        mixed = number > 0 and (gated or design.skip == "dense")
-        z = pool(z, design.kernels) if self.pooled and not mixed else z
         given, slope = with_slope(design.activation, normalize(z, design.normalization, step.train))
         if mixed:
             given = join(self, design, flow.given, given, step, read, kernel=self.kernel)

@@ -1,0 +1,112 @@
+"""Our lines: one lane, a population, the engine against hand-written JAX, probes, and cost against lanes.
+
+A run here is what a study runs: it draws weights and orders from seeds that are new in every repeat, trains, and
+evaluates a small split at the end. What a user would pay, the line pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from serial_jax import looped, our_model, scanned
+from timing import Row, answer, rounds, row
+from workloads import Effort, Workload, config, scaled
+
+from deepprinciples import config as configs
+from deepprinciples.engine.population import use_all_cores
+from deepprinciples.study import bench, build
+from deepprinciples.study.groups import group_arms
+from deepprinciples.study.settings import Train
+
+# What the engine compiles its segments with on CPU; the hand-written scan gets it too.
+SERIAL = {"xla_cpu_enable_concurrency_optimized_scheduler": False}
+
+
+def made(workload: Workload, steps: int, lanes: int, **train: Any) -> bench.Bench:
+    """Compile the workload for `lanes` lanes, laid out as the engine chooses."""
+    resolved = configs.resolve(config(workload, steps, **train), build.KINDS, command="train")
+    arms = {"run": resolved}
+    data = bench.datasets(arms)["run"]
+    return bench.set_up(group_arms(arms, {"run": []})[0], data, Train(**resolved["train"]), [lanes])
+
+
+def runner(one: bench.Bench, lanes: int) -> Callable[[int], Any]:
+    """Make the run of `lanes` lanes; its seeds are new in every turn, so no order of examples is at hand already."""
+
+    def run(turn: int) -> None:
+        seeds = range(turn * lanes, (turn + 1) * lanes)
+        bench.train(one, seeds, [[{}]], judged=False, progress=lambda steps: None)
+
+    return run
+
+
+def told(workload: Workload, line: str, times: list[float], one: bench.Bench, lanes: int, **more: Any) -> Row:
+    """Tell a line of ours, with its layout."""
+    layout = one.program.layout
+    return row(
+        workload.name, line, times, lanes * one.plan.steps, one.program.compile_seconds, lanes=lanes,
+        devices=layout.devices, mode=layout.mode, **more,
+    )  # fmt: skip
+
+
+def population(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure one lane, one lane per core, and 8 lanes, with all cores as devices."""
+    import jax
+
+    use_all_cores()
+    steps, cores = scaled(workload.steps, effort), jax.device_count()
+    lines = [
+        ("ours solo", made(workload, steps, 1), 1),
+        ("ours population", made(workload, steps, cores), cores),
+        ("ours population, 8 lanes", made(workload, max(1, steps // 4), 8), 8),
+    ]
+    times = rounds([runner(one, lanes) for _, one, lanes in lines], effort.repeats)
+    return [told(workload, line, t, one, lanes) for (line, one, lanes), t in zip(lines, times, strict=True)]
+
+
+def engine(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure one lane of ours on one device against the same model in a scan and in a Python loop, in turns."""
+    steps = 2 * scaled(workload.steps, effort)  # longer: a few percent are to be seen
+    one = made(workload, steps, 1)
+    network, params = our_model(workload)
+    scan, scan_compile = scanned(network, params, workload, steps, SERIAL)
+    loop, loop_compile = looped(network, params, workload, steps // 2)
+    times = rounds([runner(one, 1), scan, loop], effort.repeats)
+    return [
+        told(workload, "ours, one device", times[0], one, 1, table="engine"),
+        row(workload.name, "minimal scan", times[1], steps, scan_compile, table="engine"),
+        row(workload.name, "serial jax", times[2], steps // 2, loop_compile),
+    ]
+
+
+def probes(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure the default probes at several intervals against none, in turns."""
+    import jax
+
+    use_all_cores()
+    lanes = jax.device_count()
+    longest = max(effort.intervals)
+    steps = longest * max(1, round(scaled(workload.steps, effort) / longest))
+    lines = {"probes off": made(workload, steps, lanes)}
+    for interval in effort.intervals:
+        lines[f"probes every {interval}"] = made(workload, steps, lanes, probes=None, probe_every=interval)
+    times = rounds([runner(one, lanes) for one in lines.values()], effort.repeats)
+    return [
+        told(workload, line, t, one, lanes, table="probes") for (line, one), t in zip(lines.items(), times, strict=True)
+    ]
+
+
+def lanes(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure the cost per model-step against the number of lanes, on few steps."""
+    use_all_cores()
+    rows = []
+    for count in effort.lanes:
+        one = made(workload, 32, count)
+        (times,) = rounds([runner(one, count)], effort.repeats)
+        rows.append(told(workload, f"lanes {count}", times, one, count, table="lanes"))
+    return rows
+
+
+if __name__ == "__main__":
+    answer({"population": population, "engine": engine, "probes": probes, "lanes": lanes})

@@ -1,0 +1,155 @@
+"""What is shown: the tables of the terminal and docs/benchmarks.md, both made from the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from reading import DEFAULT_INTERVAL, Row, best, find, goals, losses, models, peers, ratio, show
+from workloads import WORKLOADS
+
+Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]  # title, heads, cells
+
+
+def title_of(model: str) -> str:
+    """Describe a model as its workload does."""
+    return WORKLOADS[model].title if model in WORKLOADS else model.upper()
+
+
+def peer_table(rows: Sequence[Row], model: str) -> Table:
+    """Lay out the lines of a model, fastest first, with their ratio to the best PyTorch line."""
+    torch = best(rows, model, "torch")
+    heads = ("line", "ms a step", "low to high", "of best PyTorch", "compile s")
+    cells = []
+    for one in sorted(peers(rows, model), key=lambda row: row["ms_per_model_step"]):
+        value = ratio(one, torch)
+        cells.append((
+            one["line"],
+            show(one["ms_per_model_step"]),
+            f"{show(one['low'])} to {show(one['high'])}",
+            f"{value:.2f}" if value else "",
+            f"{one['compile_seconds']:.1f}" if one["compile_seconds"] else "",
+        ))  # fmt: skip
+    return title_of(model), heads, cells
+
+
+def side_table(rows: Sequence[Row], table: str, title: str, base: str) -> Table:
+    """Lay out lines measured against one base line of the same model."""
+    cells = []
+    for one in (row for row in rows if row.get("table") == table):
+        value = ratio(one, find(rows, one["model"], base))
+        spread = f"{show(one['low'])} to {show(one['high'])}"
+        cells.append((one["model"].upper(), one["line"], show(one["ms_per_model_step"]), spread,
+                      f"{value:.3f}" if value else ""))  # fmt: skip
+    return title, ("model", "line", "ms a step", "low to high", f"ratio to {base}"), cells
+
+
+def goal_table(rows: Sequence[Row]) -> Table:
+    """Lay out the goals."""
+    cells = [
+        (g.what, f"{g.found:.4g}{g.unit}", f"{g.goal:.4g}{g.unit}", "yes" if g.holds else "no") for g in goals(rows)
+    ]
+    return "Goals", ("what", "found", "at most", "holds"), cells
+
+
+def tables(rows: Sequence[Row]) -> Iterator[Table]:
+    """Give every table that has cells."""
+    for model in models(rows):
+        yield peer_table(rows, model)
+    for table in (
+        side_table(rows, "engine", "Our train against a hand-written minimal scan, one lane each", "minimal scan"),
+        side_table(
+            rows, "probes", f"Default probes (a run's own interval is {DEFAULT_INTERVAL} or more)", "probes off"
+        ),
+        side_table(rows, "lanes", "Cost against the number of lanes, runs of 32 steps", "lanes 1"),
+        goal_table(rows),
+    ):
+        if table[2]:
+            yield table
+
+
+def conditions(result: dict[str, Any]) -> list[str]:
+    """Say under which conditions the rows were measured."""
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return [
+        f"Date: {result['date']}, {result['form']} form",
+        f"Machine: {result['machine']}",
+        f"Versions: {versions}",
+        f"Threads: {result['threads']}",
+        *([] if result["gpu"] else ["No GPU was at hand: every number here is a CPU's"]),
+    ]
+
+
+def missing(result: dict[str, Any]) -> list[str]:
+    """Say what was not measured, and why."""
+    return [f"{one['line']}: {one['why']}" for one in result["missing"]]
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Write docs/benchmarks.md."""
+    rows, lines = result["rows"], [*HEAD]
+    lines += [f"- {one}" for one in conditions(result)]
+    lines += ["", "![Milliseconds per model-step, every line](benchmarks.svg)"]
+    lines += ["", "## Where we lose", ""]
+    lines += [f"- {one}" for one in losses(rows) or ["Nowhere, among the lines of this run."]]
+    for title, heads, cells in tables(rows):
+        lines += ["", f"## {title}", "", _line(heads), _line(["---"] * len(heads)), *map(_line, cells)]
+    demo = find(rows, "demo", "time to verdict")
+    if demo:
+        lines += ["", "## Time to the first verdict", ""]
+        lines += [f"`deepprinciples compare configs/vanishing_gradients.toml`, cold: {demo['seconds']:.0f} s."]
+    if result["missing"]:
+        lines += ["", "## Not measured", "", *(f"- {one}" for one in missing(result))]
+    return "\n".join([*lines, "", *NOTES, ""])
+
+
+HEAD = (
+    "# Benchmarks",
+    "",
+    "Written by `make bench`; edits are lost. Every line was measured in one run, in a fresh process, one at a time,",
+    "warm. The median of the repeats counts; compile time stands apart. Ours includes drawing the first weights and",
+    "the orders of examples, and one evaluation. As data: [benchmarks.json](benchmarks.json).",
+    "",
+)
+NOTES = (
+    "## How to read this",
+    "",
+    "- *ms a step*: milliseconds per step of one model; a population's time is divided by its models.",
+    "- All lines of a model train the same network with Adam on minibatches gathered at random from data in memory.",
+    "  PyTorch's LSTM has a second bias vector; nothing else differs.",
+    "- *ours solo*: one lane, as the train command runs it. *ours population*: one lane for each core; *8 lanes*: 8,",
+    "  laid out as the engine chooses. *serial jax*: our model, its step jitted, in a Python loop. *stock flax*: the",
+    "  layers of Flax itself. *minimal scan*: our model, a scan over steps written by hand, with the engine's options.",
+    "- *processes*: as many one-thread PyTorch processes as cores, at the same time; seconds divided by models.",
+    "- *torch.func ensemble*: 8 models as one batched program. *torch compile*: an empty cache.",
+    "- Ratios mean something only within one run: the machine may be shared, and another day it is another machine.",
+)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def printed(result: dict[str, Any]) -> None:
+    """Print the tables, where we lose, and what was not measured."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    console = Console()
+    for title, heads, cells in tables(result["rows"]):
+        grid = Grid(title=title, title_justify="left")
+        for head in heads:
+            grid.add_column(head, no_wrap=head in ("line", "what", "low to high"))
+        for row in cells:
+            grid.add_row(*row, style="bold" if row[0].startswith("ours") else "")
+        console.print(grid)
+    demo = find(result["rows"], "demo", "time to verdict")
+    if demo:
+        console.print(f"Time to verdict of the demo: {demo['seconds']:.1f} s")
+    console.print("\nWHERE WE LOSE", style="bold")
+    for one in losses(result["rows"]) or ["Nowhere, among the lines of this run."]:
+        console.print(f"- {one}", highlight=False)
+    for one in missing(result):
+        console.print(f"Not measured, {one}", highlight=False, markup=False)
+    for one in conditions(result):
+        console.print(one, style="dim", highlight=False)

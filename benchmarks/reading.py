@@ -1,0 +1,108 @@
+"""What the rows say: ratios to the best PyTorch line, the goals, and in words where we lose. Numbers in, words out.
+
+Nothing is measured or drawn here, so made-up rows can test it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+Row = dict[str, Any]
+
+POPULATION_GOALS = {"mlp": 0.35, "cnn": 0.7, "lstm": 0.7, "gan": 0.6}
+ENGINE_GOAL, PROBES_GOAL, COMPILE_GOAL, DEMO_GOAL = 1.03, 1.10, 2.0, 45.0
+DEFAULT_INTERVAL = 16
+CLOSE = 1.02  # a line this close is no winner: the clock is not better than that
+
+
+class Goal(NamedTuple):
+    """A goal, what was found, and whether it holds; lower is better for all of them."""
+
+    what: str
+    found: float
+    goal: float
+    unit: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the goal is met."""
+        return self.found <= self.goal
+
+
+def models(rows: Iterable[Row]) -> list[str]:
+    """List the models that were measured against peers, in the order of the rows."""
+    return list(dict.fromkeys(one["model"] for one in rows if "table" not in one))
+
+
+def peers(rows: Iterable[Row], model: str) -> list[Row]:
+    """Take the lines of a model that are compared with each other: ours, PyTorch's, Flax's, serial JAX."""
+    return [one for one in rows if one["model"] == model and "table" not in one]
+
+
+def find(rows: Iterable[Row], model: str, line: str) -> Row | None:
+    """Find a line, None where it was not measured."""
+    return next((one for one in rows if one["model"] == model and one["line"] == line), None)
+
+
+def best(rows: Iterable[Row], model: str, start: str) -> Row | None:
+    """Find the fastest compared line of a model whose name starts so, None where there is none."""
+    own = [one for one in peers(rows, model) if one["line"].startswith(start)]
+    return min(own, key=lambda one: one["ms_per_model_step"], default=None)
+
+
+def ratio(one: Row | None, other: Row | None) -> float | None:
+    """Divide the times of two lines, None where one is missing."""
+    return one["ms_per_model_step"] / other["ms_per_model_step"] if one and other else None
+
+
+def goals(rows: Sequence[Row]) -> list[Goal]:
+    """Hold what was measured against the goals; what was not measured has no entry."""
+    found: list[tuple[str, float | None, float, str]] = []
+    for model in models(rows):
+        value = ratio(best(rows, model, "ours population"), best(rows, model, "torch"))
+        goal = POPULATION_GOALS.get(model, 1.0)
+        found.append((f"{model.upper()} population, ratio to the best PyTorch line", value, goal, ""))
+    for model in dict.fromkeys(one["model"] for one in rows):
+        value = ratio(find(rows, model, "ours, one device"), find(rows, model, "minimal scan"))
+        found.append((f"{model.upper()}: our train against a hand-written minimal scan", value, ENGINE_GOAL, ""))
+        value = ratio(find(rows, model, f"probes every {DEFAULT_INTERVAL}"), find(rows, model, "probes off"))
+        found.append((f"{model.upper()}: default probes every {DEFAULT_INTERVAL} steps", value, PROBES_GOAL, ""))
+    for model in models(rows):
+        value = (find(rows, model, "ours population") or {}).get("compile_seconds")
+        found.append((f"{model.upper()}: compile time", value, COMPILE_GOAL, " s"))
+    value = (find(rows, "demo", "time to verdict") or {}).get("seconds")
+    found.append(("the demo from a cold start to its verdict", value, DEMO_GOAL, " s"))
+    return [Goal(what, value, goal, unit) for what, value, goal, unit in found if value is not None]
+
+
+def losses(rows: Sequence[Row]) -> list[str]:
+    """Say where we lose, one sentence each: to which peers, and which goals are missed."""
+    said = []
+    for model in models(rows):
+        for kind, start in (("many models", "ours population"), ("one model", "ours solo")):
+            ours = best(rows, model, start)
+            faster = sorted(_faster(rows, model, ours, alone=kind == "one model"), key=lambda row: -_times(ours, row))
+            said += [
+                f"{model.upper()}, {kind}: {one['line']} is {_times(ours, one):.2g} times as fast as {ours['line']} "
+                f"({show(one['ms_per_model_step'])} against {show(ours['ms_per_model_step'])} ms a model-step)."
+                for one in faster
+            ]
+    missed = [goal for goal in goals(rows) if not goal.holds]
+    return said + [f"Goal missed, {g.what}: {g.found:.4g}{g.unit}, not {g.goal:.4g}{g.unit}." for g in missed]
+
+
+def _faster(rows: Sequence[Row], model: str, ours: Row | None, *, alone: bool) -> list[Row]:
+    """List the peers faster than a line of ours; one model alone is compared with others that train one model."""
+    others = [one for one in peers(rows, model) if not one["line"].startswith("ours")]
+    fair = [one for one in others if not alone or one.get("lanes", 1) == 1]
+    return [one for one in fair if ours and _times(ours, one) > CLOSE]
+
+
+def _times(one: Row, other: Row) -> float:
+    return one["ms_per_model_step"] / other["ms_per_model_step"]
+
+
+def show(milliseconds: float) -> str:
+    """Write a time with three digits."""
+    return f"{milliseconds:.3g}" if milliseconds < 100 else f"{milliseconds:.0f}"

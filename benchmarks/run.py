@@ -1,0 +1,164 @@
+"""The benchmark: every line in a fresh process, one at a time, then a table, and where we lose.
+
+    python benchmarks/run.py [--full] [--only mlp,cnn] [--out docs]
+
+Names for --only: the models, and probes, lanes, demo. A whole run writes benchmarks.json, .md and .svg to --out, by
+default docs; a part of it writes only where --out is given: parts of different runs do not belong in one table.
+The short form takes at most 3 minutes on 2 cores and says what it leaves out; the full form leaves out nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import figure
+import pages
+from workloads import WORKLOADS
+
+ROOM = Path(__file__).parent
+PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
+PART = 900.0  # seconds until a line is given up
+
+
+class Line(NamedTuple):
+    """One process: a job of a room. `name` is what --only calls it; `short`: it is part of the short form too."""
+
+    name: str
+    room: str
+    job: str
+    model: str
+    short: bool
+
+
+def lines() -> list[Line]:
+    """List every process of the full form, in the order in which they run."""
+    found = []
+    for model in WORKLOADS:
+        found += [
+            Line(model, "ours", "population", model, True),
+            Line(model, "torch_peer", "eager", model, True),
+            Line(model, "torch_peer", "processes", model, True),
+            Line(model, "torch_peer", "ensemble", model, True),
+            Line(model, "torch_peer", "compile", model, model == "mlp"),
+            Line(model, "torch_peer", "compiled_processes", model, False),
+            Line(model, "ours", "engine", model, True),
+            Line(model, "stock_flax", "both", model, True),
+            Line("probes", "ours", "probes", model, model == "mlp"),
+        ]
+    return [*found, Line("lanes", "ours", "lanes", "mlp", False), Line("demo", "verdict", "demo", "mlp", False)]
+
+
+def measure(line: Line, effort: str) -> tuple[list[dict[str, Any]], str]:
+    """Measure a line in a fresh process; give its rows, or none and why."""
+    command = [sys.executable, str(ROOM / f"{line.room}.py"), line.job, line.model, effort]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PART)
+    except subprocess.TimeoutExpired:
+        return [], f"took longer than {PART:.0f} s"
+    if done.returncode:
+        return [], (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
+    return json.loads(done.stdout.splitlines()[-1]), ""
+
+
+def machine() -> str:
+    """Name the processor and count its cores; nothing that tells whose machine it is."""
+    model = platform.processor() or platform.machine()
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        named = [
+            one.partition(":")[2].strip() for one in facts.read_text().splitlines() if one.startswith("model name")
+        ]
+        model = named[0] if named else model
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {count} cores, {platform.system()} {platform.machine()}"
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what was measured."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def gpu() -> bool:
+    """Say whether JAX sees an accelerator; asked in a process of its own."""
+    code = "import jax; print(jax.devices()[0].platform)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() != "cpu"
+
+
+def run(chosen: Sequence[Line], effort: str, skipped: Sequence[Line]) -> dict[str, Any]:
+    """Measure the chosen lines and gather what there is to tell."""
+    rows, failed = [], [{"line": _title(line), "why": "left out of the short form"} for line in skipped]
+    for number, line in enumerate(chosen, 1):
+        begun = time.monotonic()
+        found, why = measure(line, effort)
+        rows += found
+        failed += [{"line": _title(line), "why": why}] if why else []
+        print(f"[{number}/{len(chosen)}] {_title(line)}: {why or f'{time.monotonic() - begun:.0f} s'}", flush=True)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "form": effort,
+        "machine": machine(),
+        "gpu": gpu(),
+        "versions": versions(),
+        "threads": "all cores for each line; processes and lanes share them evenly",
+        "rows": rows,
+        "missing": failed,
+    }
+
+
+def _title(line: Line) -> str:
+    return "demo" if line.name == "demo" else f"{line.model.upper()} {line.room} {line.job}".replace("_", " ").strip()
+
+
+def write(result: dict[str, Any], out: Path) -> None:
+    """Write the data, the page and the figure."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (out / "benchmarks.md").write_text(pages.markdown(result), encoding="utf-8")
+    figure.save(result["rows"], out / "benchmarks.svg")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line, measure, print, write."""
+    names = [*WORKLOADS, "probes", "lanes", "demo"]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="more steps, 5 repeats, every line")
+    parser.add_argument("--smoke", action="store_true", help="a few steps: shows that everything runs, nothing more")
+    parser.add_argument("--only", default="", help=f"a list of: {', '.join(names)}")
+    parser.add_argument("--out", type=Path, help="folder to write to, by default docs")
+    given = parser.parse_args(arguments)
+    wanted = [name for name in given.only.split(",") if name] or names
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        parser.error(f"--only: found {', '.join(unknown)}; expected some of {', '.join(names)}")
+    effort = "smoke" if given.smoke else "full" if given.full else "short"
+    asked = [line for line in lines() if line.name in wanted]
+    chosen = [line for line in asked if line.short or effort != "short" or given.only]
+    begun = time.monotonic()
+    result = run(chosen, effort, [line for line in asked if line not in chosen])
+    pages.printed(result)
+    print(f"The benchmark took {time.monotonic() - begun:.0f} s.")
+    out = given.out or (ROOM.parent / "docs" if set(wanted) == set(names) and effort != "smoke" else None)
+    if out:
+        write(result, out)
+        print(f"Written to {out}: benchmarks.json, benchmarks.md, benchmarks.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What a careful JAX user writes by hand around our models: a jitted step in a Python loop, or the same in one scan.
+
+Both know nothing of our engine. `make_step` serves any pair (params, inputs) -> outputs, so stock Flax uses it too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from workloads import CLASSES, LEARNING_RATE, OURS, Workload, examples, orders
+
+Network = Callable[[Any, Any], Any]
+
+
+def our_model(workload: Workload) -> tuple[Network, Any]:
+    """Build our model and its first parameters: the function (params, inputs) -> outputs, and the parameters."""
+    from deepprinciples.study import build
+
+    model = build.part("model", OURS[workload.name](), outputs=CLASSES, vocabulary=0)
+    params, state = jax.jit(model.init)(jax.random.key(0), examples(workload, 1)[0])
+    return lambda p, x: model.apply(p, state, x, key=None, train=True)[0], params
+
+
+def make_step(network: Network, workload: Workload) -> tuple[Callable, Callable]:
+    """Write a step of training: gather the batch, take the gradient, let Adam update.
+
+    Returns:
+        start(params) -> carry, and step(carry, index [B], inputs, targets) -> (carry, loss).
+    """
+    adam = optax.adam(LEARNING_RATE)
+
+    def objective(params: Any, x: Any, y: Any) -> Any:
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(network(params, x), y))
+
+    def step(carry: Any, index: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        params, opt_state = carry
+        loss, grads = jax.value_and_grad(objective)(params, inputs[index], targets[index])
+        updates, opt_state = adam.update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), loss
+
+    return lambda params: (params, adam.init(params)), step
+
+
+def looped(network: Network, params: Any, workload: Workload, steps: int) -> tuple[Callable[[int], Any], float]:
+    """Make the run of a jitted step in a Python loop; also give the seconds it took to compile."""
+    start, step = make_step(network, workload)
+    data = tuple(map(jnp.asarray, examples(workload)))
+    order = orders(workload, steps)
+    begun = time.perf_counter()
+    compiled = jax.jit(step, donate_argnums=0).lower(start(params), order[0], *data).compile()
+    spent = time.perf_counter() - begun
+
+    def run(turn: int) -> None:
+        del turn
+        carry = jax.tree.map(jnp.copy, start(params))
+        for index in order:
+            carry, loss = compiled(carry, index, *data)
+        jax.block_until_ready((carry, loss))
+
+    return run, spent
+
+
+def scanned(
+    network: Network, params: Any, workload: Workload, steps: int, options: Any = None
+) -> tuple[Callable[[int], Any], float]:
+    """Make the run of a scan over steps; also give the seconds it took to compile."""
+    start, step = make_step(network, workload)
+    data = tuple(map(jnp.asarray, examples(workload)))
+    order = jnp.asarray(orders(workload, steps))
+
+    def fit(carry: Any, order: Any, inputs: Any, targets: Any) -> Any:
+        return jax.lax.scan(lambda c, index: step(c, index, inputs, targets), carry, order)
+
+    begun = time.perf_counter()
+    compiled = jax.jit(fit).lower(start(params), order, *data).compile(options)
+    spent = time.perf_counter() - begun
+    carry = start(params)
+    return lambda turn: jax.block_until_ready(compiled(carry, order, *data)), spent

@@ -1,0 +1,70 @@
+"""How a line is timed and told: warm, several repeats, the median with the lowest and the highest, compile time apart.
+
+Each room with lines is also a script, `python benchmarks/<room>.py <job> <model> <short|full>`, that measures in a
+fresh process, so that threads and devices of one line cannot leak into another; `answer` is that script.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from workloads import EFFORTS, WORKLOADS, Effort, Workload
+
+Row = dict[str, Any]
+Job = Callable[[Workload, Effort], list[Row]]
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Time one call by the wall clock."""
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def rounds(calls: Sequence[Callable[[int], Any]], repeats: int) -> list[list[float]]:
+    """Time calls in turns, so that a slow moment of the machine hits them alike; the first, warm turn is thrown away.
+
+    Args:
+        calls: each is given the number of the turn.
+        repeats: turns that count.
+
+    Returns:
+        For each call its seconds, [repeats].
+    """
+    turns = [[seconds(lambda call=call, turn=turn: call(turn)) for call in calls] for turn in range(repeats + 1)]
+    return [list(column) for column in zip(*turns[1:], strict=True)]
+
+
+def row(model: str, line: str, times: Sequence[float], model_steps: int, compile_seconds: float, **more: Any) -> Row:
+    """Tell a line: milliseconds per model-step, the median, lowest and highest of its repeats.
+
+    Args:
+        model: name of the workload.
+        line: what was measured.
+        times: seconds of each repeat.
+        model_steps: steps times models in one repeat.
+        compile_seconds: before the first step, 0 where nothing is compiled.
+        **more: other facts, such as lanes or threads.
+    """
+    each = [1e3 * one / model_steps for one in times]
+    return {
+        "model": model,
+        "line": line,
+        "ms_per_model_step": statistics.median(each),
+        "low": min(each),
+        "high": max(each),
+        "compile_seconds": compile_seconds,
+        **more,
+    }
+
+
+def answer(jobs: Mapping[str, Job]) -> None:
+    """Run the job that the command line names and print its rows as one line of JSON."""
+    job, model, effort = sys.argv[1:4]
+    rows = jobs[job](WORKLOADS[model], EFFORTS[effort])
+    print(json.dumps(rows))

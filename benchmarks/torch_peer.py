@@ -1,0 +1,204 @@
+"""The same models in PyTorch, as fast as we know to run them on CPU: fused Adam, channels last, several thread layouts.
+
+Lines: eager; a process of one thread for each core, all at the same time; `torch.compile`; and `torch.func`, which
+trains an ensemble as one batched program. What fails on a machine is told with its reason, not left out in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from timing import Row, answer, rounds, row, seconds
+from torch import nn
+from workloads import CLASSES, LEARNING_RATE, WORKLOADS, Effort, Workload, examples, scaled
+
+MODELS_TOGETHER = 8
+
+
+class Lstm(nn.Module):
+    """One LSTM of 64 units, read at its last step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(1, 64, batch_first=True)
+        self.output = nn.Linear(64, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [B, T, 1] to [B, 10]."""
+        return self.output(self.lstm(x)[0][:, -1])
+
+
+def perceptron() -> nn.Module:
+    """Build the MLP."""
+    return nn.Sequential(
+        nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, CLASSES)
+    )  # fmt: skip
+
+
+def convolutional() -> nn.Module:
+    """Build the CNN, on [B, C, H, W]."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(7 * 7 * 32, 64), nn.ReLU(), nn.Linear(64, CLASSES),
+    )  # fmt: skip
+
+
+MODELS = {"mlp": perceptron, "cnn": convolutional, "lstm": Lstm}
+
+
+def ready(workload: Workload, threads: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """Set the threads, build the model and put the data into its layout."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    inputs, targets = (torch.from_numpy(array) for array in examples(workload))
+    module = MODELS[workload.name]()
+    if len(workload.shape) == 3:
+        inputs = inputs.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        module = module.to(memory_format=torch.channels_last)
+    return module, inputs, targets.long()
+
+
+def trainer(workload: Workload, steps: int, threads: int, *, compiled: bool = False) -> Callable[[int], None]:
+    """Make the run of one model: gather a batch, gradient, fused Adam."""
+    module, inputs, targets = ready(workload, threads)
+    adam = torch.optim.Adam(module.parameters(), LEARNING_RATE, fused=True)
+    criterion = nn.CrossEntropyLoss()
+
+    def objective(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return criterion(module(x), y)
+
+    loss = torch.compile(objective) if compiled else objective
+
+    def run(turn: int) -> None:
+        del turn
+        for _ in range(steps):
+            index = torch.randint(0, len(inputs), (workload.batch,))
+            adam.zero_grad(set_to_none=True)
+            loss(inputs[index], targets[index]).backward()
+            adam.step()
+
+    return run
+
+
+def cores() -> int:
+    """Count the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def counted(number: int) -> str:
+    """Spell a number of processes."""
+    return "one process" if number == 1 else f"{ {2: 'two', 4: 'four', 8: 'eight'}.get(number, number) } processes"
+
+
+def eager(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure one model with all threads."""
+    steps = scaled(workload.steps, effort)
+    (times,) = rounds([trainer(workload, steps, cores())], effort.repeats)
+    return [row(workload.name, "torch eager", times, steps, 0.0, threads=cores())]
+
+
+def compile_(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure one model with all threads under torch.compile, its cache empty."""
+    steps = scaled(workload.steps, effort)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        run = trainer(workload, steps, cores(), compiled=True)
+        first = seconds(lambda: run(0))
+        (times,) = rounds([run], effort.repeats)
+    return [row(workload.name, "torch compile", times, steps, max(0.0, first - min(times)), threads=cores())]
+
+
+def processes(workload: Workload, effort: Effort, *, compiled: bool = False) -> list[Row]:
+    """Measure a process of one thread for each core, all at the same time: seconds divided by models."""
+    steps, count = scaled(workload.steps, effort), cores()
+    kind = "compile" if compiled else "eager"
+    command = [sys.executable, __file__, "worker", workload.name, str(steps), kind]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen(command, **pipes) for _ in range(count)]
+
+    def together(turn: int) -> None:
+        for worker in workers:
+            worker.stdin.write(f"{turn}\n")
+            worker.stdin.flush()
+        for worker in workers:
+            if not worker.stdout.readline():
+                raise RuntimeError("a worker has ended")
+
+    try:
+        first = max(float(worker.stdout.readline()) for worker in workers)
+        (times,) = rounds([together], effort.repeats)
+    finally:
+        for worker in workers:
+            worker.stdin.close()
+            worker.wait()
+    spent = max(0.0, first - min(times)) if compiled else 0.0
+    return [row(workload.name, f"torch {kind}, {counted(count)}", times, count * steps, spent, threads=1, lanes=count)]
+
+
+def compiled_processes(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure torch.compile in a process of one thread for each core, their cache empty."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        return processes(workload, effort, compiled=True)
+
+
+def work(name: str, steps: int, *, compiled: bool) -> None:
+    """Tell the seconds of a first run; then train whenever a line comes in, and say when it is done."""
+    run = trainer(WORKLOADS[name], steps, 1, compiled=compiled)
+    print(seconds(lambda: run(0)), flush=True)
+    for line in sys.stdin:
+        run(int(line))
+        print("done", flush=True)
+
+
+def ensemble(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure 8 models as one program of torch.func: gradients by vmap over stacked parameters, each its own batch."""
+    steps = max(1, scaled(workload.steps, effort) // MODELS_TOGETHER)
+    module, inputs, targets = ready(workload, cores())
+    params, buffers = torch.func.stack_module_state([MODELS[workload.name]() for _ in range(MODELS_TOGETHER)])
+    adam = torch.optim.Adam(params.values(), LEARNING_RATE, fused=True)
+    criterion = nn.CrossEntropyLoss()
+
+    def objective(params: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return criterion(torch.func.functional_call(module, (params, buffers), (x,)), y)
+
+    gradients = torch.func.vmap(torch.func.grad(objective))
+
+    def run(turn: int) -> None:
+        del turn
+        for _ in range(steps):
+            index = torch.randint(0, len(inputs), (MODELS_TOGETHER, workload.batch))
+            grads = gradients({name: p.detach() for name, p in params.items()}, inputs[index], targets[index])
+            for name, p in params.items():
+                p.grad = grads[name]
+            adam.step()
+
+    (times,) = rounds([run], effort.repeats)
+    return [
+        row(
+            workload.name, "torch.func ensemble", times, MODELS_TOGETHER * steps, 0.0, threads=cores(),
+            lanes=MODELS_TOGETHER,
+        )
+    ]  # fmt: skip
+
+
+JOBS = {
+    "eager": eager,
+    "processes": processes,
+    "compile": compile_,
+    "compiled_processes": compiled_processes,
+    "ensemble": ensemble,
+}
+
+if __name__ == "__main__":
+    if sys.argv[1] == "worker":
+        work(sys.argv[2], int(sys.argv[3]), compiled=sys.argv[4] == "compile")
+    else:
+        answer(JOBS)

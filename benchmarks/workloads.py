@@ -1,0 +1,134 @@
+"""The workloads: what is trained, on which arrays, for how many steps. Every line of the benchmark reads them here.
+
+Arrays are random but fixed, so a step costs what it costs on real data and nothing is loaded. A new workload is an
+entry of WORKLOADS and a model of that name in each room. How anything is trained or timed does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+EXAMPLES, HELD_OUT, CLASSES = 4000, 128, 10
+LEARNING_RATE = 1e-3
+
+
+class Workload(NamedTuple):
+    """One model to train. A repeat takes `steps` steps, or `stock_steps` where Flax's own layers are very slow."""
+
+    name: str
+    title: str
+    shape: tuple[int, ...]
+    batch: int
+    steps: int
+    stock_steps: int
+
+
+class Effort(NamedTuple):
+    """How hard to measure: repeats of each line, how many times the steps of the short form, and which grids."""
+
+    repeats: int
+    factor: float
+    intervals: tuple[int, ...]
+    lanes: tuple[int, ...]
+
+
+WORKLOADS = {
+    one.name: one
+    for one in (
+        Workload("mlp", "MLP 784-128-128-10, ReLU, batch 128", (784,), 128, 1024, 1024),
+        Workload(
+            "cnn",
+            "CNN on 28x28: convolution 3x3x16, pool 2, convolution 3x3x32, pool 2, dense 64, dense 10, ReLU, batch 128",
+            (28, 28, 1),
+            128,
+            48,
+            3,
+        ),
+        Workload("lstm", "LSTM of 64 units over 40 steps, last state to 10 classes, batch 100", (40, 1), 100, 128, 64),
+    )
+}
+EFFORTS = {
+    "short": Effort(3, 1, (16,), (1, 64)),
+    "full": Effort(5, 3, (1, 4, 16, 64, 256), (1, 4, 16, 64, 256, 1024)),
+    "smoke": Effort(1, 0.03, (16,), (1, 4)),  # shows that everything runs; its numbers mean nothing
+}
+
+
+def scaled(steps: int, effort: Effort) -> int:
+    """Give the steps of a repeat at an effort."""
+    return max(2, round(steps * effort.factor))
+
+
+def examples(workload: Workload, count: int = EXAMPLES) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the training examples: float32 inputs [count, ...] and int32 labels [count]."""
+    drawn = np.random.default_rng(0)
+    inputs = drawn.standard_normal((count, *workload.shape), dtype=np.float32)
+    return inputs, drawn.integers(0, CLASSES, count).astype(np.int32)
+
+
+def orders(workload: Workload, steps: int) -> np.ndarray:
+    """Draw which examples each step sees, for the peers: int32 [steps, batch]."""
+    return np.random.default_rng(1).integers(0, EXAMPLES, (steps, workload.batch)).astype(np.int32)
+
+
+def config(workload: Workload, steps: int, **train: Any) -> dict[str, Any]:
+    """Write the workload as a config of ours: Adam, one evaluation of a small split at the end, no probes.
+
+    Args:
+        workload: which.
+        steps: of a run.
+        **train: entries of [train] that differ; `probes=None` asks for the default probes.
+    """
+    inputs, targets = examples(workload)
+    held = {"inputs": inputs[:HELD_OUT], "targets": targets[:HELD_OUT]}
+    parts = {f"{part}_{key}": value for part in ("validation", "test") for key, value in held.items()}
+    settings = {"steps": steps, "evaluate_every": steps, "probes": (), **train}
+    return {
+        "data": {"name": "arrays", "inputs": inputs, "targets": targets, **parts, "batch_size": workload.batch},
+        "model": OURS[workload.name](),
+        "loss": {"name": "softmax_cross_entropy"},
+        "optimizer": {"name": "adam", "learning_rate": LEARNING_RATE},
+        "train": {key: value for key, value in settings.items() if value is not None},
+        "study": {"metric": "accuracy"},
+    }
+
+
+def _image_classifier(*, outputs: int) -> Any:
+    """Put a dense layer of 64 between the `cnn` model and its outputs: both models are the library's own."""
+    import jax
+
+    from deepprinciples.parts.models.cnn import cnn
+    from deepprinciples.parts.models.layers import with_slope
+    from deepprinciples.parts.models.mlp import mlp
+    from deepprinciples.types import SLOPE, Model
+
+    body, head = cnn(outputs=64, depth=2, width=16, stages=2, activation="relu"), mlp(outputs=outputs, depth=0)
+
+    def init(key: Any, x: Any) -> tuple[Any, Any]:
+        key_body, key_head = jax.random.split(key)
+        params, state = body.init(key_body, x)
+        hidden, _, _ = body.apply(params, state, x, key=None, train=False)
+        return {"body": params, "head": head.init(key_head, hidden)[0]}, {}
+
+    def apply(params: Any, state: Any, x: Any, *, key: Any, train: bool) -> tuple[Any, Any, dict[str, Any]]:
+        taps = state.get("perturbations", {})
+        below = {name: tap for name, tap in taps.items() if name not in ("layer_02", "output")}
+        read, _, seen = body.apply(params["body"], {"perturbations": below}, x, key=key, train=train)
+        hidden, slope = with_slope(jax.nn.relu, read)
+        hidden = hidden + taps["layer_02"] if "layer_02" in taps else hidden
+        above = {name: tap for name, tap in taps.items() if name == "output"}
+        outputs, _, last = head.apply(params["head"], {"perturbations": above}, hidden, key=key, train=train)
+        seen = {name: a for name, a in seen.items() if name != "output"}
+        return outputs, state, {**seen, "layer_02": hidden, "layer_02" + SLOPE: slope, **last}
+
+    return Model(init, apply, tapped=True)
+
+
+OURS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "mlp": lambda: {"name": "mlp", "depth": 2, "width": 128, "activation": "relu"},
+    "cnn": lambda: {"factory": _image_classifier},
+    "lstm": lambda: {"name": "lstm", "width": 64},
+}

@@ -1,0 +1,184 @@
+"""The benchmark's words and numbers, from made-up rows; nothing is measured here and PyTorch is not needed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run")
+
+
+@pytest.fixture(scope="module")
+def rooms():
+    """Import the benchmark's rooms as its scripts do, and leave no trace of them."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in ROOMS})
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+        for name in ROOMS:
+            sys.modules.pop(name, None)
+
+
+def line(model, name, milliseconds, compile_seconds=0.0, **more):
+    """Make up a row."""
+    low, high = 0.9 * milliseconds, 1.2 * milliseconds
+    return {"model": model, "line": name, "ms_per_model_step": milliseconds, "low": low, "high": high,
+            "compile_seconds": compile_seconds, **more}  # fmt: skip
+
+
+ROWS = [
+    line("mlp", "ours solo", 0.4, 1.5, lanes=1),
+    line("mlp", "ours population", 0.15, 1.5, lanes=2),
+    line("mlp", "ours population, 8 lanes", 0.14, 1.5, lanes=8),
+    line("mlp", "torch eager", 0.6),
+    line("mlp", "torch eager, two processes", 0.5, lanes=2),
+    line("cnn", "ours solo", 8.0, 2.5, lanes=1),
+    line("cnn", "ours population", 6.0, 2.5, lanes=2),
+    line("cnn", "torch eager", 5.0),
+    line("cnn", "torch.func ensemble", 4.0, lanes=8),
+    line("cnn", "stock flax, scan", 150.0, 1.0),
+    line("mlp", "ours, one device", 0.31, 1.5, table="engine"),
+    line("mlp", "minimal scan", 0.30, 1.0, table="engine"),
+    line("mlp", "probes off", 0.20, 1.0, table="probes"),
+    line("mlp", "probes every 16", 0.24, 1.0, table="probes"),
+    line("demo", "time to verdict", 0.4, seconds=40.0, table="demo"),
+]
+RESULT = {
+    "date": "2026-01-01", "form": "short", "machine": "a processor, 2 cores", "gpu": False, "versions": {"jax": "1"},
+    "threads": "all", "rows": ROWS, "missing": [{"line": "CNN torch peer compile", "why": "no compiler"}],
+}  # fmt: skip
+
+
+def test_the_ratio_is_to_the_best_pytorch_line_whichever_it_is(rooms):
+    """We would look good against the slowest way to run PyTorch."""
+    found = {goal.what: goal for goal in rooms.reading.goals(ROWS)}
+    mlp, cnn = (found[f"{name} population, ratio to the best PyTorch line"] for name in ("MLP", "CNN"))
+    assert mlp.found == pytest.approx(0.14 / 0.5) and mlp.holds
+    assert cnn.found == pytest.approx(6.0 / 4.0) and not cnn.holds
+
+
+def test_goals_that_were_not_measured_are_not_said_to_hold(rooms):
+    """A missing line would pass as a success."""
+    whats = " ".join(goal.what for goal in rooms.reading.goals(ROWS))
+    assert "LSTM" not in whats and "CNN: our train" not in whats and "the demo" in whats
+
+
+def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(rooms):
+    """A reader would learn only where we win."""
+    said = rooms.reading.losses(ROWS)
+    assert said[:3] == [
+        "CNN, many models: torch.func ensemble is 1.5 times as fast as ours population (4 against 6 ms a model-step).",
+        "CNN, many models: torch eager is 1.2 times as fast as ours population (5 against 6 ms a model-step).",
+        "CNN, one model: torch eager is 1.6 times as fast as ours solo (5 against 8 ms a model-step).",
+    ]
+    assert "Goal missed, CNN: compile time: 2.5 s, not 2 s." in said
+    assert "Goal missed, MLP: default probes every 16 steps: 1.2, not 1.1." in said
+    assert not any("the demo" in one for one in said) and not any(one.startswith("MLP") for one in said)
+
+
+def test_a_tie_is_not_a_loss(rooms):
+    """Noise of a percent would be told as a fact."""
+    rows = [line("mlp", "ours population", 1.0, 1.0), line("mlp", "torch eager", 0.99)]
+    assert not [one for one in rooms.reading.losses(rows) if "as fast" in one]
+
+
+def test_the_page_tells_lines_losses_and_what_was_not_measured(rooms):
+    """docs/benchmarks.md would leave out what speaks against us."""
+    page = rooms.pages.markdown(RESULT)
+    assert "| torch eager, two processes | 0.5 | 0.45 to 0.6 | 1.00 |  |" in page
+    assert "| ours population | 6 | 5.4 to 7.2 | 1.50 | 2.5 |" in page
+    for words in ("## Where we lose", "No GPU was at hand", "- CNN torch peer compile: no compiler", "cold: 40 s"):
+        assert words in page
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        assert len({row.count("|") for row in table.splitlines()}) == 1, table
+
+
+def test_the_terminal_tells_the_same(rooms, capsys):
+    """The command would end without a table, or without the losses."""
+    rooms.pages.printed(RESULT)
+    said = capsys.readouterr().out
+    assert "WHERE WE LOSE" in said and "torch.func ensemble" in said and "no compiler" in said
+
+
+def test_the_figure_shows_every_compared_line(rooms, tmp_path):
+    """A slow line of ours could be missing from the picture."""
+    rooms.figure.save(ROWS, tmp_path / "a.svg")
+    rooms.figure.save(ROWS, tmp_path / "b.svg")
+    labels = [tick.get_text() for axes in rooms.figure.draw(ROWS).axes for tick in axes.get_yticklabels()]
+    assert sorted(labels) == sorted(row["line"] for row in ROWS if "table" not in row)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_row_is_the_median_of_its_repeats(rooms):
+    """One slow moment of the machine would be the result."""
+    row = rooms.timing.row("mlp", "x", [3.0, 1.0, 100.0], 1000, 0.5)
+    assert (row["ms_per_model_step"], row["low"], row["high"]) == pytest.approx((3.0, 1.0, 100.0))
+
+
+def test_the_warm_turn_is_not_counted_and_turns_alternate(rooms):
+    """Compile time would be told as training time, or a slow minute blamed on one of two rivals."""
+    order = []
+    times = rooms.timing.rounds([lambda turn: order.append(("a", turn)), lambda turn: order.append(("b", turn))], 2)
+    assert [len(one) for one in times] == [2, 2]
+    assert order == [(name, turn) for turn in range(3) for name in "ab"]
+
+
+def test_every_workload_of_ours_is_a_config_that_fits(rooms):
+    """The benchmark would stop after minutes, at the first line of ours."""
+    from deepprinciples import config
+    from deepprinciples.study import bench, build
+
+    sizes = {"mlp": 118_282, "cnn": 105_866, "lstm": 17_546}  # worked by hand; PyTorch's LSTM has 256 more
+    assert set(sizes) == set(rooms.workloads.WORKLOADS) == set(rooms.workloads.OURS)
+    for name, workload in rooms.workloads.WORKLOADS.items():
+        resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), build.KINDS, command="train")
+        data = bench.datasets({"run": resolved})["run"]
+        assert build.check(resolved, data) == []
+        model = build.model_of(resolved, data)
+        import jax
+
+        params, _ = jax.eval_shape(model.init, jax.random.key(0), data.train.inputs[:1])
+        assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == sizes[name]
+
+
+def test_the_command_refuses_a_line_it_does_not_know(rooms, capsys):
+    """A typing error would measure nothing and write an empty page."""
+    with pytest.raises(SystemExit):
+        rooms.run.main(["--only", "mpl"])
+    assert "found mpl; expected some of mlp" in capsys.readouterr().err
+
+
+def test_every_room_with_lines_is_there(rooms):
+    """A line of the table would never be measured."""
+    for one in rooms.run.lines():
+        text = (ROOT / "benchmarks" / f"{one.room}.py").read_text(encoding="utf-8")
+        assert f'"{one.job}": {one.job}' in text, one
+
+
+def test_the_machine_is_told_without_its_name(rooms):
+    """A page for everyone would tell whose machine it was."""
+    import platform
+
+    assert platform.node() not in rooms.run.machine() and str(Path.home()) not in rooms.run.machine()
+
+
+def test_the_data_that_is_kept_has_the_promised_form():
+    """Programs that read docs/benchmarks.json would break, or read a time of nothing."""
+    path = ROOT / "docs" / "benchmarks.json"
+    if not path.exists():
+        pytest.skip("make bench has not been run yet")
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert {"date", "machine", "versions", "threads", "rows"} <= set(result)
+    named = [(row["model"], row["line"]) for row in result["rows"]]
+    assert len(named) == len(set(named)) and {"ours population", "torch eager"} <= {line for _, line in named}
+    for row in result["rows"]:
+        assert 0 < row["low"] <= row["ms_per_model_step"] <= row["high"] and row["compile_seconds"] >= 0
