@@ -224,6 +224,26 @@ def test_tokens_are_embedded_and_named():
     assert outputs.shape == (2, 2)
 
 
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_padding_changes_nothing(readout):
+    """A sentence would be classified by how much it was filled up."""
+    model = lstm(**SMALL, vocabulary=7, padding=0, readout=readout, bidirectional=True, depth=2, skip="residual")
+
+    @compiled
+    def call(short, filled):
+        params, state = model.init(KEY, short)
+        return [model.apply(params, state, x, key=None, train=False)[0] for x in (short, filled)]
+
+    short, filled = call(jnp.array([[3, 1, 2], [2, 2, 6]]), jnp.array([[3, 1, 2, 0, 0], [2, 2, 6, 0, 0]]))
+    np.testing.assert_allclose(filled, short, atol=1e-6)
+
+
+def test_stock_kernels_give_the_same_network():
+    """The twin that the fast kernels are checked against could not be asked for, or be another network."""
+    fast, stock = (run(lstm(**SMALL, depth=2, kernels=k), X) for k in ("auto", "stock"))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-6), fast, stock)
+
+
 @pytest.mark.parametrize(
     ("x", "words"),
     [

@@ -10,7 +10,7 @@ import pytest
 from conftest import QUICK
 
 from deepprinciples.parts.models import TABLE, lstm
-from deepprinciples.parts.models.layers import Normalization, Skip
+from deepprinciples.parts.models.design import Normalization, Skip
 
 KEY = jax.random.key(0)
 SKIPS, NORMALIZATIONS = get_args(Skip), get_args(Normalization)

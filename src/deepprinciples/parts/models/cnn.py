@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.parts.models import layers
-from deepprinciples.parts.models.layers import Design, Flow, Kernels, Layer, Normalization, Skip, Step
+from deepprinciples.parts.models.design import Design, Kernels, Normalization, Skip, design_of
+from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
 
 Readout = Literal["flatten", "mean"]
@@ -108,6 +109,6 @@ def cnn(
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero).
     """
-    design = layers.design_of("cnn", activation, initializer, bias_initializer, skip, normalization, kernels)
+    design = design_of("cnn", activation, initializer, bias_initializer, skip, normalization, kernels)
     network = _Cnn(depth, width, min(stages, depth), kernel, readout, outputs, design)
     return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

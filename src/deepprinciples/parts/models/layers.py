@@ -8,37 +8,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from deepprinciples.errors import ConfigError
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.pooling import max_pool
-from deepprinciples.parts import activations, initializers
+from deepprinciples.parts.models.design import Design, Function, Kernels, Normalization, row
 from deepprinciples.types import SLOPE, Array, Model, PyTree, Scalar
 
-Skip = Literal["none", "residual", "highway", "dense", "rezero"]
-Normalization = Literal["none", "batch", "layer", "group", "rms", "weight"]
-Kernels = Literal["auto", "stock"]
-Function = Callable[..., Array]
-
 HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)
-
-
-class Design(NamedTuple):
-    """What all layers of a model have in common; all of it is static but what the functions close over."""
-
-    activation: Function
-    initializer: Function
-    bias_initializer: Function
-    skip: str
-    normalization: Normalization
-    kernels: Kernels = "auto"
 
 
 class Flow(NamedTuple):
@@ -56,40 +39,6 @@ class Step(NamedTuple):
     rate: Scalar
     branch_scale: Scalar
     taps: Mapping[str, Array]
-
-
-def resolve(table: Mapping[str, Callable], value: Any, where: str) -> Function:
-    """Turn the name of a part into its function with default hyper-parameters; functions pass."""
-    if callable(value):
-        return value
-    if value not in table:
-        raise ConfigError(f"{where}: found {value!r}; expected a function or one of {', '.join(table)}")
-    return table[value]()
-
-
-def design_of(
-    where: str,
-    activation: Any,
-    initializer: Any,
-    bias_initializer: Any,
-    skip: str,
-    normalization: Normalization,
-    kernels: Kernels = "auto",
-) -> Design:
-    """Gather what all layers have in common, with names of parts turned into functions."""
-    return Design(
-        resolve(activations.TABLE, activation, f"{where}.activation"),
-        resolve(initializers.TABLE, initializer, f"{where}.initializer"),
-        resolve(initializers.TABLE, bias_initializer, f"{where}.bias_initializer"),
-        skip,
-        normalization,
-        kernels,
-    )
-
-
-def row(initializer: Function, fan_in: int) -> Function:
-    """Draw biases as one row of a kernel, because an initializer cannot see the fan-in in the shape of a bias."""
-    return lambda key, shape, dtype=jnp.float32: initializer(key, (fan_in, *shape), dtype)[0]
 
 
 def layer_name(number: int, depth: int) -> str:

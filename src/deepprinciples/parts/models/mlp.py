@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.parts.models import layers
-from deepprinciples.parts.models.layers import Design, Flow, Layer, Normalization, Skip, Step
+from deepprinciples.parts.models.design import Design, Normalization, Skip, design_of
+from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
 
 
@@ -80,5 +81,5 @@ def mlp(
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero).
     """
-    design = layers.design_of("mlp", activation, initializer, bias_initializer, skip, normalization)
+    design = design_of("mlp", activation, initializer, bias_initializer, skip, normalization)
     return layers.from_network(_Mlp(depth, width, outputs, design), rate=dropout, branch_scale=branch_scale)

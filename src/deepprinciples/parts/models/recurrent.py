@@ -1,53 +1,24 @@
 """Recurrent networks over sequences [B, T, F] of floats or [B, T] of token ids: LSTM, GRU and the plain cell.
 
-The cells are written out here, not taken from Linen, for three reasons: the input projection runs outside the loop,
-the forget bias is a hyper-parameter (Linen's starts at 0), and a tap reaches into the recurrence, so that its
+The cells are our own (`kernels.recurrence`), not Linen's, for three reasons: the input projection runs outside the
+loop, the forget bias is a hyper-parameter (Linen's starts at 0), and a tap reaches into the recurrence, so that its
 gradient is the whole gradient with respect to the hidden state of that time step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, recur
 from deepprinciples.parts import initializers
 from deepprinciples.parts.models import layers
-from deepprinciples.parts.models.layers import Design, Flow, Function, Normalization, Rescale, Skip, Step
+from deepprinciples.parts.models.design import Design, Function, Normalization, Skip, design_of, resolve, row
+from deepprinciples.parts.models.layers import Flow, Rescale, Step
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
-
-Cell = Literal["lstm", "gru", "rnn"]
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-Carry = tuple[Array, ...]
-Advance = Callable[[Carry, Array, Array, Function], tuple[Carry, Array]]
-
-
-def _lstm(carry: Carry, x: Array, recurrent: Array, activation: Function) -> tuple[Carry, Array]:
-    h, c = carry
-    i, f, g, o = jnp.split(x + recurrent, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * activation(g)
-    return (jax.nn.sigmoid(o) * activation(c), c), c
-
-
-def _gru(carry: Carry, x: Array, recurrent: Array, activation: Function) -> tuple[Carry, Array]:
-    (h,) = carry
-    x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
-    h_r, h_z, h_n = jnp.split(recurrent, 3, axis=-1)
-    z = jax.nn.sigmoid(x_z + h_z)
-    n = x_n + jax.nn.sigmoid(x_r + h_r) * h_n
-    return ((1.0 - z) * activation(n) + z * h,), n
-
-
-def _rnn(carry: Carry, x: Array, recurrent: Array, activation: Function) -> tuple[Carry, Array]:
-    del carry
-    return (activation(x + recurrent),), x + recurrent
-
-
-CELLS: dict[str, Advance] = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
 
 
 def stacked(initializer: Function, gates: int) -> Function:
@@ -80,17 +51,19 @@ class _Recurrence(nn.Module):
     """One direction of one layer: [B, T, F] -> hidden states [B, T, H] and what the activation read [B, T, H]."""
 
     width: int
-    cell: str
+    cell: Cell
     activation: Function
     initializer: Function
     recurrent_initializer: Function
     bias_initializer: Function
     weighted: bool
     reverse: bool
+    kernels: Kernels
 
     @nn.compact
-    def __call__(self, x: Array, push: Array | None) -> tuple[Array, Array]:
+    def __call__(self, x: Array, push: Array | None, mask: Array | None) -> tuple[Array, Array]:
         gates = GATES[self.cell]
+        x, push, mask = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, push, mask))  # time first
         input_ = nn.Dense(
             gates * self.width,
             use_bias=not self.weighted,
@@ -98,46 +71,49 @@ class _Recurrence(nn.Module):
             bias_init=self.bias_initializer,
             name="input",
         )
-        projected = input_(x)  # [B, T, gates * H]
+        projected = input_(x)  # [T, B, gates * H]
         recurrent = nn.Dense(
             gates * self.width,
             use_bias=False,
             kernel_init=stacked(self.recurrent_initializer, gates),
             name="recurrent",
         )
-        start = jnp.zeros((x.shape[0], self.width), projected.dtype)
-        recurrent(start)  # makes the kernel; unused, XLA drops the product
+        recurrent(jnp.zeros((x.shape[1], self.width), projected.dtype))  # makes the kernel; XLA drops the product
         kernel = recurrent.variables["params"]["kernel"]
+        v = input_.variables["params"]["kernel"]
         if self.weighted:
-            v = input_.variables["params"]["kernel"]
             projected = Rescale(self.bias_initializer, name="input_scale")(projected, v)
             kernel = Rescale(name="recurrent_scale")(kernel, kernel)
-        advance = CELLS[self.cell]
-
-        def step(carry: Carry, inputs: tuple) -> tuple[Carry, tuple[Array, Array]]:
-            x_t, push_t = inputs
-            (h, *rest), read = advance(carry, x_t, carry[0] @ kernel, self.activation)
-            return (h if push_t is None else h + push_t, *rest), (h, read)
-
-        carry: Carry = (start, start) if self.cell == "lstm" else (start,)
-        time_major = jax.tree.map(lambda a: a.swapaxes(0, 1), (projected, push))
-        _, sequences = lax.scan(step, carry, time_major, reverse=self.reverse)
-        hidden, read = jax.tree.map(lambda a: a.swapaxes(0, 1), sequences)
-        return hidden, read
+        else:  # with the bias as one more row, its gradient is part of the kernel's product and no sum of its own
+            table = jnp.concatenate([v, input_.variables["params"]["bias"][None]])
+            with_one = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
+            projected = project(with_one, table) if self.kernels == "auto" else with_one @ table
+        hidden, read = recur(
+            self.cell,
+            projected,
+            kernel,
+            activation=self.activation,
+            push=push,
+            mask=mask,
+            reverse=self.reverse,
+            kernels=self.kernels,
+        )
+        return hidden.swapaxes(0, 1), read.swapaxes(0, 1)
 
 
 class _Layer(nn.Module):
     """One recurrent layer with its skip and normalization; see `lstm`."""
 
     width: int
-    cell: str
+    cell: Cell
     bidirectional: bool
     design: Design
     recurrent_initializer: Function
     gate_bias: Function
+    kernels: Kernels
 
     @nn.compact
-    def __call__(self, flow: Flow, step: Step, number: int) -> tuple[Flow, dict[str, Array]]:
+    def __call__(self, flow: Flow, step: Step, number: int, mask: Array | None) -> tuple[Flow, dict[str, Array]]:
         name, design = str(self.name), self.design
         read = layers.dropout(flow.given, step, number) if number else flow.given
         names = ("forward", "backward") if self.bidirectional else ("forward",)
@@ -155,8 +131,9 @@ class _Layer(nn.Module):
                 self.gate_bias,
                 weighted=design.normalization == "weight",
                 reverse=direction == "backward",
+                kernels=self.kernels,
                 name=direction,
-            )(read, p)
+            )(read, p, mask)
             for direction, p in zip(names, pushes, strict=True)
         ]
         hidden, before = (jnp.concatenate(parts, axis=-1) for parts in zip(*runs, strict=True))
@@ -166,22 +143,26 @@ class _Layer(nn.Module):
 
 
 class _Recurrent(nn.Module):
-    cell: str
+    cell: Cell
     depth: int
     width: int
     bidirectional: bool
     readout: str
     embedding: int
     vocabulary: int
+    padding: int
     outputs: int
     design: Design
     recurrent_initializer: Function
     gate_bias: Function
+    kernels: Kernels
 
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
         activations: dict[str, Array] = {}
+        mask = None
         if check_sequence(x, self.vocabulary):
+            mask = x != self.padding if self.padding >= 0 else None  # [B, T]
             x = layers.tap(nn.Embed(self.vocabulary, self.embedding, name="embedding")(x), step, "embedding")
             activations["embedding"] = x
         flow = Flow(x)
@@ -193,13 +174,14 @@ class _Recurrent(nn.Module):
                 self.design,
                 self.recurrent_initializer,
                 self.gate_bias,
+                self.kernels,
                 name=layers.layer_name(number, self.depth),
             )
-            flow, seen = layer(flow, step, number)
+            flow, seen = layer(flow, step, number, mask)
             activations |= seen
         given = flow.given
         if self.readout == "mean":
-            given = given.mean(axis=1)
+            given = given.mean(axis=1, where=None if mask is None else mask[..., None])
         elif self.readout == "last" and self.bidirectional:  # the backward direction ends at the first step
             given = given.reshape(*given.shape[:2], -1, 2, self.width)
             given = jnp.concatenate([given[:, -1, :, 0], given[:, 0, :, 1]], axis=-1).reshape(x.shape[0], -1)
@@ -233,6 +215,7 @@ def lstm(
     readout: Literal["last", "mean", "every"] = "last",
     embedding: int = 32,
     vocabulary: int = 0,
+    padding: int = -1,
     forget_bias: Scalar = 1.0,
     longest_lag: int = 0,
     activation: Activation | str = "tanh",
@@ -243,6 +226,7 @@ def lstm(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    kernels: Kernels = "auto",
 ) -> Model:
     """Build a recurrent network: LSTM, GRU or plain cells.
 
@@ -262,6 +246,8 @@ def lstm(
         readout: what the outputs read: the "last" state, the "mean" over time, or "every" state ([B, T, outputs]).
         embedding: size of the vector of a token; for token ids only.
         vocabulary: number of different token ids; 0 for float inputs.
+        padding: id that fills up short sequences: it leaves states as they are, so that "last" reads the state after
+            the last id that counts, and "mean" leaves it out; "every" and batch statistics count all steps. Below 0: none.
         forget_bias: added to the bias of the LSTM's forget gate at the start. *Sweepable.* *Neutral: 0.0.*
         longest_lag: above 2, LSTM gates start with chrono biases for lags up to this, in place of `forget_bias`.
         activation: of candidate and cell.
@@ -273,6 +259,7 @@ def lstm(
             "weight" normalizes the kernels of inputs and recurrence instead, one unit of one gate at a time.
         dropout: rate, between layers and before the outputs, not through time. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        kernels: "auto" has a gradient through time written by hand, in reverse mode only; "stock" is a plain scan.
 
     Returns:
         A tapped `Model` on inputs [B, T, F] or ids [B, T]: outputs [B, outputs] or [B, T, outputs]; activations
@@ -286,11 +273,23 @@ def lstm(
         doi:10.1162/neco.1997.9.8.1735 (LSTM), arXiv:1406.1078 (GRU), arXiv:1804.11188 (chrono),
         arXiv:1602.07868 (weight normalization).
     """
-    design = layers.design_of("lstm", activation, initializer, bias_initializer, skip, normalization)
-    recurrent = layers.resolve(initializers.TABLE, recurrent_initializer, "lstm.recurrent_initializer")
-    bias = layers.row(design.bias_initializer, width)
+    design = design_of("lstm", activation, initializer, bias_initializer, skip, normalization)
+    recurrent = resolve(initializers.TABLE, recurrent_initializer, "lstm.recurrent_initializer")
+    bias = row(design.bias_initializer, width)
     gate_bias = lstm_bias(bias, forget_bias, longest_lag) if cell == "lstm" else stacked(bias, GATES[cell])
     network = _Recurrent(
-        cell, depth, width, bidirectional, readout, embedding, vocabulary, outputs, design, recurrent, gate_bias
+        cell,
+        depth,
+        width,
+        bidirectional,
+        readout,
+        embedding,
+        vocabulary,
+        padding,
+        outputs,
+        design,
+        recurrent,
+        gate_bias,
+        kernels,
     )
     return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

@@ -9,7 +9,8 @@ import flax.linen as nn
 
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.cnn import Readout, check_windows, gather
-from deepprinciples.parts.models.layers import Design, Flow, Kernels, Layer, Normalization, Skip, Step
+from deepprinciples.parts.models.design import Design, Kernels, Normalization, Skip, design_of
+from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
 
 
@@ -111,6 +112,6 @@ def resnet(
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero).
     """
-    design = layers.design_of("resnet", activation, initializer, bias_initializer, skip, normalization, kernels)
+    design = design_of("resnet", activation, initializer, bias_initializer, skip, normalization, kernels)
     network = _Resnet(blocks, stages, width, readout, outputs, design)
     return layers.from_network(network, rate=dropout, branch_scale=branch_scale)
