@@ -247,7 +247,7 @@ def lstm(
         embedding: size of the vector of a token; for token ids only.
         vocabulary: number of different token ids; 0 for float inputs.
         padding: id that fills up short sequences: it leaves states as they are, so that "last" reads the state after
-            the last id that counts, and "mean" leaves it out; "every" and batch statistics count all steps. Below 0: none.
+            the last id that counts, and "mean" leaves it out; "every" and batch statistics count it. Below 0: none.
         forget_bias: added to the bias of the LSTM's forget gate at the start. *Sweepable.* *Neutral: 0.0.*
         longest_lag: above 2, LSTM gates start with chrono biases for lags up to this, in place of `forget_bias`.
         activation: of candidate and cell.
