@@ -44,8 +44,9 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
     cut = plan(settings.steps, probe_every=settings.probe_every, evaluate_every=settings.evaluate_every)
     devices = jax.devices()
     mode = settings.lanes if settings.lanes != "auto" else ("map" if devices[0].platform == "cpu" else "vmap")
-    layout = choose_layout(block_counts, len(group.arms), devices=len(devices), mode=mode, limit=settings.lane_limit)
-    mesh = make_mesh(len(devices))
+    used = min(len(devices), max(block_counts))  # a device without a lane of its own would only run a copy
+    layout = choose_layout(block_counts, len(group.arms), devices=used, mode=mode, limit=settings.lane_limit)
+    mesh = make_mesh(used)
     parts = build.splits(dataset)
     size = max(len(parts[name].targets) for name in ("validation", "test"))
     validation, test = (pad_split(parts[name], size=size) for name in ("validation", "test"))
