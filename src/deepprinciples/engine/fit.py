@@ -26,6 +26,15 @@ class Lane(NamedTuple):
     diverged_at: Array  # int32: the first step whose result was not finite, -1 while none was
 
 
+class _Attempt(NamedTuple):
+    """A chunk run from its start: `done`, or to be run again for the first `limit` steps only."""
+
+    state: PyTree
+    limit: Array  # int32
+    done: Array  # bool
+    log: dict[str, PyTree]
+
+
 class Plan(NamedTuple):
     """How `steps` are cut: segments of `chunks` chunks of `every` steps. The last may run over; the guard masks it."""
 
@@ -88,33 +97,49 @@ def segment(
     """
     steps_key = stream(key, "step")
 
-    def advance(lane: Lane, step: Array, index: Array) -> tuple[Lane, Info]:
+    def advance(state: PyTree, step: Array, index: Array) -> tuple[PyTree, Info, Array]:
         batch = jax.tree.map(lambda array: array[index], data)
-        state, info = learner.step(lane.state, batch, jax.random.fold_in(steps_key, step))
-        active = (lane.diverged_at < 0) & (step < total)
+        state, info = learner.step(state, batch, jax.random.fold_in(steps_key, step))
         # A sum of both shows a bad gradient that a transform has hidden, at the price of one pass.
         both = jax.tree.map(jnp.add, info.grads, info.updates)
-        finite = jnp.isfinite(info.loss) & all_finite(both)
-        keep = active & finite
-        state = jax.tree.map(lambda new, old: jnp.where(keep, new, old), state, lane.state)
-        return Lane(state, jnp.where(active & ~finite, step, lane.diverged_at)), info
-
-    def plain(lane: Lane, xs: tuple[Array, Array]) -> tuple[Lane, Array]:
-        lane, info = advance(lane, *xs)
-        return lane, info.loss
+        return state, info, jnp.isfinite(info.loss) & all_finite(both)
 
     def chunk(lane: Lane, xs: tuple[Array, Array]) -> tuple[Lane, dict[str, PyTree]]:
         step, index = xs  # [every], [every, B]
         alive = lane.diverged_at < 0
-        lane, info = advance(lane, step[0], index[0])
-        log = dict(probe(info))
-        losses = info.loss[None]
-        if step.shape[0] > 1:
-            lane, rest = jax.lax.scan(plain, lane, (step[1:], index[1:]))
-            losses = jnp.concatenate([losses, rest])
-        counted = step < total
-        log["train_loss"] = jnp.sum(jnp.where(counted, losses, 0.0)) / jnp.maximum(jnp.sum(counted), 1)
-        return lane, jax.tree.map(lambda value: jnp.where(alive, value, jnp.nan), log)
+        count = jnp.clip(total - step[0], 0, len(step))
+
+        @jax.jit  # traced once, for its shapes and for the loop
+        def attempt(limit: Array) -> _Attempt:
+            state, info, finite = advance(lane.state, step[0], index[0])
+            log = dict(probe(info))
+
+            def body(i: Array, carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
+                state, losses, bad = carry
+                state, info, finite = advance(state, step[i], index[i])
+                return state, losses + info.loss, jnp.where(finite, bad, jnp.minimum(bad, i))
+
+            first = (state, info.loss, jnp.where(finite, len(step), 0))
+            state, losses, bad = jax.lax.fori_loop(1, limit, body, first)
+            state = jax.tree.map(lambda new, old: jnp.where(bad > 0, new, old), state, lane.state)
+            done = (bad >= limit) | (bad == 0)
+            log["train_loss"] = losses / jnp.maximum(count, 1)
+            return _Attempt(state, jnp.minimum(limit, bad), done, log)
+
+        def again(before: tuple[Array, _Attempt]) -> tuple[Array, _Attempt]:
+            tries, last = before
+            now = attempt(last.limit)
+            log = jax.tree.map(lambda new, old: jnp.where(tries == 0, new, old), now.log, last.log)
+            return tries + 1, now._replace(log=log)
+
+        # Freezing at every step would read and write the whole state once more. So a chunk runs freely, and only if
+        # a step in it was not finite is it run again, up to that step.
+        limit = jnp.where(alive, count, 0)
+        nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(attempt, limit).log)
+        begun = (jnp.zeros((), jnp.int32), _Attempt(lane.state, limit, limit == 0, nothing))
+        _, end = jax.lax.while_loop(lambda tried: ~tried[1].done, again, begun)
+        diverged = alive & (end.limit < count)
+        return Lane(end.state, jnp.where(diverged, step[0] + end.limit, lane.diverged_at)), end.log
 
     return jax.lax.scan(chunk, lane, (steps, indices))
 
