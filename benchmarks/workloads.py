@@ -51,7 +51,7 @@ WORKLOADS = {
     )
 }
 EFFORTS = {
-    "short": Effort(3, 0.6, (16,), (1, 64)),
+    "short": Effort(3, 0.45, (16,), (1, 64)),
     "full": Effort(5, 3, (1, 4, 16, 64, 256), (1, 4, 16, 64, 256, 1024)),
     "smoke": Effort(1, 0.03, (16,), (1, 4)),  # shows that everything runs; its numbers mean nothing
 }
