@@ -71,17 +71,27 @@ def test_other_probes_train_the_same():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
-def test_all_finite_sees_one_bad_value_in_any_leaf(bad):
+def test_sums_finite_sees_one_bad_value_in_any_leaf(bad):
     """A lane with one infinite gradient would train on."""
     good = {"a": jnp.ones((3, 2)), "b": [jnp.zeros(()), jnp.full((4,), -2.0)]}
-    assert bool(fit.all_finite((good, jnp.zeros(()))))
+    assert bool(fit.sums_finite((good, jnp.zeros(()))))
     spoiled = {**good, "a": jnp.ones((3, 2)).at[1, 1].set(bad).at[2, 1].set(bad)}  # 3e38 twice overflows in the sum
-    assert not bool(fit.all_finite((jnp.zeros(()), spoiled)))
+    assert not bool(fit.sums_finite((jnp.zeros(()), spoiled)))
 
 
 def test_infinities_of_both_signs_are_seen():
     """inf and -inf in one leaf would cancel."""
-    assert not bool(fit.all_finite(jnp.array([jnp.inf, -jnp.inf])))
+    assert not bool(fit.sums_finite(jnp.array([jnp.inf, -jnp.inf])))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_stayed_finite_counts_only_what_was_lost(bad):
+    """A state that starts with an empty (NaN) window would count as diverged, or a spoiled one pass."""
+    before = {"w": jnp.ones((3, 2)), "window": jnp.array([jnp.nan, 1.0]), "count": jnp.int32(2)}
+    assert bool(fit.stayed_finite(before, before))
+    assert bool(fit.stayed_finite(before, {**before, "w": jnp.full((3, 2), 3e38)}))
+    assert not bool(fit.stayed_finite(before, {**before, "w": jnp.ones((3, 2)).at[2, 1].set(bad)}))
+    assert not bool(fit.stayed_finite(before, {**before, "window": jnp.array([bad, bad])}))
 
 
 def test_padding_weighs_nothing_in_an_evaluation():

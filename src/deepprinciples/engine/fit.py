@@ -70,10 +70,25 @@ def start(learner: Learner, key: Array) -> Lane:
     return Lane(learner.init(key), jnp.full((), -1, jnp.int32))
 
 
-def all_finite(tree: PyTree) -> Array:
-    """Tell whether every value is finite; a sum that overflows counts as not finite."""
+def sums_finite(tree: PyTree) -> Array:
+    """Tell whether the sum of every column is finite; a sum that overflows counts as not finite.
+
+    A product with ones, which reads an array about as fast as memory gives it; a plain sum takes several times as long.
+    """
+    columns = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in jax.tree.leaves(tree)]
     # Stacked: XLA would copy a chain of scalar sums into the fusion of every leaf, and compiling grow quadratically.
-    return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(tree)])))
+    return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(jnp.ones((1, c.shape[0]), c.dtype) @ c) for c in columns])))
+
+
+def stayed_finite(before: PyTree, after: PyTree) -> Array:
+    """Tell whether every value that was finite before still is."""
+    pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    lost = [jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new)) for old, new in pairs if _is_float(new)]
+    return ~jnp.any(jnp.stack([jnp.zeros((), bool), *lost]))
+
+
+def _is_float(array: Array) -> bool:
+    return bool(jnp.issubdtype(array.dtype, jnp.inexact))
 
 
 def segment(
@@ -100,9 +115,7 @@ def segment(
     def advance(state: PyTree, step: Array, index: Array) -> tuple[PyTree, Info, Array]:
         batch = jax.tree.map(lambda array: array[index], data)
         state, info = learner.step(state, batch, jax.random.fold_in(steps_key, step))
-        # A sum of both shows a bad gradient that a transform has hidden, at the price of one pass.
-        both = jax.tree.map(jnp.add, info.grads, info.updates)
-        return state, info, jnp.isfinite(info.loss) & all_finite(both)
+        return state, info, jnp.isfinite(info.loss) & sums_finite(info.grads)
 
     def chunk(lane: Lane, xs: tuple[Array, Array]) -> tuple[Lane, dict[str, PyTree]]:
         step, index = xs  # [every], [every, B]
@@ -110,32 +123,36 @@ def segment(
         count = jnp.clip(total - step[0], 0, len(step))
 
         @jax.jit  # traced once, for its shapes and for the loop
-        def attempt(limit: Array) -> _Attempt:
+        def attempt(limit: Array, watched: Array) -> _Attempt:
+            def watch(finite: Array, state: PyTree) -> Array:
+                return finite & jax.lax.cond(watched, stayed_finite, lambda *_: jnp.ones((), bool), lane.state, state)
+
             state, info, finite = advance(lane.state, step[0], index[0])
             log = dict(probe(info))
 
             def body(i: Array, carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
                 state, losses, bad = carry
                 state, info, finite = advance(state, step[i], index[i])
-                return state, losses + info.loss, jnp.where(finite, bad, jnp.minimum(bad, i))
+                return state, losses + info.loss, jnp.where(watch(finite, state), bad, jnp.minimum(bad, i))
 
-            first = (state, info.loss, jnp.where(finite, len(step), 0))
+            first = (state, info.loss, jnp.where(watch(finite, state), len(step), 0))
             state, losses, bad = jax.lax.fori_loop(1, limit, body, first)
+            good = (bad >= limit) & stayed_finite(lane.state, state)
             state = jax.tree.map(lambda new, old: jnp.where(bad > 0, new, old), state, lane.state)
-            done = (bad >= limit) | (bad == 0)
             log["train_loss"] = losses / jnp.maximum(count, 1)
-            return _Attempt(state, jnp.minimum(limit, bad), done, log)
+            return _Attempt(state, jnp.minimum(limit, bad), good | (watched & (bad == 0)), log)
 
         def again(before: tuple[Array, _Attempt]) -> tuple[Array, _Attempt]:
             tries, last = before
-            now = attempt(last.limit)
+            # The second attempt looks for the step, the third stops before it.
+            now = attempt(jnp.where(tries == 1, limit, last.limit), tries > 0)
             log = jax.tree.map(lambda new, old: jnp.where(tries == 0, new, old), now.log, last.log)
             return tries + 1, now._replace(log=log)
 
-        # Freezing at every step would read and write the whole state once more. So a chunk runs freely, and only if
-        # a step in it was not finite is it run again, up to that step.
+        # Looking at the whole state, or freezing it, at every step would read it once more. So a chunk runs freely,
+        # and only if a gradient in it or its last state was not finite is it run again, watched at every step.
         limit = jnp.where(alive, count, 0)
-        nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(attempt, limit).log)
+        nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(attempt, limit, alive).log)
         begun = (jnp.zeros((), jnp.int32), _Attempt(lane.state, limit, limit == 0, nothing))
         _, end = jax.lax.while_loop(lambda tried: ~tried[1].done, again, begun)
         diverged = alive & (end.limit < count)
