@@ -247,3 +247,16 @@ def test_only_known_verdicts_choose_a_color():
     """Lost otherwise: a string from a file becomes part of the page's markup."""
     assert 'class="word better"' in tables.word("better")
     assert 'class="word other"' in tables.word('better" onclick="x')
+
+
+def test_the_shapes_that_were_measured_are_told(study):
+    """Why lanes ran one after another would stay a riddle."""
+    summary = study()[1]
+    tried = [
+        {"mode": "map", "width": 10, "ms_per_model_step": 0.17},
+        {"mode": "vmap", "width": 4, "ms_per_model_step": 0.25},
+    ]
+    rows = [{**row, "mode": "map", "measured": tried if not i else []} for i, row in enumerate(summary["programs"])]
+    html = tables.cost({**summary, "programs": rows})
+    assert "measured in 2 shapes; one after another, 10 wide: 0.17 ms" in html
+    assert html.count("measured in") == 1

@@ -8,6 +8,7 @@ import xarray as xr
 
 import deepprinciples as dp
 from deepprinciples import config as configs
+from deepprinciples.engine import shape
 from deepprinciples.errors import ConfigError, DataError
 from deepprinciples.runs import arrays, files
 from deepprinciples.study import build
@@ -179,3 +180,26 @@ def test_streamed_batches_train_as_a_study(small, tmp_path):
     config["data"]["batches"] = broken
     with pytest.raises(DataError, match=r"batch 3.*disk gone"):
         dp.compare(config, tmp_path / "broken")
+
+
+def test_a_long_run_measures_its_shape_and_a_repeat_does_not(small, tmp_path, monkeypatch):
+    """A repeat would run in another shape, and so give other last bits."""
+    monkeypatch.setattr(shape, "WORTH", 0)
+    first = dp.compare(small(), tmp_path / "measured")
+    rows = first.summary["programs"]
+    for row in rows:
+        assert len(row["measured"]) >= 2 and {one["mode"] for one in row["measured"]} == {"map", "vmap"}
+        assert all(one["ms_per_model_step"] > 0 for one in row["measured"])
+    recorded = configs.load(first.path / "config.toml")["train"]["shapes"]
+    assert recorded == {row["arms"][0]: row["shape"] for row in rows}
+    again = dp.compare(first.path / "config.toml", tmp_path / "again")
+    assert [row["shape"] for row in again.summary["programs"]] == [row["shape"] for row in rows]
+    assert not any(row["measured"] for row in again.summary["programs"])
+    xr.testing.assert_identical(again.results, first.results)
+
+
+def test_a_recorded_shape_that_makes_no_sense_is_refused(small):
+    """A traceback would come out of the engine."""
+    for wrong in ({"mode": "pmap", "blocks": 1, "chunks": 1}, {"mode": "map", "blocks": 0, "chunks": 1}, 7):
+        with pytest.raises(ConfigError, match=r"train\.shapes\.plain: found"):
+            dp.compare(small(**{"train.shapes": {"plain": wrong}}))

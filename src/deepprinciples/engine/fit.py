@@ -36,12 +36,16 @@ class _Attempt(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How `steps` are cut: segments of `chunks` chunks of `every` steps. The last may run over; the guard masks it."""
+    """How `steps` are cut: segments of `chunks` chunks of `every` steps. The last may run over; the guard masks it.
+
+    Every `stride`-th segment ends in an evaluation, and so does the last.
+    """
 
     steps: int
     every: int
     chunks: int
     segments: int
+    stride: int = 1
 
     @property
     def span(self) -> int:
@@ -54,7 +58,20 @@ class Plan(NamedTuple):
 
     def evaluation_steps(self) -> list[int]:
         """Return the numbers of steps done at each evaluation."""
-        return [min((s + 1) * self.span, self.steps) for s in range(self.segments)]
+        ends = [min((s + 1) * self.span, self.steps) for s in range(self.segments)]
+        return [end for s, end in enumerate(ends) if self.evaluates(s)]
+
+    def evaluates(self, segment: int) -> bool:
+        """Tell whether a segment ends in an evaluation."""
+        return (segment + 1) % self.stride == 0 or segment + 1 == self.segments
+
+    def shortened(self, most: int) -> Plan:
+        """Cut into segments of at most `most` chunks, with evaluations where they were."""
+        apart = self.chunks * self.stride
+        chunks = max(n for n in range(1, min(max(most, 1), apart) + 1) if apart % n == 0)
+        return self._replace(
+            chunks=chunks, segments=math.ceil(math.ceil(self.steps / self.every) / chunks), stride=apart // chunks
+        )
 
 
 def plan(steps: int, *, probe_every: int = 0, evaluate_every: int = 0) -> Plan:

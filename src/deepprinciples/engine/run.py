@@ -101,13 +101,14 @@ def _run_chunk(
         steps = np.arange(begin, begin + plan.span, dtype=np.int32).reshape(plan.chunks, plan.every)
         steps, total = place((steps, np.int32(plan.steps)), program.mesh, shared=True)
         lane, log = program.segment(lane, point, seed, place(indices, program.mesh, shared=False), data, steps, total)
-        curves.append(program.evaluate(lane, point, curve))
+        if plan.evaluates(segment):
+            curves.append(program.evaluate(lane, point, curve))
         logs.append(jax.device_get(log))
         progress(count * points * (min(begin + plan.span, plan.steps) - begin))
         if segment + 1 < plan.segments and bool(np.all(np.asarray(lane.diverged_at) >= 0)):
-            missing = plan.segments - segment - 1
-            logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * missing)
-            curves.extend([curves[-1]] * missing)
+            logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * (plan.segments - segment - 1))
+            last = program.evaluate(lane, point, curve)
+            curves.extend([last] * (len(plan.evaluation_steps()) - len(curves)))
             progress(count * points * (plan.steps - begin - plan.span))
             break
     kept = math.ceil(plan.steps / plan.every)

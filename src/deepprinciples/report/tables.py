@@ -160,10 +160,27 @@ def cost(summary: Mapping[str, Any]) -> str:
     if not programs:
         return facts(told)
     head = [
-        ("program", ""), ("arms", "text"), ("lanes", ""), ("width", ""), ("devices", ""), ("compiled", ""),
-        ("compiling", ""), ("running", ""),
+        ("program", ""), ("arms", "text"), ("lanes", ""), ("width", ""), ("devices", ""), ("lanes run", "text"),
+        ("compiled", ""), ("compiling", ""), ("running", ""),
     ]  # fmt: skip
-    return facts(told) + grid(head, [_program(row) for row in programs], "Compiled programs")
+    table = grid(head, [_program(row) for row in programs], "Compiled programs")
+    shapes = [line for row in programs if (line := _shapes(row))]
+    return facts(told) + table + (bullets(shapes) if shapes else "")
+
+
+def _shapes(row: Mapping[str, Any]) -> str:
+    """Tell the shapes a program was measured in, in a sentence; empty where none was."""
+    tried = [
+        f"{_MODES.get(str(one.get('mode')), '?')}, {text.number(one.get('width'))} wide: "
+        f"{text.number(one.get('ms_per_model_step'))} ms a model-step"
+        for one in text.rows(row.get("measured"))
+    ]
+    if not tried:
+        return ""
+    return f"Program {text.number(row.get('group'))} was measured in {len(tried)} shapes; {'; '.join(tried)}."
+
+
+_MODES = {"map": "one after another", "vmap": "side by side"}
 
 
 def _program(row: Mapping[str, Any]) -> list[str]:
@@ -174,6 +191,7 @@ def _program(row: Mapping[str, Any]) -> list[str]:
         text.escape(text.number(row.get("lanes"))),
         text.escape(text.number(row.get("width"))),
         text.escape(text.number(row.get("devices"))),
+        text.escape(_MODES.get(str(row.get("mode")), text.NOTHING)),
         text.escape(f"{text.number(count)} ×" if count is not None else text.NOTHING),
         text.escape(text.duration(row.get("compile_seconds"))),
         text.escape(text.duration(row.get("run_seconds"))),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from deepprinciples.engine import shape
 from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
 from deepprinciples.engine.fit import Plan, plan
-from deepprinciples.engine.population import Program, choose_layout, compile_program, make_mesh
+from deepprinciples.engine.population import Layout, Program, choose_layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.data.batches import prefetch
@@ -30,10 +33,11 @@ class Bench(NamedTuple):
     validation: Padded
     test: Padded
     evaluations: int  # gradient evaluations a step costs
+    measured: tuple[shape.Measured, ...] = ()  # the shapes that were tried, where it was worth it
 
 
 def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequence[int]) -> Bench:
-    """Compile a group's program for the phases to come.
+    """Compile a group's program for the phases to come, as recorded in `settings.shapes`, or as is known to do well.
 
     Args:
         group: arms that share the program.
@@ -46,7 +50,17 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
     mode = settings.lanes if settings.lanes != "auto" else ("map" if devices[0].platform == "cpu" else "vmap")
     used = min(len(devices), max(block_counts))  # a device without a lane of its own would only run a copy
     layout = choose_layout(block_counts, len(group.arms), devices=used, mode=mode, limit=settings.lane_limit)
-    mesh = make_mesh(used)
+    recorded = settings.shapes.get(group.arms[0])
+    if recorded:
+        layout = layout._replace(mode=recorded["mode"], blocks=recorded["blocks"])
+        cut = cut.shortened(recorded["chunks"])
+    else:
+        layout, cut = shape.shortened(layout, cut, dataset.batch_size)
+    return _built(group, dataset, layout, cut)
+
+
+def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
+    mesh = make_mesh(layout.devices)
     parts = build.splits(dataset)
     size = max(len(parts[name].targets) for name in ("validation", "test"))
     validation, test = (pad_split(parts[name], size=size) for name in ("validation", "test"))
@@ -61,18 +75,46 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
             mesh=mesh,
             first=parts["train"],
         )
-    program = compile_program(
-        lambda hyper: build.learner(build.replaced(group.config, hyper), dataset),
-        build.probe(group.config),
-        layout=layout,
-        names=group.names,
-        plan=cut,
-        data=feed.shapes,
-        batch_size=dataset.batch_size,
-        split=validation,
-    )
     evaluations = build.learner(group.config, dataset).evaluations
+
+    def make(layout: Layout) -> Program:
+        return compile_program(
+            lambda hyper: build.learner(build.replaced(group.config, hyper), dataset),
+            build.probe(group.config),
+            layout=layout,
+            names=group.names,
+            plan=cut,
+            data=feed.shapes,
+            batch_size=dataset.batch_size,
+            split=validation,
+        )
+
+    program = shape.fitted(make, layout, shape.memory_limit(layout.devices))
     return Bench(group, cut, program, feed, validation, test, evaluations)
+
+
+def calibrated(bench: Bench, dataset: Dataset, settings: Train, block_counts: Sequence[int]) -> Bench:
+    """Measure other shapes of the program and take the fastest, where the run is long against compiling them.
+
+    Nothing else should run meanwhile. A shape that the settings name, or a stream of batches, is left as it is.
+    """
+    program, cut, points = bench.program, bench.plan, len(bench.group.arms)
+    if settings.lanes != "auto" or settings.lane_limit or settings.shapes or dataset.stream is not None:
+        return bench
+    size = dataset.batch_size
+    data, _ = bench.feed.get([0], 0)
+    cost = functools.partial(shape.measure, plan=cut, data=data, hyper=bench.group.values[0], batch_size=size)
+    guess = cost(program, count=min(2, cut.every))
+    if guess.seconds * sum(block_counts) * points * cut.steps < shape.WORTH * guess.compile_seconds:
+        return bench
+    most = math.ceil(max(block_counts) / program.layout.devices)
+    make = lambda layout: _built(bench.group, dataset, layout, cut).program  # noqa: E731
+    best, told = shape.choose(program, make, functools.partial(cost, count=cut.every), most)
+    fastest = next(one for one in told if one.layout == best.layout)
+    layout, shorter = shape.shortened(best.layout, cut, size, fastest.seconds)
+    if (layout, shorter) == (best.layout, cut):
+        return bench._replace(program=best, measured=tuple(told))
+    return _built(bench.group, dataset, layout, shorter)._replace(measured=tuple(told))
 
 
 def train(
@@ -113,8 +155,8 @@ def train(
         keep_states=keep_states,
         progress=progress,
     )
-    shape = (len(points), len(seeds))
-    folded = jax.tree.map(lambda a: np.reshape(a, (*shape, *np.shape(a)[1:])), outcome._replace(seconds=None))
+    leading = (len(points), len(seeds))
+    folded = jax.tree.map(lambda a: np.reshape(a, (*leading, *np.shape(a)[1:])), outcome._replace(seconds=None))
     return folded._replace(seconds=outcome.seconds)
 
 

@@ -17,7 +17,7 @@ from deepprinciples.parts import metrics
 from deepprinciples.report import page, plots
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import bench, build, protocol, results
-from deepprinciples.study.settings import Study, Train
+from deepprinciples.study.settings import Study, Train, shape_problems
 
 MOST_LANES = 1_000_000
 
@@ -93,6 +93,8 @@ def _study(
     arms = configs.arm_configs(resolved, build.KINDS) if kind == "compare" else {"run": resolved}
     tune = configs.tuned(resolved, build.KINDS) if kind == "compare" else {}
     study, settings = Study(**resolved["study"]), Train(**resolved["train"])
+    if problems := shape_problems(settings.shapes):
+        raise ConfigError(*problems)
     if study.baseline and study.baseline not in arms:
         raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
     lanes = len(arms) * (study.trials * study.tuning_seeds * (1 + study.extend) + study.seeds)
@@ -123,6 +125,10 @@ def _study(
         },
         notes=[*dict.fromkeys(note for one in data.values() for note in one.notes), *_same_arms(arms, tune)],
     )
+    shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
+    if shapes:  # a repeat takes the shapes that were measured
+        resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
+        files.write_text(path / directory.CONFIG, configs.dumps(resolved))
     summary |= {"command": command or f"dp.{kind}(config)", "config_toml": configs.dumps(resolved)}
     return _write(path, summary, found, finished)
 

@@ -100,11 +100,11 @@ def run_study(
     programs = []
     cost = None
 
-    def make(group: Group) -> bench.Bench:
+    def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
         counts = [len(report_seeds)] + [trials[group.arms] * len(search_seeds)] * (trials[group.arms] > 0)
-        return bench.set_up(group, data[group.arms[0]], train, counts)
+        return data[group.arms[0]], train, counts
 
-    for number, (group, made) in enumerate(_compiled(groups, make, progress)):
+    for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
         own = {a: spaces[a] for a in group.arms}
         found, searched = _Search(made, own, study, search_seeds, build.higher_is_better(config)).run(
             trials[group.arms], progress
@@ -136,16 +136,16 @@ def _most_lanes(group: Group, trials: int, study: Study, seeds: int) -> int:
 
 
 def _compiled(
-    groups: Sequence[Group], make: Callable[[Group], bench.Bench], progress: Progress
+    groups: Sequence[Group], needs: Callable[[Group], tuple[Dataset, Train, list[int]]], progress: Progress
 ) -> Iterator[tuple[Group, bench.Bench]]:
-    """Yield the groups with their programs; each compiles while the one before it runs."""
+    """Yield the groups with their programs; each compiles while the one before it runs, and is measured alone."""
     with ThreadPoolExecutor(1) as pool:
-        ready = pool.submit(make, groups[0])
+        ready = pool.submit(bench.set_up, groups[0], *needs(groups[0]))
         for group, following in zip(groups, [*groups[1:], None], strict=True):
             progress.phase(f"compiling {', '.join(group.arms)}")
-            made = ready.result()
+            made = bench.calibrated(ready.result(), *needs(group))
             if following is not None:
-                ready = pool.submit(make, following)
+                ready = pool.submit(bench.set_up, following, *needs(following))
             yield group, made
 
 
@@ -222,5 +222,7 @@ def _program_row(
         "compile_seconds": round(program.compile_seconds, 3),
         "run_seconds": round(searched + outcome.seconds, 3),
         "memory_bytes": program.memory_bytes,
+        "shape": {"mode": program.layout.mode, "blocks": program.layout.blocks, "chunks": made.plan.chunks},
+        "measured": [one.told() for one in made.measured],
         "gradient_evaluations_per_step": made.evaluations,
     }

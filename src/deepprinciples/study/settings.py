@@ -28,6 +28,7 @@ class Train(NamedTuple):
     evaluate_every: int = 0  # 0: about 10 times a run
     lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
     lane_limit: int = 0  # most lanes on a device in one call; 0: chosen
+    shapes: Mapping[str, Any] = {}  # first arm of a group -> mode, blocks, chunks: as a run before measured and wrote
 
 
 class Study(NamedTuple):
@@ -45,3 +46,16 @@ class Study(NamedTuple):
     confidence: float = 0.95
     delta: float = 0.0  # differences below it count as equivalent; 0: not asked
     meaningful: float = 0.75  # P(A > B) from which a difference counts as meaningful
+
+
+def shape_problems(shapes: Mapping[str, Any]) -> list[str]:
+    """Tell what is wrong with recorded shapes; they are written by a run, but a hand may have edited them."""
+    problems = []
+    for name, one in shapes.items():
+        whole = isinstance(one, Mapping) and set(one) == {"mode", "blocks", "chunks"} and one["mode"] in ("map", "vmap")
+        if not whole or not all(type(one[key]) is int and one[key] >= 1 for key in ("blocks", "chunks")):
+            problems.append(
+                f"train.shapes.{name}: found {one!r}; expected mode (map or vmap), blocks and chunks (1 or more); "
+                "take the line out to measure anew"
+            )
+    return problems
