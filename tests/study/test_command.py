@@ -1,6 +1,7 @@
 """What a user calls, from a dictionary to a run directory."""
 
 import chex
+import jax
 import numpy as np
 import optax
 import pytest
@@ -11,7 +12,8 @@ from deepprinciples import config as configs
 from deepprinciples.engine import shape
 from deepprinciples.errors import ConfigError, DataError
 from deepprinciples.runs import arrays, files
-from deepprinciples.study import build
+from deepprinciples.study import bench, build, groups
+from deepprinciples.study.settings import Train
 
 FILES = {"config.toml", "manifest.json", "results.nc", "summary.json", "metrics.jsonl", "report.html", "figures"}
 
@@ -203,3 +205,43 @@ def test_a_recorded_shape_that_makes_no_sense_is_refused(small):
     for wrong in ({"mode": "pmap", "blocks": 1, "chunks": 1}, {"mode": "map", "blocks": 0, "chunks": 1}, 7):
         with pytest.raises(ConfigError, match=r"train\.shapes\.plain: found"):
             dp.compare(small(**{"train.shapes": {"plain": wrong}}))
+
+
+def test_the_same_study_again_compiles_nothing(small, tmp_path):
+    """Whoever works in a notebook would wait for the compiler at every call."""
+    config = small(**{"train.steps": 18})
+    first = dp.compare(config, tmp_path / "first")
+    durations = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: durations.append(event))
+    again = dp.compare(small(**{"train.steps": 18, "train.seed": 5}), tmp_path / "again")
+    assert not [event for event in durations if "backend_compile" in event], "something was compiled again"
+    other = dp.compare(small(**{"train.steps": 17}), tmp_path / "other")
+    assert [event for event in durations if "backend_compile" in event], "the listener hears nothing"
+    for run, count in ((first, 1), (again, 0), (other, 1)):
+        assert [row["compiles"] for row in run.summary["programs"]] == [count, count]
+    assert again.summary["cost"]["compile_seconds"] == 0
+
+
+def test_a_program_is_kept_for_its_config_alone(small, tmp_path):
+    """Another loss, metric or float that is compiled in would run the program of the one before."""
+    base = {"train.steps": 5, "study.seeds": 6, "study.trials": 1, "study.tuning_seeds": 1}
+    arms = {"plain": {}, "clipping": {"transforms.clip_by_global_norm": {"max_norm": 0.5}}}
+    changes = [{}, {"loss": {"name": "multiclass_hinge"}}, {"model.width": 5}, {"train.probes": []},
+               {"optimizer.momentum": 0.5}, {"study.metric": "cross_entropy"}, {"data.batch_size": 8}]  # fmt: skip
+    for number, change in enumerate(changes):
+        try:
+            run = dp.compare(small(arms=arms, **base, **change), tmp_path / str(number))
+        except ConfigError as error:
+            raise AssertionError(f"{change}: {error}") from error
+        assert [row["compiles"] for row in run.summary["programs"]] == [1], change
+
+
+def test_matmul_precision_reaches_the_program(small):
+    """The option would be words: the program must ask the device for bfloat16 products with float32 sums."""
+    found = {}
+    for matmul in ("default", "bfloat16"):
+        resolved = configs.resolve(small(**{"train.matmul": matmul}), build.KINDS, command="train")
+        group = groups.group_arms({"run": resolved}, {"run": []})[0]
+        made = bench.set_up(group, bench.datasets({"run": resolved})["run"], Train(**resolved["train"]), [2])
+        found[matmul] = made.program.segment.as_text()
+    assert "dot_bf16_bf16_f32" in found["bfloat16"] and "dot_bf16_bf16_f32" not in found["default"]

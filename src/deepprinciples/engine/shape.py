@@ -20,6 +20,7 @@ from deepprinciples.engine.fit import Plan
 from deepprinciples.engine.population import Layout, Point, Program, place
 
 WORTH = 20  # a run this many times as long as a compilation is worth measuring
+COMPILE_SECONDS = 2.0  # the least a compilation is taken to cost, where a program was at hand
 GAIN = 0.95  # another shape must take at most this share of the time
 CALL_SECONDS = 2.0  # a call may take about this long: the host stops, saves and tells between calls
 ORDER_BYTES = 2**28  # most memory for the orders of one call

@@ -13,11 +13,11 @@ import numpy as np
 from deepprinciples.engine import shape
 from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
 from deepprinciples.engine.fit import Plan, plan
-from deepprinciples.engine.population import Layout, Program, choose_layout, compile_program, make_mesh
+from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.data.batches import prefetch
-from deepprinciples.study import build
+from deepprinciples.study import build, programs
 from deepprinciples.study.groups import Group
 from deepprinciples.study.settings import Train
 from deepprinciples.types import Batch, Dataset
@@ -77,18 +77,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
         )
     evaluations = build.learner(group.config, dataset).evaluations
 
-    def make(layout: Layout) -> Program:
-        return compile_program(
-            lambda hyper: build.learner(build.replaced(group.config, hyper), dataset),
-            build.probe(group.config),
-            layout=layout,
-            names=group.names,
-            plan=cut,
-            data=feed.shapes,
-            batch_size=dataset.batch_size,
-            split=validation,
-        )
-
+    make = lambda layout: programs.program(group, dataset, layout, cut, feed, validation)  # noqa: E731
     program = shape.fitted(make, layout, shape.memory_limit(layout.devices))
     return Bench(group, cut, program, feed, validation, test, evaluations)
 
@@ -105,7 +94,9 @@ def calibrated(bench: Bench, dataset: Dataset, settings: Train, block_counts: Se
     data, _ = bench.feed.get([0], 0)
     cost = functools.partial(shape.measure, plan=cut, data=data, hyper=bench.group.values[0], batch_size=size)
     guess = cost(program, count=min(2, cut.every))
-    if guess.seconds * sum(block_counts) * points * cut.steps < shape.WORTH * guess.compile_seconds:
+    if guess.seconds * sum(block_counts) * points * cut.steps < shape.WORTH * max(
+        guess.compile_seconds, shape.COMPILE_SECONDS
+    ):
         return bench
     most = math.ceil(max(block_counts) / program.layout.devices)
     make = lambda layout: _built(bench.group, dataset, layout, cut).program  # noqa: E731

@@ -14,7 +14,6 @@ from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import metrics
-from deepprinciples.report import page, plots
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import bench, build, protocol, results
 from deepprinciples.study.settings import Study, Train, shape_problems
@@ -144,6 +143,8 @@ def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -
 
 
 def _write(path: Path, summary: dict[str, Any], found: xr.Dataset, finished: protocol.Finished) -> directory.Run:
+    from deepprinciples.report import page, plots  # drawing is slow to import, and a bad config needs none
+
     arrays.save_dataset(found, path / directory.RESULTS)
     files.write_json(path / directory.SUMMARY, summary)
     files.append_jsonl(path / "metrics.jsonl", metric_rows(found))

@@ -7,7 +7,6 @@ numbers never change, gives it again on any machine.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from deepprinciples.parts.data.split import Source
 from deepprinciples.types import Split
@@ -69,6 +68,8 @@ def generate(seed: int = SEED) -> tuple[Split, Split]:
     ramp = np.empty(count)
     # Centered drawings have standard deviation 1/6; 1e-8 lets a drawn zero be told from a padded one.
     drawings = DRAWINGS / (6 * DRAWINGS.std(axis=1, keepdims=True)) + 1e-8
+    from scipy.ndimage import gaussian_filter1d  # slow to import, and only this data set needs it
+
     for i in range(count):  # one signal at a time: the order of the draws is part of the recipe
         zeros = PADDING[0] + int(random.rand() * (PADDING[1] - PADDING[0] + 1))
         padded = np.concatenate([drawings[i // PER_CLASS], np.zeros(zeros)])
