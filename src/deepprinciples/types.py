@@ -51,6 +51,31 @@ class Augment(NamedTuple):
     apply: Callable[[Array, Batch], Batch]
 
 
+class GameLoss(NamedTuple):
+    """What two players minimize, of the logits [B] that the discriminator gives to real and to generated examples.
+
+    discriminator(real, fake) -> [B]; generator(real, fake) -> [B].
+    """
+
+    discriminator: Callable[[Array, Array], Array]
+    generator: Callable[[Array, Array], Array]
+
+
+class Penalty(NamedTuple):
+    """A penalty on the discriminator: apply(critic, real, fake, key) -> scalar; critic maps examples to logits [B]."""
+
+    apply: Callable[[Callable[[Array], Array], Array, Array, Array], Array]
+
+
+class SampleMetric(NamedTuple):
+    """A metric of a set of samples: score(samples [N, ...], real [N, ...], weights [N]) -> scalar.
+
+    Rows of weight 0 are padding, in both sets; the others weigh 1.
+    """
+
+    score: Callable[[Array, Array, Array], Array]
+
+
 class ClipState(NamedTuple):
     """State of a clipping transform: how often it acted, and the last norm before it did."""
 
@@ -69,18 +94,22 @@ class Info(NamedTuple):
     opt_state: PyTree
     activations: Mapping[str, Array]
     activation_grads: Callable[[], Mapping[str, Array]]  # d loss / d activation, computed only when called
+    measures: Callable[[], Mapping[str, Array]] = dict  # what else a learner has to tell, computed only when called
 
 
 class Learner(NamedTuple):
     """All the engine knows of a training method.
 
     init(key) -> state; step(state, batch, key) -> (state, Info); evaluate(state, batch) -> {metric: [B]}.
+    score(state, batches [K, E, ...], weights [K, E]) -> {metric: array}, where there is one, judges a whole split at
+    once, for metrics that are no mean over examples.
     """
 
     init: Callable[[Array], PyTree]
     step: Callable[[PyTree, Batch, Array], tuple[PyTree, Info]]
     evaluate: Callable[[PyTree, Batch], Mapping[str, Array]]
     evaluations: int = 1  # gradient evaluations a step costs
+    score: Callable[[PyTree, Batch, Array], Mapping[str, Array]] | None = None
 
 
 class Split(NamedTuple):
@@ -102,3 +131,5 @@ class Dataset(NamedTuple):
     batch_size: int = 64
     stream: Iterable[Any] | None = None  # batches larger than memory; then `train` holds the first batch only
     notes: tuple[str, ...] = ()
+    modes: np.ndarray | None = None  # centers [M, D] of a mixture that is known, at the scale of the inputs
+    mode_std: float = 0.0  # and its standard deviation around each center
