@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reading import DEFAULT_INTERVAL, Row, best, find, goals, losses, models, peers, ratio, show
+from reading import Row, best, find, goals, losses, models, peers, ratio, show
 from workloads import WORKLOADS
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]  # title, heads, cells
@@ -58,9 +58,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
         yield peer_table(rows, model)
     for table in (
         side_table(rows, "engine", "Our train against a hand-written minimal scan, one lane each", "minimal scan"),
-        side_table(
-            rows, "probes", f"Default probes (a run's own interval is {DEFAULT_INTERVAL} or more)", "probes off"
-        ),
+        side_table(rows, "probes", "Default probes (a run's own interval is 25 or more)", "probes off"),
         side_table(rows, "lanes", "Cost against the number of lanes, runs of 32 steps", "lanes 1"),
         goal_table(rows),
     ):
@@ -116,7 +114,8 @@ NOTES = (
     "",
     "- *ms a step*: milliseconds per step of one model; a population's time is divided by its models.",
     "- All lines of a model train the same network with Adam on minibatches gathered at random from data in memory.",
-    "  PyTorch's LSTM has a second bias vector; nothing else differs.",
+    "  PyTorch's LSTM has a second bias vector; nothing else differs. A step of a GAN is one update of the",
+    "  discriminator and then one of the generator, each with fresh noise.",
     "- *ours solo*: one lane, as the train command runs it. *ours population*: one lane for each core; *8 lanes*: 8,",
     "  laid out as the engine chooses. *serial jax*: our model, its step jitted, in a Python loop. *stock flax*: the",
     "  layers of Flax itself. *minimal scan*: our model, a scan over steps written by hand, with the engine's options.",

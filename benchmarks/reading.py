@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 Row = dict[str, Any]
 
-POPULATION_GOALS = {"mlp": 0.35, "cnn": 0.7, "lstm": 0.7, "gan": 0.6}
+POPULATION_GOALS = {"mlp": 0.35, "cnn": 0.7, "lstm": 0.7, "gan": 0.6, "dcgan": 0.6}
 ENGINE_GOAL, PROBES_GOAL, COMPILE_GOAL, DEMO_GOAL = 1.03, 1.10, 2.0, 45.0
-DEFAULT_INTERVAL = 16
+DEFAULT_INTERVAL = 16  # of the grid; a run probes no more often than every 25th step
 CLOSE = 1.02  # a line this close is no winner: the clock is not better than that
 
 

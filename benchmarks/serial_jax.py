@@ -1,6 +1,6 @@
 """What a careful JAX user writes by hand around our models: a jitted step in a Python loop, or the same in one scan.
 
-Both know nothing of our engine. `make_step` serves any pair (params, inputs) -> outputs, so stock Flax uses it too.
+Both know nothing of our engine. A step serves any network (params, inputs) -> outputs, so stock Flax uses it too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import games
 import jax
 import jax.numpy as jnp
 import optax
@@ -17,7 +18,7 @@ from workloads import CLASSES, LEARNING_RATE, OURS, Workload, examples, orders
 Network = Callable[[Any, Any], Any]
 
 
-def our_model(workload: Workload) -> tuple[Network, Any]:
+def our_classifier(workload: Workload) -> tuple[Network, Any]:
     """Build our model and its first parameters: the function (params, inputs) -> outputs, and the parameters."""
     from deepprinciples.study import build
 
@@ -26,12 +27,13 @@ def our_model(workload: Workload) -> tuple[Network, Any]:
     return lambda p, x: model.apply(p, state, x, key=None, train=True)[0], params
 
 
-def make_step(network: Network, workload: Workload) -> tuple[Callable, Callable]:
+def classify(network: Network, workload: Workload) -> tuple[Callable, Callable]:
     """Write a step of training: gather the batch, take the gradient, let Adam update.
 
     Returns:
         start(params) -> carry, and step(carry, index [B], inputs, targets) -> (carry, loss).
     """
+    del workload
     adam = optax.adam(LEARNING_RATE)
 
     def objective(params: Any, x: Any, y: Any) -> Any:
@@ -46,9 +48,18 @@ def make_step(network: Network, workload: Workload) -> tuple[Callable, Callable]
     return lambda params: (params, adam.init(params)), step
 
 
-def looped(network: Network, params: Any, workload: Workload, steps: int) -> tuple[Callable[[int], Any], float]:
+OURS_BY_HAND = {"classifier": our_classifier, "game": games.our_players}
+STEPS = {"classifier": classify, "game": games.play}
+
+
+def our_model(workload: Workload) -> tuple[Any, Any]:
+    """Build our network, or both of a game, and the first parameters."""
+    return OURS_BY_HAND[workload.kind](workload)
+
+
+def looped(network: Any, params: Any, workload: Workload, steps: int) -> tuple[Callable[[int], Any], float]:
     """Make the run of a jitted step in a Python loop; also give the seconds it took to compile."""
-    start, step = make_step(network, workload)
+    start, step = STEPS[workload.kind](network, workload)
     data = tuple(map(jnp.asarray, examples(workload)))
     order = orders(workload, steps)
     begun = time.perf_counter()
@@ -66,10 +77,10 @@ def looped(network: Network, params: Any, workload: Workload, steps: int) -> tup
 
 
 def scanned(
-    network: Network, params: Any, workload: Workload, steps: int, options: Any = None
+    network: Any, params: Any, workload: Workload, steps: int, options: Any = None
 ) -> tuple[Callable[[int], Any], float]:
     """Make the run of a scan over steps; also give the seconds it took to compile."""
-    start, step = make_step(network, workload)
+    start, step = STEPS[workload.kind](network, workload)
     data = tuple(map(jnp.asarray, examples(workload)))
     order = jnp.asarray(orders(workload, steps))
 

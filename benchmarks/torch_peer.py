@@ -2,6 +2,7 @@
 
 Lines: eager; a process of one thread for each core, all at the same time; `torch.compile`; and `torch.func`, which
 trains an ensemble as one batched program. What fails on a machine is told with its reason, not left out in silence.
+What is trained is in `torch_models`.
 """
 
 from __future__ import annotations
@@ -10,81 +11,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from timing import Row, answer, rounds, row, seconds
 from torch import nn
-from workloads import CLASSES, LEARNING_RATE, WORKLOADS, Effort, Workload, examples, scaled
+from torch_models import MODELS, ready, resident, trainer
+from workloads import LEARNING_RATE, WORKLOADS, Effort, Workload, scaled
 
 MODELS_TOGETHER = 8
-
-
-class Lstm(nn.Module):
-    """One LSTM of 64 units, read at its last step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(1, 64, batch_first=True)
-        self.output = nn.Linear(64, CLASSES)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map [B, T, 1] to [B, 10]."""
-        return self.output(self.lstm(x)[0][:, -1])
-
-
-def perceptron() -> nn.Module:
-    """Build the MLP."""
-    return nn.Sequential(
-        nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, CLASSES)
-    )  # fmt: skip
-
-
-def convolutional() -> nn.Module:
-    """Build the CNN, on [B, C, H, W]."""
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(),
-        nn.Flatten(), nn.Linear(7 * 7 * 32, 64), nn.ReLU(), nn.Linear(64, CLASSES),
-    )  # fmt: skip
-
-
-MODELS = {"mlp": perceptron, "cnn": convolutional, "lstm": Lstm}
-
-
-def ready(workload: Workload, threads: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    """Set the threads, build the model and put the data into its layout."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    inputs, targets = (torch.from_numpy(array) for array in examples(workload))
-    module = MODELS[workload.name]()
-    if len(workload.shape) == 3:
-        inputs = inputs.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-        module = module.to(memory_format=torch.channels_last)
-    return module, inputs, targets.long()
-
-
-def trainer(workload: Workload, steps: int, threads: int, *, compiled: bool = False) -> Callable[[int], None]:
-    """Make the run of one model: gather a batch, gradient, fused Adam."""
-    module, inputs, targets = ready(workload, threads)
-    adam = torch.optim.Adam(module.parameters(), LEARNING_RATE, fused=True)
-    criterion = nn.CrossEntropyLoss()
-
-    def objective(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return criterion(module(x), y)
-
-    loss = torch.compile(objective) if compiled else objective
-
-    def run(turn: int) -> None:
-        del turn
-        for _ in range(steps):
-            index = torch.randint(0, len(inputs), (workload.batch,))
-            adam.zero_grad(set_to_none=True)
-            loss(inputs[index], targets[index]).backward()
-            adam.step()
-
-    return run
 
 
 def cores() -> int:
@@ -161,7 +96,8 @@ def work(name: str, steps: int, *, compiled: bool) -> None:
 def ensemble(workload: Workload, effort: Effort) -> list[Row]:
     """Measure 8 models as one program of torch.func: gradients by vmap over stacked parameters, each its own batch."""
     steps = max(1, scaled(workload.steps, effort) // MODELS_TOGETHER)
-    module, inputs, targets = ready(workload, cores())
+    torch.set_num_threads(cores())
+    module, (inputs, targets) = ready(MODELS[workload.name]()), resident(workload)
     params, buffers = torch.func.stack_module_state([MODELS[workload.name]() for _ in range(MODELS_TOGETHER)])
     adam = torch.optim.Adam(params.values(), LEARNING_RATE, fused=True)
     criterion = nn.CrossEntropyLoss()

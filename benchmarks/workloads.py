@@ -12,11 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 EXAMPLES, HELD_OUT, CLASSES = 4000, 128, 10
+LATENT = 64  # of a generator
 LEARNING_RATE = 1e-3
+GAME_B1 = 0.5  # of Adam, for both players
 
 
 class Workload(NamedTuple):
-    """One model to train. A repeat takes `steps` steps, or `stock_steps` where Flax's own layers are very slow."""
+    """One model to train. A repeat takes `steps` steps, or `stock_steps` where Flax's own layers are very slow.
+
+    kind: "classifier", or "game" for two players; a step of a game is one update of each.
+    """
 
     name: str
     title: str
@@ -24,6 +29,7 @@ class Workload(NamedTuple):
     batch: int
     steps: int
     stock_steps: int
+    kind: str = "classifier"
 
 
 class Effort(NamedTuple):
@@ -48,6 +54,25 @@ WORKLOADS = {
             3,
         ),
         Workload("lstm", "LSTM of 64 units over 40 steps, last state to 10 classes, batch 100", (40, 1), 100, 128, 64),
+        Workload(
+            "gan",
+            "GAN of MLPs: 64-128-128-784 against 784-128-128-1, ReLU, batch 128, one update of each a step",
+            (784,),
+            128,
+            384,
+            384,
+            "game",
+        ),
+        Workload(
+            "dcgan",
+            "GAN on 28x28: dense 7x7x32, twice doubled and convolved 3x3x32, convolution 3x3x1, against the CNN above "
+            "with dense 1 alone, ReLU, batch 128, one update of each a step",
+            (28, 28, 1),
+            128,
+            32,
+            2,
+            "game",
+        ),
     )
 }
 EFFORTS = {
@@ -88,12 +113,30 @@ def config(workload: Workload, steps: int, **train: Any) -> dict[str, Any]:
     settings = {"steps": steps, "evaluate_every": steps, "probes": (), **train}
     return {
         "data": {"name": "arrays", "inputs": inputs, "targets": targets, **parts, "batch_size": workload.batch},
-        "model": OURS[workload.name](),
+        "train": {key: value for key, value in settings.items() if value is not None},
+        **SECTIONS[workload.kind](OURS[workload.name]()),
+    }
+
+
+def _classifier(model: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": model,
         "loss": {"name": "softmax_cross_entropy"},
         "optimizer": {"name": "adam", "learning_rate": LEARNING_RATE},
-        "train": {key: value for key, value in settings.items() if value is not None},
         "study": {"metric": "accuracy"},
     }
+
+
+def _game(players: dict[str, Any]) -> dict[str, Any]:
+    adam = {"name": "adam", "learning_rate": LEARNING_RATE, "b1": GAME_B1}
+    return {
+        "game": {"loss": "non_saturating", "latent": LATENT},
+        **{player: {"model": model, "optimizer": adam} for player, model in players.items()},
+        "study": {"metric": {"name": "sliced_wasserstein", "projections": 4}},
+    }
+
+
+SECTIONS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"classifier": _classifier, "game": _game}
 
 
 def _image_classifier(*, outputs: int) -> Any:
@@ -127,8 +170,14 @@ def _image_classifier(*, outputs: int) -> Any:
     return Model(init, apply, tapped=True)
 
 
+_MLP = {"name": "mlp", "depth": 2, "width": 128, "activation": "relu"}
 OURS: Mapping[str, Callable[[], dict[str, Any]]] = {
-    "mlp": lambda: {"name": "mlp", "depth": 2, "width": 128, "activation": "relu"},
+    "mlp": lambda: _MLP,
     "cnn": lambda: {"factory": _image_classifier},
     "lstm": lambda: {"name": "lstm", "width": 64},
+    "gan": lambda: {"generator": _MLP, "discriminator": _MLP},
+    "dcgan": lambda: {
+        "generator": {"name": "resize_cnn", "depth": 2, "width": 32, "activation": "relu"},
+        "discriminator": {"name": "cnn", "depth": 2, "width": 16, "stages": 2, "activation": "relu"},
+    },
 }

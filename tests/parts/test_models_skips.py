@@ -27,7 +27,7 @@ compiled = functools.partial(jax.jit, compiler_options=QUICK)
 def test_the_choices_are_those_users_are_promised():
     """A skip or a normalization would be missing from every model at once."""
     assert SKIPS == ("none", "residual", "highway", "dense", "rezero")
-    assert NORMALIZATIONS == ("none", "batch", "layer", "group", "rms", "weight")
+    assert NORMALIZATIONS == ("none", "batch", "layer", "group", "rms", "weight", "spectral")
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -46,13 +46,14 @@ def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
     shape = SHAPES[name][turn % len(SHAPES[name])]
     outputs, state = jax.eval_shape(call, jax.ShapeDtypeStruct(shape, jnp.float32))
     assert outputs.shape == (2, 3)
-    assert set(state) == ({"batch_stats"} if normalization == "batch" else set())
+    assert set(state) == ({"batch_stats"} if normalization in ("batch", "spectral") else set())
 
 
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
         ("lstm", {"depth": 2, "skip": "dense", "normalization": "weight"}),
+        ("cnn", {"depth": 2, "skip": "highway", "normalization": "spectral"}),
         ("resnet", {"blocks": 1, "skip": "highway", "normalization": "none"}),
         ("resnet", {"blocks": 1, "skip": "dense", "normalization": "none"}),
     ],

@@ -8,42 +8,106 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepprinciples.config.dictionary import names_part
 from deepprinciples.config.schema import REQUIRED, Field, Kinds, convert, fields, open_ended
 from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
 
-SECTIONS = ("data", "model", "loss", "rule", "optimizer", "schedule")
-CHAINS = ("regularizers", "transforms")
-FUNCTIONS = ("train", "study")
 DEFAULT_PARTS = {"rule": "plain", "schedule": "constant"}
+
+
+class Form(NamedTuple):
+    """The sections of a config: dotted path -> kind of part, for one part or for a chain of parts by name.
+
+    functions: sections without a name, whose schema is the signature of a function. swept: those of them whose floats
+    belong to the method and may be swept.
+    """
+
+    sections: Mapping[str, str]
+    chains: Mapping[str, str]
+    functions: tuple[str, ...]
+    swept: tuple[str, ...] = ()
+
+
+_LEARNS = {"optimizer": "optimizer", "schedule": "schedule"}
+_CHAINED = {"regularizers": "regularizers", "transforms": "transforms"}
+_PLAYERS = {"generator": ("generator", {}), "discriminator": ("model", {"penalties": "penalties"})}
+
+# A config has the form of "game" where it has a section of that name.
+FORMS = {
+    "supervised": Form(
+        {"data": "data", "model": "model", "loss": "loss", "rule": "rule", **_LEARNS}, _CHAINED, ("train", "study")
+    ),
+    "game": Form(
+        {
+            "data": "data",
+            **{f"{p}.{s}": k for p, (model, _) in _PLAYERS.items() for s, k in {"model": model, **_LEARNS}.items()},
+        },
+        {f"{p}.{s}": k for p, (_, more) in _PLAYERS.items() for s, k in {**_CHAINED, **more}.items()},
+        ("game", "train", "study"),
+        ("game",),
+    ),
+}
+
+CHAINS = tuple(dict.fromkeys(kind for form in FORMS.values() for kind in form.chains.values()))
 
 _CHAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _MOST_SHOWN = 20
 
 
+def form_of(config: Mapping[str, Any]) -> Form:
+    """Tell the form of a config."""
+    return FORMS["game" if "game" in config else "supervised"]
+
+
+def at(config: Mapping[str, Any], path: str) -> Any:
+    """Read a config at a dotted path; None where there is nothing."""
+    value: Any = config
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
 def resolve_base(config: Mapping[str, Any], kinds: Kinds, problems: list[str]) -> dict[str, Any]:
     """Judge a config without arms and write out every default; add what is wrong to `problems`."""
-    functions = [name for name in FUNCTIONS if name in kinds.functions]
-    known = ["title", *SECTIONS, *CHAINS, *functions, "arms"]
-    _unknown([str(key) for key in config if key not in known], known, "", "a config", problems)
+    form = form_of(config)
+    functions = [name for name in form.functions if name in kinds.functions]
+    paths = [*form.sections, *form.chains]
+    known = ["title", *dict.fromkeys(path.split(".")[0] for path in paths), *functions, "arms"]
+    owner = "a config" if form is FORMS["supervised"] else "a config with [game]"
+    _unknown([str(key) for key in config if key not in known], known, "", owner, problems)
     out: dict[str, Any] = {"title": config.get("title")}
-    for section in SECTIONS:
-        value = config.get(section)
-        if value is None and section not in DEFAULT_PARTS:
-            problems.append(f"{section}: missing; add [{section}] with a name ({_listed(section, kinds)})")
+    for table in [name for name in known if any(path.startswith(f"{name}.") for path in paths)]:
+        keys = [path.partition(".")[2] for path in paths if path.startswith(f"{table}.")]
+        given = config.get(table, {})
+        if not isinstance(given, Mapping):
+            problems.append(f"{table}: expected a table, found {shown(given)}")
+            given = {}
+        _unknown([str(key) for key in given if key not in keys], keys, f"{table}.", table, problems)
+    for path, kind in form.sections.items():
+        value = at(config, path)
+        if value is None and kind not in DEFAULT_PARTS:
+            problems.append(f"{path}: missing; add [{path}] with a name ({_listed(kind, kinds)})")
         else:
-            out[section] = _part(section, value, section, DEFAULT_PARTS.get(section), kinds, problems)
-    for chain in CHAINS:
-        out[chain] = _chain(chain, config.get(chain, {}), kinds, problems)
+            _put(out, path, _part(kind, value, path, DEFAULT_PARTS.get(kind), kinds, problems))
+    for path, kind in form.chains.items():
+        found = at(config, path)
+        _put(out, path, _chain(kind, {} if found is None else found, path, kinds, problems))
     for name in functions:
         out[name] = _function(name, config.get(name, {}), kinds, problems)
     if out["title"] is None:
-        out["title"] = f"{_name_of(out.get('model'))} on {_name_of(out.get('data'))}"
+        out["title"] = f"{_name_of(out.get('model', 'game'))} on {_name_of(out.get('data'))}"
     elif not isinstance(out["title"], str):
         problems.append(f"title: expected a text, found {shown(out['title'])}")
     return out
+
+
+def _put(out: dict[str, Any], path: str, value: Any) -> None:
+    *parents, leaf = path.split(".")
+    for key in parents:
+        out = out.setdefault(key, {})
+    out[leaf] = value
 
 
 def _name_of(section: Any) -> str:
@@ -51,18 +115,18 @@ def _name_of(section: Any) -> str:
     return str(getattr(found, "__name__", found))
 
 
-def _chain(chain: str, value: Any, kinds: Kinds, problems: list[str]) -> Any:
+def _chain(kind: str, value: Any, where: str, kinds: Kinds, problems: list[str]) -> Any:
     if not isinstance(value, Mapping):
-        problems.append(f"{chain}: expected a table of parts by name, found {shown(value)}")
+        problems.append(f"{where}: expected a table of parts by name, found {shown(value)}")
         return value
     out = {}
     for key, one in value.items():
-        path = f"{chain}.{word(key)}"
+        path = f"{where}.{word(key)}"
         if not isinstance(key, str) or not _CHAIN_KEY.fullmatch(key):
             problems.append(f"{path}: expected a name of letters, digits, _ and -")
         if isinstance(one, Mapping) and not names_part(one):
             one = {"name": str(key), **one}
-        out[key] = _part(chain, one, path, None, kinds, problems)
+        out[key] = _part(kind, one, path, None, kinds, problems)
     return out
 
 
@@ -124,7 +188,7 @@ def _factory(kind: str, section: Mapping[str, Any], path: str, kinds: Kinds, pro
         problems.append(f"{path}.name: expected the name of a {singular(kind)}, found {shown(name)}")
         return None
     if name not in table:
-        where = path if path.startswith(CHAINS) and path.endswith(f".{name}") else f"{path}.name"
+        where = path if kind in CHAINS and path.endswith(f".{name}") else f"{path}.name"
         guess = suggestion(name, table)
         problems.append(f"{where}: no {singular(kind)} {quoted(name)}{guess} ({_listed(kind, kinds)})")
     return table.get(name)
@@ -190,19 +254,31 @@ def sweepable_paths(config: Mapping[str, Any], kinds: Kinds) -> tuple[str, ...]:
 
 def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Field]]:
     """List (dotted path, keyword) of every value in the sections and chains of a resolved config."""
-    for section in SECTIONS:
-        yield from _fields_below(section, config.get(section), section, kinds)
-    for chain in CHAINS:
-        table = config.get(chain)
+    form = form_of(config)
+    for path, kind in form.sections.items():
+        yield from _fields_below(kind, at(config, path), path, kinds)
+    for path, kind in form.chains.items():
+        table = at(config, path)
         for key, value in table.items() if isinstance(table, Mapping) else ():
-            yield from _fields_below(chain, value, f"{chain}.{key}", kinds)
+            yield from _fields_below(kind, value, f"{path}.{key}", kinds)
+    for name in form.swept:
+        value = config.get(name)
+        if isinstance(value, Mapping) and name in kinds.functions:
+            yield from _fields_within(fields(kinds.functions[name]), value, name, kinds)
 
 
 def _fields_below(kind: str, value: Any, path: str, kinds: Kinds) -> Iterator[tuple[str, Field]]:
     if not isinstance(value, Mapping):
         return
     factory: Any = value.get("factory") or kinds.tables.get(kind, {}).get(str(value.get("name")))
-    for field in _schema(factory, kind, kinds).values() if _is_factory(factory) else ():
+    if _is_factory(factory):
+        yield from _fields_within(_schema(factory, kind, kinds), value, path, kinds)
+
+
+def _fields_within(
+    known: Mapping[str, Field], value: Mapping[str, Any], path: str, kinds: Kinds
+) -> Iterator[tuple[str, Field]]:
+    for field in known.values():
         if field.name in value:
             yield f"{path}.{field.name}", field
             if field.kind:

@@ -75,8 +75,8 @@ class Plan(NamedTuple):
 
 
 def plan(steps: int, *, probe_every: int = 0, evaluate_every: int = 0) -> Plan:
-    """Cut a run into segments: 10 to 50 probed steps, one in 16 at most, and 10 evaluations, unless told otherwise."""
-    every = min(probe_every or max(math.ceil(steps / 50), min(16, math.ceil(steps / 10))), steps)
+    """Cut a run into segments: 10 to 50 probed steps, one in 25 at most, and 10 evaluations, unless told otherwise."""
+    every = min(probe_every or max(math.ceil(steps / 50), min(25, math.ceil(steps / 10))), steps)
     total = math.ceil(steps / every)
     chunks = min(math.ceil(evaluate_every / every), total) if evaluate_every else math.ceil(total / 10)
     return Plan(steps, every, chunks, math.ceil(total / chunks))
@@ -179,7 +179,12 @@ def segment(
 
 
 def evaluate(learner: Learner, lane: Lane, batches: Batch, weights: Array) -> dict[str, Array]:
-    """Average the learner's metrics over a split: batches [K, E, ...], weights [K, E] (0 for padding) -> scalars."""
+    """Judge a split: batches [K, E, ...], weights [K, E] (0 for padding) -> {metric: scalar}.
+
+    The learner's metrics are averaged over examples, unless it judges whole splits itself.
+    """
+    if learner.score is not None:
+        return dict(learner.score(lane.state, batches, weights))
 
     def one(xs: tuple[Batch, Array]) -> dict[str, Array]:
         batch, weight = xs

@@ -176,6 +176,36 @@ def trigger_rate() -> Callable[[Info], Measured]:
     return probe
 
 
+def players() -> Callable[[Info], Measured]:
+    """Measure both players of a game: where the discriminator puts real and made examples, and what drives each.
+
+    Formula: discriminator_real = mean s(D(x)), discriminator_fake = mean s(D(G(z))), s the logistic function;
+    critic_gap = mean D(x) - mean D(G(z)); penalty; generator_loss; generator_gradient and discriminator_gradient, the
+    norms of all their gradients; diversity = mean distance of two made examples / mean distance of two real ones.
+
+    Returns:
+        (info) -> {name: scalar}; nothing where no game is played.
+
+    References:
+        arXiv:1406.2661; arXiv:1701.07875 (the gap).
+    """
+    return lambda info: {name: value for name, value in info.measures().items() if name != "rotation"}
+
+
+def rotation() -> Callable[[Info], Measured]:
+    """Measure how far a game turns: the cosine between the gradients before and after a step, on the same batch.
+
+    Formula: cos(v_t, v_{t+1}), v the gradients of both players as one vector; 1 goes straight on, below 0 turns back.
+
+    Returns:
+        (info) -> {"rotation": scalar in [-1, 1]}; nothing where no game is played. Costs two more gradients.
+
+    References:
+        arXiv:1906.04848 (rotation of the game's field).
+    """
+    return lambda info: {name: value for name, value in info.measures().items() if name == "rotation"}
+
+
 def _key_of(path: tuple) -> str:
     """Name a state by the key it has in its chain."""
     keys = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)]
@@ -201,5 +231,7 @@ TABLE = {
         dead_units,
         saturated_units,
         trigger_rate,
+        players,
+        rotation,
     )
 }

@@ -11,25 +11,32 @@ from typing import Any
 from deepprinciples.parts import (
     activations,
     data,
+    game_losses,
     initializers,
     losses,
     metrics,
     models,
     optimizers,
+    penalties,
     probes,
     regularizers,
     rules,
+    sample_metrics,
     schedules,
     transforms,
+    variational,
 )
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "data": data.TABLE,
     "model": models.TABLE,
+    "generator": models.GENERATORS,
     "activation": activations.TABLE,
     "initializer": initializers.TABLE,
-    "loss": losses.TABLE,
-    "metric": metrics.TABLE,
+    "loss": {**losses.TABLE, **variational.LOSSES},
+    "game_loss": game_losses.TABLE,
+    "penalties": penalties.TABLE,
+    "metric": {**metrics.TABLE, **variational.METRICS, **sample_metrics.TABLE},
     "regularizers": regularizers.TABLE,
     "transforms": transforms.TABLE,
     "rule": rules.TABLE,
@@ -41,9 +48,14 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
 NEUTRALS: dict[str, Mapping[str, Mapping[str, float]]] = {
     "model": models.NEUTRAL,
     "loss": losses.NEUTRAL,
+    "game_loss": game_losses.NEUTRAL,
+    "penalties": penalties.NEUTRAL,
     "schedule": schedules.NEUTRAL,
     "activation": activations.NEUTRAL,
     "regularizers": regularizers.NEUTRAL,
     "transforms": transforms.NEUTRAL,
     "optimizer": optimizers.NEUTRAL,
 }
+
+HIGHER_IS_BETTER = metrics.HIGHER_IS_BETTER | sample_metrics.HIGHER_IS_BETTER
+WORST = {**metrics.WORST, **sample_metrics.WORST}  # what a diverged lane is given, where a metric has a worst value

@@ -102,6 +102,31 @@ def _small(results: xr.Dataset, name: str, title: str, what: str) -> Plot | None
     return _panel(results, name, title, what, lines, arrays.labels(results, "arm"), range(lines.shape[0]))
 
 
+_PLAYERS = {
+    "discriminator_real": ("D on real examples", "Mean probability that the discriminator gives to real examples"),
+    "discriminator_fake": ("D on made examples", "Mean probability that the discriminator gives to made examples"),
+    "critic_gap": ("Critic gap", "Mean logit of real examples less that of made ones"),
+    "diversity": ("Diversity", "Mean distance of two made examples over that of two real ones; 1 is as diverse"),
+    "rotation": ("Rotation", "Cosine between the game's gradients before and after a step; below 1 the game turns"),
+    "generator_gradient": ("Gradient of the generator", "Norm of all gradients of the generator"),
+    "discriminator_gradient": ("Gradient of the discriminator", "Norm of all gradients of the discriminator"),
+    "penalty": ("Penalty", "Value of all penalties on the discriminator"),
+}
+
+
+def players(results: xr.Dataset) -> list[Plot]:
+    """Draw small panels over steps of what both players of a game do; none where no game was played."""
+    found = []
+    for name, (title, what) in _PLAYERS.items():
+        values = arrays.take(results, name, ("arm", "seed", "step"))
+        if values is None or not np.any(values):
+            continue
+        lines = arrays.median(values, axis=1)
+        plot = _panel(results, name, title, what, lines, arrays.labels(results, "arm"), range(lines.shape[0]))
+        found += [plot._replace(group="players")] if plot is not None else []
+    return found
+
+
 def _triggers(results: xr.Dataset) -> Plot | None:
     values = arrays.take(results, "trigger_rate", ("arm", "seed", "step", "transform"))
     if values is None:
@@ -135,12 +160,19 @@ def _panel(
     figure, axes = _board(title, [names[index] for index in seen], [places[index] for index in seen], tall=130.0)
     for index in seen:
         _line(axes, when, lines[index], places[index])
-    log = arrays.spans_decades(lines, 1.5) and name == "update_ratio"
+    log = arrays.spans_decades(lines, 1.5) and (name == "update_ratio" or name.endswith("_gradient"))
     if log:
         axes.set_yscale("log")
     limits = canvas.frame(lines[np.isfinite(lines)], log=log)
+    if name in ("critic_gap", "rotation"):  # these may be below 0
+        _finish(axes, when, limits, log)
+        return _told(name, title, what, seen, figure)
     least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air
     _finish(axes, when, limits if log else (min(limits[0], -0.02 * limits[1]), max(limits[1], least)), log)
+    return _told(name, title, what, seen, figure)
+
+
+def _told(name: str, title: str, what: str, seen: Sequence[int], figure: Any) -> Plot:
     return Plot(
         name.replace("_", "-"),
         "units",

@@ -100,6 +100,8 @@ def _sections(
         ("arms", "Arms" if compared else "Result", tables.arms(summary) if text.rows(summary.get("arms")) else ""),
         ("comparisons", "What the comparison says" if compared else "Seeds", _effects(summary, drawn)),
         ("learning", "Learning curves", _plots(drawn, "learning")),
+        ("samples", "What was made", _plots(drawn, "samples")),
+        ("players", "The two players", _plots(drawn, "players")),
         ("flow", "Gradient flow", _plots(drawn, "flow")),
         ("units", "Units, clipping and updates", _plots(drawn, "units")),
         ("tuning", "How it was tuned", tables.tuning(summary) + _plots(drawn, "tuning") if tuned else ""),

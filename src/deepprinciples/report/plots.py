@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import canvas, curves, effects, flow
+from deepprinciples.report import canvas, curves, effects, flow, samples
 from deepprinciples.report.canvas import Plot
 
 
@@ -29,6 +29,8 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         effect = [effects.forest(summary), effects.seed_dots(results, summary)]
         found = [plot for plot in effect if plot is not None]
         found += curves.learning(results, summary)
+        found += samples.pictures(results)
+        found += curves.players(results)
         found += flow.heat_maps(results)
         found += curves.units(results)
         found += effects.tuning(results, summary)

@@ -12,23 +12,30 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import data, metrics, probes, rules
+from deepprinciples.parts import data, probes, rules
 from deepprinciples.parts.data.split import prepare
-from deepprinciples.parts.tables import TABLES
+from deepprinciples.parts.tables import HIGHER_IS_BETTER, TABLES
+from deepprinciples.study import games
+from deepprinciples.study.pieces import Config, chain, metric_name, named, part, replaced
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
 
-Config = Mapping[str, Any]
+__all__ = ["KINDS", "Config", "chain", "metric_name", "named", "part", "replaced"]  # the pieces, for rooms above
 KINDS = Kinds(
     tables=TABLES,
-    functions={"train": Train, "study": Study},
+    functions={"train": Train, "study": Study, "game": games.Game},
     extras={"data": (prepare,)},
-    provided={"model": {"outputs", "vocabulary"}, "regularizers": {"outputs"}, "data": {"source"}},
+    provided={
+        "model": {"outputs", "vocabulary", "shape"},
+        "generator": {"outputs", "vocabulary", "shape"},
+        "regularizers": {"outputs"},
+        "metric": {"modes", "mode_std", "features"},
+        "data": {"source"},
+    },
 )
 # These need labels or probabilities: on other targets they mean nothing, though the shapes would pair.
 FOR_CLASSES = frozenset(
@@ -61,64 +68,18 @@ def dataset(section: Config) -> Dataset:
     return prepare(factory(**own), **{key: value for key, value in section.items() if key in shared})
 
 
-def part(kind: str, section: Config, **provided: Any) -> Any:
-    """Call the factory a section names, its nested parts first.
-
-    Args:
-        kind: which TABLE to look in.
-        section: {"name": ..., hyper-parameters} or {"factory": function, hyper-parameters}.
-        provided: what the build supplies to factories whose signature asks for it.
-    """
-    factory = section.get("factory") or TABLES[kind][section["name"]]
-    known = fields(factory)
-    keywords: dict[str, Any] = {key: value for key, value in provided.items() if key in known}
-    for key, value in section.items():
-        if key in ("name", "factory"):
-            continue
-        nested = known[key].kind if key in known else None
-        keywords[key] = part(nested, value) if nested and isinstance(value, Mapping) else value
-    return factory(**keywords)
-
-
-def replaced(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config with the leaves at dotted paths replaced; tracers are welcome."""
-    out = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
-    for path, value in values.items():
-        *parents, leaf = path.split(".")
-        table = out
-        for key in parents:
-            table[key] = dict(table[key])
-            table = table[key]
-        table[leaf] = value
-    return out
-
-
-def chain(config: Config, steps: int) -> optax.GradientTransformation:
-    """Build transforms and optimizer as one chain, in the order of the config, states keyed by name."""
-    shape = part("schedule", config["schedule"])
-    section = dict(config["optimizer"])
-    rate = section.pop("learning_rate", None)
-    if rate is not None:
-        constant = config["schedule"].get("name") == "constant"
-        section["learning_rate"] = rate if constant else (lambda count: rate * shape(count / steps))
-    links = [(key, part("transforms", one)) for key, one in named(config["transforms"])]
-    return optax.named_chain(*links, ("optimizer", part("optimizer", section)))
-
-
-def named(table: Config) -> list[tuple[str, Config]]:
-    """List the parts of an ordered table; a section without a name of its own is named by its key."""
-    return [(key, one if "name" in one or "factory" in one else {"name": key, **one}) for key, one in table.items()]
-
-
 def model_of(config: Config, parts: Dataset) -> Model:
     """Build the model of a config for a data set."""
     from deepprinciples.parts.models.adapters import coerce
 
-    return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary))
+    shape = parts.train.inputs.shape[1:]
+    return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
 
 
 def learner(config: Config, parts: Dataset) -> Learner:
-    """Build the supervised learner of a resolved config; floats in it may be tracers."""
+    """Build the learner of a resolved config, of a game where it has one; floats in it may be tracers."""
+    if "game" in config:
+        return games.learner(config, parts)
     penalties: list[Callable] = []
     augments: list[Augment] = []
     for _, section in named(config["regularizers"]):
@@ -141,16 +102,10 @@ def learner(config: Config, parts: Dataset) -> Learner:
     )
 
 
-def metric_name(config: Config) -> str:
-    """Name the metric a study is judged by."""
-    section = config["study"]["metric"]
-    return section.get("name") or section["factory"].__name__
-
-
 def higher_is_better(config: Config) -> bool:
     """Say whether a larger value of the study's metric is better."""
     direction = config["study"]["direction"]
-    return metric_name(config) in metrics.HIGHER_IS_BETTER if direction == "auto" else direction == "max"
+    return metric_name(config) in HIGHER_IS_BETTER if direction == "auto" else direction == "max"
 
 
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
@@ -170,6 +125,8 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
     Returns:
         Problems, one line each; empty where the config can run.
     """
+    if "game" in config:
+        return _check_game(config, parts, where)
     source = config["data"].get("name", "data")
     key = jax.random.key(0)
     size = min(2, len(parts.train.inputs))
@@ -196,6 +153,23 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         made = learner(config, parts)
         jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], batch, key)
     return problems
+
+
+def _check_game(config: Config, parts: Dataset, where: str) -> list[str]:
+    found = [f"{where}{problem}" for problem in games.problems(config, parts)]
+    if found:
+        return found
+    size = config["game"]["n_critic"] * config["game"]["pack"]
+    batch = Batch(*(np.resize(np.asarray(array[:1]), (2 * size, *array.shape[1:])) for array in parts.train))
+    with _told(found, f"{where}the players do not fit data.name {config['data'].get('name', 'data')!r}"):
+        made = learner(config, parts)
+        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], batch, jax.random.key(0))
+    return found
+
+
+def transform_names(config: Config) -> list[str]:
+    """List the transforms of a config as probes name them."""
+    return games.transform_names(config) if "game" in config else list(config["transforms"])
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import xarray as xr
 from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import metrics
+from deepprinciples.parts.tables import WORST
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import bench, build, protocol, results
 from deepprinciples.study.settings import Study, Train, shape_problems
@@ -117,7 +117,7 @@ def _study(
         found,
         study=study,
         steps=settings.steps,
-        bound=metrics.WORST.get(metric),
+        bound=WORST.get(metric),
         kind=kind,
         changes={
             arm: {k: v for k, v in edits.items() if k != "tune"} for arm, edits in resolved.get("arms", {}).items()

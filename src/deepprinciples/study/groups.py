@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepprinciples.config import flatten, sweepable_paths
+from deepprinciples.config.sections import at, form_of
 from deepprinciples.parts.tables import NEUTRALS
-from deepprinciples.study.build import KINDS, Config
+from deepprinciples.study.build import KINDS, Config, replaced
 
-CHAINS = ("regularizers", "transforms")
 # Tricks that draw random numbers at every step cost too much to carry along switched off.
 NEVER_FILLED = frozenset({"noise", "dropout", "input_noise", "mixup", "label_smoothing"})
+# And so do penalties on a critic: each is a gradient of a gradient.
+NEVER_FILLED_KINDS = frozenset({"penalties"})
 
 
 class Group(NamedTuple):
@@ -67,19 +69,22 @@ def _group(pool: Mapping[str, Config], tuned: Mapping[str, Sequence[str]]) -> Gr
 def _joined(pool: Mapping[str, Config]) -> dict[str, Config] | None:
     """Fill the arms' chains up to a common one; None where their static configs still differ."""
     filled: dict[str, dict[str, Any]] = {name: dict(config) for name, config in pool.items()}
-    for kind in CHAINS:
-        union = _union([config[kind] for config in pool.values()])
+    forms = {id(form_of(config)): form_of(config) for config in pool.values()}
+    if len(forms) > 1:
+        return None
+    for path, kind in next(iter(forms.values())).chains.items():
+        union = _union([at(config, path) for config in pool.values()])
         if union is None:
             return None
         for name, config in pool.items():
             table = {}
             for key, section in union.items():
-                own = config[kind].get(key)
+                own = at(config, path).get(key)
                 off = section if own is not None else _switched_off(kind, key, section)
                 if off is None:
                     return None
                 table[key] = own if own is not None else off
-            filled[name][kind] = table
+            filled[name] = replaced(filled[name], {path: table})
     signatures = {_signature(config) for config in filled.values()}
     return dict(filled) if len(signatures) == 1 else None
 
@@ -101,7 +106,7 @@ def _union(tables: Sequence[Config]) -> dict[str, Any] | None:
 def _switched_off(kind: str, key: str, section: Config) -> dict[str, Any] | None:
     name = section.get("name", key)
     neutral = NEUTRALS[kind].get(name)
-    if "factory" in section or neutral is None or name in NEVER_FILLED:
+    if "factory" in section or neutral is None or name in NEVER_FILLED or kind in NEVER_FILLED_KINDS:
         return None
     return {**section, **neutral}
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from deepprinciples.config import flatten
+from deepprinciples.config.sections import at, form_of
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import Plan
 from deepprinciples.engine.population import Layout, Program, compile_program
@@ -52,7 +53,8 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
             batch_size=dataset.batch_size,
             split=split,
         )
-    _kept[key] = made, group.config  # the config keeps its functions alive, and so their identities their own
+    # The config and the data are kept alive with it, so that their identities stay their own.
+    _kept[key] = made, (group.config, dataset.train.inputs)
     while len(_kept) > MOST:
         _kept.popitem(last=False)
     return made
@@ -65,10 +67,13 @@ def _key(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed,
         for path, value in flatten(config).items()
         if path.split(".")[0] not in _OUTSIDE | {"train"} or path in _TRAIN or path.startswith("study.metric")
     }
-    order = {chain: list(config[chain]) for chain in ("regularizers", "transforms")}
+    order = {path: list(at(config, path)) for path in form_of(config).chains}
     example = np.asarray(dataset.train.inputs[:1])
+    samples = "game" in config
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
     facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, example.tobytes().hex())
+    # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
+    facts += (dataset.mode_std, np.asarray(dataset.modes).tobytes().hex(), id(dataset.train.inputs) if samples else 0)
     known = jax.config.values
     settings = (known["jax_enable_x64"], known["jax_default_matmul_precision"], jax.default_backend())
     return json.dumps([leaves, order, group.names, layout, plan.every, plan.chunks, shapes, facts, settings])

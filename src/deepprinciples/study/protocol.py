@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from deepprinciples.engine.run import Outcome
-from deepprinciples.parts import metrics
+from deepprinciples.parts.tables import WORST
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
 from deepprinciples.study.results import BY_TRANSFORM
@@ -113,7 +113,7 @@ def run_study(
         best = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
         outcome = bench.train(made, report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states)
         tuned |= found
-        outcomes |= {a: _of_arm(outcome, i, arms[a]["transforms"]) for i, a in enumerate(group.arms)}
+        outcomes |= {a: _of_arm(outcome, i, build.transform_names(arms[a])) for i, a in enumerate(group.arms)}
         programs.append(_program_row(number, made, found, searched, outcome))
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
@@ -184,7 +184,7 @@ class _Search(NamedTuple):
         points = before.points + points
         scores = np.concatenate([before.scores, outcome.final[metric][:, :, index]])
         diverged_at = np.concatenate([before.diverged_at, outcome.diverged_at[:, :, index]])
-        judged = worst_case(scores, diverged_at >= 0, higher_is_better=self.higher, bound=metrics.WORST.get(metric))
+        judged = worst_case(scores, diverged_at >= 0, higher_is_better=self.higher, bound=WORST.get(metric))
         best = tuning.select(judged, higher_is_better=self.higher)
         return Tuned(axes, points, scores, diverged_at, best, tuning.edges(points, best, axes))
 
@@ -196,7 +196,7 @@ def _widened(one: Tuned) -> tuning.Space:
     }
 
 
-def _of_arm(outcome: Outcome, index: int, transforms: Mapping[str, Any]) -> Outcome:
+def _of_arm(outcome: Outcome, index: int, transforms: Sequence[str]) -> Outcome:
     """Take one arm out of a group's report, [1, seeds, arms, ...] -> [seeds, ...], less what it only carried along."""
     one = jax.tree.map(lambda a: a[0, :, index], outcome._replace(seconds=None))
     logs = {

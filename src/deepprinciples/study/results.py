@@ -17,6 +17,7 @@ from deepprinciples.study.settings import Study
 
 SCHEMA_VERSION = 1
 BY_TRANSFORM = ("trigger_rate", "clip_norm")
+_LANES = ("arm", "seed")
 
 
 def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -> xr.Dataset:
@@ -32,6 +33,7 @@ def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -
         "validation": ((*base, "eval_step"), np.stack([o.curves[metric] for o in outcomes])),
         "validation_loss": ((*base, "eval_step"), np.stack([o.curves["loss"] for o in outcomes])),
     }
+    variables |= _extras(outcomes, metric)
     names = _merged(list(o.logs) for o in outcomes)
     for name in names:
         held = [o.logs.get(name) for o in outcomes]
@@ -50,6 +52,21 @@ def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -
     variables |= _tuning(finished, coords)
     attrs = {"title": title, "metric": metric, "direction": "max" if higher_is_better else "min"}
     return xr.Dataset(variables, coords, attrs)
+
+
+def _extras(outcomes: Sequence[Any], metric: str) -> dict[str, Any]:
+    """Lay out what an evaluation gave beside metric and loss: further metrics, and arrays such as samples."""
+    names = [n for n in outcomes[0].curves if n not in (metric, "loss") and all(n in o.curves for o in outcomes)]
+    found: dict[str, Any] = {}
+    for name in names:
+        values = np.stack([o.curves[name] for o in outcomes])  # [arm, seed, eval_step, ...]
+        if values.ndim == 3:
+            found[f"validation_{name}"] = ((*_LANES, "eval_step"), values)
+            found[f"test_{name}"] = (_LANES, np.stack([o.final[name] for o in outcomes]))
+        else:
+            inner = [f"{name}_{k}" for k in range(values.ndim - 3)]
+            found[name] = ((*_LANES, "eval_step", *inner), values.astype(np.float32))
+    return found
 
 
 def _or_nan(values: np.ndarray | None, finished: Any) -> np.ndarray:

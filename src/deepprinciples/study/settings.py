@@ -22,8 +22,9 @@ class Train(NamedTuple):
         "dead_units",
         "saturated_units",
         "trigger_rate",
+        "players",
     )
-    probe_every: int = 0  # 0: 10 to 50 times a run, at most every 16th step
+    probe_every: int = 0  # 0: 10 to 50 times a run, at most every 25th step
     time_probes: bool = False  # also time the first program without probes and tell what they cost
     evaluate_every: int = 0  # 0: about 10 times a run
     lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes

@@ -3,8 +3,8 @@
 A factory returns a `Source`, `prepare` makes a `Dataset` of it; the data section of a config takes the arguments of
 both. Everything here runs on the host with NumPy, before anything is compiled: no JAX, no models, no training.
 
-`TABLE` lists the factories by name. The files: bundled (small real sets), mnist1d and synthetic (generated), fashion
-(looked for or fetched), own (the user's), and below them checks, split, batches and files.
+`TABLE` lists the factories by name. The files: bundled (small real sets), mnist1d, synthetic and mixtures (generated),
+fashion (looked for or fetched), own (the user's), and below them checks, split, batches and files.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.parts.data.bundled import breast_cancer, diabetes, digits, wine
 from deepprinciples.parts.data.fashion import fashion_mnist
+from deepprinciples.parts.data.mixtures import gaussian_grid, gaussian_ring
 from deepprinciples.parts.data.mnist1d import mnist_1d
 from deepprinciples.parts.data.own import arrays, csv, idx, npz, stream
 from deepprinciples.parts.data.split import Source, prepare
@@ -31,6 +32,8 @@ TABLE = {
         adding,
         copy_memory,
         teacher,
+        gaussian_ring,
+        gaussian_grid,
         arrays,
         npz,
         csv,

@@ -7,6 +7,7 @@ examples. Which examples form a batch, and when, is decided by the training loop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
     stream: Iterable[Any] | None = None  # batches larger than memory; then inputs and targets are the first batch
     allow_nonfinite: bool = False
+    modes: np.ndarray | None = None  # centers [M, D] of a known mixture, at the scale of inputs kept unstandardized
+    mode_std: float = 0.0  # and its standard deviation around each center
 
 
 def prepare(
@@ -45,6 +48,7 @@ def prepare(
     split_seed: int = 0,
     train_size: int = 0,
     standardize: bool = True,
+    reconstruct: bool = False,
 ) -> Dataset:
     """Check a source and cut it into fixed training, validation and test parts.
 
@@ -60,6 +64,7 @@ def prepare(
       split_seed: seed of the split; the same for every seed of a study.
       train_size: keep only that many training examples, classes in proportion; 0 keeps all.
       standardize: scale inputs and regression targets to mean 0 and standard deviation 1.
+      reconstruct: put the inputs in the place of the targets, as autoencoders ask for.
 
     Returns:
       Dataset of float32 inputs [N, ...] (int32 for tokens) and targets: int32 for classification, float32
@@ -80,6 +85,12 @@ def prepare(
     parts, more = _scaled(parts, source, standardize)
     notes += more
     parts = {name: _narrowed(part) for name, part in parts.items()}
+    task = source.task
+    if reconstruct:
+        if source.stream is not None or source.vocabulary:
+            raise DataError("data.reconstruct: a stream or tokens cannot be their own targets; give arrays of numbers")
+        parts = {name: Split(part.inputs, part.inputs) for name, part in parts.items()}
+        task, outputs = "regression", math.prod(parts["train"].inputs.shape[1:])
     stream = None
     rows = parts["train"].inputs.shape[0]
     if source.stream is not None:
@@ -105,12 +116,14 @@ def prepare(
         parts["train"],
         parts["validation"],
         parts["test"],
-        source.task,
+        task,
         outputs,
         source.vocabulary,
         batch_size,
         stream,
         tuple(dict.fromkeys(source.notes + notes)),
+        modes=source.modes,
+        mode_std=source.mode_std,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from deepprinciples.parts.models import autoencoders, generators
 from deepprinciples.parts.models.cnn import cnn
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.parts.models.recurrent import lstm
 from deepprinciples.parts.models.resnet import resnet
 
-TABLE = {f.__name__: f for f in (mlp, cnn, resnet, lstm)}
-NEUTRAL = {name: {"dropout": 0.0, "branch_scale": 1.0} for name in TABLE}
+_NETWORKS = {f.__name__: f for f in (mlp, cnn, resnet, lstm)}
+TABLE = {**_NETWORKS, **autoencoders.TABLE}
+NEUTRAL = {name: {"dropout": 0.0, "branch_scale": 1.0} for name in _NETWORKS}
+GENERATORS = {"mlp": mlp, **generators.TABLE}  # what makes examples of noise; its outputs are given the examples' shape

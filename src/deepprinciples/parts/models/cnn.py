@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.parts.models import layers
+from deepprinciples.parts.models.batchwise import with_deviation
 from deepprinciples.parts.models.design import Design, Kernels, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
@@ -27,6 +28,7 @@ class _Cnn(nn.Module):
     readout: Readout
     outputs: int
     design: Design
+    minibatch_deviation: bool
 
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
@@ -41,6 +43,7 @@ class _Cnn(nn.Module):
             flow, seen = layer(flow, step, number)
             activations |= seen
         flow = Flow(gather(flow.given, self.readout))
+        flow = Flow(with_deviation(flow.given)) if self.minibatch_deviation else flow
         outputs = layers.readout(flow, self.design, self.outputs, step, self.depth)
         return outputs, {**activations, "output": outputs}
 
@@ -74,6 +77,7 @@ def cnn(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    minibatch_deviation: bool = False,
     kernels: Kernels = "auto",
 ) -> Model:
     """Build a convolutional network.
@@ -93,9 +97,12 @@ def cnn(
         initializer: of all kernels [kernel, (kernel,) in, out] and [in, out].
         bias_initializer: of all biases [out].
         skip: how a layer passes on what it was given.
-        normalization: of what the activation reads; "weight" normalizes kernels instead. The outputs have none.
+        normalization: of what the activation reads; "weight" normalizes kernels instead, and "spectral" divides them
+            by their largest singular value. The outputs have none but "spectral".
         dropout: rate at which what a layer gives on is dropped before the next map. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        minibatch_deviation: let the outputs also read how much the examples of the batch differ, as one more feature
+            (see `with_deviation`); they are then no longer functions of one example each.
         kernels: "auto" convolves and pools in the form that is quickest here, "stock" leaves both to XLA.
 
     Returns:
@@ -107,8 +114,8 @@ def cnn(
 
     References:
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
-        arXiv:2003.04887 (ReZero).
+        arXiv:2003.04887 (ReZero), arXiv:1802.05957 (spectral), arXiv:1710.10196 (minibatch deviation).
     """
     design = design_of("cnn", activation, initializer, bias_initializer, skip, normalization, kernels)
-    network = _Cnn(depth, width, min(stages, depth), kernel, readout, outputs, design)
+    network = _Cnn(depth, width, min(stages, depth), kernel, readout, outputs, design, minibatch_deviation)
     return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

@@ -12,7 +12,7 @@ from deepprinciples.parts import activations, initializers
 from deepprinciples.types import Array
 
 Skip = Literal["none", "residual", "highway", "dense", "rezero"]
-Normalization = Literal["none", "batch", "layer", "group", "rms", "weight"]
+Normalization = Literal["none", "batch", "layer", "group", "rms", "weight", "spectral"]
 Kernels = Literal["auto", "stock"]
 Function = Callable[..., Array]
 

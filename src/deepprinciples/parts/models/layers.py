@@ -18,7 +18,9 @@ from jax import lax
 
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.pooling import max_pool
-from deepprinciples.parts.models.design import Design, Function, Kernels, Normalization, row
+from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
+from deepprinciples.parts.models.design import Design, Function, Kernels, row
+from deepprinciples.parts.models.normalization import Rescale, Spectral, normalize, through, unnormalized
 from deepprinciples.types import SLOPE, Array, Model, PyTree, Scalar
 
 HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)
@@ -78,40 +80,48 @@ def with_slope(activation: Function, x: Array) -> tuple[Array, Array]:
     return jax.jvp(activation, (x,), (jnp.ones_like(x),))
 
 
-class Rescale(nn.Module):
-    """y * scale / |v| + bias per output unit of a kernel v, with scale starting at |v|: the start is the plain map's.
+class Weights(nn.Module):
+    """The kernel [in, out] and, with an initializer, the bias [out] of a dense layer, named as Linen does."""
 
-    Here y is what v gives without a bias or, where `bias_initializer` is None, v itself.
-    """
-
-    bias_initializer: Function | None = None
+    features: int
+    initializer: Function
+    bias_initializer: Function | None
 
     @nn.compact
-    def __call__(self, y: Array, v: Array) -> Array:
-        norms = jnp.sqrt(jnp.sum(v * v, axis=tuple(range(v.ndim - 1))))
-        scale = self.param("scale", lambda key: norms)
-        shape = (1,) * (y.ndim - 1) + norms.shape
-        y = y * (scale / norms).reshape(shape)
+    def __call__(self, fan_in: int) -> tuple[Array, Any]:
+        kernel = self.param("kernel", self.initializer, (fan_in, self.features), jnp.float32)
         if self.bias_initializer is None:
-            return y
-        return y + self.param("bias", self.bias_initializer, norms.shape, jnp.float32).reshape(shape)
+            return kernel, None
+        return kernel, self.param("bias", self.bias_initializer, (self.features,), jnp.float32)
 
 
 def linear(
-    x: Array, design: Design, width: int, *, name: str, kernel: int = 0, stride: int = 1, pooled: bool = False
+    x: Array,
+    design: Design,
+    width: int,
+    *,
+    name: str,
+    train: bool,
+    kernel: int = 0,
+    stride: int = 1,
+    pooled: bool = False,
+    upsample: Upsample | None = None,
 ) -> Array:
     """Apply a dense map, or a convolution where `kernel` is above 0; call it inside a compact Linen module.
 
-    With normalization "weight" the kernel is scale * v / |v| per output unit (arXiv:1602.07868).
+    With normalization "weight" the kernel is scale * v / |v| per output unit (arXiv:1602.07868), with "spectral" it
+    is divided by its largest singular value (see `Spectral`).
 
     Args:
         x: [B, F], [B, T, C] or [B, H, W, C].
         design: brings the initializers and the normalization.
         width: output features.
         name: of the Linen layer.
+        train: whether "spectral" learns the singular value better with this call.
         kernel: window of a convolution along every spatial axis; 0 is a dense map.
         stride: of a convolution.
         pooled: apply `pool` to a convolution, before the bias is added: the same to the bit, on a quarter of the data.
+        upsample: double the spatial axes before a convolution of stride 1, by repeated values or by stuffed zeros.
 
     Returns:
         x with its last axis mapped to `width`, and its spatial axes divided by `stride` (and halved by the pool).
@@ -120,50 +130,28 @@ def linear(
     window = (kernel,) * (x.ndim - 2) if kernel else ()
     bias = row(design.bias_initializer, math.prod(window) * x.shape[-1])
     options: dict[str, Any] = {"kernel_init": design.initializer, "bias_init": bias, "use_bias": not weighted}
+    early = pooled and not weighted
+    product: Function = lax.conv_general_dilated if kernel else lax.dot_general
+    if kernel and design.kernels == "auto":
+        halved = (2,) * len(window) if early and _can_halve(x, stride) else ()
+        product = functools.partial(convolve, pool_window=halved)
+        product = functools.partial(upsample_convolve, how=upsample) if upsample else product
+    elif early:
+        product = lambda *a, **k: pool(lax.conv_general_dilated(*a, **k), design.kernels)  # noqa: E731
+    if design.normalization == "spectral":
+        spectral = Spectral(name=f"{name}_norm")
+        product = through(product, lambda w: spectral(w, train))
     if kernel:
-        options |= {"strides": (stride,) * len(window)}
-        early = pooled and not weighted
-        if design.kernels == "auto":
-            halved = (2,) * len(window) if early and _can_halve(x, stride) else ()
-            options["conv_general_dilated"] = functools.partial(convolve, pool_window=halved)
-        elif early:
-            options["conv_general_dilated"] = lambda *a, **k: pool(lax.conv_general_dilated(*a, **k), design.kernels)
-        layer: nn.Module = nn.Conv(width, window, name=name, **options)
+        strides = (stride,) * len(window)
+        layer: nn.Module = nn.Conv(width, window, strides, conv_general_dilated=product, name=name, **options)
     else:
-        layer = nn.Dense(width, name=name, **options)
+        layer = nn.Dense(width, dot_general=product, name=name, **options)
+    x = enlarge(x, upsample) if upsample and design.kernels == "stock" else x
     y = layer(x)
     if not weighted:
         return y
     y = Rescale(bias, name=f"{name}_scale")(y, layer.variables["params"]["kernel"])
     return pool(y, design.kernels) if pooled else y
-
-
-def normalize(x: Array, kind: Normalization, train: bool, name: str = "norm") -> Array:
-    """Normalize over features (layer, group, rms) or over the batch (batch); "none" and "weight" leave x alone.
-
-    Args:
-        x: [B, ..., C]. "layer" and "rms" act on the C features of each position, "group" on all positions and
-            gcd(8, C) groups of features, "batch" on all axes but the last, with running statistics (decay 0.9).
-        kind: which.
-        train: whether "batch" uses and updates the statistics of this batch.
-        name: of the Linen module.
-
-    Returns:
-        An array like x.
-
-    References:
-        arXiv:1502.03167 (batch), arXiv:1607.06450 (layer), arXiv:1803.08494 (group), arXiv:1910.07467 (rms).
-    """
-    if kind == "batch":
-        # The two-pass variance: E[x^2] - E[x]^2 loses all digits where the mean is large.
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9, use_fast_variance=False, name=name)(x)
-    if kind == "layer":
-        return nn.LayerNorm(use_fast_variance=False, name=name)(x)
-    if kind == "group":
-        return nn.GroupNorm(num_groups=math.gcd(8, x.shape[-1]), use_fast_variance=False, name=name)(x)
-    if kind == "rms":
-        return nn.RMSNorm(name=name)(x)
-    return x
 
 
 def pool(x: Array, kernels: Kernels) -> Array:
@@ -208,7 +196,7 @@ class Layer(nn.Module):
         gated = design.skip == "highway" and flow.given.shape[-1] == self.width
         mixed = number > 0 and (gated or design.skip == "dense")
         early = self.pooled and not (summed or mixed)
-        z = linear(read, design, self.width, name="linear", kernel=self.kernel, pooled=early)
+        z = linear(read, design, self.width, name="linear", train=step.train, kernel=self.kernel, pooled=early)
         if summed:
             stream = join(self, design, flow.stream, z, step, read)
             stream = tap(pool(stream, design.kernels) if self.pooled else stream, step, name)
@@ -221,11 +209,11 @@ class Layer(nn.Module):
         return Flow(given), {name: given, name + SLOPE: slope}
 
 
-def readout(flow: Flow, design: Design, outputs: int, step: Step, number: int) -> Array:
-    """Map what the last layer gave on to the outputs; neither normalized nor activated."""
+def readout(flow: Flow, design: Design, outputs: int, step: Step, number: int, name: str = "output") -> Array:
+    """Map what the last layer gave on to the outputs; not activated, and not normalized except by "spectral"."""
     read = dropout(flow.given, step, number) if number else flow.given
-    y = linear(read, design._replace(normalization="none"), outputs, name="output")
-    return tap(y, step, "output")
+    y = linear(read, unnormalized(design), outputs, name=name, train=step.train)
+    return tap(y, step, name)
 
 
 def described(x: Array) -> str:
@@ -268,7 +256,7 @@ def join(
     if stream.shape != branch.shape:
         return branch
     if skip == "highway":
-        logits = linear(read, design, branch.shape[-1], name="gate", kernel=kernel, stride=stride)
+        logits = linear(read, design, branch.shape[-1], name="gate", train=step.train, kernel=kernel, stride=stride)
         gate = jax.nn.sigmoid(logits + HIGHWAY_BIAS)
         return gate * branch + (1.0 - gate) * stream
     if skip == "rezero":

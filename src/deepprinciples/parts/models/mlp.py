@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.parts.models import layers
+from deepprinciples.parts.models.batchwise import with_deviation
 from deepprinciples.parts.models.design import Design, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
@@ -19,6 +20,7 @@ class _Mlp(nn.Module):
     width: int
     outputs: int
     design: Design
+    minibatch_deviation: bool
 
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
@@ -31,6 +33,7 @@ class _Mlp(nn.Module):
             layer = Layer(self.width, self.design, name=layers.layer_name(number, self.depth))
             flow, seen = layer(flow, step, number)
             activations |= seen
+        flow = Flow(with_deviation(flow.given)) if self.minibatch_deviation else flow
         outputs = layers.readout(flow, self.design, self.outputs, step, self.depth)
         return outputs, {**activations, "output": outputs}
 
@@ -47,6 +50,7 @@ def mlp(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    minibatch_deviation: bool = False,
 ) -> Model:
     """Build a multilayer perceptron.
 
@@ -65,10 +69,13 @@ def mlp(
         initializer: of all kernels [in, out].
         bias_initializer: of all biases [out].
         skip: how a layer passes on what it was given.
-        normalization: of what the activation reads; "weight" normalizes kernels instead. The outputs have none.
+        normalization: of what the activation reads; "weight" normalizes kernels instead, and "spectral" divides them
+            by their largest singular value. The outputs have none but "spectral".
         dropout: rate at which what a layer gives on is dropped before the next linear map. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero", such as 1 / sqrt(depth). *Sweepable.*
             *Neutral: 1.0.*
+        minibatch_deviation: let the outputs also read how much the examples of the batch differ, as one more feature
+            (see `with_deviation`); they are then no longer functions of one example each.
 
     Returns:
         A tapped `Model` on inputs [B, ...]: outputs [B, outputs]; activations "layer_00", ... [B, width] (the stream
@@ -79,7 +86,8 @@ def mlp(
 
     References:
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
-        arXiv:2003.04887 (ReZero).
+        arXiv:2003.04887 (ReZero), arXiv:1802.05957 (spectral), arXiv:1710.10196 (minibatch deviation).
     """
     design = design_of("mlp", activation, initializer, bias_initializer, skip, normalization)
-    return layers.from_network(_Mlp(depth, width, outputs, design), rate=dropout, branch_scale=branch_scale)
+    network = _Mlp(depth, width, outputs, design, minibatch_deviation)
+    return layers.from_network(network, rate=dropout, branch_scale=branch_scale)

@@ -17,7 +17,8 @@ from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, rec
 from deepprinciples.parts import initializers
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.design import Design, Function, Normalization, Skip, design_of, resolve, row
-from deepprinciples.parts.models.layers import Flow, Rescale, Step
+from deepprinciples.parts.models.layers import Flow, Step, Weights
+from deepprinciples.parts.models.normalization import Rescale, Spectral, normalize
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
 
 
@@ -56,38 +57,29 @@ class _Recurrence(nn.Module):
     initializer: Function
     recurrent_initializer: Function
     bias_initializer: Function
-    weighted: bool
+    normalization: Normalization
     reverse: bool
     kernels: Kernels
 
     @nn.compact
-    def __call__(self, x: Array, push: Array | None, mask: Array | None) -> tuple[Array, Array]:
-        gates = GATES[self.cell]
+    def __call__(self, x: Array, push: Array | None, mask: Array | None, train: bool) -> tuple[Array, Array]:
+        gates, weighted = GATES[self.cell], self.normalization == "weight"
         x, push, mask = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, push, mask))  # time first
-        input_ = nn.Dense(
-            gates * self.width,
-            use_bias=not self.weighted,
-            kernel_init=stacked(self.initializer, gates),
-            bias_init=self.bias_initializer,
-            name="input",
-        )
-        projected = input_(x)  # [T, B, gates * H]
-        recurrent = nn.Dense(
-            gates * self.width,
-            use_bias=False,
-            kernel_init=stacked(self.recurrent_initializer, gates),
-            name="recurrent",
-        )
-        recurrent(jnp.zeros((x.shape[1], self.width), projected.dtype))  # makes the kernel; XLA drops the product
-        kernel = recurrent.variables["params"]["kernel"]
-        v = input_.variables["params"]["kernel"]
-        if self.weighted:
-            projected = Rescale(self.bias_initializer, name="input_scale")(projected, v)
+
+        bias_initializer = None if weighted else self.bias_initializer
+        table = Weights(gates * self.width, stacked(self.initializer, gates), bias_initializer, name="input")
+        v, bias = table(x.shape[-1])
+        recurrent = Weights(gates * self.width, stacked(self.recurrent_initializer, gates), None, name="recurrent")
+        kernel, _ = recurrent(self.width)
+        if self.normalization == "spectral":
+            v, kernel = Spectral(name="input_norm")(v, train), Spectral(name="recurrent_norm")(kernel, train)
+        if weighted:
+            projected = Rescale(self.bias_initializer, name="input_scale")(x @ v, v)
             kernel = Rescale(name="recurrent_scale")(kernel, kernel)
         else:  # with the bias as one more row, its gradient is part of the kernel's product and no sum of its own
-            table = jnp.concatenate([v, input_.variables["params"]["bias"][None]])
             with_one = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
-            projected = project(with_one, table) if self.kernels == "auto" else with_one @ table
+            rows = jnp.concatenate([v, bias[None]])
+            projected = project(with_one, rows) if self.kernels == "auto" else with_one @ rows  # [T, B, gates * H]
         hidden, read = recur(
             self.cell,
             projected,
@@ -129,16 +121,16 @@ class _Layer(nn.Module):
                 design.initializer,
                 self.recurrent_initializer,
                 self.gate_bias,
-                weighted=design.normalization == "weight",
+                normalization=design.normalization,
                 reverse=direction == "backward",
                 kernels=self.kernels,
                 name=direction,
-            )(read, p, mask)
+            )(read, p, mask, step.train)
             for direction, p in zip(names, pushes, strict=True)
         ]
         hidden, before = (jnp.concatenate(parts, axis=-1) for parts in zip(*runs, strict=True))
         stream = layers.tap(layers.join(self, design, flow.stream, hidden, step, read), step, name)
-        given = layers.normalize(stream, design.normalization, step.train)
+        given = normalize(stream, design.normalization, step.train)
         return Flow(given, stream), {name: stream, name + SLOPE: layers.with_slope(design.activation, before)[1]}
 
 
@@ -256,7 +248,8 @@ def lstm(
         bias_initializer: of all biases.
         skip: how a layer passes on what it was given.
         normalization: of what each layer gives on; "batch" averages over time too, so it is not causal in training;
-            "weight" normalizes the kernels of inputs and recurrence instead, one unit of one gate at a time.
+            "weight" normalizes the kernels of inputs and recurrence instead, one unit of one gate at a time, and
+            "spectral" divides them, all gates side by side, and the outputs' kernel by their largest singular value.
         dropout: rate, between layers and before the outputs, not through time. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
         kernels: "auto" has a gradient through time written by hand, in reverse mode only; "stock" is a plain scan.
@@ -271,7 +264,7 @@ def lstm(
 
     References:
         doi:10.1162/neco.1997.9.8.1735 (LSTM), arXiv:1406.1078 (GRU), arXiv:1804.11188 (chrono),
-        arXiv:1602.07868 (weight normalization).
+        arXiv:1602.07868 (weight normalization), arXiv:1802.05957 (spectral).
     """
     design = design_of("lstm", activation, initializer, bias_initializer, skip, normalization)
     recurrent = resolve(initializers.TABLE, recurrent_initializer, "lstm.recurrent_initializer")

@@ -11,6 +11,7 @@ from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.cnn import Readout, check_windows, gather
 from deepprinciples.parts.models.design import Design, Kernels, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
+from deepprinciples.parts.models.normalization import normalize
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
 
 
@@ -24,15 +25,18 @@ class _Block(nn.Module):
     @nn.compact
     def __call__(self, flow: Flow, step: Step, number: int) -> tuple[Flow, dict[str, Array]]:
         name, design = str(self.name), self.design
-        z = layers.linear(flow.given, design, self.width, name="first", kernel=3, stride=self.stride)
-        z = design.activation(layers.normalize(z, design.normalization, step.train, "norm_inner"))
-        z = layers.linear(layers.dropout(z, step, number), design, self.width, name="second", kernel=3)
+        z = layers.linear(flow.given, design, self.width, name="first", train=step.train, kernel=3, stride=self.stride)
+        z = design.activation(normalize(z, design.normalization, step.train, "norm_inner"))
+        z = layers.dropout(z, step, number)
+        z = layers.linear(z, design, self.width, name="second", train=step.train, kernel=3)
         shortcut = flow.stream
         if design.skip != "none" and self.stride > 1:
-            shortcut = layers.linear(flow.given, design, self.width, name="shortcut", kernel=1, stride=self.stride)
+            shortcut = layers.linear(
+                flow.given, design, self.width, name="shortcut", train=step.train, kernel=1, stride=self.stride
+            )
         stream = layers.join(self, design, shortcut, z, step, flow.given, kernel=1, stride=self.stride)
         stream = layers.tap(stream, step, name)
-        normed = layers.normalize(stream, design.normalization, step.train)
+        normed = normalize(stream, design.normalization, step.train)
         given, slope = layers.with_slope(design.activation, normed)
         return Flow(given, stream), {name: stream, name + SLOPE: slope}
 
@@ -96,7 +100,7 @@ def resnet(
         initializer: of all kernels.
         bias_initializer: of all biases.
         skip: how a block passes on what it was given.
-        normalization: before each activation; "weight" normalizes kernels instead.
+        normalization: before each activation; "weight" and "spectral" normalize kernels instead.
         dropout: rate, between the two convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
         kernels: "auto" convolves and pools in the form that is quickest here, "stock" leaves both to XLA.
@@ -110,7 +114,7 @@ def resnet(
 
     References:
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
-        arXiv:2003.04887 (ReZero).
+        arXiv:2003.04887 (ReZero), arXiv:1802.05957 (spectral).
     """
     design = design_of("resnet", activation, initializer, bias_initializer, skip, normalization, kernels)
     network = _Resnet(blocks, stages, width, readout, outputs, design)

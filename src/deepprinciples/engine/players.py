@@ -1,0 +1,152 @@
+"""The two players of a game: what each is, what it sees, and what it minimizes.
+
+The generator makes examples from noise, the discriminator gives real and made ones a logit each. How the two take turns
+is in `game`; nothing here knows what a loss or a penalty is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from deepprinciples.engine.streams import stream
+from deepprinciples.types import Array, Batch, GameLoss, Model, Penalty, PyTree, Scalar
+
+
+class Player(NamedTuple):
+    """A model with its own way to learn: its chain of transforms and optimizer, and penalties on its parameters."""
+
+    model: Model
+    optimizer: optax.GradientTransformation
+    penalties: Sequence[Callable[[PyTree], Array]] = ()
+
+
+class PlayerState(NamedTuple):
+    """What a player carries from step to step."""
+
+    params: PyTree
+    model_state: PyTree
+    opt_state: PyTree
+
+
+class Judged(NamedTuple):
+    """What a pass through both players gives beside its loss."""
+
+    loss: Array  # without penalties on parameters
+    real: Array  # logits [B]
+    fake: Array  # logits [B]
+    penalty: Array
+    state: PyTree  # of the player that learns
+    activations: dict[str, Array]
+
+
+class Table(NamedTuple):
+    """Where the game is played: the players, the loss between them, and what the discriminator is shown.
+
+    shape: of one example. classes: above 0, both players are told the label. pack: examples judged together.
+    """
+
+    generator: Player
+    discriminator: Player
+    loss: GameLoss
+    penalties: Sequence[Penalty]
+    shape: tuple[int, ...]
+    latent: int
+    classes: int
+    pack: int
+
+    def generate(self, params: PyTree, state: PyTree, noise: Array, labels: Array, *, train: bool) -> tuple:
+        """Make examples of noise [B, latent]: (examples [B, *shape], new state, activations)."""
+        given = jnp.concatenate([noise, jax.nn.one_hot(labels, self.classes)], axis=1) if self.classes else noise
+        made, state, activations = self.generator.model.apply(params, state, given, key=None, train=train)
+        return made.reshape(-1, *self.shape), state, activations
+
+    def shown(self, examples: Array, labels: Array) -> Array:
+        """Lay out what the discriminator sees: labels as further channels, `pack` examples side by side."""
+        if self.classes:
+            told = jax.nn.one_hot(labels, self.classes)
+            told = told.reshape(len(labels), *([1] * (len(self.shape) - 1)), self.classes)
+            told = jnp.broadcast_to(told, (*examples.shape[:-1], self.classes))
+            examples = jnp.concatenate([examples, told], axis=-1)
+        if self.pack == 1:
+            return examples
+        packed = jnp.moveaxis(examples.reshape(-1, self.pack, *examples.shape[1:]), 1, -2)
+        return packed.reshape(*packed.shape[:-2], self.pack * examples.shape[-1])  # [B / pack, ..., C * pack]
+
+    def judge(self, params: PyTree, state: PyTree, examples: Array, labels: Array, key: Array, *, train: bool) -> tuple:
+        """Give logits [B / pack] to examples [B, *shape]: (logits, new state, activations)."""
+        seen = self.shown(examples, labels)
+        logits, state, activations = self.discriminator.model.apply(params, state, seen, key=key, train=train)
+        return logits[:, 0], state, activations
+
+    def noise(self, key: Array, count: int) -> Array:
+        """Draw noise of the generator, standard normal [count, latent]."""
+        return jax.random.normal(stream(key, "latent"), (count, self.latent))
+
+
+class Round(NamedTuple):
+    """What one update sees: a batch, the key of its noise, and the standard deviation of the noise on examples."""
+
+    batch: Batch
+    key: Array
+    blur: Scalar
+
+    def blurred(self, examples: Array, name: str) -> Array:
+        """Add instance noise; the discriminator never sees a bare example while there is some."""
+        return examples + self.blur * jax.random.normal(stream(self.key, name), examples.shape)
+
+
+def discriminator_objective(
+    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round
+) -> tuple[Array, Judged]:
+    """Compute what the discriminator minimizes: its loss, the penalties on the critic and those on its parameters."""
+    real, labels = one.batch
+    noise = table.noise(one.key, len(real))
+    fake, _, _ = table.generate(rival.params, rival.model_state, noise, labels, train=True)
+    real, fake = one.blurred(real, "real"), one.blurred(fake, "fake")
+    key = stream(one.key, "dropout")
+    on_real, state, seen = table.judge(params, state, real, labels, key, train=True)
+    on_fake, state, _ = table.judge(params, state, fake, labels, key, train=True)
+    loss = jnp.mean(table.loss.discriminator(on_real, on_fake))
+
+    def critic(examples: Array) -> Array:
+        return table.judge(params, state, examples, labels, key, train=True)[0]
+
+    keys = [stream(one.key, f"penalty{number}") for number in range(len(table.penalties))]
+    zero = jnp.zeros(())
+    penalty = sum((p.apply(critic, real, fake, k) for p, k in zip(table.penalties, keys, strict=True)), start=zero)
+    own = sum((p(params) for p in table.discriminator.penalties), start=zero)
+    return loss + penalty + own, Judged(loss, on_real, on_fake, penalty, state, seen)
+
+
+def generator_objective(
+    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round
+) -> tuple[Array, Judged]:
+    """Compute what the generator minimizes: its loss and the penalties on its parameters."""
+    real, labels = one.batch
+    fake, state, seen = table.generate(params, state, table.noise(one.key, len(real)), labels, train=True)
+    key = stream(one.key, "dropout")
+    fake, real = one.blurred(fake, "fake"), one.blurred(real, "real")
+    on_fake, _, _ = table.judge(rival.params, rival.model_state, fake, labels, key, train=True)
+    on_real, _, _ = table.judge(rival.params, rival.model_state, real, labels, key, train=True)
+    loss = jnp.mean(table.loss.generator(on_real, on_fake))
+    zero = jnp.zeros(())
+    own = sum((p(params) for p in table.generator.penalties), start=zero)
+    return loss + own, Judged(loss, on_real, on_fake, zero, state, seen)
+
+
+def begin(player: Player, key: Array, shown: Any) -> PlayerState:
+    """Make a player's first state from the shapes of what it is shown."""
+    params, state = player.model.init(key, shown)
+    return PlayerState(params, state, optax.with_extra_args_support(player.optimizer).init(params))
+
+
+def move(player: Player, state: PlayerState, grads: PyTree, value: Array, key: Array) -> tuple[PlayerState, PyTree]:
+    """Let a player's optimizer take a step; also give the updates."""
+    chain = optax.with_extra_args_support(player.optimizer)
+    updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=value)
+    return state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state), updates

@@ -1,0 +1,181 @@
+"""Convolutional generators: latent vectors to images or signals.
+
+The classifiers beside (`cnn`, `resnet`) halve maps, these double them. What makes them players, and what plays
+against them, is no business of this room; a generator without windows is an `mlp` whose outputs are reshaped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.kernels.upsampling import Upsample
+from deepprinciples.parts.models import layers
+from deepprinciples.parts.models.design import Design, Kernels, Normalization, design_of
+from deepprinciples.parts.models.layers import Step
+from deepprinciples.parts.models.normalization import normalize, unnormalized
+from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model
+
+
+class _Stage(nn.Module):
+    """One hidden map: of vectors, a dense map to [B, *start, width]; of a map, a convolution of its double."""
+
+    start: tuple[int, ...]
+    width: int
+    kernel: int
+    upsample: Upsample
+    design: Design
+
+    @nn.compact
+    def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
+        name, design = str(self.name), self.design
+        if x.ndim == 2:
+            z = layers.linear(x, design, math.prod(self.start) * self.width, name="linear", train=step.train)
+            z = z.reshape(-1, *self.start, self.width)
+        else:
+            z = layers.linear(
+                x, design, self.width, name="linear", train=step.train, kernel=self.kernel, upsample=self.upsample
+            )
+        given, slope = layers.with_slope(design.activation, normalize(z, design.normalization, step.train))
+        given = layers.tap(given, step, name)
+        return given, {name: given, name + SLOPE: slope}
+
+
+class _Generator(nn.Module):
+    model: str
+    shape: tuple[int, ...]
+    depth: int
+    width: int
+    kernel: int
+    upsample: Upsample
+    bound: bool
+    design: Design
+
+    @nn.compact
+    def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
+        if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"{self.model}: latents must be floats [batch, latents]; found {layers.described(x)}")
+        *spatial, channels = self.shape
+        start = tuple(-(-n // 2**self.depth) for n in spatial)
+        activations: dict[str, Array] = {}
+        for number in range(self.depth + 1):
+            name = layers.layer_name(number, self.depth + 1)
+            x, seen = _Stage(start, self.width, self.kernel, self.upsample, self.design, name=name)(x, step)
+            activations |= seen
+        y = layers.linear(x, unnormalized(self.design), channels, name="output", train=step.train, kernel=self.kernel)
+        y = y[(slice(None), *(slice(n) for n in spatial))]  # [B, *shape]
+        outputs = layers.tap(jnp.tanh(y) if self.bound else y, step, "output")
+        return outputs, {**activations, "output": outputs}
+
+
+def resize_cnn(
+    *,
+    shape: tuple[int, ...],
+    depth: int = 2,
+    width: int = 32,
+    kernel: int = 3,
+    bound: bool = False,
+    activation: Activation | str = "relu",
+    initializer: Initializer | str = "he_normal",
+    bias_initializer: Initializer | str = "zeros",
+    normalization: Normalization = "none",
+    kernels: Kernels = "auto",
+) -> Model:
+    """Build a generator that repeats every value before it convolves.
+
+    a_0 = act(norm(W z + b)), a map of ceil(H / 2^depth) x ceil(W / 2^depth) positions;
+    a_l = act(norm(W_l * double(a_{l-1}) + b_l)), outputs = W * a_depth + b cropped to the shape,
+    where * is a convolution that keeps the size ("SAME") and double repeats every value along every spatial axis
+    (nearest neighbor). Every position gets equally many products, so no checkerboard is built in.
+
+    Args:
+        shape: of one example, (H, W, C) or (T, C); the build supplies it.
+        depth: how often the map is doubled; 0 is one dense map and the last convolution.
+        width: channels of every hidden map.
+        kernel: window along every spatial axis.
+        bound: end in tanh, for data within [-1, 1].
+        activation: of the hidden maps, elementwise.
+        initializer: of all kernels [in, out] and [kernel, (kernel,) in, out].
+        bias_initializer: of all biases [out].
+        normalization: of what the activation reads; "weight" and "spectral" normalize kernels instead. The outputs have
+            none but "spectral".
+        kernels: "auto" convolves in the form that is quickest here, "stock" leaves it to XLA.
+
+    Returns:
+        A tapped `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
+        (the first map), ... [B, ..., width], their slopes, and "output".
+
+    Raises:
+        ConfigError: the shape has no spatial axis, or more than two.
+        ValueError: the latents are not floats [batch, latents].
+
+    References:
+        doi:10.23915/distill.00003 (resize and convolve), arXiv:1511.06434 (convolutional generators).
+    """
+    _check("resize_cnn", shape)
+    design = design_of("resize_cnn", activation, initializer, bias_initializer, "none", normalization, kernels)
+    return layers.from_network(_Generator("resize_cnn", tuple(shape), depth, width, kernel, "repeat", bound, design))
+
+
+def transposed_cnn(
+    *,
+    shape: tuple[int, ...],
+    depth: int = 2,
+    width: int = 32,
+    kernel: int = 3,
+    bound: bool = False,
+    activation: Activation | str = "relu",
+    initializer: Initializer | str = "he_normal",
+    bias_initializer: Initializer | str = "zeros",
+    normalization: Normalization = "none",
+    kernels: Kernels = "auto",
+) -> Model:
+    """Build a generator of transposed convolutions with strides 2.
+
+    As `resize_cnn`, with double(a) = a with a zero before every value: then W * double(a) is Linen's ConvTranspose.
+    A position gets the products of only a part of the window: with an odd kernel, neighbors get different numbers of
+    them (a checkerboard at the start), with an even one all get (kernel / 2)^axes. Initializers see the whole window.
+
+    Args:
+        shape: of one example, (H, W, C) or (T, C); the build supplies it.
+        depth: how often the map is doubled; 0 is one dense map and the last convolution.
+        width: channels of every hidden map.
+        kernel: window along every spatial axis, at least 2.
+        bound: end in tanh, for data within [-1, 1].
+        activation: of the hidden maps, elementwise.
+        initializer: of all kernels [in, out] and [kernel, (kernel,) in, out].
+        bias_initializer: of all biases [out].
+        normalization: of what the activation reads; "weight" and "spectral" normalize kernels instead. The outputs have
+            none but "spectral".
+        kernels: "auto" convolves in the form that is quickest here, "stock" leaves it to XLA.
+
+    Returns:
+        A tapped `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
+        (the first map), ... [B, ..., width], their slopes, and "output".
+
+    Raises:
+        ConfigError: the shape has no spatial axis, or more than two, or the kernel leaves positions empty.
+        ValueError: the latents are not floats [batch, latents].
+
+    References:
+        arXiv:1511.06434, arXiv:1603.07285 (arithmetic of transposed convolutions).
+    """
+    _check("transposed_cnn", shape)
+    if kernel < 2:
+        raise ConfigError(f"transposed_cnn.kernel: found {kernel}; expected at least 2, or positions stay empty")
+    design = design_of("transposed_cnn", activation, initializer, bias_initializer, "none", normalization, kernels)
+    return layers.from_network(_Generator("transposed_cnn", tuple(shape), depth, width, kernel, "zeros", bound, design))
+
+
+def _check(model: str, shape: tuple[int, ...]) -> None:
+    if len(shape) not in (2, 3):
+        raise ConfigError(
+            f"{model}.shape: found {tuple(shape)}; expected (height, width, channels) or (time, channels); "
+            "use model mlp for feature vectors"
+        )
+
+
+TABLE = {f.__name__: f for f in (resize_cnn, transposed_cnn)}

@@ -1,0 +1,300 @@
+"""Sample metrics: what a generator is judged by; a set of generated examples against a set of real ones.
+
+Every factory returns `SampleMetric(score)` with score(samples [N, ...], real [N, ...], weights [N]) -> scalar. None of
+them is a mean over examples: how many modes were found, or how far two clouds lie apart, is a property of the whole
+set. Rows of weight 0 are padding in both sets and may hold anything, even NaN. `modes` and `mode_std` are those of
+the data set, `features` is the build's. What judges one answer at a time belongs to metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.types import Array, SampleMetric, Scalar
+
+Features = Callable[[Array], Array]
+ROWS = 64  # rows of a distance matrix made at a time: all N x N x F differences would not fit
+
+
+def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> SampleMetric:
+    """Count the modes of a known mixture that the generator reaches.
+
+    A sample belongs to the mode with the nearest center and is good if |x - center| <= within mode_std; a mode is
+    covered if one good sample belongs to it.
+
+    Args:
+      modes: centers [M, D]. Supplied by the data set.
+      mode_std: standard deviation of every mode. Supplied by the data set.
+      within: how many standard deviations away a sample is still good. Sweepable.
+    Returns: SampleMetric, from 0 to M, M is best.
+    References: Lin, Khetan, Fanti, Oh, arXiv:1712.04086, section 4.1; Srivastava et al., arXiv:1705.07761.
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        del real
+        belongs, distance = _nearest(samples, modes, weights)
+        good = distance <= within * mode_std  # [N]
+        return jnp.sum(jnp.any(belongs & good[:, None], axis=0), dtype=jnp.float32)
+
+    return SampleMetric(score)
+
+
+def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> SampleMetric:
+    """Measure the share of samples that lie close to a mode of a known mixture.
+
+    mean over samples of [|x - nearest center| <= within mode_std]; in two dimensions a perfect generator reads
+    1 - exp(-within^2 / 2), which is 0.989 at 3
+
+    Args:
+      modes: centers [M, D]. Supplied by the data set.
+      mode_std: standard deviation of every mode. Supplied by the data set.
+      within: how many standard deviations away a sample is still good. Sweepable.
+    Returns: SampleMetric, from 0 to 1.
+    References: Lin, Khetan, Fanti, Oh, arXiv:1712.04086, section 4.1; Srivastava et al., arXiv:1705.07761.
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        del real
+        _, distance = _nearest(samples, modes, weights)
+        return _mean(distance <= within * mode_std, weights)
+
+    return SampleMetric(score)
+
+
+def reverse_kl(*, modes: Array) -> SampleMetric:
+    """Measure how unevenly samples fall on the modes of a known mixture whose modes are equally likely.
+
+    KL(p || uniform) = sum_m p_m log(M p_m), p_m the share of all samples, good or not, nearest to center m; in nats.
+    A perfect generator reads about (M - 1) / (2 N), not quite 0.
+
+    Args:
+      modes: centers [M, D]. Supplied by the data set.
+    Returns: SampleMetric, from 0 (even) to log M (one mode only); NaN where a sample is not finite.
+    References: Lin, Khetan, Fanti, Oh, arXiv:1712.04086, section 4.1.
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        del real
+        belongs, distance = _nearest(samples, modes, weights)
+        p = jnp.sum(belongs, axis=0) / jnp.sum(weights)  # [M]
+        divergence = jnp.sum(jax.scipy.special.xlogy(p, p.size * p))
+        return jnp.where(jnp.all(jnp.isfinite(distance)), divergence, jnp.nan)
+
+    return SampleMetric(score)
+
+
+def frechet_distance(*, features: Features) -> SampleMetric:
+    """Measure the Fréchet distance between the two sets, each taken for a Gaussian.
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with means m and unbiased covariances C of the features.
+    The trace of the root is the sum of the singular values of C1^(1/2) C2^(1/2), roots by symmetric eigendecomposition.
+    This is not the FID: the FID means the features of one Inception network trained on ImageNet, and these are the
+    features of a network trained here. Compare within a study only.
+
+    Args:
+      features: maps examples [N, ...] to features [N, F]. Supplied by the build.
+    Returns: SampleMetric, 0 is best; biased upward where N is not much larger than F.
+    References: Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, arXiv:1706.08500; Dowson, Landau (1982).
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        mean_1, covariance_1 = _moments(_featured(features, samples, weights), weights)
+        mean_2, covariance_2 = _moments(_featured(features, real, weights), weights)
+        # Singular values, not roots of eigenvalues of C1^(1/2) C2 C1^(1/2): a root turns rounding of 1e-7 into 3e-4.
+        product = jnp.matmul(_root(covariance_1), _root(covariance_2), precision="highest")
+        root = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
+        trace = jnp.trace(covariance_1) + jnp.trace(covariance_2) - 2.0 * root
+        return jnp.sum(jnp.square(mean_1 - mean_2)) + jnp.maximum(trace, 0.0)
+
+    return SampleMetric(score)
+
+
+def precision(*, features: Features, neighbors: int = 5) -> SampleMetric:
+    """Measure how many samples look real: the share that falls where real examples are.
+
+    mean over samples of [x in some ball], a ball around every real example that just reaches its k-th nearest other
+    real example, border included
+
+    Args:
+      features: maps examples [N, ...] to features [N, F]. Supplied by the build.
+      neighbors: k, from 1 to N - 1.
+    Returns: SampleMetric, from 0 to 1.
+    Raises: ValueError where k is not between 1 and N - 1.
+    References: Kynkäänniemi, Karras, Laine, Lehtinen, Aila, arXiv:1904.06991.
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        x, centers = _featured(features, samples, weights), _featured(features, real, weights)
+        radii = _radii(centers, weights, neighbors)
+        inside = jax.lax.map(lambda row: jnp.any(_squares(row, centers) <= radii), x, batch_size=ROWS)  # [N]
+        return _mean(inside, weights)
+
+    return SampleMetric(score)
+
+
+def recall(*, features: Features, neighbors: int = 5) -> SampleMetric:
+    """Measure how much of the real is made: the share of real examples that falls where samples are.
+
+    precision with the two sets exchanged: balls around the samples, mean over the real examples
+
+    Args:
+      features: maps examples [N, ...] to features [N, F]. Supplied by the build.
+      neighbors: k, from 1 to N - 1.
+    Returns: SampleMetric, from 0 to 1.
+    Raises: ValueError where k is not between 1 and N - 1.
+    References: Kynkäänniemi, Karras, Laine, Lehtinen, Aila, arXiv:1904.06991.
+    """
+    exchanged = precision(features=features, neighbors=neighbors)
+    return SampleMetric(lambda samples, real, weights: exchanged.score(real, samples, weights))
+
+
+def density(*, features: Features, neighbors: int = 5) -> SampleMetric:
+    """Count in how many balls of real examples a sample lies: precision that one outlier cannot lift.
+
+    mean over samples of (number of balls around real examples that hold x, border left out) / k, balls as for
+    precision
+
+    Args:
+      features: maps examples [N, ...] to features [N, F]. Supplied by the build.
+      neighbors: k, from 1 to N - 1.
+    Returns: SampleMetric, 0 is worst; about 1 for samples of the real distribution, more where they crowd.
+    Raises: ValueError where k is not between 1 and N - 1.
+    References: Naeem, Oh, Uh, Choi, Yoo, arXiv:2002.09797.
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        x, centers = _featured(features, samples, weights), _featured(features, real, weights)
+        radii = _radii(centers, weights, neighbors)
+        balls = jax.lax.map(lambda row: jnp.sum(_squares(row, centers) < radii), x, batch_size=ROWS)  # [N]
+        return _mean(balls, weights) / neighbors
+
+    return SampleMetric(score)
+
+
+def coverage(*, features: Features, neighbors: int = 5) -> SampleMetric:
+    """Measure the share of real examples that have a sample nearby: recall that stray samples cannot lift.
+
+    mean over real examples of [some sample lies in its ball, border left out], balls as for precision
+
+    Args:
+      features: maps examples [N, ...] to features [N, F]. Supplied by the build.
+      neighbors: k, from 1 to N - 1.
+    Returns: SampleMetric, from 0 to 1; samples of the real distribution reach about 1 - 2^-k.
+    Raises: ValueError where k is not between 1 and N - 1.
+    References: Naeem, Oh, Uh, Choi, Yoo, arXiv:2002.09797.
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        x, centers = _featured(features, samples, weights), _featured(features, real, weights)
+        radii = _radii(centers, weights, neighbors)
+        holds = lambda ball: jnp.any((_squares(ball[0], x) < ball[1]) & (weights > 0))  # noqa: E731
+        return _mean(jax.lax.map(holds, (centers, radii), batch_size=ROWS), weights)
+
+    return SampleMetric(score)
+
+
+def sliced_wasserstein(*, projections: int = 128) -> SampleMetric:
+    """Measure the Wasserstein-1 distance between the two sets as seen from many directions.
+
+    mean over unit vectors u of mean_i |sort(u . samples)_i - sort(u . real)_i|; the directions are drawn once, with a
+    fixed key, and are the same for every run
+
+    Args:
+      projections: number of directions.
+    Returns: SampleMetric, in units of the examples (flattened), 0 is best; not 0 for two sets of one distribution.
+    References: Rabin, Peyré, Delon, Bernot (2011); Deshpande, Zhang, Schwing, arXiv:1803.11188.
+    """
+
+    def score(samples: Array, real: Array, weights: Array) -> Array:
+        x, y = _flat(samples, weights), _flat(real, weights)
+        directions = jax.random.normal(jax.random.key(0, impl="threefry2x32"), (projections, x.shape[1]))
+        directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
+
+        def ranked(rows: Array) -> Array:  # [P, N], padding last
+            seen = jnp.matmul(directions, rows.T, precision="highest")
+            return jnp.sort(jnp.where(weights[None, :] > 0, seen, jnp.inf), axis=1)
+
+        kept = jnp.arange(weights.size)[None, :] < jnp.sum(weights)
+        gaps = jnp.where(kept, jnp.abs(ranked(x) - ranked(y)), 0.0)
+        return jnp.sum(gaps) / (projections * jnp.sum(weights))
+
+    return SampleMetric(score)
+
+
+def _flat(x: Array, weights: Array) -> Array:
+    """Make rows [N, D] of examples, zero where they are padding."""
+    chex.assert_rank(weights, 1)
+    chex.assert_equal_shape_prefix([x, weights], 1)
+    rows = x.reshape(x.shape[0], -1).astype(jnp.float32)
+    return jnp.where(weights[:, None] > 0, rows, 0.0)
+
+
+def _featured(features: Features, x: Array, weights: Array) -> Array:
+    """Make features [N, F]; padding is taken out before too, so that no NaN enters a network."""
+    return _flat(features(_flat(x, weights).reshape(x.shape)), weights)
+
+
+def _mean(values: Array, weights: Array) -> Array:
+    return jnp.sum(jnp.where(weights > 0, values, 0.0)) / jnp.sum(weights)
+
+
+def _nearest(samples: Array, modes: Array, weights: Array) -> tuple[Array, Array]:
+    """Assign samples to centers: (belongs [N, M], all False for padding; distance to the nearest [N])."""
+    x = _flat(samples, weights)
+    centers = jnp.asarray(modes, jnp.float32).reshape(len(modes), -1)
+    distances = jnp.linalg.norm(x[:, None, :] - centers[None, :, :], axis=-1)  # [N, M]
+    nearest = jnp.argmin(distances, axis=1)[:, None] == jnp.arange(len(modes))[None, :]
+    return nearest & (weights[:, None] > 0), jnp.min(distances, axis=1)
+
+
+def _squares(row: Array, rows: Array) -> Array:
+    """Square the distances of one row to all: by differences, as |x|^2 - 2 x.y + |y|^2 loses close neighbors."""
+    return jnp.sum(jnp.square(rows - row[None, :]), axis=-1)
+
+
+def _radii(rows: Array, weights: Array, neighbors: int) -> Array:
+    """Find the squared distance [N] to the k-th nearest other row; -1, no ball at all, for padding and stray rows."""
+    if not 1 <= neighbors < len(rows):
+        raise ValueError(f"neighbors = {neighbors} with {len(rows)} examples; expected 1 to {len(rows) - 1}")
+
+    def radius(row: Array) -> Array:
+        squares = _squares(row, rows)
+        squares = jnp.where((weights > 0) & (squares < jnp.inf), squares, jnp.inf)
+
+        def climb(_: int, at: tuple[Array, Array]) -> tuple[Array, Array]:  # on a CPU ten times as fast as top_k
+            height, passed = at
+            step = jnp.min(jnp.where(squares > height, squares, jnp.inf))
+            height = jnp.where(passed <= neighbors, step, height)  # the row itself, at 0, is passed first
+            return height, passed + jnp.sum(squares == step, dtype=jnp.int32)
+
+        return jax.lax.fori_loop(0, neighbors + 1, climb, (jnp.float32(-1.0), jnp.int32(0)))[0]
+
+    radii = jax.lax.map(radius, rows, batch_size=ROWS)
+    return jnp.where((weights > 0) & (radii < jnp.inf), radii, -1.0)
+
+
+def _moments(rows: Array, weights: Array) -> tuple[Array, Array]:
+    count = jnp.sum(weights)
+    mean = jnp.sum(rows, axis=0) / count
+    away = _flat(rows - mean[None, :], weights)
+    return mean, jnp.matmul(away.T, away, precision="highest") / jnp.maximum(count - 1.0, 1.0)
+
+
+def _root(covariance: Array) -> Array:
+    values, vectors = jnp.linalg.eigh(covariance)
+    roots = jnp.sqrt(jnp.maximum(values, 0.0))
+    return jnp.matmul(vectors * roots[None, :], vectors.T, precision="highest")
+
+
+TABLE = {f.__name__: f for f in (
+    modes_covered, high_quality, reverse_kl, frechet_distance, precision, recall, density, coverage, sliced_wasserstein,
+)}  # fmt: skip
+
+HIGHER_IS_BETTER = frozenset({"modes_covered", "high_quality", "precision", "recall", "density", "coverage"})
+
+# The worst value a metric can take, where there is one: what a diverged lane is given. That of reverse_kl is log M.
+WORST = dict.fromkeys(sorted(HIGHER_IS_BETTER), 0.0)

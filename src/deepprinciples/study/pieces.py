@@ -1,0 +1,76 @@
+"""From sections of a config to parts: factories called, nested parts first, chains in the order of the config.
+
+Both ways to learn, `build`'s and `games`', are put together from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optax
+
+from deepprinciples.config.schema import fields
+from deepprinciples.parts.tables import TABLES
+
+Config = Mapping[str, Any]
+
+
+def part(kind: str, section: Config, **provided: Any) -> Any:
+    """Call the factory a section names, its nested parts first.
+
+    Args:
+        kind: which TABLE to look in.
+        section: {"name": ..., hyper-parameters} or {"factory": function, hyper-parameters}.
+        provided: what the build supplies to factories whose signature asks for it.
+    """
+    factory = section.get("factory") or TABLES[kind][section["name"]]
+    known = fields(factory)
+    keywords: dict[str, Any] = {key: value for key, value in provided.items() if key in known}
+    for key, value in section.items():
+        if key in ("name", "factory"):
+            continue
+        nested = known[key].kind if key in known else None
+        keywords[key] = part(nested, value) if nested and isinstance(value, Mapping) else value
+    return factory(**keywords)
+
+
+def replaced(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with the leaves at dotted paths replaced; tracers are welcome."""
+    out = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+    for path, value in values.items():
+        *parents, leaf = path.split(".")
+        table = out
+        for key in parents:
+            table[key] = dict(table[key])
+            table = table[key]
+        table[leaf] = value
+    return out
+
+
+def chain(config: Config, steps: int) -> optax.GradientTransformation:
+    """Build transforms and optimizer as one chain, in the order of the config, states keyed by name.
+
+    Args:
+        config: tables `schedule`, `optimizer` and `transforms`, a whole config or a player's.
+        steps: of the whole run.
+    """
+    shape = part("schedule", config["schedule"])
+    section = dict(config["optimizer"])
+    rate = section.pop("learning_rate", None)
+    if rate is not None:
+        constant = config["schedule"].get("name") == "constant"
+        section["learning_rate"] = rate if constant else (lambda count: rate * shape(count / steps))
+    links = [(key, part("transforms", one)) for key, one in named(config["transforms"])]
+    return optax.named_chain(*links, ("optimizer", part("optimizer", section)))
+
+
+def named(table: Config) -> list[tuple[str, Config]]:
+    """List the parts of an ordered table; a section without a name of its own is named by its key."""
+    return [(key, one if "name" in one or "factory" in one else {"name": key, **one}) for key, one in table.items()]
+
+
+def metric_name(config: Config) -> str:
+    """Name the metric a study is judged by."""
+    section = config["study"]["metric"]
+    return section.get("name") or section["factory"].__name__

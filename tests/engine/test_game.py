@@ -1,0 +1,203 @@
+"""The learner of a game against theory: the Dirac GAN, where every order of updates has its own known behavior."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from deepprinciples.engine import fit
+from deepprinciples.engine.game import EVALUATIONS, game
+from deepprinciples.engine.players import Player, Table
+from deepprinciples.engine.streams import lane_key
+from deepprinciples.types import Batch, GameLoss, Model, Penalty, SampleMetric
+
+RATE = 0.1
+WASSERSTEIN = GameLoss(lambda real, fake: fake - real, lambda real, fake: -fake)
+SATURATING = GameLoss(
+    lambda real, fake: jax.nn.softplus(-real) + jax.nn.softplus(fake), lambda real, fake: -jax.nn.softplus(fake)
+)
+
+
+def point(start):
+    """Make every example one parameter: the generator of the Dirac GAN."""
+
+    def apply(params, state, x, *, key, train):
+        return jnp.broadcast_to(params["at"], (len(x), 1)), state, {}
+
+    return Model(lambda key, x: ({"at": jnp.float32(start)}, {}), apply)
+
+
+def slope(start):
+    """D(x) = slope x."""
+
+    def apply(params, state, x, *, key, train):
+        return params["slope"] * jnp.sum(x, axis=tuple(range(1, x.ndim)))[:, None], state, {}
+
+    return Model(lambda key, x: ({"slope": jnp.float32(start)}, {}), apply)
+
+
+def dirac(loss=WASSERSTEIN, *, start=(0.0, 1.0), rate=RATE, penalties=(), **options):
+    """Real examples all lie at 0; the game circles around (0, 0)."""
+    sgd = optax.named_chain(("optimizer", optax.sgd(rate)))
+    pack = options.pop("pack", 1)
+    table = Table(
+        Player(point(start[0]), sgd), Player(slope(start[1]), sgd), loss, penalties,
+        shape=(1,), latent=1, classes=options.pop("classes", 0), pack=pack,
+    )  # fmt: skip
+    example = Batch(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
+    return game(table=table, example=example, steps=options.pop("steps", 100), **options)
+
+
+def radii(learner, steps, *, batch=4):
+    """Play and give the distance from the equilibrium after every step."""
+    data = Batch(jnp.zeros((batch, 1)), jnp.zeros(batch, jnp.int32))
+    state = learner.init(lane_key(0))
+
+    def body(state, number):
+        state, _ = learner.step(state, data, jax.random.fold_in(lane_key(1), number))
+        return state, jnp.hypot(state.generator.params["at"], state.discriminator.params["slope"])
+
+    return np.asarray(jax.jit(lambda s: jax.lax.scan(body, s, jnp.arange(steps)))(state)[1])
+
+
+def test_simultaneous_updates_spiral_out_as_theory_says():
+    """The most quoted failure of GANs would be another one here: radius (1 + rate^2)^(1/2) a step, 1.6446 after 100."""
+    found = radii(dirac(update="simultaneous"), 100)
+    np.testing.assert_allclose(found[-1], 1.6446318, rtol=1e-5)
+    np.testing.assert_allclose(found, (1 + RATE**2) ** (np.arange(1, 101) / 2), rtol=1e-5)
+
+
+def test_alternating_updates_stay_on_a_ring():
+    """Alternating would be simultaneous in disguise: it keeps its distance, within 1.06 of the start for ever."""
+    found = radii(dirac(update="alternating"), 1000)
+    assert found.max() < 1.06 and found.min() > 0.94
+
+
+def test_extragradient_and_consensus_go_inwards():
+    """The two cures of rotation would not cure: per step (1 - rate^2 + rate^4)^(1/2), and 1 - about rate x strength."""
+    found = radii(dirac(update="extragradient"), 200)
+    np.testing.assert_allclose(found, (1 - RATE**2 + RATE**4) ** (np.arange(1, 201) / 2), rtol=1e-4)
+    strength = 0.5
+    found = radii(dirac(update="consensus", consensus=strength), 100)
+    factor = np.hypot(1 - RATE * strength, RATE)
+    np.testing.assert_allclose(found, factor ** np.arange(1, 101), rtol=1e-4)
+
+
+def test_consensus_of_no_strength_is_simultaneous():
+    """A sweep to its neutral value would not meet the baseline."""
+    neutral, plain = (radii(dirac(update=u), 50) for u in ("consensus", "simultaneous"))
+    np.testing.assert_array_equal(neutral, plain)
+
+
+def test_a_penalty_brings_the_game_to_rest():
+    """R1 would not reach the learner: with it the game converges, below 1e-3 within 200 steps."""
+
+    def r1(critic, real, fake, key):
+        return 0.5 * jnp.mean(jnp.square(jax.grad(lambda x: jnp.sum(critic(x)))(real)))
+
+    found = radii(dirac(SATURATING, penalties=[Penalty(r1)], update="simultaneous"), 200)
+    assert found[-1] < 1e-3 < radii(dirac(SATURATING, update="simultaneous"), 200)[-1]
+
+
+def test_each_critic_update_sees_its_own_share():
+    """Five critic updates would all see the same examples: (d, g) by hand, with data at two places."""
+    data = Batch(jnp.array([[1.0], [1.0], [3.0], [3.0]]), jnp.zeros(4, jnp.int32))
+    learner = dirac(n_critic=2, start=(0.5, 1.0))
+    state, info = learner.step(learner.init(lane_key(0)), data, lane_key(1))
+    d = 1.0 + RATE * (1.0 - 0.5)
+    d = d + RATE * (3.0 - 0.5)
+    np.testing.assert_allclose(state.discriminator.params["slope"], d, rtol=1e-6)
+    np.testing.assert_allclose(state.generator.params["at"], 0.5 + RATE * d, rtol=1e-6)
+    np.testing.assert_allclose(info.grads["discriminator.slope"], 0.5 - 3.0, rtol=1e-6)
+    assert learner.evaluations == EVALUATIONS["alternating"] + 1
+
+
+def test_weights_are_clipped_after_the_step_only_for_the_discriminator():
+    """A Wasserstein critic would be unbounded, or the generator bounded too."""
+    state = dirac(weight_clip=0.25, start=(3.0, 0.2)).init(lane_key(0))
+    state, _ = dirac(weight_clip=0.25, start=(3.0, 0.2)).step(
+        state, Batch(jnp.full((4, 1), 9.0), jnp.zeros(4, int)), lane_key(1)
+    )
+    assert float(state.discriminator.params["slope"]) == 0.25 and float(state.generator.params["at"]) > 3
+
+
+def test_the_average_follows_slowly_and_is_what_is_kept():
+    """Samples would be judged from other weights than those that are saved."""
+    for decay in (0.0, 0.9):
+        learner = dirac(average=decay, start=(1.0, 1.0))
+        state = learner.init(lane_key(0))
+        after, _ = learner.step(state, Batch(jnp.zeros((4, 1)), jnp.zeros(4, int)), lane_key(1))
+        raw = float(after.generator.params["at"])
+        np.testing.assert_allclose(after.average["at"], decay * 1.0 + (1 - decay) * raw, rtol=1e-6)
+        assert after.params["generator"] is after.average
+        judged = learner.evaluate(after, Batch(jnp.zeros((4, 1)), jnp.zeros(4, int)))["loss"]
+        expected = after.average["at"] * after.discriminator.params["slope"]
+        np.testing.assert_allclose(judged, np.full(4, expected), rtol=1e-6)
+
+
+def test_instance_noise_falls_to_nothing():
+    """The noise would stay to the end, and blur what is learned."""
+    data = Batch(jnp.zeros((4096, 1)), jnp.zeros(4096, jnp.int32))
+    seen = []
+
+    def spy(critic, real, fake, key):
+        return jnp.std(real)
+
+    learner = dirac(penalties=[Penalty(spy)], instance_noise=0.5, steps=10)
+    state = learner.init(lane_key(0))
+    for number in range(11):
+        state, info = learner.step(state, data, jax.random.fold_in(lane_key(3), number))
+        seen.append(float(info.measures()["penalty"]))
+    np.testing.assert_allclose(seen, 0.5 * (1 - np.arange(11) / 10), rtol=0.05, atol=1e-6)
+
+
+def test_what_the_discriminator_is_shown():
+    """Labels or partners would land on the wrong axis: by hand, on vectors and on pictures."""
+    own = lambda classes, pack, shape: Table(None, None, None, (), shape, 1, classes, pack)  # noqa: E731
+    x, labels = jnp.arange(8.0).reshape(4, 2), jnp.array([0, 1, 2, 0])
+    told = own(3, 1, (2,)).shown(x, labels)
+    np.testing.assert_array_equal(told, np.concatenate([x, np.eye(3)[[0, 1, 2, 0]]], axis=1))
+    np.testing.assert_array_equal(own(0, 2, (2,)).shown(x, labels), [[0, 1, 2, 3], [4, 5, 6, 7]])
+    pictures = jnp.arange(4 * 2 * 2.0).reshape(4, 2, 2, 1)
+    packed = own(0, 2, (2, 2, 1)).shown(pictures, labels)
+    assert packed.shape == (2, 2, 2, 2)
+    np.testing.assert_array_equal(packed[0, :, :, 1], pictures[1, :, :, 0])
+    told = own(3, 1, (2, 2, 1)).shown(pictures, labels)
+    assert told.shape == (4, 2, 2, 4) and float(told[2, 1, 0, 3]) == 1.0 and float(told[2, 1, 0, 1]) == 0.0
+
+
+def test_packing_judges_groups():
+    """PacGAN would see single examples: with pack 2 there are half as many logits, of the sum of both."""
+    learner = dirac(pack=2, start=(1.0, 2.0))
+    state = learner.init(lane_key(0))
+    loss = learner.evaluate(state, Batch(jnp.zeros((6, 1)), jnp.zeros(6, int)))["loss"]
+    np.testing.assert_allclose(loss, np.full(3, 2.0 * 2.0))
+
+
+def test_a_split_is_judged_as_a_whole():
+    """Metrics of sets would be averaged over batches, or padding would count."""
+    spread = SampleMetric(lambda samples, real, weights: jnp.sum(real[:, 0] * weights) + 10 * len(samples))
+    learner = dirac(metrics={"spread": spread}, snapshots=3, start=(0.25, 1.0))
+    state = learner.init(lane_key(0))
+    batches = Batch(np.array([[[1.0], [2.0]], [[4.0], [100.0]]], np.float32), np.zeros((2, 2), np.int32))
+    found = fit.evaluate(learner, fit.Lane(state, jnp.int32(-1)), batches, np.array([[1.0, 1.0], [1.0, 0.0]]))
+    assert float(found["spread"]) == 7.0 + 40.0
+    assert found["samples"].shape == (3, 1) and found["interpolation"].shape == (8, 1)
+    np.testing.assert_allclose(found["samples"], 0.25)
+
+
+@pytest.mark.parametrize("update", list(EVALUATIONS))
+def test_measures_tell_the_game(update):
+    """The report's panels would show other numbers than their captions say."""
+    learner = dirac(SATURATING, update=update, start=(1.0, 0.5), consensus=0.1)
+    state = learner.init(lane_key(0))
+    data = Batch(jnp.full((4, 1), 2.0), jnp.zeros(4, jnp.int32))
+    _, info = learner.step(state, data, lane_key(1))
+    found = {name: float(value) for name, value in info.measures().items()}
+    assert -1 <= found["rotation"] <= 1 and found["diversity"] == 0
+    if update in ("simultaneous", "consensus"):
+        np.testing.assert_allclose(found["discriminator_real"], 1 / (1 + np.exp(-1.0)), rtol=1e-6)
+        np.testing.assert_allclose(found["discriminator_fake"], 1 / (1 + np.exp(-0.5)), rtol=1e-6)
+        np.testing.assert_allclose(found["critic_gap"], 0.5, rtol=1e-6)
+    assert set(info.grads) == {"generator.at", "discriminator.slope"}
