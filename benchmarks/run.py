@@ -55,7 +55,7 @@ def lines() -> list[Line]:
             Line(model, "torch_peer", "compiled_processes", model, False),
             Line(model, "ours", "engine", model, quick),
             Line(model, "stock_flax", "both", model, quick),
-            Line("probes", "ours", "probes", model, model == "mlp"),
+            *([Line("probes", "ours", "probes", model, model == "mlp")] if quick else []),
         ]
     return [*found, Line("lanes", "ours", "lanes", "mlp", False), Line("demo", "verdict", "demo", "mlp", False)]
 

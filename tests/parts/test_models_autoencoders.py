@@ -104,18 +104,19 @@ def test_taps_give_the_gradient_of_every_activation(name):
     assert model.tapped
     params, _, _, activations = call(model)
     names = [n for n in activations if not n.endswith(SLOPE)]
-    directions = {n: np.random.default_rng(0).normal(size=activations[n].shape).astype("float32") for n in names}
+    random = np.random.default_rng(1)
+    directions = {n: random.normal(size=activations[n].shape).astype("float32") for n in names}
 
     def loss(lengths):
         taps = {n: length * directions[n] for length, n in zip(lengths, names, strict=True)}
         outputs = model.apply(params, {"perturbations": taps}, X, key=KEY, train=True)[0]
-        return jnp.mean(jnp.sin(made(outputs)))
+        return jnp.sum(jnp.sin(made(outputs)))
 
     steps = 0.01 * jnp.eye(len(names))
     ahead, back = compiled(jax.vmap(loss))(jnp.concatenate([steps, -steps])).reshape(2, -1)
     gradients = compiled(jax.grad(loss))(jnp.zeros(len(names)))
-    np.testing.assert_allclose((ahead - back) / 0.02, gradients, rtol=0.02, atol=3e-4)
-    assert (abs(gradients) > 1e-4).all()
+    np.testing.assert_allclose((ahead - back) / 0.02, gradients, rtol=0.02, atol=1e-3)
+    assert (abs(gradients) > 0.05).all()
 
 
 def test_the_bound_equals_torch_distributions():
@@ -156,9 +157,9 @@ def test_digits_are_learned_through_the_code(name):
     """Nothing would be learned: unseen digits come back no better than as the mean digit."""
     images = load_digits().images.astype("float32") / 16.0
     train, test = images[:1200], images[1200:]
-    model = TABLE[name](outputs=10, shape=(8, 8), latent=8)
+    model = TABLE[name](outputs=10, shape=(8, 8), latent=8, activation="tanh")
     loss = elbo(strength=0.1) if name == "vae" else reconstruction_error()
-    optimizer = optax.adam(5e-3)
+    optimizer = optax.adam(1e-2)
 
     @jax.jit
     def fit(key):

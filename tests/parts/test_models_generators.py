@@ -169,19 +169,20 @@ def test_taps_give_the_gradient_of_every_activation(name):
     params, _, _, activations = call(model)
     names = [n for n in activations if not n.endswith(SLOPE)]
     assert set(names) == set(params)
-    directions = {n: np.random.default_rng(0).normal(size=activations[n].shape).astype("float32") for n in names}
+    random = np.random.default_rng(1)
+    directions = {n: random.normal(size=activations[n].shape).astype("float32") for n in names}
 
     def loss(lengths):
         taps = {n: length * directions[n] for length, n in zip(lengths, names, strict=True)}
         outputs, state, _ = model.apply(params, {"perturbations": taps}, Z, key=None, train=False)
         assert state == {}
-        return jnp.mean(jnp.sin(outputs))
+        return jnp.sum(jnp.sin(outputs))
 
     steps = 0.01 * jnp.eye(len(names))
     ahead, back = compiled(jax.vmap(loss))(jnp.concatenate([steps, -steps])).reshape(2, -1)
     gradients = compiled(jax.grad(loss))(jnp.zeros(len(names)))
-    np.testing.assert_allclose((ahead - back) / 0.02, gradients, rtol=0.02, atol=1e-4)
-    assert (abs(gradients) > 1e-3).all()
+    np.testing.assert_allclose((ahead - back) / 0.02, gradients, rtol=0.02, atol=1e-3)
+    assert (abs(gradients) > 0.05).all()
 
 
 def test_what_a_generator_makes_a_network_of_the_same_shape_reads():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-_PLURALS = {"data": "data", "loss": "losses"}
+_PLURALS = {"data": "data", "loss": "losses", "game_loss": "game losses"}
 _NOUNS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -90,4 +90,6 @@ def joined(names: Iterable[str]) -> str:
 
 def singular(kind: str) -> str:
     """Give the word for one part of a kind: the chains' kinds are plurals."""
-    return kind[:-1] if kind in ("regularizers", "transforms") else kind
+    if kind == "penalties":
+        return "penalty"
+    return kind[:-1] if kind in ("regularizers", "transforms") else kind.replace("_", " ")
