@@ -28,6 +28,9 @@ def elbo(*, strength: Scalar = 1.0) -> Callable[[Variational, Array], Array]:
     loss = |targets - reconstruction|^2 / 2 + strength * KL(N(m, exp(v)) || N(0, I)),
     KL = sum_j (exp(v_j) + m_j^2 - 1 - v_j) / 2; sums, not means, and without the constant D log(2 pi) / 2.
 
+    Directions of the data with a variance below `strength` are not coded, even at the optimum (posterior collapse,
+    exact for linear models: arXiv:1911.02469). Images within [0, 1] have few above 1; standardize, or go lower.
+
     Args:
       strength: of the KL term, beta in arXiv:1804.03599. *Sweepable.* At 1.0 it is the bound, at 0.0 a reconstruction
         from noisy codes.
