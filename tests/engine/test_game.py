@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from deepprinciples.engine import fit
-from deepprinciples.engine.game import EVALUATIONS, game
+from deepprinciples.engine.game import game
+from deepprinciples.engine.moves import EVALUATIONS, Rules
 from deepprinciples.engine.players import Player, Table
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.types import Batch, GameLoss, Model, Penalty, SampleMetric
@@ -46,7 +47,8 @@ def dirac(loss=WASSERSTEIN, *, start=(0.0, 1.0), rate=RATE, penalties=(), **opti
         shape=(1,), latent=1, classes=options.pop("classes", 0), pack=pack,
     )  # fmt: skip
     example = Batch(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
-    return game(table=table, example=example, steps=options.pop("steps", 100), **options)
+    kept = {key: options.pop(key) for key in ("metrics", "snapshots") if key in options}
+    return game(table=table, example=example, rules=Rules(options.pop("steps", 100), **options), **kept)
 
 
 def radii(learner, steps, *, batch=4):

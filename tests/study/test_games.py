@@ -10,7 +10,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config as configs
-from deepprinciples.engine.game import EVALUATIONS
+from deepprinciples.engine.moves import EVALUATIONS
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import game_losses, penalties, sample_metrics
 from deepprinciples.parts.models import GENERATORS
@@ -225,5 +225,14 @@ def test_features_are_those_of_a_classifier_of_these_data():
     from sklearn.neighbors import KNeighborsClassifier
 
     train, test = (np.asarray(features(part.inputs)) for part in (data.train, data.test))
-    assert train.shape[1] == 64 or train.shape[1] == 32
+    assert train.shape[1] == 64
     assert KNeighborsClassifier(5).fit(train, data.train.targets).score(test, data.test.targets) > 0.95
+
+
+def test_features_may_be_asked_for_while_a_program_is_traced():
+    """The first compiled evaluation would fail, or hold another program's tracers for ever."""
+    from deepprinciples.study import features
+
+    data = bench.datasets({"run": resolved({"data": {"name": "wine", "batch_size": 8}})})["run"]
+    inside = jax.jit(lambda x: features.features_of(data)(x))(data.test.inputs)
+    np.testing.assert_allclose(inside, features.features_of(data)(data.test.inputs), rtol=1e-5, atol=1e-5)

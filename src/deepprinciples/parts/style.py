@@ -98,6 +98,33 @@ def total_variation(pictures: Array) -> Array:
     return (down + right) / (pictures.shape[-3] * pictures.shape[-2] * pictures.shape[-1])
 
 
+def match_colors(picture: Array, palette: Array) -> Array:
+    """Give a picture the colors of another: their mean and covariance, by one linear map of RGB.
+
+    y = S^(1/2) X^(-1/2) (x - mean x) + mean s, clipped into [0, 1], with X, S the covariances of both.
+
+    Args:
+        picture: x, [H, W, 3] in [0, 1].
+        palette: s, [H', W', 3] in [0, 1].
+
+    Returns:
+        An array like x.
+
+    References:
+        arXiv:1606.05897 (Gatys, Bethge, Hertzmann, Shechtman).
+    """
+
+    def moments(x: Array, power: float) -> tuple[Array, Array]:
+        flat = x.reshape(-1, 3)
+        mean = flat.mean(axis=0)
+        values, vectors = jnp.linalg.eigh((flat - mean[None]).T @ (flat - mean[None]) / len(flat))
+        # A gray picture has no spread in two directions: the floor keeps their factor finite.
+        return mean, (vectors * jnp.maximum(values, 1e-5)[None] ** power) @ vectors.T
+
+    (mean, whiten), (center, color) = moments(picture, -0.5), moments(palette, 0.5)
+    return jnp.clip((picture - mean[None, None]) @ whiten @ color + center[None, None], 0.0, 1.0)
+
+
 def changed(pictures: Array, change: Array) -> Array:
     """Change a picture without leaving [0, 1], and without the dead gradient that a clip has.
 

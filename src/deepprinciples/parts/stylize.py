@@ -167,19 +167,20 @@ def learn_transfer(
     key: Array,
     *,
     steps: int,
-    crop: int = 96,
-    batch: int = 4,
+    batch: int = 2,
     learning_rate: float = 3e-3,
     tell: Tell = lambda *_: None,
 ) -> tuple[Callable[[Array], Array], Array]:
-    """Train `transfer_network` on crops of a picture.
+    """Train `transfer_network` on crops of a picture, half of them mirrored.
+
+    The crops are squares of 7/8 of its shorter side: each has to take on the whole texture of the style, which small
+    ones, all sky or all roof, could only do by extremes.
 
     Args:
         content: [H, W, 3] in [0, 1].
         goal: the style.
         key: of the initial weights and of the crops.
         steps: of Adam.
-        crop: side of the crops in pixels, at most that of the picture.
         batch: crops a step.
         learning_rate: at the start; it decays to a tenth.
         tell: is called with the step and the loss now and then.
@@ -191,12 +192,13 @@ def learn_transfer(
         arXiv:1603.08155.
     """
     key_init, key_steps = jax.random.split(key)
-    side = min(crop, *content.shape[:2])
+    side = 7 * min(content.shape[:2]) // 8
     model = style.transfer_network()
     params, state = model.init(key_init, content[None, :side, :side])
 
     def loss(params: PyTree, key: Array, content: Array) -> tuple[Array, Array]:
         crops = _crops(key, content, side, batch)
+        crops = crops.at[: batch // 2].set(crops[: batch // 2, :, ::-1])
         painted = model.apply(params, state, crops, key=None, train=True)[0]
         value = transfer_losses(painted, goal.features(crops), goal)
         return value["total"], value["total"]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 
 from deepprinciples.engine.game import game
+from deepprinciples.engine.moves import Rules
 from deepprinciples.engine.players import Player, Table
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.parts.sample_metrics import TABLE
@@ -55,7 +56,8 @@ def learner(config: Config, parts: Dataset) -> Learner:
     )
     sections = [config["study"]["metric"], *({"name": name} for name in settings.pop("also"))]
     metrics = {one.get("name") or one["factory"].__name__: metric(one, parts) for one in sections}
-    return game(table=table, example=example, steps=steps, metrics=metrics, **settings)
+    snapshots = settings.pop("snapshots")
+    return game(table=table, example=example, rules=Rules(steps, **settings), metrics=metrics, snapshots=snapshots)
 
 
 def _player(config: Config, kind: str, steps: int, **provided: Any) -> Player:

@@ -71,7 +71,8 @@ def _key(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed,
     example = np.asarray(dataset.train.inputs[:1])
     samples = "game" in config
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
-    facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, example.tobytes().hex())
+    facts: tuple[Any, ...] = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size)
+    facts += (example.tobytes().hex(),)
     # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
     facts += (dataset.mode_std, np.asarray(dataset.modes).tobytes().hex(), id(dataset.train.inputs) if samples else 0)
     known = jax.config.values

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from deepprinciples.parts.models import autoencoders, generators
 from deepprinciples.parts.models.cnn import cnn
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.parts.models.recurrent import lstm
 from deepprinciples.parts.models.resnet import resnet
+from deepprinciples.types import Model
 
 _NETWORKS = {f.__name__: f for f in (mlp, cnn, resnet, lstm)}
 TABLE = {**_NETWORKS, **autoencoders.TABLE}
 NEUTRAL = {name: {"dropout": 0.0, "branch_scale": 1.0} for name in _NETWORKS}
-GENERATORS = {"mlp": mlp, **generators.TABLE}  # what makes examples of noise; its outputs are given the examples' shape
+# What makes examples of noise; its outputs are given the examples' shape.
+GENERATORS: dict[str, Callable[..., Model]] = {"mlp": mlp, **generators.TABLE}
