@@ -1,22 +1,128 @@
-"""Can a picture take on the style of another with no network from elsewhere, only features learned on the spot?
+"""Can a picture take on the style of another with features learned on the spot, without a network from elsewhere?
 
-    python experiments/style_transfer.py [content=PATH] [style=PATH] [out=PATH] [size=256] [steps=200] \\
-        [way=optimize|feed_forward] [feature_steps=300]
+    python experiments/style_transfer.py [content=PATH] [style=PATH] [out=PATH] [size=256] [steps=200] [way=optimize]
 
-TODO
+Time on 2 cores: TODO
+Found on 2026-11-21: TODO
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.errors import DeepprinciplesError
+from deepprinciples.config.wording import quoted, suggestion
+from deepprinciples.errors import ConfigError, DeepprinciplesError
 from deepprinciples.parts import style, stylize
 from deepprinciples.parts.data import pictures
-from deepprinciples.parts.stylize_options import Options, read_options
 
-CONTENT, VARIATION = 0.4, 0.3  # beside style = 1
+CONTENT, VARIATION = 0.4, 0.3  # what these two weigh where the style weighs 1
+RANGES = {"size": (32, 1024), "steps": (1, 10_000), "feature_steps": (1, 10_000)}
+WAYS = ("optimize", "feed_forward")
+
+
+class Options(NamedTuple):
+    """What can be said on the command line; without pictures, those that scikit-learn carries are taken."""
+
+    content: str = ""
+    style: str = ""
+    out: str = ""
+    size: int = 256  # pixels of the longer side
+    steps: int = 200
+    feature_steps: int = 300
+    way: str = "optimize"
+
+
+def options_of(changes: tuple[str, ...]) -> Options:
+    """Read NAME=VALUE; all problems are told at once."""
+    found: dict[str, Any] = {}
+    problems = []
+    for change in changes:
+        name, sign, text = change.partition("=")
+        if not sign or name not in Options._fields:
+            names = ", ".join(Options._fields)
+            problems.append(f"{quoted(change)}: expected NAME=VALUE of {names}{suggestion(name, Options._fields)}")
+        elif name in RANGES:
+            low, high = RANGES[name]
+            found[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else -1
+            if not low <= found[name] <= high:
+                problems.append(f"{name}: found {quoted(text)}, expected a whole number from {low} to {high}")
+        elif name == "way" and text not in WAYS:
+            problems.append(f"way: found {quoted(text)}, expected {' or '.join(WAYS)}{suggestion(text, WAYS)}")
+        elif not text:
+            problems.append(f"{name}: found nothing after =, expected a file name; leave {name} out for the default")
+        else:
+            found[name] = text
+    if not problems:
+        problems += out_problems(found.get("out", ""))
+    if problems:
+        raise ConfigError(*problems)
+    return Options(**found)
+
+
+def out_problems(out: str) -> list[str]:
+    """Say what speaks against writing there, before minutes are spent."""
+    if out and Path(out).suffix.lower() != ".png":
+        return [f"out: found {quoted(out)}, expected a name that ends in .png"]
+    if out and not Path(out).parent.is_dir():
+        return [f"out: the folder {Path(out).parent} is missing; make it first"]
+    if out and (Path(out).exists() or Path(out).is_symlink()):
+        return [f"out: {out} is there already and is never overwritten; choose another name"]
+    return []
+
+
+def main(*changes: str) -> Path:
+    """Paint one picture with options such as "size=128" and say what it cost; gives the file."""
+    start, options = time.perf_counter(), options_of(changes)
+    photographs = [jnp.asarray(photograph) for photograph in pictures.photographs(options.size)]
+    content, texture = (
+        jnp.asarray(pictures.read(path, options.size, name)) if path else photograph
+        for name, path, photograph in zip(
+            ("content", "style"), (options.content, options.style), photographs, strict=True
+        )
+    )
+    own = [picture for path, picture in ((options.content, content), (options.style, texture)) if path]
+    key_features, key_transfer = jax.random.split(jax.random.key(0))
+    tell = teller("features", options.feature_steps)
+    features, right = stylize.learn_features(photographs + own, key_features, steps=options.feature_steps, tell=tell)
+    print(f"features: {right:.0%} of patches told apart ({25 / (2 + len(own)):.0f} % by chance)", flush=True)
+    goal = stylize.goal_of(features, texture, content=CONTENT, variation=VARIATION)
+    recolored, tell = style.match_colors(content, texture), teller(options.way, options.steps)
+    if options.way == "optimize":
+        painted, _ = stylize.optimize(recolored, goal, steps=options.steps, tell=tell)
+    else:
+        paint, _ = stylize.learn_transfer(recolored, goal, key_transfer, steps=options.steps, tell=tell)
+        painted = paint(recolored)
+    judge = jax.jit(lambda x: stylize.transfer_losses(x[None], features(recolored[None]), goal))
+    for when, picture in (("content", content), ("recolored", recolored), ("painted", painted)):
+        print(f"{when:>9}: " + ", ".join(f"{name} {float(v):.4f}" for name, v in judge(picture).items()))
+    path = Path(options.out) if options.out else free_name()
+    pictures.write(path, jax.device_get(painted))
+    print(f"{time.perf_counter() - start:.0f} s. Picture: {path}")
+    return path
+
+
+def free_name() -> Path:
+    """Find the first name in runs/ that is not taken."""
+    Path("runs").mkdir(exist_ok=True)
+    number = 1
+    while (path := Path("runs") / f"style_transfer-{number}.png").exists():
+        number += 1
+    return path
+
+
+def teller(phase: str, steps: int) -> Any:
+    """Print a line of progress."""
+    return lambda step, loss: print(f"{phase}: step {step} of {steps}, loss {loss:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except DeepprinciplesError as error:
+        sys.exit(print(error, file=sys.stderr) or error.exit_code)

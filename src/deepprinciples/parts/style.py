@@ -243,7 +243,9 @@ def feature_network(*, outputs: int, width: int = 16, stages: int = 3) -> Model:
 
     Returns:
         A `Model` on pictures [B, H, W, 3] in [0, 1], of any size: logits [B, outputs], and the activations
-        "stage_0_1", "stage_0_2", "stage_1_1", ... Its state is empty.
+        "pixels_0", "stage_0_1", "stage_0_2", "pixels_1", "stage_1_1", ... Pixels are those of the picture at the size
+        of the stage, with a constant as fourth channel, so that their Gram matrix holds the mean color too. The
+        state is empty.
 
     References:
         arXiv:1409.1556 (VGG, of which this is a small one), arXiv:1508.06576 (mean in place of maximum).

@@ -48,10 +48,11 @@ class Goal(NamedTuple):
 def learn_features(
     pictures: Sequence[Array], key: Array, *, steps: int, width: int = 16, tell: Tell = lambda *_: None
 ) -> tuple[Features, float]:
-    """Train a small convolutional network to say which picture a patch is from and how it was turned.
+    """Train `feature_network` to say which picture a patch is from and how it was turned.
 
     Cross-entropy over 4 n classes, on patches of at most 32 x 32 pixels, cut at random and turned by 0, 90, 180 or
-    270 degrees. There is nothing to hold out: the pictures themselves are what the features must describe.
+    270 degrees. There is nothing to hold out: the pictures themselves are what the features must describe. Channels
+    are then divided by their root mean square over the pictures, or few large ones would decide every loss.
 
     Args:
         pictures: n pictures [H, W, 3] in [0, 1], sizes may differ.
@@ -61,7 +62,7 @@ def learn_features(
         tell: is called with the step and the loss now and then.
 
     Returns:
-        `features(x [B, H, W, 3]) -> {layer: [B, h, w, C]}`, and the accuracy over the last tenth of the steps.
+        `features(x [B, H, W, 3]) -> {layer: [B, h, w, C]}`, the layers of `feature_network`, and the accuracy over the last tenth of the steps.
 
     References:
         arXiv:1803.07728 (rotations), arXiv:1406.6909 (which picture a patch is from).
@@ -124,18 +125,18 @@ def transfer_losses(pictures: Array, wanted: Mapping[str, Array], goal: Goal) ->
 
 
 def optimize(
-    content: Array, goal: Goal, *, steps: int, learning_rate: float = 0.02, tell: Tell = lambda *_: None
+    content: Array, goal: Goal, *, steps: int, learning_rate: float = 0.1, tell: Tell = lambda *_: None
 ) -> tuple[Array, Array]:
     """Descend on a picture, from the content on.
 
-    The picture is x + sum_k up(p_k), clipped into [0, 1], with p_k at 1, 1/2, 1/4 and 1/8 of the size: coarse colors
-    move as fast as fine grain, of which plain pixels would take up too much.
+    The picture is sigmoid(logit(x) + sum_k up(p_k)), with p_k at 1, 1/2, 1/4 and 1/8 of the size: coarse colors move
+    as fast as fine grain, of which plain pixels would take up too much.
 
     Args:
         content: x, [H, W, 3] in [0, 1].
         goal: the style.
         steps: of Adam.
-        learning_rate: at the start, in units of a pixel; it decays to a tenth.
+        learning_rate: at the start, in units of a logit; it decays to a tenth.
         tell: is called with the step and the loss now and then.
 
     Returns:
@@ -168,7 +169,7 @@ def learn_transfer(
     *,
     steps: int,
     batch: int = 2,
-    learning_rate: float = 3e-3,
+    learning_rate: float = 1e-3,
     tell: Tell = lambda *_: None,
 ) -> tuple[Callable[[Array], Array], Array]:
     """Train `transfer_network` on crops of a picture, half of them mirrored.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 
 from deepprinciples.report import arrays, canvas, text
 from deepprinciples.report.canvas import INK, WIDTH, Plot
@@ -22,7 +23,7 @@ def pictures(results: xr.Dataset) -> list[Plot]:
     values, seeds = made
     names = arrays.labels(results, "arm")[:_MOST_ARMS]
     if values.ndim == 4 and values.shape[-1] == 2:  # [arm, time, sample, 2]
-        return [_points(values[: len(names)], names, seeds)]
+        return [_points(values[: len(names)], names, seeds), _ways(values[: len(names)], names, seeds)]
     if values.ndim != 6 or values.shape[-1] not in (1, 3):  # [arm, time, sample, row, column, channel]
         return []
     values = _bright(values[: len(names)])
@@ -84,22 +85,46 @@ def _strips(values: np.ndarray, names: list[str], seeds: list[str], name: str, t
     return Plot(name, "samples", _caption(seeds, words), f"{title} for {len(names)} arms.", figure)
 
 
+def _reach(values: np.ndarray) -> float:
+    """Give how far most points lie from the middle."""
+    held = values[np.isfinite(values)]
+    return float(np.quantile(np.abs(held), 0.99)) * 1.15 if held.size else 1.0
+
+
+def _scatter(axes: Axes, points: np.ndarray, arm: int, reach: float, size: float) -> None:
+    axes.plot(points[:, 0], points[:, 1], ".", markersize=size, alpha=0.5, color=canvas.look(arm)["color"])
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _ways(values: np.ndarray, names: list[str], seeds: list[str]) -> Plot:
+    """Draw samples in the plane over the evaluations, one row an arm, [arm, time, sample, 2]."""
+    times = np.unique(np.linspace(0, values.shape[1] - 1, min(5, values.shape[1])).round().astype(int))
+    wide = (WIDTH - (len(times) + 1) * 4) / len(times)
+    figure = canvas.sheet(44 + len(names) * (wide + 18), "How samples came about")
+    reach = _reach(values[:, -1])
+    for arm, label in enumerate(names):
+        top = 42 + arm * (wide + 18)
+        canvas.write(figure, 4, top + 9, text.shorten(label, 48), color=INK)
+        for column, time in enumerate(times):
+            axes = canvas.panel(figure, 4 + column * (wide + 4), top + 13, wide, wide, grid="")
+            _scatter(axes, values[arm, time, :128], arm, reach, 1.6)
+    caption = _caption(seeds, "the samples over the evaluations of the run, left to right")
+    return Plot("progress", "samples", caption, f"Samples in the plane over time for {len(names)} arms.", figure)
+
+
 def _points(values: np.ndarray, names: list[str], seeds: list[str]) -> Plot:
     """Draw the last samples of every arm as points in the plane, [arm, time, sample, 2], two arms a row."""
     wide = (WIDTH - 3 * _MARGIN) / 2
     figure = canvas.sheet(44 + -(-len(names) // 2) * (wide + 18), "Samples at the end")
-    last = values[:, -1]
-    held = last[np.isfinite(last)]
-    reach = float(np.quantile(np.abs(held), 0.99)) * 1.15 if held.size else 1.0
+    last, reach = values[:, -1], _reach(values[:, -1])
     for arm, label in enumerate(names):
         left, top = _MARGIN + arm % 2 * (wide + _MARGIN), 42 + arm // 2 * (wide + 18)
         canvas.write(figure, left, top + 9, text.shorten(label, 24), color=INK)
         axes = canvas.panel(figure, left, top + 13, wide, wide, grid="")
-        axes.plot(last[arm, :, 0], last[arm, :, 1], ".", markersize=2.5, alpha=0.5, color=canvas.look(arm)["color"])
-        axes.set_xlim(-reach, reach)
-        axes.set_ylim(-reach, reach)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        _scatter(axes, last[arm], arm, reach, 2.5)
     words = "the samples of the last evaluation, all panels at one scale"
     caption = _caption(seeds, words).replace("Each row", "Each panel")
     return Plot("samples", "samples", caption, f"Samples in the plane for {len(names)} arms.", figure)
