@@ -5,8 +5,9 @@
 Varies: the loss, noise, penalties, normalization, packing and the order of updates; each arm tunes both learning rates
 with the same number of trials.
 Looks at: modes covered of 8, share of samples within three standard deviations of a mode, and how the game turns.
-Time on 2 cores: about TIME minutes.
-Found on 2026-11-21: FOUND
+Time on 2 cores: 20 minutes with much other work beside it, 10 minutes of processor time.
+Found on 2026-11-21: With both rates tuned the plain game covers 7.65 of 8 modes, and nothing covers more for certain;
+label smoothing covers fewer (6.45). A moving average of the generator doubles the share of good samples, 77 % for 37 %.
 """
 
 from __future__ import annotations
