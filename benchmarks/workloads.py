@@ -65,8 +65,8 @@ WORKLOADS = {
         ),
         Workload(
             "dcgan",
-            "GAN on 28x28: dense 7x7x32, twice doubled and convolved 3x3x32, convolution 3x3x1, against the CNN above "
-            "with dense 1 alone, ReLU, batch 128, one update of each a step",
+            "GAN on 28x28: dense 7x7x32, 2 x (double, convolution 3x3x32), convolution 3x3x1, against the convolutions "
+            "of the CNN and dense 1, ReLU, batch 128, one update of each a step",
             (28, 28, 1),
             128,
             32,

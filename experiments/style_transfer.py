@@ -21,7 +21,7 @@ from deepprinciples.errors import ConfigError, DeepprinciplesError
 from deepprinciples.parts import style, stylize
 from deepprinciples.parts.data import pictures
 
-CONTENT, VARIATION = 0.4, 0.3  # what these two weigh where the style weighs 1
+CONTENT, VARIATION = 0.15, 0.2  # what these two weigh where the style weighs 1
 RANGES = {"size": (32, 1024), "steps": (1, 10_000), "feature_steps": (1, 10_000)}
 WAYS = ("optimize", "feed_forward")
 
@@ -33,7 +33,7 @@ class Options(NamedTuple):
     style: str = ""
     out: str = ""
     size: int = 256  # pixels of the longer side
-    steps: int = 200
+    steps: int = 150
     feature_steps: int = 300
     way: str = "optimize"
 

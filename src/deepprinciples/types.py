@@ -8,6 +8,7 @@ A factory's annotations are the schema of its config section, so they are exact:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -94,7 +95,7 @@ class Info(NamedTuple):
     opt_state: PyTree
     activations: Mapping[str, Array]
     activation_grads: Callable[[], Mapping[str, Array]]  # d loss / d activation, computed only when called
-    measures: Callable[[], Mapping[str, Array]] = dict  # what else a learner has to tell, computed only when called
+    measures: Mapping[str, Callable[[], Array]] = MappingProxyType({})  # what else there is to tell, each when called
 
 
 class Learner(NamedTuple):

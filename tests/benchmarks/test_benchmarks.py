@@ -1,4 +1,4 @@
-"""The benchmark's words and numbers, from made-up rows; nothing is measured here and PyTorch is not needed."""
+"""The benchmark's words and numbers, from made-up rows, and that its games are one game; PyTorch is not needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run")
+ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def rooms():
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in ROOMS})
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-        for name in ROOMS:
+        for name in (*ROOMS, "torch_models"):
             sys.modules.pop(name, None)
 
 
@@ -132,22 +132,87 @@ def test_the_warm_turn_is_not_counted_and_turns_alternate(rooms):
     assert order == [(name, turn) for turn in range(3) for name in "ab"]
 
 
+# Parameters, worked by hand: of a model (PyTorch's LSTM has 256 more), or of a generator and a discriminator.
+SIZES = {"mlp": (118_282,), "cnn": (105_866,), "lstm": (17_546,), "gan": (125_968, 117_121), "dcgan": (120_705, 6_369)}
+
+
+def sizes(*trees):
+    """Count the numbers in each tree."""
+    import jax
+
+    return tuple(sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree)) for tree in trees)
+
+
 def test_every_workload_of_ours_is_a_config_that_fits(rooms):
     """The benchmark would stop after minutes, at the first line of ours."""
+    import jax
+
     from deepprinciples import config
     from deepprinciples.study import bench, build
 
-    sizes = {"mlp": 118_282, "cnn": 105_866, "lstm": 17_546}  # worked by hand; PyTorch's LSTM has 256 more
-    assert set(sizes) == set(rooms.workloads.WORKLOADS) == set(rooms.workloads.OURS)
+    assert set(SIZES) == set(rooms.workloads.WORKLOADS) == set(rooms.workloads.OURS)
     for name, workload in rooms.workloads.WORKLOADS.items():
         resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), build.KINDS, command="train")
         data = bench.datasets({"run": resolved})["run"]
         assert build.check(resolved, data) == []
-        model = build.model_of(resolved, data)
-        import jax
+        params = jax.eval_shape(build.learner(resolved, data).init, jax.random.key(0)).params
+        trees = (params["generator"], params["discriminator"]) if workload.kind == "game" else (params,)
+        assert sizes(*trees) == SIZES[name]
 
-        params, _ = jax.eval_shape(model.init, jax.random.key(0), data.train.inputs[:1])
-        assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == sizes[name]
+
+@pytest.mark.parametrize("name", ["gan", "dcgan"])
+def test_all_lines_of_a_game_train_the_same_networks(rooms, name):
+    """A line would be fast because it trains something smaller."""
+    import jax
+
+    workload, shown = rooms.workloads.WORKLOADS[name], rooms.workloads.examples(rooms.workloads.WORKLOADS[name], 2)[0]
+    latents = np.zeros((2, rooms.workloads.LATENT), np.float32)
+    for make in (rooms.games.our_players, rooms.stock_flax.stock_players):
+        networks, params = make(workload)
+        assert sizes(*params) == SIZES[name]
+        made = jax.eval_shape(networks.generator, params.generator, latents)
+        assert made.size == 2 * np.prod(workload.shape)
+        assert jax.eval_shape(networks.discriminator, params.discriminator, shown).shape == (2, 1)
+    pytest.importorskip("torch")
+    twins = importlib.import_module("torch_models").PLAYERS[name]()
+    assert tuple(sum(weight.numel() for weight in twin.parameters()) for twin in twins) == SIZES[name]
+
+
+def test_a_step_by_hand_moves_both_players_and_draws_fresh_noise(rooms):
+    """We would be compared with a loop that trains only one of them."""
+    import jax
+
+    workload = rooms.workloads.WORKLOADS["gan"]._replace(batch=4)
+    networks, params = rooms.games.our_players(workload)
+    start, step = rooms.games.play(networks, workload)
+    before = start(params)
+    inputs, targets = rooms.workloads.examples(workload, 8)
+    after, _ = jax.jit(step)(before, np.arange(4), inputs, targets)
+    for old, new in zip(before[0], after[0], strict=True):
+        moved = jax.tree.map(lambda a, b: bool((a != b).any()), old, new)
+        assert all(jax.tree.leaves(moved))
+    assert not (jax.random.key_data(before[2]) == jax.random.key_data(after[2])).all()
+
+
+def test_a_step_of_the_peer_moves_both_players(rooms, monkeypatch):
+    """PyTorch would look fast because a player stands still, or slow because of gradients that nothing needs."""
+    torch = pytest.importorskip("torch")
+    room = importlib.import_module("torch_models")
+    players = room.PLAYERS["gan"]()
+    monkeypatch.setitem(room.PLAYERS, "gan", lambda: players)
+    before = [[weight.detach().clone() for weight in player.parameters()] for player in players]
+    room.trainer(rooms.workloads.WORKLOADS["gan"], 1, 1)(0)
+    for player, old in zip(players, before, strict=True):
+        assert all(not torch.equal(weight, first) for weight, first in zip(player.parameters(), old, strict=True))
+    assert all(weight.requires_grad for player in players for weight in player.parameters())
+
+
+def test_a_game_of_ours_runs_as_a_line(rooms):
+    """The benchmark would stop in the middle, at a game's first line of ours."""
+    workload = rooms.workloads.WORKLOADS["gan"]
+    one = rooms.ours.made(workload, 2, 1)
+    told = rooms.ours.told(workload, "ours solo", *rooms.timing.rounds([rooms.ours.runner(one, 1)], 1), one, 1)
+    assert told["model"] == "gan" and told["ms_per_model_step"] > 0 and told["lanes"] == 1
 
 
 def test_the_command_refuses_a_line_it_does_not_know(rooms, capsys):

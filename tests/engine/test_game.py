@@ -150,7 +150,7 @@ def test_instance_noise_falls_to_nothing():
     state = learner.init(lane_key(0))
     for number in range(11):
         state, info = learner.step(state, data, jax.random.fold_in(lane_key(3), number))
-        seen.append(float(info.measures()["penalty"]))
+        seen.append(float(info.measures["penalty"]()))
     np.testing.assert_allclose(seen, 0.5 * (1 - np.arange(11) / 10), rtol=0.05, atol=1e-6)
 
 
@@ -196,7 +196,7 @@ def test_measures_tell_the_game(update):
     state = learner.init(lane_key(0))
     data = Batch(jnp.full((4, 1), 2.0), jnp.zeros(4, jnp.int32))
     _, info = learner.step(state, data, lane_key(1))
-    found = {name: float(value) for name, value in info.measures().items()}
+    found = {name: float(measure()) for name, measure in info.measures.items()}
     assert -1 <= found["rotation"] <= 1 and found["diversity"] == 0
     if update in ("simultaneous", "consensus"):
         np.testing.assert_allclose(found["discriminator_real"], 1 / (1 + np.exp(-1.0)), rtol=1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -118,23 +118,25 @@ def _info(table: Table, rules: Rules, before: GameState, played: Played, batch: 
     after, at = played.state, played.field
     seen_g, seen_d = at.seen
 
-    def measures() -> dict[str, Array]:
+    def spread() -> Array:
+        return _apart(_samples(table, after, key, batch)) / jnp.maximum(_apart(batch.inputs), 1e-30)
+
+    def rotation() -> Array:
         one = round_of(rules, batch, key, before.step)
         pair = [(f.generator, f.discriminator) for f in (field(table, before, one), field(table, after, one))]
-        norms = optax.tree.norm(pair[0]) * optax.tree.norm(pair[1])
-        spread = _apart(_samples(table, after, key, batch)) / jnp.maximum(_apart(batch.inputs), 1e-30)
-        return {
-            "discriminator_real": jnp.mean(jax.nn.sigmoid(seen_d.real)),
-            "discriminator_fake": jnp.mean(jax.nn.sigmoid(seen_d.fake)),
-            "critic_gap": jnp.mean(seen_d.real) - jnp.mean(seen_d.fake),
-            "penalty": seen_d.penalty,
-            "generator_loss": seen_g.loss,
-            "generator_gradient": optax.tree.norm(at.generator),
-            "discriminator_gradient": optax.tree.norm(at.discriminator),
-            "diversity": spread,
-            "rotation": optax.tree.vdot(*pair) / jnp.maximum(norms, 1e-30),
-        }
+        return optax.tree.vdot(*pair) / jnp.maximum(optax.tree.norm(pair[0]) * optax.tree.norm(pair[1]), 1e-30)
 
+    measures: dict[str, Callable[[], Array]] = {
+        "discriminator_real": lambda: jnp.mean(jax.nn.sigmoid(seen_d.real)),
+        "discriminator_fake": lambda: jnp.mean(jax.nn.sigmoid(seen_d.fake)),
+        "critic_gap": lambda: jnp.mean(seen_d.real) - jnp.mean(seen_d.fake),
+        "penalty": lambda: seen_d.penalty,
+        "generator_loss": lambda: seen_g.loss,
+        "generator_gradient": lambda: optax.tree.norm(at.generator),
+        "discriminator_gradient": lambda: optax.tree.norm(at.discriminator),
+        "diversity": spread,
+        "rotation": rotation,
+    }
     g, d = before.generator, before.discriminator
     return Info(
         loss=seen_d.loss,

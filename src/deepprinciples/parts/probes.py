@@ -189,7 +189,7 @@ def players() -> Callable[[Info], Measured]:
     References:
         arXiv:1406.2661; arXiv:1701.07875 (the gap).
     """
-    return lambda info: {name: value for name, value in info.measures().items() if name != "rotation"}
+    return lambda info: {name: measure() for name, measure in info.measures.items() if name != "rotation"}
 
 
 def rotation() -> Callable[[Info], Measured]:
@@ -203,7 +203,7 @@ def rotation() -> Callable[[Info], Measured]:
     References:
         arXiv:1906.04848 (rotation of the game's field).
     """
-    return lambda info: {name: value for name, value in info.measures().items() if name == "rotation"}
+    return lambda info: {name: measure() for name, measure in info.measures.items() if name == "rotation"}
 
 
 def _key_of(path: tuple) -> str:

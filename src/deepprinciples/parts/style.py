@@ -5,6 +5,8 @@ The losses read features of any network. How a picture or a network is fitted to
 
 from __future__ import annotations
 
+from typing import cast
+
 import chex
 import flax.linen as nn
 import jax
@@ -263,7 +265,7 @@ def _model(network: nn.Module) -> Model:
     ) -> tuple[Array, PyTree, dict[str, Array]]:
         del key, train
         chex.assert_rank(x, 4)
-        outputs, activations = network.apply({"params": params}, x)
+        outputs, activations = cast(tuple[Array, dict[str, Array]], network.apply({"params": params}, x))
         return outputs, state, activations
 
     return Model(init, apply)

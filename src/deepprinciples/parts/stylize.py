@@ -22,6 +22,7 @@ Tell = Callable[[int, float], None]
 ROTATIONS = 4
 REPORTS = 5  # how often a training tells of itself
 LEVELS = 4  # of the pyramid whose sum is the picture: pixels alone would take up noise first
+DEAD = 0.1  # of the mean square of a layer: channels below it count for less
 STYLE_LAYERS = (
     "pixels_0",
     "pixels_1",
@@ -62,7 +63,8 @@ def learn_features(
         tell: is called with the step and the loss now and then.
 
     Returns:
-        `features(x [B, H, W, 3]) -> {layer: [B, h, w, C]}`, the layers of `feature_network`, and the accuracy over the last tenth of the steps.
+        `features(x [B, H, W, 3]) -> {layer: [B, h, w, C]}`, the layers of `feature_network`, and the
+        accuracy over the last tenth of the steps.
 
     References:
         arXiv:1803.07728 (rotations), arXiv:1406.6909 (which picture a patch is from).
@@ -83,12 +85,12 @@ def learn_features(
     def maps(x: Array) -> dict[str, Array]:
         return model.apply(params, state, x, key=None, train=False)[2]
 
-    scales = [jax.jit(lambda x: jax.tree.map(_mean_square, maps(x[None])))(picture) for picture in pictures]
-    scale = jax.tree.map(lambda *found: jnp.sqrt(sum(found) / len(found)), *scales)
+    squares = [jax.jit(lambda x: jax.tree.map(_mean_square, maps(x[None])))(picture) for picture in pictures]
+    # The share of the layer keeps channels that are all but dead from being blown up.
+    scale = jax.tree.map(lambda *s: jnp.sqrt(sum(s) / len(s) + DEAD * jnp.mean(sum(s) / len(s))), *squares)
 
     def features(x: Array) -> dict[str, Array]:
-        # A channel that is dead in all pictures stays at zero.
-        return {name: found / jnp.maximum(scale[name], 1e-3) for name, found in maps(x).items()}
+        return {name: found / scale[name] for name, found in maps(x).items()}
 
     return features, float(right[-max(1, steps // 10) :].mean())
 
@@ -153,11 +155,11 @@ def optimize(
 
     def loss(levels: list[Array], key: Array, given: Any) -> tuple[Array, Array]:
         del key
-        value = transfer_losses(picture(levels, given[0])[None], given[1], given[2]._replace(features=goal.features))
+        value = transfer_losses(picture(levels, given[0])[None], given[1], goal)
         return value["total"], value["total"]
 
     wanted = jax.jit(goal.features)(content[None])
-    given = (content, {name: wanted[name] for name in CONTENT_LAYERS}, goal._replace(features=None))
+    given = (content, {name: wanted[name] for name in CONTENT_LAYERS})
     levels, values = _descend(loss, _adam(learning_rate, steps), levels, given, jax.random.key(0), steps, tell)
     return picture(levels, content), values
 
