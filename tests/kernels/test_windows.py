@@ -73,6 +73,19 @@ def test_convolution_is_the_library_convolution(spatial, window, strides, paddin
         assert_twins(ours, library, x, w)
 
 
+NARROW = [case for case in CONVOLUTIONS if case[-1] == 1 and set(case[2]) == {1}]
+
+
+@pytest.mark.parametrize(("spatial", "window", "strides", "padding", "dilation", "groups"), NARROW)
+def test_convolution_to_few_channels_is_the_library_convolution(spatial, window, strides, padding, dilation, groups):
+    """A generator's last layer, which multiplies before it shifts, would paint another picture."""
+    with jax.enable_x64(True):
+        x, w = normal(33, *spatial, 7, dtype=np.float64), normal(*window, 7, 3, dtype=np.float64, seed=1)
+        ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation)  # noqa: E731
+        library = lambda x, w: plain_convolution(x, w, strides, padding, dilation, groups)  # noqa: E731
+        assert_twins(ours, library, x, w)
+
+
 @pytest.mark.parametrize("batch", [3, 33])
 def test_convolution_is_the_same_for_lanes_side_by_side(batch):
     """Lanes under vmap would mix their kernels."""

@@ -23,6 +23,7 @@ from deepprinciples.engine.players import (
     Table,
     discriminator_objective,
     generator_objective,
+    is_off,
     move,
 )
 from deepprinciples.engine.streams import stream
@@ -77,6 +78,8 @@ class Played(NamedTuple):
 
 def round_of(rules: Rules, batch: Batch, key: Array, step: Array) -> Round:
     """Make what one update sees; instance noise falls to 0 over the run where it is annealed."""
+    if is_off(rules.instance_noise):
+        return Round(batch, key, 0.0)
     left = jnp.maximum(0.0, 1.0 - step / rules.steps) if rules.anneal else 1.0
     return Round(batch, key, rules.instance_noise * left)
 
@@ -174,5 +177,7 @@ def play(table: Table, rules: Rules, state: GameState, batch: Batch, key: Array)
         after, updates = _move_both(table, rules, state, at, key)
         played = Played(after, at, updates)
     decay, moved = rules.average, played.state
+    if is_off(decay):
+        return played._replace(state=moved._replace(average=moved.generator.params, step=state.step + 1))
     kept = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, moved.generator.params)
     return played._replace(state=moved._replace(average=kept, step=state.step + 1))

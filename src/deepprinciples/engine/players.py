@@ -97,7 +97,14 @@ class Round(NamedTuple):
 
     def blurred(self, examples: Array, name: str) -> Array:
         """Add instance noise; the discriminator never sees a bare example while there is some."""
+        if is_off(self.blur):
+            return examples
         return examples + self.blur * jax.random.normal(stream(self.key, name), examples.shape)
+
+
+def is_off(value: Scalar) -> bool:
+    """Tell a plain 0.0 of the config from a value that is swept: noise that nobody can ask for need not be drawn."""
+    return isinstance(value, float) and value == 0.0
 
 
 def discriminator_objective(

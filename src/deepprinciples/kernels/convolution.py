@@ -7,6 +7,7 @@ large enough: patches are then contiguous copies, and the product has one very l
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -70,6 +71,9 @@ def convolve(
         return max_pool(y, pool_window, pool_window) if pool_window else y
     cut = windows(inputs.shape[1:-1], kernel.shape[:-2], window_strides, padding, rhs_dilation)
     product = _batch_last if prefers_batch_last(inputs) else _channels_last
+    narrow = 2 * kernel.shape[-1] <= kernel.shape[-2] and feature_group_count == 1 and not pool_window
+    if product is _batch_last and narrow and all(stride == 1 for stride in cut.strides):
+        return _narrowing(inputs, kernel, cut, precision)
     return product(inputs, kernel, cut, feature_group_count, precision, pool_window)
 
 
@@ -99,6 +103,22 @@ def _batch_last(x: Array, kernel: Array, cut: Windows, groups: int, precision: A
         product = jnp.einsum("kgcn,kcgo->gon", patches, _grouped(kernel, cut, groups), precision=precision)
     y = product.reshape(features, *counts, batch)
     y = maxima(y, windows(counts, pool, pool)) if pool else y
+    return batch_last(y.swapaxes(0, -1))
+
+
+def _narrowing(x: Array, kernel: Array, cut: Windows, precision: Any) -> Array:
+    """Multiply first and add shifted maps after: with few channels out, those are far less than the patches."""
+    channels, features = kernel.shape[-2:]
+    spatial, batch, counts = x.shape[1:-1], x.shape[0], cut.counts(x.shape[1:-1])
+    weights = jnp.moveaxis(kernel.reshape(size(cut), channels, features), 1, 2).reshape(-1, channels)
+    flat = batch_last(x).swapaxes(0, -1).reshape(channels, -1)  # [C, ... B]
+    maps = jnp.matmul(weights, flat, precision=precision).reshape(size(cut), features, *spatial, batch)
+    maps = jnp.pad(maps, [(0, 0), (0, 0), *cut.pads, (0, 0)])
+    y = jnp.zeros((), maps.dtype)
+    for number, place in enumerate(itertools.product(*map(range, cut.shape))):
+        starts = [offset * dilation for offset, dilation in zip(place, cut.dilation, strict=True)]
+        ranges = (slice(start, start + count) for start, count in zip(starts, counts, strict=True))
+        y = y + maps[(number, slice(None), *ranges)]
     return batch_last(y.swapaxes(0, -1))
 
 

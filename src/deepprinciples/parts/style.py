@@ -258,7 +258,7 @@ def feature_network(*, outputs: int, width: int = 16, stages: int = 3) -> Model:
 def _model(network: nn.Module) -> Model:
     def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
         chex.assert_rank(x, 4)
-        return network.init(key, x)["params"], {}
+        return jax.jit(network.init)(key, x)["params"], {}
 
     def apply(
         params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool

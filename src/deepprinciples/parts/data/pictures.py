@@ -6,11 +6,13 @@ What a picture is used for is decided elsewhere. This room imports no jax.
 from __future__ import annotations
 
 import io
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from deepprinciples.errors import ConfigError, DataError
+from deepprinciples.errors import ConfigError, DataError, ResourceError
 
 MOST_PIXELS = 2**26  # 64 million: a small file may claim to hold far more than memory does
 SHORTEST_SIDE = 16
@@ -33,7 +35,7 @@ def read(path: Path | str, size: int, where: str = "picture") -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(
                     f"{where}: {path}: found {image.width} x {image.height} pixels, expected at most "
@@ -81,24 +83,38 @@ def photographs(size: int) -> list[np.ndarray]:
     return [scale(pixels, size) for pixels in load_sample_images().images]
 
 
+def refusals(out: str) -> list[str]:
+    """Say what speaks against writing a new PNG file there, before minutes are spent; "" is no file and no problem."""
+    path = Path(out)
+    if out and path.suffix.lower() != ".png":
+        return [f"out: found {out[:60]!r}, expected a name that ends in .png"]
+    if out and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        return [f"out: {path.parent} is no folder that can be written to; make it, or choose another"]
+    if out and (path.exists() or path.is_symlink()):
+        return [f"out: {out} is there already and is never overwritten; choose another name"]
+    return []
+
+
 def write(path: Path | str, picture: np.ndarray) -> None:
     """Write a picture [H, W, 3] in [0, 1] as a new PNG file; a file that is there is never touched.
 
     Raises:
         ConfigError: the path is taken.
-        OSError: the folder is missing, not writable or full; nothing is left behind.
+        ResourceError: the folder is missing, not writable or full; nothing is left behind.
     """
     from PIL import Image
 
     path, content = Path(path), io.BytesIO()
     Image.fromarray((np.clip(picture, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)).save(content, format="PNG")
     try:
-        file = open(path, "xb")  # noqa: SIM115 (a failed open must not unlink another's file)
+        with open(path, "xb") as file:
+            try:
+                file.write(content.getvalue())
+                file.flush()
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
     except FileExistsError:
         raise ConfigError(f"out: {path} is there already and is never overwritten; choose another name") from None
-    try:
-        with file:
-            file.write(content.getvalue())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise ResourceError(f"out: {path}: cannot be written ({error.strerror or error}); choose another") from None
