@@ -6,8 +6,8 @@ Varies: the generator; each arm tunes its learning rate with the same number of 
 told, against the same spectrally normalized discriminator, and the moving average of the weights is judged.
 Looks at: the Fréchet distance in the features of a classifier trained here (not the FID), precision, recall, coverage;
 the report shows the digits, how they came about, and what lies between two of them.
-Time on 2 cores: about TIME minutes.
-Found on 2026-11-21: FOUND
+Time on 2 cores: not measured yet at this size; 2 seeds of 1500 steps without tuning took 5 minutes beside other work.
+Found on 2026-11-21: With these 2 seeds, which allow no verdict: distance 8.9 resizing, 9.5 transposed, 15.8 MLP.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +17,13 @@ from test_experiments import script
 from deepprinciples.errors import ConfigError, DataError
 
 TOY = ("size=32", "feature_steps=4")
+
+
+@pytest.fixture(autouse=True)
+def _quick_to_compile() -> Iterator[None]:
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def losses(printed: str, start: str) -> list[float]:

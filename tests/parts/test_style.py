@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 from jax.test_util import check_grads
 
 from deepprinciples.parts import style, stylize
@@ -13,6 +12,13 @@ KEYS = jax.random.split(jax.random.key(0), 4)
 MAPS = jax.random.normal(KEYS[0], (2, 5, 7, 3))
 OTHERS = jax.random.normal(KEYS[1], (2, 5, 7, 3))
 PICTURES = jax.random.uniform(KEYS[2], (2, 18, 22, 3))
+
+
+@pytest.fixture(autouse=True)
+def _quick_to_compile():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def test_gram_matrix_is_that_of_numpy():
@@ -111,20 +117,22 @@ def test_the_network_paints_pictures_of_any_size(shape):
     model = style.transfer_network(width=2, blocks=1)
     x = jax.random.uniform(KEYS[3], shape)
     params, state = model.init(KEYS[0], x)
-    apply = jax.jit(lambda p, x: model.apply(p, state, x, key=None, train=False), compiler_options=QUICK)
+    apply = jax.jit(lambda p, x: model.apply(p, state, x, key=None, train=False))
     y, _, activations = apply(params, x)
     assert y.shape == x.shape and state == {} and bool(((y >= 0) & (y <= 1)).all())
     assert list(activations) == sorted(["stem", "down_1", "down_2", "block_00", "up_1", "up_2", "output"])
     alone = apply(params, x[:1])[0]
     np.testing.assert_allclose(y[:1], alone, atol=1e-5)
-    np.testing.assert_allclose(jax.vmap(lambda x: apply(params, x[None])[0][0])(x), y, atol=1e-5)
+    if len(x) > 1:
+        np.testing.assert_allclose(jax.vmap(lambda x: apply(params, x[None])[0][0])(x), y, atol=1e-5)
 
 
 def test_feature_network_names_its_layers():
     """The layers that the losses ask for would not be there."""
     model = style.feature_network(outputs=8, width=2)
     params, state = model.init(KEYS[0], PICTURES)
-    logits, _, activations = model.apply(params, state, PICTURES, key=None, train=False)
+    apply = jax.jit(lambda p, x: model.apply(p, state, x, key=None, train=False))
+    logits, _, activations = apply(params, PICTURES)
     assert logits.shape == (2, 8) and set(stylize.STYLE_LAYERS + stylize.CONTENT_LAYERS) <= set(activations)
     assert activations["stage_2_2"].shape == (2, 4, 5, 8) and activations["pixels_1"].shape == (2, 9, 11, 4)
 
