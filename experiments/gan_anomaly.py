@@ -7,8 +7,8 @@ scored by its discriminator, by the distance to the nearest example it makes, an
 discriminator's features to the nearest training example; an autoencoder, scored by reconstruction; an isolation forest.
 Looks at: the area under the ROC curve on test data, with intervals over seeds and verdicts against the autoencoder.
 Time on 2 cores: not measured yet at this size; steps=600 seeds=6 took 2 minutes beside other work.
-Found on 2026-11-21: With steps=600 seeds=6, too few for a verdict: on tissue all but the discriminator are near 0.94, the
-forest 0.956; on digits the features of the discriminator tell best (0.89, autoencoder 0.73, forest 0.67).
+Found on 2026-11-21: With steps=600 seeds=6, too few for a verdict: on tissue all but the discriminator are near 0.94,
+the forest 0.956; on digits the features of the discriminator tell best (0.89, autoencoder 0.73, forest 0.67).
 """
 
 from __future__ import annotations
