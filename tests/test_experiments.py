@@ -37,11 +37,10 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         (
             "generator.model.width=4",
             "generator.model.depth=1",
-            "discriminator.model.width=4",
+            "discriminator.model={ name = 'mlp', depth = 1, width = 4 }",
             "train.probes=[]",
-            "game.also=['precision', 'recall', 'coverage']",
         ),
-        ["resize", "transposed"],
+        ["resize", "mlp"],
         ["resize: Fréchet distance", "precision ", "coverage "],
     ),
     "gan_mode_collapse": (

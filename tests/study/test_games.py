@@ -174,9 +174,9 @@ def test_every_metric_of_samples_can_judge_a_game():
     for name in sorted(set(sample_metrics.TABLE) - {"modes_covered", "high_quality", "reverse_kl"}):
         changes = {"data": {"name": "digits", "batch_size": 8}, "study.metric": {"name": name}}
         learner = steps_of(changes, digits)
-        state = learner.init(jax.random.key(0))
+        state = jax.jit(learner.init)(jax.random.key(0))
         batches = Batch(digits.test.inputs[None, :64], digits.test.targets[None, :64])
-        found = learner.score(state, batches, np.ones((1, 64), np.float32))
+        found = jax.jit(learner.score)(state, batches, np.ones((1, 64), np.float32))
         assert np.isfinite(found[name]) and np.isfinite(found["loss"])
 
 
