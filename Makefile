@@ -15,7 +15,7 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15
 
-# Against PyTorch and others, in about 3 minutes; all of it: make bench ARGS=--full
+# Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
