@@ -4,7 +4,7 @@ VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml
 
-.PHONY: demo test bench experiments clean
+.PHONY: demo test long bench experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -14,6 +14,10 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15
+
+# What takes too long for every change.
+long: $(VENV)/.test
+	$(BIN)/python -m pytest tests/long_*.py
 
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench

@@ -1,0 +1,27 @@
+"""The feed-forward way of style transfer: compiling it takes a minute, so `make long` runs it, `make test` does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_experiments import script
+from test_style_transfer import TOY, losses
+
+
+def test_a_network_paints_own_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else training learns nothing, a portrait comes out as a landscape, or gray and alpha are refused."""
+    values = np.random.default_rng(0).integers(0, 255, (60, 40, 4), np.uint8)
+    Image.fromarray(values).save(tmp_path / "my tall picture.png")
+    Image.fromarray(values[..., 0] // 2).save(tmp_path / "gray.jpg")
+    monkeypatch.chdir(tmp_path)
+    changes = ("content=my tall picture.png", "style=gray.jpg", "way=feed_forward", "steps=40")
+    assert script("style_transfer").main(*TOY, *changes) == Path("runs/style_transfer-1.png")
+    reports = losses(capsys.readouterr().out, "feed_forward: step")
+    assert len(reports) == 5 and reports[-1] < reports[0]
+    with Image.open("runs/style_transfer-1.png") as picture:
+        assert picture.size == (21, 32)
