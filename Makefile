@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml
+# Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
+FAITHFUL = tests/engine tests/science
 
 .PHONY: demo test long bench experiments clean
 
@@ -13,11 +15,12 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15 $(foreach room,$(FAITHFUL),--ignore=$(room))
+	XLA_FLAGS= $(BIN)/python -m pytest -n auto $(FAITHFUL)
 
-# What takes too long for every change.
+# Everything as it is compiled for a user, and what takes too long for every change.
 long: $(VENV)/.test
-	$(BIN)/python -m pytest tests/long_*.py
+	XLA_FLAGS= $(BIN)/python -m pytest -n auto --dist loadfile tests tests/long_*.py
 
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench

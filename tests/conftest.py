@@ -1,31 +1,31 @@
-"""Settings of the whole suite: two CPU devices, no silent rank promotion, no network."""
+"""Settings of the whole suite: two CPU devices, quick compiling, no silent rank promotion, no network."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
+# Most tests run a few steps on a few numbers: compiling takes their time. With XLA_FLAGS="" they are compiled as for a
+# user; `make test` does so with the engine and the numbers from theory, `make long` with all.
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+
+def _accepted(flags: str) -> str:
+    """Keep flags that this jaxlib still has; it would end the process over one that it does not know."""
+    probe = [sys.executable, "-c", "import jax; jax.jit(lambda: 0)()"]
+    done = subprocess.run(probe, env={**os.environ, "XLA_FLAGS": flags}, capture_output=True)
+    return flags if done.returncode == 0 else ""
+
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "XLA_FLAGS" not in os.environ:  # set once: the workers inherit it
+    os.environ["XLA_FLAGS"] = _accepted(QUICK)
 
 import jax  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-
-def _accepted(options: dict[str, object]) -> dict[str, object]:
-    """Keep the compiler options that this jaxlib still has."""
-    kept = {}
-    for name, value in options.items():
-        try:
-            jax.jit(lambda: 0).lower().compile({name: value})
-        except jax.errors.JaxRuntimeError:
-            continue
-        kept[name] = value
-    return kept
-
-
-# Programs that run a few steps on a few numbers are compiled for speed of compiling.
-QUICK = _accepted({"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False})
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 
 from deepprinciples.parts.models import NEUTRAL, TABLE, autoencoders
 from deepprinciples.types import SLOPE, Scalar
@@ -22,7 +21,6 @@ CASES = {
     "lstm": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
 }
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 every = pytest.mark.parametrize("name", sorted(CASES))
 
 
@@ -40,7 +38,7 @@ def lane(name, key_init, key, values, train=True, **changes):
 
 @functools.cache  # one compilation serves all tests of a model
 def jitted(name):
-    return compiled(functools.partial(lane, name), static_argnames="train")
+    return jax.jit(functools.partial(lane, name), static_argnames="train")
 
 
 def settings(name, value):
@@ -82,7 +80,7 @@ def test_seeds_and_floats_are_lanes_of_one_program(name):
     keys = jax.random.split(KEY, 3)
     values = {n: jnp.array([0.0, 0.4, 0.4]) for n in floats_of(name)}
     outputs = lambda k, v: lane(name, k, k, v)[2]  # noqa: E731
-    wide = compiled(jax.vmap(outputs))(keys, values)
+    wide = jax.jit(jax.vmap(outputs))(keys, values)
     loop = [jitted(name)(k, k, settings(name, v))[2] for k, v in zip(keys, (0.0, 0.4, 0.4), strict=True)]
     np.testing.assert_allclose(wide, jnp.stack(loop), rtol=1e-4, atol=5e-6)
     assert not np.allclose(wide[0], wide[1]) and not np.allclose(wide[1], wide[2])
@@ -94,7 +92,7 @@ def test_neutral_equals_absent(name):
     neutral = {k: jnp.float32(v) for k, v in NEUTRAL[name].items()}
     others = {n: jnp.float32(1.0) for n in floats_of(name) if n not in neutral}
     off = jitted(name)(KEY, KEY, {**neutral, **others})[2]
-    absent = compiled(lambda v: lane(name, KEY, None, v)[2])(others)
+    absent = jax.jit(lambda v: lane(name, KEY, None, v)[2])(others)
     np.testing.assert_allclose(off, absent, rtol=1e-5, atol=1e-6)
 
 
@@ -130,7 +128,7 @@ def test_taps_give_the_gradient_of_every_activation(name):
     smooth = {"activation": "tanh", "normalization": "none"} | ({"stages": 0} if name == "cnn" else {})
     model = TABLE[name](outputs=3, **{**CASES[name], **smooth})
 
-    @compiled
+    @jax.jit
     def slopes(directions):
         params, state = model.init(KEY, SERIES)
 

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import QUICK
 
 from deepprinciples.parts import (
     activations,
@@ -107,11 +106,6 @@ def descend(part, steps: int = 3, gradient=slope_of):
     return params, updates
 
 
-def compiled(f, *args):
-    """Compile in a QUICK: asked is whether lanes agree, not how fast they are."""
-    return jax.jit(f).lower(*args).compile(compiler_options=QUICK)(*args)
-
-
 def close(a, b, tolerance: float = 2e-6) -> None:
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_allclose(x, y, rtol=tolerance * 10, atol=tolerance)
@@ -158,7 +152,7 @@ def lanes_of(room: str) -> dict:
         one = lambda name: functools.partial(result, room, name)  # noqa: E731
         return {name: jax.vmap(one(name))(h) if h else one(name)({}) for name, h in lanes.items()}
 
-    return compiled(run, hypers)
+    return jax.jit(run)(hypers)
 
 
 @pytest.mark.parametrize(("room", "name"), [part for part in PARTS if part[0] not in ("optimizers", "transforms")])
@@ -184,7 +178,7 @@ def descents_of(room: str) -> dict:
         return result(room, name, alone), jax.vmap(lane)(lanes, jnp.array([0, 0, 2]))
 
     hypers = {name: {k: jnp.float32(v) for k, v in floats(factory).items()} for name, factory in table.items()}
-    return compiled(lambda given: {name: every(name, h) for name, h in given.items()}, hypers)
+    return jax.jit(lambda given: {name: every(name, h) for name, h in given.items()})(hypers)
 
 
 @pytest.mark.parametrize(("room", "name"), [part for part in PARTS if part[0] in ("optimizers", "transforms")])
@@ -201,7 +195,7 @@ def test_python_floats_give_what_tracers_give(name: str) -> None:
     """Lost: a fixed hyper-parameter trains differently from the same value in a sweep."""
     room = "optimizers" if name in optimizers.TABLE else "transforms"
     hypers = floats(ROOMS[room].TABLE[name])
-    close(*compiled(lambda h: (result(room, name, {}), result(room, name, h)), hypers))
+    close(*jax.jit(lambda h: (result(room, name, {}), result(room, name, h)))(hypers))
 
 
 @pytest.mark.parametrize("name", list(transforms.NEUTRAL))
@@ -267,7 +261,7 @@ def test_neutral_optimizer_keyword_is_absent() -> None:
 def test_every_clip_tells_how_often_it_acts(name: str) -> None:
     """Lost: the trigger rate in the report."""
     part = transforms.TABLE[name]()
-    state = compiled(lambda: part.update(PARAMS, part.init(PARAMS), PARAMS)[1])
+    state = jax.jit(lambda: part.update(PARAMS, part.init(PARAMS), PARAMS)[1])()
     clips = [n for n in jax.tree.leaves(state, is_leaf=lambda n: isinstance(n, ClipState)) if isinstance(n, ClipState)]
     assert len(clips) == 1 and int(clips[0].steps) == 1 and float(clips[0].norm) > 0
 
@@ -280,7 +274,7 @@ def loss_gradients() -> dict[str, Array]:
     def gradient(name: str):
         return jax.grad(lambda x: jnp.mean(losses.TABLE[name]()(x, targets_of(name))))
 
-    return compiled(lambda x: {name: jnp.stack([gradient(name)(each) for each in x]) for name in losses.TABLE}, outputs)
+    return jax.jit(lambda x: {name: jnp.stack([gradient(name)(each) for each in x]) for name in losses.TABLE})(outputs)
 
 
 @pytest.mark.parametrize("name", list(losses.TABLE))
@@ -305,7 +299,7 @@ def values_of_examples() -> dict:
         return part(x, y), part(x[1:2], y[1:2]), part(2 * x, y), steps
 
     given = {name: targets_of(name) for name in (*losses.TABLE, *metrics.TABLE)}
-    return compiled(lambda x, targets: {name: values(name, x, y) for name, y in targets.items()}, LOGITS, given)
+    return jax.jit(lambda x, targets: {name: values(name, x, y) for name, y in targets.items()})(LOGITS, given)
 
 
 @pytest.mark.parametrize("name", [*losses.TABLE, *metrics.TABLE])

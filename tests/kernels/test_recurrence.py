@@ -9,9 +9,6 @@ import pytest
 
 from deepprinciples.kernels.recurrence import GATES, project, recur
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
-
 
 @pytest.fixture
 def doubles():
@@ -49,7 +46,7 @@ def pulled(cell, kernels, reverse, projected, kernel, push, mask, weights, slope
 def compare(cell, shape, dtype, *, reverse=False, pushed=True, masked=True, atol):
     projected, kernel, push, mask, weights = problem(cell, shape, dtype)
     options = (projected, kernel, push if pushed else None, mask if masked else None, weights, dtype(0.3))
-    both = compiled(lambda *a: [pulled(cell, k, reverse, *a) for k in ("auto", "stock")])
+    both = jax.jit(lambda *a: [pulled(cell, k, reverse, *a) for k in ("auto", "stock")])
     auto, stock = jax.device_get(both(*options))
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=atol, rtol=atol), auto, stock)
     assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(auto))
@@ -84,7 +81,7 @@ def test_values_by_hand(cell, kernels):
     """Padding would change a state, a push not be carried on, or the cell be another one."""
     projected, kernel, push, mask, _ = problem(cell)
 
-    @compiled
+    @jax.jit
     def run():
         options = {"activation": jnp.tanh, "push": push, "mask": mask, "kernels": kernels}
         return [recur(cell, projected, kernel, reverse=r, **options)[0] for r in (False, True)]
@@ -127,7 +124,7 @@ def test_lanes_may_have_their_own_everything():
 
         return jax.lax.scan(lambda k, _: (k - 0.01 * jax.grad(loss)(k), None), kernel, None, length=2)[0]
 
-    @compiled
+    @jax.jit
     def runs(*lanes):
         mapped = [jax.vmap(functools.partial(train, k))(*lanes) for k in ("auto", "stock")]
         return *mapped, jax.lax.map(lambda lane: train("auto", *lane), lanes)
@@ -149,7 +146,7 @@ def test_lanes_on_devices_of_their_own():
 
     sharded = jax.shard_map(slopes("auto"), mesh=mesh, in_specs=lanes, out_specs=lanes, check_vma=False)
     both = np.stack([kernel, kernel * 2])
-    np.testing.assert_allclose(compiled(sharded)(both), compiled(slopes("stock"))(both), atol=2e-5)
+    np.testing.assert_allclose(jax.jit(sharded)(both), jax.jit(slopes("stock"))(both), atol=2e-5)
 
 
 def test_the_projections_gradient_is_autodiffs():

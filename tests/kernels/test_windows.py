@@ -1,19 +1,14 @@
 """Convolution and pooling against the library's plain versions: values and gradients."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 from jax import lax
 
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.pooling import avg_pool, max_pool
-
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 
 # (spatial axes, window, strides, padding, dilation, groups): odd sizes, and windows that overlap, touch or leave gaps
 CONVOLUTIONS = [
@@ -48,7 +43,7 @@ def with_gradients(f, *args):
 
 def assert_twins(ours, library, *args, scale=1.0):
     exact = args[0].dtype == np.float64
-    pairs = compiled(lambda *a: (with_gradients(ours, *a), with_gradients(library, *a)))(*args)
+    pairs = jax.jit(lambda *a: (with_gradients(ours, *a), with_gradients(library, *a)))(*args)
     for mine, theirs in zip(*pairs, strict=True):
         assert mine.dtype == args[0].dtype
         np.testing.assert_allclose(mine, theirs, atol=(1e-12 if exact else 1e-4) * scale)

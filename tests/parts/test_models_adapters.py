@@ -1,6 +1,5 @@
 """Strangers' models give through the adapter the numbers they give alone."""
 
-import functools
 import sys
 
 import equinox as eqx
@@ -9,14 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 from flax import nnx
 
 from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.parts.models import adapters, mlp
 
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (4, 3))
 
@@ -71,14 +68,14 @@ ADAPTED = {
 def test_adapted_models_keep_the_contract(name):
     """A stranger's model would break inside jit, scan or vmap, or all its seeds share one start."""
     model = ADAPTED[name]
-    params, state = compiled(model.init)(KEY, X)
-    call = compiled(lambda key, train: model.apply(params, state, X, key=key, train=train), static_argnums=1)
+    params, state = jax.jit(model.init)(KEY, X)
+    call = jax.jit(lambda key, train: model.apply(params, state, X, key=key, train=train), static_argnums=1)
     outputs, new_state, activations = call(KEY, True)
     assert outputs.shape == (4, 2) and activations["output"].shape == (4, 2)
     assert jax.tree.structure(new_state) == jax.tree.structure(state)
     assert not any(isinstance(leaf, nn.Module | nnx.Module) for leaf in jax.tree.leaves((params, state)))
     jax.tree.map(np.testing.assert_array_equal, call(None, False)[1], state)
-    many, _ = compiled(jax.vmap(model.init, in_axes=(0, None)))(jax.random.split(KEY, 2), X)
+    many, _ = jax.jit(jax.vmap(model.init, in_axes=(0, None)))(jax.random.split(KEY, 2), X)
     kernels = [k for k in jax.tree.leaves(many) if k.ndim > 2]
     assert kernels and all(not np.allclose(k[0], k[1]) for k in kernels)
     if name != "functions":
@@ -89,10 +86,10 @@ def test_adapted_models_keep_the_contract(name):
 def test_linen_gives_its_own_numbers():
     """The adapted Linen module would not be the user's."""
     model, module = ADAPTED["linen"], LinenNet()
-    params, state = compiled(model.init)(KEY, X)
+    params, state = jax.jit(model.init)(KEY, X)
     variables = {"params": params, **state}
 
-    @compiled
+    @jax.jit
     def both():
         native = module.apply(variables, X, train=True, rngs={"dropout": KEY}, mutable=["batch_stats"])
         return model.apply(params, state, X, key=KEY, train=True), native
@@ -110,14 +107,14 @@ def test_linen_gives_its_own_numbers():
 def test_linen_layers_can_be_tapped():
     """The gradient flow of a stranger's network could not be read."""
     model = ADAPTED["linen"]
-    params, state = compiled(model.init)(KEY, X)
+    params, state = jax.jit(model.init)(KEY, X)
     assert model.tapped and not ADAPTED["linen_sown"].tapped
 
     def loss(taps):
         return model.apply(params, {**state, "perturbations": taps}, X, key=None, train=False)[0].sum()
 
     taps = {"norm": jnp.zeros((4, 16)), "last": jnp.zeros((4, 2)), "output": jnp.zeros((4, 2))}
-    grads = compiled(jax.grad(loss))(taps)
+    grads = jax.jit(jax.grad(loss))(taps)
     norm = np.asarray(model.apply(params, state, X, key=None, train=False)[2]["norm"])
     np.testing.assert_allclose(grads["norm"], (norm > 0) * np.asarray(params["last"]["kernel"]).sum(1), atol=1e-6)
     np.testing.assert_array_equal(grads["output"], np.ones((4, 2)))

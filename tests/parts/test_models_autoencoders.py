@@ -1,13 +1,10 @@
 """Autoencoders put out what they were given, and the variational bound is that of the densities."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import QUICK
 from jax.test_util import check_grads
 from scipy import integrate, stats
 from sklearn.datasets import load_digits
@@ -17,7 +14,6 @@ from deepprinciples.parts.variational import LOSSES, METRICS, Variational, elbo,
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
 X = jax.random.normal(jax.random.key(2), (5, 3, 2))
 SMALL = {"outputs": 10, "shape": (3, 2), "depth": 2, "width": 6, "latent": 4, "activation": "tanh"}
@@ -29,7 +25,7 @@ def call(model, key=None, train=False):
         params, state = model.init(KEY, x)
         return params, *model.apply(params, state, x, key=key, train=train)
 
-    return jax.device_get(compiled(run)(X))
+    return jax.device_get(jax.jit(run)(X))
 
 
 def made(outputs):
@@ -89,7 +85,7 @@ def test_codes_are_drawn_in_training_only():
         outputs = model.apply(params, {}, X, key=key, train=True)[0]
         return outputs.reconstruction.reshape(5, -1) - params["output"]["bias"][None]
 
-    draws = np.asarray(compiled(jax.vmap(drawn))(jax.random.split(KEY, 4000)))
+    draws = np.asarray(jax.jit(jax.vmap(drawn))(jax.random.split(KEY, 4000)))
     noise = (draws @ np.linalg.pinv(params["output"]["kernel"]) - m) / np.exp(v / 2)
     np.testing.assert_allclose(noise.mean(axis=0), np.zeros((5, 4)), atol=0.08)  # 5 standard errors
     np.testing.assert_allclose(noise.var(axis=0), np.ones((5, 4)), atol=0.12)
@@ -113,8 +109,8 @@ def test_taps_give_the_gradient_of_every_activation(name):
         return jnp.sum(jnp.sin(made(outputs)))
 
     steps = 0.01 * jnp.eye(len(names))
-    ahead, back = compiled(jax.vmap(loss))(jnp.concatenate([steps, -steps])).reshape(2, -1)
-    gradients = compiled(jax.grad(loss))(jnp.zeros(len(names)))
+    ahead, back = jax.jit(jax.vmap(loss))(jnp.concatenate([steps, -steps])).reshape(2, -1)
+    gradients = jax.jit(jax.grad(loss))(jnp.zeros(len(names)))
     np.testing.assert_allclose((ahead - back) / 0.02, gradients, rtol=0.02, atol=1e-3)
     assert (abs(gradients) > 0.05).all()
 

@@ -1,13 +1,10 @@
 """Generators make maps of the promised shape, and their quick upsampling is the library's to the last digit."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 from jax import lax
 
 from deepprinciples.errors import ConfigError
@@ -17,7 +14,6 @@ from deepprinciples.parts.models.generators import TABLE, resize_cnn, transposed
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY = jax.random.key(0)
 Z = jax.random.normal(jax.random.key(1), (3, 4))
 every = pytest.mark.parametrize("name", sorted(TABLE))
@@ -28,7 +24,7 @@ def call(model, z=Z, train=False):
         params, state = model.init(KEY, z)
         return params, *model.apply(params, state, z, key=KEY, train=train)
 
-    return jax.device_get(compiled(run)(z))
+    return jax.device_get(jax.jit(run)(z))
 
 
 def test_both_ways_up_are_promised():
@@ -95,7 +91,7 @@ def test_generators_equal_linens_layers(name, kernel, axes):
         "twin": lambda z: twin.apply({"params": renamed}, z)[crop],
     }
 
-    @compiled
+    @jax.jit
     def both(z):
         pulled = {n: jax.vjp(f, z) for n, f in outputs.items()}
         return {n: (y, pull(jnp.cos(jnp.arange(y.size).reshape(y.shape) * 1.0))[0]) for n, (y, pull) in pulled.items()}
@@ -140,13 +136,13 @@ def test_resizing_builds_in_no_checkerboard(name):
 def test_lanes_equal_a_loop(name, normalization):
     """Many seeds in one program would not be the runs they stand for, or a weight get no gradient."""
     model = TABLE[name](shape=(6, 5, 2), width=4, depth=1, activation="tanh", normalization=normalization)
-    params, state = compiled(jax.vmap(model.init, in_axes=(0, None)))(jax.random.split(KEY, 2), Z)
+    params, state = jax.jit(jax.vmap(model.init, in_axes=(0, None)))(jax.random.split(KEY, 2), Z)
     assert set(state) == ({"batch_stats"} if normalization in ("batch", "spectral") else set())
 
     def one(lane):
         return jax.grad(lambda p: jnp.mean(jnp.sin(model.apply(p, lane[1], Z, key=None, train=True)[0])))(lane[0])
 
-    wide, loop = compiled(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state))
+    wide, loop = jax.jit(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state))
     for (path, a), b in zip(jax.tree.leaves_with_path(wide), jax.tree.leaves(loop), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
         unused = normalization == "batch" and str(path[-2:]).count("linear") and str(path[-1]).count("bias")
@@ -179,8 +175,8 @@ def test_taps_give_the_gradient_of_every_activation(name):
         return jnp.sum(jnp.sin(outputs))
 
     steps = 0.01 * jnp.eye(len(names))
-    ahead, back = compiled(jax.vmap(loss))(jnp.concatenate([steps, -steps])).reshape(2, -1)
-    gradients = compiled(jax.grad(loss))(jnp.zeros(len(names)))
+    ahead, back = jax.jit(jax.vmap(loss))(jnp.concatenate([steps, -steps])).reshape(2, -1)
+    gradients = jax.jit(jax.grad(loss))(jnp.zeros(len(names)))
     np.testing.assert_allclose((ahead - back) / 0.02, gradients, rtol=0.02, atol=1e-3)
     assert (abs(gradients) > 0.05).all()
 

@@ -1,12 +1,9 @@
 """The perceptron and the convolutional networks compute what their formulas say."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 from jax import lax
 
 from deepprinciples.errors import ConfigError
@@ -15,7 +12,6 @@ from deepprinciples.parts.models.layers import Step, dropout, layer_name, pool
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 5))
 SMALL = {"outputs": 3, "depth": 3, "width": 4, "activation": "tanh", "bias_initializer": "ones"}
@@ -26,7 +22,7 @@ def dense(params, x):
 
 
 def run(model, x, change=lambda params: params):
-    @compiled
+    @jax.jit
     def call(x):
         params, state = model.init(KEY, x)
         params = change(params)
@@ -119,7 +115,7 @@ def test_paired_arms_share_the_weights_of_the_same_layer():
     changes = [{"skip": "residual"}, {"skip": "rezero"}, {"normalization": "layer"}, {"normalization": "weight"}]
     changes += [{"initializer": "glorot_normal"}, {"initializer": "he_normal"}, {}]
     models = [mlp(**(SMALL | change)) for change in changes]
-    kernels = compiled(lambda: [model.init(KEY, X)[0]["layer_01"]["linear"]["kernel"] for model in models])()
+    kernels = jax.jit(lambda: [model.init(KEY, X)[0]["layer_01"]["linear"]["kernel"] for model in models])()
     *same, glorot, he, plain = kernels
     for kernel in same:
         np.testing.assert_array_equal(kernel, plain)
@@ -133,7 +129,7 @@ def test_weight_normalization_starts_plain_and_its_gradient_is_orthogonal():
     params, outputs, state, _ = run(normed, X)
     np.testing.assert_allclose(run(plain, X)[1], outputs, atol=1e-5)
     loss = lambda p: jnp.sum(jnp.sin(normed.apply(p, state, X, key=None, train=False)[0]))  # noqa: E731
-    grads = jax.device_get(compiled(jax.grad(loss))(params))["layer_01"]
+    grads = jax.device_get(jax.jit(jax.grad(loss))(params))["layer_01"]
     kernel = params["layer_01"]["linear"]["kernel"]
     np.testing.assert_allclose(np.sum(kernel * grads["linear"]["kernel"], axis=0), np.zeros(4), atol=1e-4)
     assert np.abs(grads["linear"]["kernel"]).max() > 1e-2
@@ -142,9 +138,9 @@ def test_weight_normalization_starts_plain_and_its_gradient_is_orthogonal():
 def test_batch_normalization_keeps_running_statistics():
     """Evaluation would use the statistics of the test batch, or never learn any."""
     model = mlp(outputs=3, depth=1, width=4, normalization="batch", activation="identity")
-    params, state = jax.device_get(compiled(model.init)(KEY, X))
+    params, state = jax.device_get(jax.jit(model.init)(KEY, X))
     z = dense(params["layer_00"]["linear"], np.asarray(X))
-    call = compiled(lambda state, train: model.apply(params, state, X, key=None, train=train), static_argnums=1)
+    call = jax.jit(lambda state, train: model.apply(params, state, X, key=None, train=train), static_argnums=1)
     _, new_state, activations = call(state, True)
     stats = new_state["batch_stats"]["layer_00"]["norm"]
     np.testing.assert_allclose(stats["mean"], 0.1 * z.mean(0), atol=1e-6)
@@ -159,13 +155,13 @@ def test_batch_normalization_keeps_running_statistics():
 def test_dropout_keeps_the_mean_and_draws_anew_for_each_layer():
     """The rate would rescale the signal, or every layer drop the same units."""
     x = jnp.ones((200, 200))
-    drop = compiled(lambda rate, number: dropout(x, Step(KEY, True, rate, 1.0, {}), number))
+    drop = jax.jit(lambda rate, number: dropout(x, Step(KEY, True, rate, 1.0, {}), number))
     dropped = drop(0.25, 0)
     np.testing.assert_allclose(np.unique(dropped), [0.0, 4 / 3], rtol=1e-6)
     assert abs(float(dropped.mean()) - 1.0) < 4 * np.sqrt(0.25 / 0.75 / 40000)
     assert 0.3 < float(jnp.mean((drop(0.5, 0) == 0) != (drop(0.5, 1) == 0))) < 0.7
     np.testing.assert_array_equal(drop(jnp.float32(0.0), 0), x)
-    gradient = compiled(jax.grad(lambda v: dropout(v, Step(KEY, True, jnp.float32(1.0), 1.0, {}), 0).sum()))(x)
+    gradient = jax.jit(jax.grad(lambda v: dropout(v, Step(KEY, True, jnp.float32(1.0), 1.0, {}), 0).sum()))(x)
     np.testing.assert_array_equal(gradient, jnp.zeros_like(x))
 
 
@@ -183,8 +179,8 @@ def pooled(x):
 def test_pool_equals_reduce_window(shape):
     """Pooling would mix positions, or fail on odd edges."""
     x = np.random.default_rng(0).normal(size=shape).astype("float32")
-    np.testing.assert_array_equal(*compiled(lambda x: (pool(x, "auto"), pooled(x)))(x))
-    np.testing.assert_array_equal(*compiled(lambda x: (pool(x, "stock"), pooled(x)))(x))
+    np.testing.assert_array_equal(*jax.jit(lambda x: (pool(x, "auto"), pooled(x)))(x))
+    np.testing.assert_array_equal(*jax.jit(lambda x: (pool(x, "stock"), pooled(x)))(x))
 
 
 def test_convolutional_network_equals_library_calls():
@@ -192,7 +188,7 @@ def test_convolutional_network_equals_library_calls():
     x = jax.random.normal(KEY, (2, 8, 6, 3))
     params, outputs, _, _ = run(cnn(outputs=3, width=4, bias_initializer="ones"), x)
 
-    @compiled
+    @jax.jit
     def library(x):
         for name in ("layer_00", "layer_01"):
             x = jnp.maximum(pooled(convolve(x, params[name]["linear"]["kernel"], 1) + 1.0), 0.0)
@@ -208,7 +204,7 @@ def test_residual_network_equals_library_calls(skip):
     model = resnet(outputs=3, width=4, blocks=1, skip=skip, branch_scale=0.5, normalization="none", activation="tanh")
     params, outputs, _, activations = run(model, x)
 
-    @compiled
+    @jax.jit
     def library(x):
         streams = [convolve(x, params["layer_00"]["linear"]["kernel"], 1)]
         for name, stride in (("layer_01", 1), ("layer_02", 2)):
@@ -245,7 +241,7 @@ def test_deep_convolutional_network_spreads_its_stages():
 def test_pytorch_biases_see_their_fan_in():
     """The default of PyTorch, U(-b, b) with b = 1 / sqrt(fan_in) for biases too, could not be reproduced."""
     model = mlp(outputs=500, depth=1, width=500, initializer="pytorch_default", bias_initializer="pytorch_default")
-    params, _ = compiled(model.init)(KEY, jnp.ones((1, 16)))
+    params, _ = jax.jit(model.init)(KEY, jnp.ones((1, 16)))
     for leaf, bound in ((params["layer_00"]["linear"]["bias"], 1 / 4), (params["output"]["bias"], 500**-0.5)):
         assert 0.98 * bound < float(jnp.abs(leaf).max()) <= bound
 

@@ -7,20 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 
 from deepprinciples.parts.models import lstm
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (2, 5, 3))
 SMALL = {"outputs": 2, "width": 4, "bias_initializer": "ones"}
 
 
 def run(model, x):
-    @compiled
+    @jax.jit
     def call(x):
         params, state = model.init(KEY, x)
         outputs, _, activations = model.apply(params, state, x, key=None, train=False)
@@ -82,7 +80,7 @@ def test_gru_equals_linens():
     theirs = {f"i{gate}": {"kernel": w[n], "bias": b[n]} for n, gate in enumerate("rzn")}
     theirs |= {f"h{gate}": {"kernel": u[n]} for n, gate in enumerate("rzn")}
     theirs["hn"]["bias"] = np.zeros(4)
-    hidden = compiled(nn.RNN(nn.GRUCell(4)).apply)({"params": {"cell": theirs}}, X)
+    hidden = jax.jit(nn.RNN(nn.GRUCell(4)).apply)({"params": {"cell": theirs}}, X)
     np.testing.assert_allclose(activations["layer_00"], hidden, atol=1e-6)
 
 
@@ -144,7 +142,7 @@ def test_parameters_are_counted_by_hand():
 
 def test_gates_are_initialized_one_by_one():
     """Orthogonal recurrent kernels would be orthogonal over all gates at once, and Glorot fans four times too wide."""
-    params, _ = compiled(lstm(outputs=2, width=4).init)(KEY, X)
+    params, _ = jax.jit(lstm(outputs=2, width=4).init)(KEY, X)
     for gate in np.split(weights(params)[1], 4, axis=-1):
         np.testing.assert_allclose(gate @ gate.T, np.eye(4), atol=1e-5)
     assert float(np.abs(weights(params)[0]).max()) > (6 / (3 + 16)) ** 0.5
@@ -165,13 +163,13 @@ def test_forget_bias_opens_the_path_through_time():
         last = lambda x: model.apply(params, state, x, key=None, train=False)[2]["layer_00"][0, -1, 0]  # noqa: E731
         return 4 * jax.grad(last)(x)[0, 0, 0]
 
-    carried = compiled(jax.vmap(through))(jnp.array([0.0, 1.0, np.log(49.0)]))
+    carried = jax.jit(jax.vmap(through))(jnp.array([0.0, 1.0, np.log(49.0)]))
     np.testing.assert_allclose(carried, [8.9e-16, 1.576e-7, 0.3642], rtol=3e-3)
 
 
 def test_chrono_biases_span_the_lags():
     """Chrono initialization would cover other time scales: b_f = log U(1, T - 1), b_i = -b_f."""
-    params, _ = compiled(
+    params, _ = jax.jit(
         lstm(outputs=2, width=200, longest_lag=50, forget_bias=9.0, recurrent_initializer="zeros").init
     )(KEY, X)
     i, f, g, o = np.split(np.asarray(weights(params)[2]), 4)
@@ -185,7 +183,7 @@ def test_outputs_at_every_step_see_no_future():
     """A sequence model would read its answers: tested through gradients."""
     model = lstm(**SMALL, readout="every", depth=2, skip="residual", normalization="layer")
 
-    @compiled
+    @jax.jit
     def slopes(x):
         params, state = model.init(KEY, x)
         at_step = lambda x, t: model.apply(params, state, x, key=None, train=False)[0][:, t].sum()  # noqa: E731
@@ -204,9 +202,7 @@ def test_taps_reach_through_the_recurrence():
         params, state = model.init(KEY, X)
         return model.apply(params, {**state, "perturbations": taps}, X, key=None, train=False)[0].sum()
 
-    first, both = compiled(jax.grad(loss))(
-        {"layer_00": jnp.zeros((2, 5, 4)), "layer_01": jnp.zeros((2, 5, 8))}
-    ).values()
+    first, both = jax.jit(jax.grad(loss))({"layer_00": jnp.zeros((2, 5, 4)), "layer_01": jnp.zeros((2, 5, 8))}).values()
     copied, own = np.split(np.abs(both), 2, axis=-1)  # what a dense layer only passes on is no part of its recurrence
     assert (np.abs(first).max(axis=(0, 2)) > 1e-6).all() and (own.max(axis=(0, 2)) > 1e-6).all()
     assert not copied[:, :-1].any() and copied[:, -1].all()
@@ -229,7 +225,7 @@ def test_padding_changes_nothing(readout):
     """A sentence would be classified by how much it was filled up."""
     model = lstm(**SMALL, vocabulary=7, padding=0, readout=readout, bidirectional=True, depth=2, skip="residual")
 
-    @compiled
+    @jax.jit
     def call(short, filled):
         params, state = model.init(KEY, short)
         return [model.apply(params, state, x, key=None, train=False)[0] for x in (short, filled)]

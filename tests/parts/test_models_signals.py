@@ -1,18 +1,14 @@
 """Signals and gradients at the start are those of theory: the numbers the diagnostics are judged by."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 
 from deepprinciples.parts.models import mlp
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEYS = jax.random.split(jax.random.key(0), 150)
 
 
@@ -25,7 +21,7 @@ def second_moments(inputs, width=64, **changes):
         params, state = model.init(key, x)
         return {n: jnp.mean(a**2) for n, a in model.apply(params, state, x, key=None, train=False)[2].items()}
 
-    moments = compiled(jax.vmap(one))(KEYS)
+    moments = jax.jit(jax.vmap(one))(KEYS)
     return np.array([float(np.mean(v)) for n, v in sorted(moments.items()) if n.startswith("layer") and SLOPE not in n])
 
 
@@ -59,7 +55,7 @@ def test_rezero_is_the_identity_at_the_start():
         taps = {"perturbations": {"layer_00": push[None]}}
         return model.apply(params, {**state, **taps}, x, key=None, train=False)[2]["layer_05"][0]
 
-    np.testing.assert_array_equal(compiled(jax.jacobian(last))(jnp.zeros(5)), jnp.eye(5))
+    np.testing.assert_array_equal(jax.jit(jax.jacobian(last))(jnp.zeros(5)), jnp.eye(5))
 
 
 @pytest.mark.parametrize(

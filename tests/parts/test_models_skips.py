@@ -1,13 +1,11 @@
 """Every model takes every skip with every normalization, and trains with them in many lanes at once."""
 
-import functools
 from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 
 from deepprinciples.parts.models import TABLE, lstm
 from deepprinciples.parts.models.design import Normalization, Skip
@@ -21,7 +19,6 @@ SHAPES = {
     "resnet": [(2, 5, 2), (2, 7, 5, 2)],
 }
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 
 
 def test_the_choices_are_those_users_are_promised():
@@ -63,13 +60,13 @@ def test_lanes_train_as_they_would_alone(name, changes):
     x = jax.random.normal(KEY, SHAPES[name][0])
     model = TABLE[name](outputs=3, width=4, activation="tanh", dropout=jnp.float32(0.2), **changes)
     keys = jax.random.split(KEY, 2)
-    params, state = compiled(jax.vmap(model.init, in_axes=(0, None)))(keys, x)
+    params, state = jax.jit(jax.vmap(model.init, in_axes=(0, None)))(keys, x)
 
     def one(lane):
         loss = lambda p: jnp.mean(jnp.sin(model.apply(p, lane[1], x, key=lane[2], train=True)[0]))  # noqa: E731
         return jax.grad(loss)(lane[0])
 
-    both = compiled(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state, keys))
+    both = jax.jit(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state, keys))
     together, looped = jax.device_get(both)
     for (path, wide), alone in zip(jax.tree.leaves_with_path(together), jax.tree.leaves(looped), strict=True):
         assert np.isfinite(wide).all() and np.abs(wide).max() > 0, path
@@ -85,7 +82,7 @@ def test_weight_normalized_cells_start_plain_and_their_gradient_is_orthogonal(ce
         lstm(outputs=2, width=4, cell=cell, bias_initializer="ones", normalization=n) for n in ("none", "weight")
     )
 
-    @compiled
+    @jax.jit
     def call(x):
         outputs = lambda model, p: model.apply(p, {}, x, key=None, train=False)[0]  # noqa: E731
         params = normed.init(KEY, x)[0]

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 
@@ -38,7 +37,7 @@ def metric(name, **hypers):
 def program(name, shape, **hypers):
     rows = jax.ShapeDtypeStruct(shape, jnp.float32)
     weights = jax.ShapeDtypeStruct(shape[:1], jnp.float32)
-    return jax.jit(metric(name, **hypers).score).lower(rows, rows, weights).compile(compiler_options=QUICK)
+    return jax.jit(metric(name, **hypers).score).lower(rows, rows, weights).compile()
 
 
 def measure(name, samples, real=None, weights=None, **hypers) -> float:
@@ -48,10 +47,6 @@ def measure(name, samples, real=None, weights=None, **hypers) -> float:
     value = program(name, samples.shape, **hypers)(samples, real, weights.astype(np.float32))
     assert value.shape == ()
     return float(value)
-
-
-def compiled(f, *args):
-    return jax.jit(f).lower(*args).compile(compiler_options=QUICK)(*args)
 
 
 def ring(counts, spread=0.03, seed=0):
@@ -235,7 +230,7 @@ def test_plain_is_jit_is_vmap(name):
     weights = jnp.stack([jnp.ones(64), jnp.arange(64) < 40]).astype(jnp.float32)
     plain = [float(metric(name).score(x, y, w)) for w in weights]
     np.testing.assert_allclose(plain, [measure(name, x, y, w) for w in weights], rtol=1e-5, atol=1e-6)
-    lanes = compiled(jax.vmap(metric(name).score, (None, None, 0)), x, y, weights)
+    lanes = jax.jit(jax.vmap(metric(name).score, (None, None, 0)))(x, y, weights)
     np.testing.assert_allclose(plain, lanes, rtol=1e-5, atol=1e-6)
     assert np.isfinite(plain).all()
 
@@ -245,7 +240,7 @@ def test_within_may_be_swept(name):
     """Lost: a hyper-parameter declared sweepable cannot be swept."""
     within = jnp.array([0.1, 2.0, 4.0])
     x, weights = jnp.asarray(CLOUD), jnp.ones(128)
-    lanes = compiled(jax.vmap(lambda w: metric(name, within=w).score(x, x, weights)), within)
+    lanes = jax.jit(jax.vmap(lambda w: metric(name, within=w).score(x, x, weights)))(within)
     np.testing.assert_allclose(lanes, [measure(name, CLOUD, within=w) for w in (0.1, 2.0, 4.0)], rtol=1e-6)
     assert lanes[0] < lanes[1] < lanes[2]
 

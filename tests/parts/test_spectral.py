@@ -7,13 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import QUICK
 
 from deepprinciples.parts.models import TABLE, cnn, lstm, mlp
 from deepprinciples.parts.models.generators import resize_cnn
 
 # compiling is most of the time here, so XLA optimizes little
-compiled = functools.partial(jax.jit, compiler_options=QUICK)
 KEY = jax.random.key(0)
 CASES = {
     "mlp": ({"depth": 2, "skip": "highway"}, (3, 5)),
@@ -26,7 +24,7 @@ CASES = {
 def settled(model, x, steps=300):
     """Give params and the state after so many calls in training: the power iteration has converged."""
 
-    @compiled
+    @jax.jit
     def run(x):
         params, state = model.init(KEY, x)
         move = lambda _, state: model.apply(params, state, x, key=None, train=True)[1]  # noqa: E731
@@ -36,7 +34,7 @@ def settled(model, x, steps=300):
 
 
 def call(model, params, state, x, train=False):
-    outputs = compiled(functools.partial(model.apply, key=None, train=train))
+    outputs = jax.jit(functools.partial(model.apply, key=None, train=train))
     return jax.device_get(outputs(params, state, x))
 
 
@@ -87,7 +85,7 @@ def test_one_step_equals_linens():
             return nn.SpectralNorm(nn.Dense(4, name="output"), name="norm")(x, update_stats=True)
 
     model = mlp(outputs=4, depth=0, normalization="spectral", bias_initializer="ones")
-    params, state = jax.device_get(compiled(model.init)(KEY, x))
+    params, state = jax.device_get(jax.jit(model.init)(KEY, x))
     stats = {"norm": {f"output/kernel/{n}": value for n, value in state["batch_stats"]["output_norm"].items()}}
 
     def theirs(params):
@@ -96,7 +94,7 @@ def test_one_step_equals_linens():
     def ours(params):
         return model.apply(params, state, x, key=None, train=True)[:2]
 
-    @compiled
+    @jax.jit
     def both(params):
         grads = [jax.grad(lambda p, f=f: jnp.sum(jnp.sin(f(p)[0])))(params) for f in (ours, theirs)]
         return ours(params), theirs(params), *grads
@@ -159,7 +157,7 @@ def test_both_kernels_of_a_recurrence_have_norm_one():
 def test_the_power_iteration_moves_in_training_only():
     """Evaluation would change the model, or training never find the singular value."""
     model, x = mlp(outputs=3, width=4, normalization="spectral"), jax.random.normal(KEY, (6, 5))
-    params, state = compiled(model.init)(KEY, x)
+    params, state = jax.jit(model.init)(KEY, x)
     jax.tree.map(np.testing.assert_array_equal, call(model, params, state, x)[1], jax.device_get(state))
     moved = call(model, params, state, x, train=True)[1]
     changed = jax.tree.map(lambda a, b: not np.allclose(a, b), moved, jax.device_get(state))
@@ -173,7 +171,7 @@ def test_the_norm_of_a_kernel_does_not_steer_the_function():
     doubled = jax.tree.map_with_path(lambda path, p: p * (1 + ("'kernel'" in str(path))), params)
     np.testing.assert_allclose(call(model, doubled, state, x)[0], call(model, params, state, x)[0], atol=1e-5)
     loss = lambda p: jnp.sum(jnp.sin(model.apply(p, state, x, key=None, train=True)[0]))  # noqa: E731
-    grads = jax.device_get(compiled(jax.grad(loss))(params))
+    grads = jax.device_get(jax.jit(jax.grad(loss))(params))
     for layer in ("layer_00", "layer_01"):
         kernel, grad = params[layer]["linear"]["kernel"], grads[layer]["linear"]["kernel"]
         assert abs(np.sum(kernel * grad)) < 1e-3 < np.abs(grad).max()
@@ -183,5 +181,5 @@ def test_paired_arms_share_their_weights():
     """Seed k would mean other weights in the arm with the trick, which is how Linen's own layer starts."""
     for factory, shape in ((mlp, (2, 5)), (cnn, (2, 6, 2)), (lstm, (2, 4, 2))):
         arms = [factory(outputs=3, width=4, normalization=n) for n in ("none", "spectral")]
-        plain, spectral = compiled(lambda x, arms=arms: [arm.init(KEY, x)[0] for arm in arms])(jnp.ones(shape))
+        plain, spectral = jax.jit(lambda x, arms=arms: [arm.init(KEY, x)[0] for arm in arms])(jnp.ones(shape))
         jax.tree.map(np.testing.assert_array_equal, plain, spectral)

@@ -18,6 +18,7 @@ from deepprinciples.engine.fit import Plan
 from deepprinciples.engine.population import Layout, Program, compile_program
 from deepprinciples.engine.run import Padded
 from deepprinciples.study import build
+from deepprinciples.study.features import digest
 from deepprinciples.study.groups import Group
 from deepprinciples.types import Dataset
 
@@ -53,8 +54,7 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
             batch_size=dataset.batch_size,
             split=split,
         )
-    # The config and the data are kept alive with it, so that their identities stay their own.
-    _kept[key] = made, (group.config, dataset.train.inputs)
+    _kept[key] = made, group.config  # kept alive with it, so that the identities of its objects stay their own
     while len(_kept) > MOST:
         _kept.popitem(last=False)
     return made
@@ -74,7 +74,7 @@ def _key(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed,
     facts: tuple[Any, ...] = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size)
     facts += (example.tobytes().hex(),)
     # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
-    facts += (dataset.mode_std, np.asarray(dataset.modes).tobytes().hex(), id(dataset.train.inputs) if samples else 0)
+    facts += (dataset.mode_std, np.asarray(dataset.modes).tobytes().hex(), digest(dataset) if samples else "")
     known = jax.config.values
     settings = (known["jax_enable_x64"], known["jax_default_matmul_precision"], jax.default_backend())
     return json.dumps([leaves, order, group.names, layout, plan.every, plan.chunks, shapes, facts, settings])
