@@ -8,19 +8,18 @@ import pytest
 
 # Most tests run a few steps on a few numbers: compiling takes their time. With XLA_FLAGS="" they are compiled as for a
 # user; `make test` does so with the engine and the numbers from theory, `make long` with all.
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 
 
-def _accepted(flags: str) -> str:
-    """Keep flags that this jaxlib still has; it would end the process over one that it does not know."""
+def _known(flag: str) -> bool:
+    """Tell whether this jaxlib has a flag; it would end the process over one that it does not know."""
     probe = [sys.executable, "-c", "import jax; jax.jit(lambda: 0)()"]
-    done = subprocess.run(probe, env={**os.environ, "XLA_FLAGS": flags}, capture_output=True)
-    return flags if done.returncode == 0 else ""
+    return subprocess.run(probe, env={**os.environ, "XLA_FLAGS": flag}, capture_output=True).returncode == 0
 
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if "XLA_FLAGS" not in os.environ:  # set once: the workers inherit it
-    os.environ["XLA_FLAGS"] = _accepted(QUICK)
+    os.environ["XLA_FLAGS"] = " ".join(filter(_known, QUICK))
 
 import jax  # noqa: E402
 

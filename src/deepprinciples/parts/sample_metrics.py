@@ -91,7 +91,8 @@ def frechet_distance(*, features: Features) -> SampleMetric:
     """Measure the Fréchet distance between the two sets, each taken for a Gaussian.
 
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with means m and unbiased covariances C of the features.
-    The trace of the root is the sum of the singular values of C1^(1/2) C2^(1/2), roots by symmetric eigendecomposition.
+    The trace is taken as |C1^(1/2) - C2^(1/2) V U'|^2 with C1^(1/2) C2^(1/2) = U S V', which is a sum of squares: two
+    traces less a third would cancel where the sets are alike. Roots come from symmetric eigendecompositions.
     This is not the FID: the FID means the features of one Inception network trained on ImageNet, and these are the
     features of a network trained here. Compare within a study only.
 
@@ -104,11 +105,11 @@ def frechet_distance(*, features: Features) -> SampleMetric:
     def score(samples: Array, real: Array, weights: Array) -> Array:
         mean_1, covariance_1 = _moments(_featured(features, samples, weights), weights)
         mean_2, covariance_2 = _moments(_featured(features, real, weights), weights)
-        # Singular values, not roots of eigenvalues of C1^(1/2) C2 C1^(1/2): a root turns rounding of 1e-7 into 3e-4.
-        product = jnp.matmul(_root(covariance_1), _root(covariance_2), precision="highest")
-        root = jnp.sum(jnp.linalg.svd(product, compute_uv=False))
-        trace = jnp.trace(covariance_1) + jnp.trace(covariance_2) - 2.0 * root
-        return jnp.sum(jnp.square(mean_1 - mean_2)) + jnp.maximum(trace, 0.0)
+        root_1, root_2 = _root(covariance_1), _root(covariance_2)
+        # Singular vectors, not roots of eigenvalues of C1^(1/2) C2 C1^(1/2): a root turns rounding of 1e-7 into 3e-4.
+        u, _, v = jnp.linalg.svd(jnp.matmul(root_1, root_2, precision="highest"))
+        turned = jnp.matmul(root_2, jnp.matmul(v.T, u.T, precision="highest"), precision="highest")
+        return jnp.sum(jnp.square(mean_1 - mean_2)) + jnp.sum(jnp.square(root_1 - turned))
 
     return SampleMetric(score)
 
