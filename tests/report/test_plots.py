@@ -98,6 +98,15 @@ def test_a_zero_gradient_is_the_lowest_color_and_not_a_gap(study):
     assert (image.get_array()[0] < image.get_clim()[0]).all()
 
 
+def test_layers_of_a_game_are_told_apart(study):
+    """Lost otherwise: the two players' layers have the same shortened label."""
+    results, summary, _ = study(arms=("a", "b"), seeds=3, layers=4, steps=6)
+    names = [f"{player}.layer_{k:02}" for player in ("generator", "discriminator") for k in range(2)]
+    plot = next(p for p in plots.figures(results.assign_coords(layer=names), summary) if p.name == "gradient-norm")
+    shown = [label.get_text() for label in plot.figure.axes[1].get_yticklabels()]
+    assert shown == ["G.layer_00", "G.layer_01", "D.layer_00", "D.layer_01"]
+
+
 def test_a_dozen_arms_have_a_dozen_looks():
     """Lost otherwise: two arms are drawn alike, or only color tells them apart."""
     looks = [canvas.look(index) for index in range(12)]

@@ -41,7 +41,7 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str) -> Plot | Non
     low, high = float(np.quantile(held, 0.01)), float(np.quantile(held, 0.99))
     if high - low < 0.2:
         low, high = low - 0.1, high + 0.1
-    names, layers = arrays.labels(results, "arm"), np.array(arrays.labels(results, "layer"))
+    names, layers = arrays.labels(results, "arm"), np.array([_player(one) for one in arrays.labels(results, "layer")])
     kept = [np.flatnonzero(np.any(~np.isnan(maps[arm]), axis=0)) for arm in range(len(names))]
     heights = [min(130.0, max(54.0, 5.6 * len(rows))) for rows in kept]
     height = 74 + sum(tall + 20 for tall in heights) + 30
@@ -63,6 +63,11 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str) -> Plot | Non
         f"{title}: layer against step for {len(names)} arms.",
         figure,
     )
+
+
+def _player(layer: str) -> str:
+    """Name a layer of a game by its player's initial, since a label has room for little more."""
+    return layer.replace("discriminator.", "D.").replace("generator.", "G.")
 
 
 def _map(axes: Axes, values: np.ndarray, layers: np.ndarray, low: float, high: float) -> None:
