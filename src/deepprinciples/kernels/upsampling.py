@@ -1,17 +1,20 @@
 """Convolution of a map made twice as large, without ever making the large map.
 
-Repeated values make equal products, and stuffed zeros make empty ones. Both are saved by one convolution of the small
-map whose kernel has the four (in 1-D: two) phases of the large map side by side.
+Repeated values make equal products, and stuffed zeros make empty ones. Both are saved by a convolution of the small map
+for each of the four (in 1-D: two) phases of the large one, with as few weights as there are neighbors that it meets.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.kernels.convolution import convolve
+from deepprinciples.kernels.windows import batch_last, prefers_batch_last
 from deepprinciples.types import Array
 
 Upsample = Literal["repeat", "zeros"]
@@ -39,7 +42,7 @@ def enlarge(x: Array, how: Upsample) -> Array:
 def upsample_convolve(inputs: Array, kernel: Array, *positional: Any, how: Upsample, **options: Any) -> Array:
     """Convolve `enlarge(inputs)` with a kernel, "SAME", in the protocol of `lax.conv_general_dilated`.
 
-    y[2 i + p] = sum_j x[i + j] K[j, p], where K[j, p] is the sum of the w[t] that meet x[i + j] at phase p.
+    y[2 i + p] = sum_j x[i + j] K_p[j], where K_p[j] is the sum of the w[t] that meet x[i + j] at phase p.
 
     Args:
         inputs: [B, T, C] or [B, H, W, C].
@@ -52,29 +55,35 @@ def upsample_convolve(inputs: Array, kernel: Array, *positional: Any, how: Upsam
         [B, 2 T, O] or [B, 2 H, 2 W, O].
     """
     del positional
-    spatial, features = inputs.ndim - 2, kernel.shape[-1]
-    table, pads = _phases(kernel.shape[0], how)
-    meets = jnp.asarray(table, kernel.dtype)
-    if spatial == 1:
-        phases = jnp.einsum("apt,tco->acpo", meets, kernel)
-    else:
-        phases = jnp.einsum("apt,bqu,tuco->abcpqo", meets, meets, kernel)
-    phases = phases.reshape(*phases.shape[: spatial + 1], -1)  # [a, (b,) C, phases * O]
-    y = convolve(inputs, phases, (1,) * spatial, [pads] * spatial, precision=options.get("precision"))
-    y = y.reshape(*y.shape[:-1], *(2,) * spatial, features)  # [B, H, W, 2, 2, O]
-    places = [axis for i in range(1, spatial + 1) for axis in (i, i + spatial)]
-    y = y.transpose(0, *places, 2 * spatial + 1)
-    return y.reshape(y.shape[0], *(2 * n for n in inputs.shape[1:-1]), features)
+    spatial = inputs.ndim - 2
+    phases = []
+    for phase in itertools.product((0, 1), repeat=spatial):
+        weights, pads = kernel, []
+        for axis, p in enumerate(phase):
+            table, pad = _meetings(kernel.shape[axis], how, p)
+            weights = jnp.moveaxis(jnp.tensordot(jnp.asarray(table, kernel.dtype), weights, (1, axis)), 0, axis)
+            pads.append(pad)
+        phases.append(convolve(inputs, weights, (1,) * spatial, pads, precision=options.get("precision")))
+    return _interleaved(phases, innermost_batch=prefers_batch_last(inputs))
 
 
-def _phases(width: int, how: Upsample) -> tuple[np.ndarray, tuple[int, int]]:
-    """Say which weight t of a window meets which neighbor j at which phase p: 0 or 1 [j, p, t], and the padding."""
+def _interleaved(phases: Sequence[Array], *, innermost_batch: bool) -> Array:
+    """Put the phases [B, H, W, O] of a map together: [B, 2 H, 2 W, O]. What lies innermost in memory stays there."""
+    maps = [batch_last(one).swapaxes(0, -1) for one in phases] if innermost_batch else list(phases)
+    outer, *sides, inner = maps[0].shape
+    y = jnp.stack(maps).reshape(*(2,) * len(sides), outer, *sides, inner)  # [2, 2, B or O, H, W, O or B]
+    places = [axis for i in range(len(sides)) for axis in (len(sides) + 1 + i, i)]
+    y = y.transpose(len(sides), *places, y.ndim - 1).reshape(outer, *(2 * n for n in sides), inner)
+    return batch_last(y.swapaxes(0, -1)) if innermost_batch else y
+
+
+def _meetings(width: int, how: Upsample, phase: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Say which weight t of a window meets which neighbor j at a phase: 0 or 1 [j, t], and the padding."""
     low = (width - 1) // 2
-    meetings = [
-        ((p + t - low) // 2, p, t) for p in (0, 1) for t in range(width) if how == "repeat" or (p + t - low) % 2
-    ]
-    nearest, farthest = min(0, *(j for j, _, _ in meetings)), max(0, *(j for j, _, _ in meetings))
-    meets = np.zeros((farthest - nearest + 1, 2, width))
-    for j, p, t in meetings:
-        meets[j - nearest, p, t] = 1.0
-    return meets, (-nearest, farthest)
+    met = [((phase + t - low) // 2, t) for t in range(width) if how == "repeat" or (phase + t - low) % 2]
+    neighbors = [j for j, _ in met] or [0]  # a window of one may meet nothing but stuffed zeros
+    nearest, farthest = min(neighbors), max(neighbors)
+    table = np.zeros((farthest - nearest + 1, width))
+    for j, t in met:
+        table[j - nearest, t] = 1.0
+    return table, (-nearest, farthest)
