@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepprinciples.errors import IntegrityError
-from deepprinciples.runs.files import write_bytes
+from deepprinciples.runs.files import MAX_BYTES, parse_json, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+DTYPES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64")
+MAX_RANK = 8
 _KEPT = "kept_dtype"  # netCDF 3 has no 64-bit integers and no booleans: the attribute tells which type to restore
 _ORDER = "kept_order"  # and scipy sorts the variables
 
@@ -95,22 +97,27 @@ def save_arrays(tree: Mapping[str, Any], path: Path | str, metadata: Mapping[str
         path: the file.
         metadata: texts stored beside the arrays.
     """
+    write_bytes(path, save_flat(dict(_flat(tree, "")), metadata))
+
+
+def save_flat(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Give the bytes of a safetensors file of arrays by name."""
+    import numpy as np
     from safetensors.numpy import save
 
-    write_bytes(path, save(dict(_flat(tree, "")), metadata=dict(metadata) if metadata else None))
+    # safetensors writes the memory of a transposed array in the wrong order; order="C" keeps 0-d arrays 0-d
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    return bytes(save(whole, metadata=dict(metadata) if metadata else None))
 
 
-def _flat(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, np.ndarray]]:
-    import numpy as np
-
+def _flat(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if not isinstance(key, str) or "/" in key or not key:
             raise ValueError(f'expected names without "/", found {key!r}')
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{key}/")
         else:
-            # safetensors writes the memory of a transposed array in the wrong order; order="C" keeps 0-d arrays 0-d
-            yield above + key, np.asarray(value, order="C")
+            yield above + key, value
 
 
 def load_arrays(path: Path | str) -> dict[str, Any]:
@@ -119,17 +126,12 @@ def load_arrays(path: Path | str) -> dict[str, Any]:
     Raises:
         IntegrityError: the file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        flat = load(Path(path).read_bytes())
+        content = Path(path).read_bytes()
     except OSError as error:
         raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise IntegrityError(f"{path}: not a safetensors file ({_one_line(error)})") from None
     tree: dict[str, Any] = {}
-    for name, array in sorted(flat.items()):
+    for name, array in sorted(load_flat(content, path).items()):
         table = tree
         *parents, leaf = name.split("/")
         for key in parents:
@@ -140,6 +142,39 @@ def load_arrays(path: Path | str) -> dict[str, Any]:
             raise IntegrityError(f"{path}: {name[:60]!r} is both an array and a table")
         table[leaf] = array
     return tree
+
+
+def load_flat(content: bytes, path: Path | str) -> dict[str, Any]:
+    """Read arrays by name from the bytes of a safetensors file; `path` is for the message.
+
+    Raises:
+        IntegrityError: they are no such bytes, or ask for what no run of ours writes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        _check_header(content)
+        return dict(load(content))
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise IntegrityError(f"{path}: not a safetensors file ({_one_line(error)})") from None
+
+
+def _check_header(content: bytes) -> None:
+    """Refuse a header that is too long, ambiguous, or of strange types, before any array is made of it."""
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or not 2 <= length <= min(MAX_BYTES, len(content) - 8):
+        raise ValueError("its header does not fit the file")
+    header = parse_json(content[8 : 8 + length].decode("utf-8"))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no table")
+    for name, one in header.items():
+        if name == "__metadata__":
+            continue
+        if not isinstance(one, dict) or one.get("dtype") not in DTYPES or not isinstance(one.get("shape"), list):
+            raise ValueError(f"{name[:60]!r} has no shape, or a type that runs do not write")
+        if len(one["shape"]) > MAX_RANK:
+            raise ValueError(f"{name[:60]!r} has more than {MAX_RANK} axes")
 
 
 def _one_line(error: Exception) -> str:
