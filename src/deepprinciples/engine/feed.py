@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -68,12 +68,14 @@ def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan
         first: the first batch, for its shapes.
     """
     indices = np.arange(plan.span * batch_size, dtype=np.int32).reshape(1, plan.chunks, plan.every, batch_size)
-    position: dict[str, Iterator[Batch]] = {}
+    stream: dict[str, Any] = {"next": -1}
 
     def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
-        if segment == 0:
-            position["batches"] = itertools.chain.from_iterable(_again(read))
-        batches = list(itertools.islice(position["batches"], plan.span))
+        if segment != stream["next"]:  # from the start, and what came before is read past
+            stream["batches"] = itertools.chain.from_iterable(_again(read))
+            next(itertools.islice(stream["batches"], segment * plan.span, segment * plan.span), None)
+        stream["next"] = segment + 1
+        batches = list(itertools.islice(stream["batches"], plan.span))
         joined = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
         return place(joined, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
 

@@ -57,6 +57,7 @@ class Program(NamedTuple):
     compile_seconds: float
     compiles: int
     memory_bytes: int
+    shapes: tuple[Any, Any, Any]  # of a call's lanes, of a segment's log, of an evaluation
 
 
 def use_all_cores() -> None:
@@ -187,7 +188,8 @@ def compile_program(
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
     init_fn, segment_fn, evaluate_fn = compiled
     seconds = time.monotonic() - begun
-    return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used)
+    shapes = (lane, lowered[1].out_info[1], lowered[2].out_info)
+    return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used, shapes)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:

@@ -13,6 +13,8 @@ import numpy as np
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import Lane, Plan
 from deepprinciples.engine.population import Point, Program, place
+from deepprinciples.engine.saved import NOBODY, Arrays, Keeper, packed, same_shapes, unpacked
+from deepprinciples.errors import IntegrityError
 from deepprinciples.types import Batch
 
 Padded = tuple[Batch, np.ndarray]
@@ -46,6 +48,7 @@ def run(
     judge: Padded | None = None,
     keep_states: bool = False,
     progress: Callable[[int], None] = lambda steps: None,
+    keeper: Keeper = NOBODY,
 ) -> Outcome:
     """Train every lane of `blocks` from its first step to its last.
 
@@ -58,66 +61,121 @@ def run(
         judge: the split evaluated once, at the end; None takes the last value of the curve.
         keep_states: bring the final states to the host.
         progress: told the model-steps done since it was last told.
+        keeper: keeps the run's progress; a run that goes on from there ends in the same bits.
     """
     begun = time.monotonic()
     wide = program.layout.devices * program.layout.blocks
-    curve_on_device = place(curve, program.mesh, shared=True)
-    judge_on_device = place(judge, program.mesh, shared=True) if judge is not None else None
-    parts = []
-    for first in range(0, len(blocks), wide):
+    call = _Call(program, plan, feed, place(curve, program.mesh, shared=True),
+                 place(judge, program.mesh, shared=True) if judge is not None else None, keep_states)  # fmt: skip
+    parts, start, under_way = _restored(call, keeper.begun)
+    progress(len(blocks[:start]) * program.layout.points * plan.steps)
+    for first in range(start, len(blocks), wide):
         chunk = list(blocks[first : first + wide])
         count = len(chunk)
         padded = chunk + [chunk[-1]] * (wide - count)
-        part = _run_chunk(program, padded, count, plan, feed, curve_on_device, judge_on_device, keep_states, progress)
+        done = packed("parts", _joined(parts)) if parts else {}
+
+        def offer(tell: Callable[[], dict[str, np.ndarray]], first: int = first, done: Any = done) -> None:
+            keeper.offer(lambda: {"at": np.array(first), **done, **tell()})
+
+        part = _run_chunk(call, padded, count, under_way, offer, progress)
         parts.append(jax.tree.map(lambda a, n=count: a[:n], part))
-    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    logs, curves, final, diverged_at, states = joined
+        under_way = {}
+    logs, curves, final, diverged_at, states = _joined(parts)
     return Outcome(logs, curves, final, diverged_at, states, time.monotonic() - begun)
 
 
+class _Call(NamedTuple):
+    """What all calls of a run share; the splits lie on the devices."""
+
+    program: Program
+    plan: Plan
+    feed: Feed
+    curve: Padded
+    judge: Padded | None
+    keep_states: bool
+
+
+def _joined(parts: Sequence[tuple]) -> tuple:
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _restored(call: _Call, begun: Arrays) -> tuple[list[tuple], int, Arrays]:
+    """Give the parts that were done, the block to go on with, and what is known of the call under way."""
+    if not begun:
+        return [], 0, {}
+    lanes, log, metrics = call.program.shapes
+    first = int(begun["at"])
+    part = (log, metrics, metrics, 0, lanes.state if call.keep_states else None)
+    return [unpacked("parts", part, begun)] if first else [], first, begun
+
+
 def _run_chunk(
-    program: Program,
+    call: _Call,
     blocks: Sequence[Block],
     count: int,
-    plan: Plan,
-    feed: Feed,
-    curve: Padded,
-    judge: Padded | None,
-    keep_states: bool,
+    under_way: Arrays,
+    offer: Callable[[Callable[[], dict[str, np.ndarray]]], None],
     progress: Callable[[int], None],
 ) -> tuple:
+    program, plan, mesh = call.program, call.plan, call.program.mesh
     points = program.layout.points
     seeds = [block.seed for block in blocks]
     names = blocks[0].points[0]
     hyper = {n: np.array([[p[n] for p in b.points] for b in blocks], np.float32) for n in names}
     number = np.broadcast_to(np.arange(points, dtype=np.int32), (len(blocks), points))
-    point = place(Point(number, hyper), program.mesh, shared=False)
-    seed = place(np.array(seeds, np.uint32), program.mesh, shared=False)
-    lane: Lane = program.init(point, seed)
-    logs, curves = [], []
-    for segment in range(plan.segments):
-        data, indices = feed.get(seeds, segment)
+    point = place(Point(number, hyper), mesh, shared=False)
+    seed = place(np.array(seeds, np.uint32), mesh, shared=False)
+    lane, logs, curves, start = _taken_up(call, under_way) if under_way else (program.init(point, seed), [], [], 0)
+    progress(count * points * min(start * plan.span, plan.steps))
+    for segment in range(start, plan.segments):
+        data, indices = call.feed.get(seeds, segment)
         begin = segment * plan.span
         steps = np.arange(begin, begin + plan.span, dtype=np.int32).reshape(plan.chunks, plan.every)
-        steps, total = place((steps, np.int32(plan.steps)), program.mesh, shared=True)
-        lane, log = program.segment(lane, point, seed, place(indices, program.mesh, shared=False), data, steps, total)
+        steps, total = place((steps, np.int32(plan.steps)), mesh, shared=True)
+        lane, log = program.segment(lane, point, seed, place(indices, mesh, shared=False), data, steps, total)
         if plan.evaluates(segment):
-            curves.append(program.evaluate(lane, point, curve))
+            curves.append(program.evaluate(lane, point, call.curve))
         logs.append(jax.device_get(log))
         progress(count * points * (min(begin + plan.span, plan.steps) - begin))
         if segment + 1 < plan.segments and bool(np.all(np.asarray(lane.diverged_at) >= 0)):
             logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * (plan.segments - segment - 1))
-            last = program.evaluate(lane, point, curve)
+            last = program.evaluate(lane, point, call.curve)
             curves.extend([last] * (len(plan.evaluation_steps()) - len(curves)))
             progress(count * points * (plan.steps - begin - plan.span))
             break
+        offer(lambda lane=lane, segment=segment: _told(lane, logs, curves, segment + 1))
     kept = math.ceil(plan.steps / plan.every)
     log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))
     final = (
-        jax.device_get(program.evaluate(lane, point, judge))
-        if judge is not None
+        jax.device_get(program.evaluate(lane, point, call.judge))
+        if call.judge is not None
         else {name: values[:, :, -1] for name, values in curve_values.items()}
     )
-    states = jax.device_get(lane.state) if keep_states else None
+    states = jax.device_get(lane.state) if call.keep_states else None
     return log, curve_values, final, np.asarray(lane.diverged_at), states
+
+
+def _told(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int) -> dict[str, np.ndarray]:
+    """Tell a call under way, `segments` of which are done, as arrays."""
+    found = {"segments": np.array(segments), **packed("lane", lane)}
+    found |= packed("logs", jax.tree.map(lambda *a: np.concatenate(a, axis=2), *logs))
+    if curves:
+        found |= packed("curves", jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(list(curves))))
+    return found
+
+
+def _taken_up(call: _Call, under_way: Arrays) -> tuple[Lane, list[Any], list[Any], int]:
+    """Give the lanes, logs and curves of a call under way, and its next segment."""
+    shapes, log, metrics = call.program.shapes
+    lane = unpacked("lane", shapes, under_way)
+    if not same_shapes(lane, shapes):
+        raise IntegrityError("checkpoint: its lanes have other shapes than this program's; it is of another program")
+    curves: list[Any] = []
+    if any(name.startswith("curves/") for name in under_way):
+        stacked = unpacked("curves", metrics, under_way)
+        count = jax.tree.leaves(stacked)[0].shape[2]
+        curves = [jax.tree.map(lambda a, k=k: a[:, :, k], stacked) for k in range(count)]
+    logs = [unpacked("logs", log, under_way)]
+    return place(lane, call.program.mesh, shared=False), logs, curves, int(under_way["segments"])
