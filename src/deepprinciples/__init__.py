@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepprinciples.runs.directory import load as load
     from deepprinciples.study.command import compare as compare
+    from deepprinciples.study.command import resume as resume
     from deepprinciples.study.command import train as train
 
 _HOMES = {
     "compare": "deepprinciples.study.command",
     "train": "deepprinciples.study.command",
+    "resume": "deepprinciples.study.command",
     "load": "deepprinciples.runs.directory",
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
-__all__ = ["compare", "load", "train"]
+__all__ = ["compare", "load", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

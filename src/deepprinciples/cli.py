@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepprinciples.errors import DeepprinciplesError
+from deepprinciples.errors import DeepprinciplesError, Stopped
 
 app = typer.Typer(
     name="deepprinciples",
@@ -83,6 +85,31 @@ def _run(
             run = call(given, out, name=name or config.stem, progress=_listen(bar), command=asked)
         terminal.verdict_table(run.summary, console)
         console.print(f"Report: {run.path / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="The directory of a run that was stopped or killed.")],
+    with_: With = None,
+    allow_nonexact: Annotated[
+        bool, typer.Option(help="Go on though machine or versions changed; the result is labelled.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run from its last checkpoint, to the result it would have had."""
+    with _one_line_errors(debug):
+        from rich.console import Console
+
+        from deepprinciples.report import terminal
+        from deepprinciples.study import command, extend
+
+        if with_ is not None:
+            extend.add_parts(with_)
+        console = Console()
+        with terminal.progress(console) as bar:
+            done = command.resume(run, allow_nonexact=allow_nonexact, progress=_listen(bar))
+        terminal.verdict_table(done.summary, console)
+        console.print(f"Report: {done.path / 'report.html'}", soft_wrap=True, highlight=False)
 
 
 def _listen(bar: Any) -> Any:
@@ -165,8 +192,9 @@ def _one_line_errors(debug: bool) -> Iterator[None]:
     except DeepprinciplesError as error:
         if debug:
             raise
+        stem = "" if isinstance(error, Stopped) else "error: "
         for line in str(error).splitlines() or [type(error).__name__]:
-            typer.echo(f"error: {line}", err=True)
+            typer.echo(f"{stem}{line}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("stopped; the run directory is incomplete", err=True)
@@ -174,8 +202,15 @@ def _one_line_errors(debug: bool) -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; a run that was stopped leaves at once, without waiting for a compiler at work."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == Stopped.exit_code:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(Stopped.exit_code)
+        raise
 
 
 if __name__ == "__main__":

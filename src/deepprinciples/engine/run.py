@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -144,7 +145,7 @@ def _run_chunk(
             curves.extend([last] * (len(plan.evaluation_steps()) - len(curves)))
             progress(count * points * (plan.steps - begin - plan.span))
             break
-        offer(lambda lane=lane, segment=segment: _told(lane, logs, curves, segment + 1))
+        offer(functools.partial(_told, lane, logs, curves, segment + 1))
     kept = math.ceil(plan.steps / plan.every)
     log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))

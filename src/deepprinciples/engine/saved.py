@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ def unpacked(name: str, like: PyTree, arrays: Arrays) -> PyTree:
         IntegrityError: there are more leaves or fewer than `like` has: they belong to another program.
     """
     names = sorted(key for key in arrays if key.startswith(f"{name}/"))
-    structure = jax.tree.structure(like)
+    structure: Any = jax.tree.structure(like)
     if len(names) != structure.num_leaves:
         raise IntegrityError(
             f"checkpoint: {name} has {len(names)} arrays, expected {structure.num_leaves}; it is of another program"

@@ -7,24 +7,31 @@ summary is for the study to say; this room imports no jax.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
 import platform
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
-from deepprinciples.runs.files import MAX_BYTES, read_json, read_text
+from deepprinciples.runs.files import MAX_BYTES, read_json, read_text, write_json
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, two processes in one directory are the user's to avoid
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import xarray as xr
 
 CONFIG, MANIFEST, SUMMARY, RESULTS = "config.toml", "manifest.json", "summary.json", "results.nc"
+STATUS = "status.json"
 SCHEMA_VERSION = 1
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "xarray")
 
@@ -104,6 +111,52 @@ def _numbered(root: Path, name: str) -> Path:
 def _claim(path: Path) -> None:
     with open(path / _MARKER, "x", encoding="utf-8") as file:
         file.write("A run directory of deepprinciples.\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a run directory; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        IntegrityError: another process holds it, or it is no run directory.
+        ResourceError: it cannot be written.
+    """
+    try:
+        file = open(path / _MARKER, "r+", encoding="utf-8")  # noqa: SIM115 (closed below)
+    except FileNotFoundError:
+        raise IntegrityError(f"{path}: expected a run directory; it has no file {_MARKER}") from None
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = file.read(200).partition("\n")[2].strip() or "another process"
+                raise IntegrityError(f"{path}: is in use by {holder}; wait for it or stop it") from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"A run directory of deepprinciples.\nprocess {os.getpid()} on {platform.node()}\n")
+        file.flush()
+        yield
+
+
+def write_status(path: Path, state: str, **more: Any) -> None:
+    """Write status.json: `state` is running, stopped or finished; `more` is what a resumed run needs to know."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(path / STATUS, {"schema_version": SCHEMA_VERSION, "state": state, "updated": now, **more})
+
+
+def status(run_dir: Path | str) -> dict[str, Any]:
+    """Read status.json of a run directory.
+
+    Raises:
+        IntegrityError: it is no run directory, or the file is damaged.
+    """
+    path = Path(run_dir)
+    if not path.is_dir():
+        raise IntegrityError(f"{path}: no such directory; expected the directory of a run")
+    return _table(path / STATUS)
 
 
 def fingerprint() -> dict[str, Any]:

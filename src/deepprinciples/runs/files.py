@@ -68,6 +68,22 @@ def append_jsonl(path: Path | str, rows: list[dict[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
+def write_jsonl(path: Path | str, rows: list[dict[str, Any]]) -> None:
+    """Write a file of JSON lines, whole or not at all."""
+    write_text(path, "".join(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def flatten_plain(value: Any, above: str = "") -> dict[str, Any]:
+    """Lay nested tables out as {dotted path: value}."""
+    if not isinstance(value, dict):
+        return {above: value}
+    return {
+        path: leaf
+        for key, one in value.items()
+        for path, leaf in flatten_plain(one, f"{above}.{key}" if above else key).items()
+    }
+
+
 def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
     """Read JSON lines one by one; a torn last line, as a crash leaves it, is skipped.
 

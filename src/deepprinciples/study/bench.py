@@ -15,6 +15,7 @@ from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
 from deepprinciples.engine.fit import Plan, plan
 from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh
 from deepprinciples.engine.run import Block, Outcome, Padded, run
+from deepprinciples.engine.saved import NOBODY, Keeper
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.study import build, programs
@@ -88,7 +89,9 @@ def calibrated(bench: Bench, dataset: Dataset, settings: Train, block_counts: Se
     Nothing else should run meanwhile. A shape that the settings name, or a stream of batches, is left as it is.
     """
     program, cut, points = bench.program, bench.plan, len(bench.group.arms)
-    if settings.lanes != "auto" or settings.lane_limit or settings.shapes or dataset.stream is not None:
+    if settings.lanes != "auto" or settings.lane_limit or dataset.stream is not None:
+        return bench
+    if bench.group.arms[0] in settings.shapes:
         return bench
     size = dataset.batch_size
     data, _ = bench.feed.get([0], 0)
@@ -116,6 +119,7 @@ def train(
     judged: bool,
     progress: Callable[[int], None],
     keep_states: bool = False,
+    keeper: Keeper = NOBODY,
 ) -> Outcome:
     """Run seeds x points of a group.
 
@@ -126,6 +130,7 @@ def train(
         judged: evaluate the test split at the end; else the validation split stands.
         progress: told the model-steps done.
         keep_states: bring the final states to the host.
+        keeper: keeps the run's progress.
 
     Returns:
         The outcome, leading axes [P, seeds, arms].
@@ -145,10 +150,17 @@ def train(
         judge=test,
         keep_states=keep_states,
         progress=progress,
+        keeper=keeper,
     )
     leading = (len(points), len(seeds))
     folded = jax.tree.map(lambda a: np.reshape(a, (*leading, *np.shape(a)[1:])), outcome._replace(seconds=None))
     return folded._replace(seconds=outcome.seconds)
+
+
+def outcome_like(bench: Bench, *, keep_states: bool) -> Outcome:
+    """Give the structure of the outcomes of `train`, whatever stands in it."""
+    lanes, log, metrics = bench.program.shapes
+    return Outcome(log, metrics, metrics, np.zeros(()), lanes.state if keep_states else None, None)
 
 
 def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:

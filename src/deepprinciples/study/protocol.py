@@ -18,6 +18,7 @@ from deepprinciples.engine.run import Outcome
 from deepprinciples.parts.tables import WORST
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
+from deepprinciples.study.ledger import Ledger, nothing_kept
 from deepprinciples.study.results import BY_TRANSFORM
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.statistics import worst_case
@@ -74,6 +75,7 @@ def run_study(
     *,
     progress: Progress,
     keep_states: bool = False,
+    ledger: Ledger | None = None,
 ) -> Finished:
     """Tune every arm with the same budget, then train each arm's best point on fresh seeds.
 
@@ -83,11 +85,13 @@ def run_study(
         tune: name -> the arm's search space; empty where nothing is tuned.
         progress: hears how far it is.
         keep_states: bring the final states of the reporting lanes to the host.
+        ledger: keeps what is done, and knows what was done before.
 
     Returns:
         Everything measured.
     """
     begun = time.monotonic()
+    ledger = ledger or nothing_kept()
     config = next(iter(arms.values()))
     train, study = Train(**config["train"]), Study(**config["study"])
     report_seeds, search_seeds = seeds_of(train, study, arms=len(arms))
@@ -102,16 +106,20 @@ def run_study(
 
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
         counts = [len(report_seeds)] + [trials[group.arms] * len(search_seeds)] * (trials[group.arms] > 0)
-        return data[group.arms[0]], train, counts
+        return data[group.arms[0]], train._replace(shapes={**ledger.shapes, **train.shapes}), counts
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
         own = {a: spaces[a] for a in group.arms}
-        found, searched = _Search(made, own, study, search_seeds, build.higher_is_better(config)).run(
+        ledger.shapes[group.arms[0]] = shape_of(made)
+        entry = _Entry(ledger, made, str(number))
+        found, searched = _Search(entry, own, study, search_seeds, build.higher_is_better(config)).run(
             trials[group.arms], progress
         )
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
         best = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
-        outcome = bench.train(made, report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states)
+        outcome = entry.train(
+            "report", report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states
+        )
         tuned |= found
         outcomes |= {a: _of_arm(outcome, i, build.transform_names(arms[a])) for i, a in enumerate(group.arms)}
         programs.append(_program_row(number, made, found, searched, outcome))
@@ -139,7 +147,8 @@ def _compiled(
     groups: Sequence[Group], needs: Callable[[Group], tuple[Dataset, Train, list[int]]], progress: Progress
 ) -> Iterator[tuple[Group, bench.Bench]]:
     """Yield the groups with their programs; each compiles while the one before it runs, and is measured alone."""
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         ready = pool.submit(bench.set_up, groups[0], *needs(groups[0]))
         for group, following in zip(groups, [*groups[1:], None], strict=True):
             progress.phase(f"compiling {', '.join(group.arms)}")
@@ -147,12 +156,34 @@ def _compiled(
             if following is not None:
                 ready = pool.submit(bench.set_up, following, *needs(following))
             yield group, made
+    finally:  # whoever stops the study does not wait for a program that it will not run
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Entry(NamedTuple):
+    """A group's runs in the ledger: what is done is not run again."""
+
+    ledger: Ledger
+    made: bench.Bench
+    group: str
+
+    def train(self, name: str, *args: Any, keep_states: bool = False, **options: Any) -> Outcome:
+        """Run `bench.train`, or take its outcome from the ledger."""
+        label = f"{self.group}-{name}"
+        known = self.ledger.outcome(label, bench.outcome_like(self.made, keep_states=keep_states))
+        if known is not None:
+            options["progress"](known.diverged_at.size * self.made.plan.steps)
+            return known
+        with self.ledger.running(label) as keeper:
+            outcome = bench.train(self.made, *args, keep_states=keep_states, keeper=keeper, **options)
+            self.ledger.close(label, outcome)
+        return outcome
 
 
 class _Search(NamedTuple):
     """The search of one group: rounds of trials, each arm's points side by side in a block."""
 
-    made: bench.Bench
+    entry: _Entry
     spaces: dict[str, tuning.Space]
     study: Study
     seeds: list[int]
@@ -166,13 +197,13 @@ class _Search(NamedTuple):
         seconds = 0.0
         for number in range(1 + self.study.extend if trials else 0):
             if number and not any(one.edges for one in found.values()):
-                progress.advance(trials * len(self.seeds) * len(arms) * self.made.plan.steps)
+                progress.advance(trials * len(self.seeds) * len(arms) * self.entry.made.plan.steps)
                 continue
             progress.phase(f"tuning {', '.join(arms)}")
             wider = {a: _widened(one) for a, one in found.items()}
             drawn = {a: tuning.sobol(axes, trials, seed=number) for a, axes in wider.items()}
             points = [[drawn[a][t] for a in arms] for t in range(trials)]
-            outcome = bench.train(self.made, self.seeds, points, judged=False, progress=progress.advance)
+            outcome = self.entry.train(f"tune-{number}", self.seeds, points, judged=False, progress=progress.advance)
             seconds += outcome.seconds
             found = {a: self._joined(found[a], wider[a], drawn[a], outcome, i) for i, a in enumerate(arms)}
         return found, seconds
@@ -180,7 +211,7 @@ class _Search(NamedTuple):
     def _joined(
         self, before: Tuned, axes: tuning.Space, points: list[dict[str, float]], outcome: Outcome, index: int
     ) -> Tuned:
-        metric = build.metric_name(self.made.group.config)
+        metric = build.metric_name(self.entry.made.group.config)
         points = before.points + points
         scores = np.concatenate([before.scores, outcome.final[metric][:, :, index]])
         diverged_at = np.concatenate([before.diverged_at, outcome.diverged_at[:, :, index]])
@@ -206,6 +237,12 @@ def _of_arm(outcome: Outcome, index: int, transforms: Sequence[str]) -> Outcome:
     return one._replace(logs=logs, seconds=outcome.seconds)
 
 
+def shape_of(made: bench.Bench) -> dict[str, Any]:
+    """Give the shape of a group's program as the config records it."""
+    layout = made.program.layout
+    return {"mode": layout.mode, "blocks": layout.blocks, "chunks": made.plan.chunks}
+
+
 def _program_row(
     number: int, made: bench.Bench, found: Mapping[str, Tuned], searched: float, outcome: Outcome
 ) -> dict[str, Any]:
@@ -222,7 +259,7 @@ def _program_row(
         "compile_seconds": round(program.compile_seconds, 3),
         "run_seconds": round(searched + outcome.seconds, 3),
         "memory_bytes": program.memory_bytes,
-        "shape": {"mode": program.layout.mode, "blocks": program.layout.blocks, "chunks": made.plan.chunks},
+        "shape": shape_of(made),
         "measured": [one.told() for one in made.measured],
         "gradient_evaluations_per_step": made.evaluations,
     }

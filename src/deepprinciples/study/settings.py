@@ -29,6 +29,9 @@ class Train(NamedTuple):
     evaluate_every: int = 0  # 0: about 10 times a run
     lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
     lane_limit: int = 0  # most lanes on a device in one call; 0: chosen
+    checkpoint_seconds: int = (
+        60  # between checkpoints, more where saving takes long; a stopped run is resumed from there
+    )
     matmul: Literal["default", "bfloat16", "tensorfloat32", "float32"] = "default"  # products in; sums stay float32
     shapes: Mapping[str, Any] = {}  # first arm of a group -> mode, blocks, chunks: as a run before measured and wrote
 

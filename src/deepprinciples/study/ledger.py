@@ -1,0 +1,105 @@
+"""What a study has done so far, kept in its run directory, so that a run that was stopped goes on from there.
+
+The protocol is a fixed sequence of runs, each with a label such as "0-tune-0" or "0-report". The ledger holds the
+outcomes of those that are done and how far the one under way has come; all else is computed again from the config.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepprinciples.engine.run import Outcome
+from deepprinciples.engine.saved import NOBODY, Keeper, packed, unpacked
+from deepprinciples.errors import ResourceError
+from deepprinciples.runs import checkpoints
+from deepprinciples.runs.stopping import Stop
+
+FOLDER = "checkpoints"
+SHARE = 0.02  # of the time may go into saving
+
+
+class Ledger:
+    """Keeps outcomes by label, and saves them with the run under way; see `open_ledger`."""
+
+    def __init__(self, folder: Path | None, seconds: float, facts: Mapping[str, Any], stop: Stop) -> None:
+        self.stop = stop
+        self.facts = dict(facts)
+        self.shapes: dict[str, Any] = {}  # first arm of a group -> the shape its program has
+        self._folder, self._seconds = folder, seconds
+        self._done: dict[str, np.ndarray] = {}
+        self._times: dict[str, float] = {}
+        self._now = ""
+        self._begun: dict[str, np.ndarray] = {}
+        self._saved, self._spent = time.monotonic(), 0.0
+        self.kept = False  # whether the last checkpoint holds all there is
+
+    def take_up(self, found: checkpoints.Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.shapes = dict(found.facts["shapes"])
+        self._times = dict(found.facts["seconds"])
+        self._now = str(found.facts["now"])
+        self._done = {name: array for name, array in found.arrays.items() if name.startswith("done/")}
+        self._begun = {name[4:]: array for name, array in found.arrays.items() if name.startswith("now/")}
+
+    def outcome(self, label: str, like: Outcome) -> Outcome | None:
+        """Give the outcome of a run that is done; `like` has its structure."""
+        if label not in self._times:
+            return None
+        found: Outcome = unpacked(f"done/{label}", like, self._done)
+        return found._replace(seconds=self._times[label])
+
+    @contextlib.contextmanager
+    def running(self, label: str) -> Iterator[Keeper]:
+        """Give the keeper of a run; a stop inside comes between its segments, after what is done was saved."""
+        begun = self._begun if label == self._now else {}
+        self._now, self._begun, self.kept = label, {}, False
+
+        def offer(tell: Callable[[], dict[str, np.ndarray]]) -> None:
+            if self.stop.name or self._is_time():
+                self.save(tell)
+                self.stop.check()
+
+        with self.stop.held():
+            yield Keeper(begun, offer) if self._folder else NOBODY
+
+    def close(self, label: str, outcome: Outcome) -> None:
+        """Enter the outcome of a run."""
+        self._done |= packed(f"done/{label}", outcome._replace(seconds=None))
+        self._times[label] = outcome.seconds
+        self._now, self.kept = "", False
+
+    def _is_time(self) -> bool:
+        if not self._seconds:  # after every segment
+            return True
+        return time.monotonic() - self._saved >= max(self._seconds, self._spent / SHARE)
+
+    def save(self, tell: Callable[[], dict[str, np.ndarray]] = dict) -> None:
+        """Save everything, with the run under way as `tell` gives it."""
+        if self._folder is None:
+            return
+        begun = time.monotonic()
+        now = {f"now/{name}": array for name, array in (tell() or self._begun).items()}
+        facts = {**self.facts, "shapes": self.shapes, "seconds": self._times, "now": self._now if now else ""}
+        arrays = {**self._done, **now}
+        try:
+            checkpoints.save(self._folder, arrays, facts)
+        except OSError as error:
+            size = sum(array.nbytes for array in arrays.values())
+            raise ResourceError(
+                f"{self._folder}: a checkpoint of {size:,} bytes cannot be written ({error.strerror or error}); the "
+                "one before it is whole; make room and resume the run"
+            ) from None
+        self.kept = bool(now)
+        self._saved = time.monotonic()
+        self._spent = self._saved - begun
+
+
+def nothing_kept() -> Ledger:
+    """Give a ledger that keeps outcomes in memory alone."""
+    return Ledger(None, float("inf"), {}, Stop())

@@ -1,0 +1,232 @@
+"""A study carried out: from a checked config and its data to the files of a run directory, from wherever it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import xarray as xr
+
+from deepprinciples import config as configs
+from deepprinciples.errors import ConfigError, IntegrityError, Stopped
+from deepprinciples.parts.tables import WORST
+from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
+from deepprinciples.study import bench, build, protocol, results
+from deepprinciples.study import ledger as ledgers
+from deepprinciples.study.features import digest
+from deepprinciples.study.settings import Study, Train, shape_problems
+
+Kind = Literal["compare", "train"]
+MOST_LANES = 1_000_000
+
+
+def elsewhere(found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: bool) -> list[str]:
+    """Compare what a checkpoint needs with what is here; data must be the same, the rest may differ if allowed."""
+    there = files.flatten_plain(found.facts)
+    now = files.flatten_plain(files.plain(here))
+    other = [f"{key}: {there.get(key)}, here {value}" for key, value in now.items() if there.get(key) != value]
+    data = [line for line in other if line.startswith("data.")]
+    if data:
+        raise IntegrityError(f"{data[0]}: the data changed since the run began; restore them, or begin a new run")
+    if other and not allowed:
+        raise IntegrityError(
+            f"the run was begun elsewhere ({'; '.join(other[:3])}), so its bits cannot be repeated; add "
+            "--allow-nonexact to go on all the same"
+        )
+    return [f"not exact: resumed elsewhere than it was begun ({'; '.join(other)})"] if other else []
+
+
+class Prepared(NamedTuple):
+    """A config that can run, and its data."""
+
+    kind: Kind
+    resolved: dict[str, Any]
+    arms: dict[str, Any]
+    tune: dict[str, Any]
+    data: dict[str, Any]
+
+
+def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
+    """Check a config whole and load its data.
+
+    Raises:
+        ConfigError: with every problem of the config. DataError: the data cannot be used.
+    """
+    if kind == "train":
+        given = {key: value for key, value in given.items() if key != "arms"}
+    resolved = configs.resolve(given, build.KINDS, command=kind)
+    arms = configs.arm_configs(resolved, build.KINDS) if kind == "compare" else {"run": resolved}
+    tune = configs.tuned(resolved, build.KINDS) if kind == "compare" else {}
+    study, settings = Study(**resolved["study"]), Train(**resolved["train"])
+    if problems := shape_problems(settings.shapes):
+        raise ConfigError(*problems)
+    if study.baseline and study.baseline not in arms:
+        raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
+    lanes = len(arms) * (study.trials * study.tuning_seeds * (1 + study.extend) + study.seeds)
+    if kind == "compare" and lanes > MOST_LANES:
+        raise ConfigError(
+            f"study: asks for {lanes:,} lanes, arms x (trials x tuning_seeds + seeds); expected at most "
+            f"{MOST_LANES:,}; lower study.trials or study.seeds"
+        )
+    data = bench.datasets(arms)
+    bench.check(arms, data, prefixed=kind == "compare")
+    return Prepared(kind, resolved, arms, tune, data)
+
+
+def facts(prepared: Prepared) -> dict[str, Any]:
+    """Tell all that the bits of a run depend on beside its config."""
+    known = jax.config.values
+    return {
+        "fingerprint": {
+            **directory.fingerprint(),
+            "backend": jax.default_backend(),
+            "device": jax.devices()[0].device_kind,
+            "devices": len(jax.devices()),
+            "x64": known["jax_enable_x64"],
+            "matmul": known["jax_default_matmul_precision"],
+        },
+        "data": {arm: digest(one) for arm, one in prepared.data.items() if one.stream is None},
+        "config": hashlib.sha256(configs.dumps(prepared.resolved).encode()).hexdigest(),
+    }
+
+
+def carry_out(
+    path: Path,
+    prepared: Prepared,
+    stem: str,
+    command: str,
+    progress: protocol.Progress | None,
+    found: checkpoints.Checkpoint | None,
+    notes: list[str],
+) -> directory.Run:
+    """Run a study from its start or from a checkpoint, and write what came of it."""
+    told: dict[str, Any] = {"kind": prepared.kind, "stem": stem, "command": command, "notes": notes}
+    settings = Train(**prepared.resolved["train"])
+    with stopping.listening() as stop:
+        ledger = ledgers.Ledger(path / ledgers.FOLDER, settings.checkpoint_seconds, facts(prepared), stop)
+        if found is not None:
+            ledger.take_up(found)
+        try:
+            directory.write_status(path, "running", **told)
+            finished = protocol.run_study(
+                prepared.arms,
+                prepared.data,
+                prepared.tune,
+                progress=progress or protocol.Progress(),
+                keep_states=prepared.kind == "train",
+                ledger=ledger,
+            )
+            run = _write(path, *_told(prepared, finished, stem, command, notes), finished)
+        except Stopped as stopped:
+            with contextlib.suppress(Stopped), stop.held():
+                if not ledger.kept:
+                    ledger.save()
+                directory.write_status(path, "stopped", **told)
+            raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
+        directory.write_status(path, "finished", **told)
+    shutil.rmtree(path / ledgers.FOLDER, ignore_errors=True)
+    return run
+
+
+def _told(
+    prepared: Prepared, finished: protocol.Finished, stem: str, command: str, notes: list[str]
+) -> tuple[dict[str, Any], dict[str, Any], xr.Dataset]:
+    """Give the config that repeats a study, its summary and its results."""
+    resolved, kind = prepared.resolved, prepared.kind
+    metric, higher = build.metric_name(resolved), build.higher_is_better(resolved)
+    found = results.dataset(finished, metric=metric, higher_is_better=higher, title=resolved.get("title", "") or stem)
+    heard = dict.fromkeys(note for one in prepared.data.values() for note in one.notes)
+    summary = results.summary(
+        finished,
+        found,
+        study=Study(**resolved["study"]),
+        steps=Train(**resolved["train"]).steps,
+        bound=WORST.get(metric),
+        kind=kind,
+        changes={
+            arm: {k: v for k, v in edits.items() if k != "tune"} for arm, edits in resolved.get("arms", {}).items()
+        },
+        notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *notes],
+    )
+    shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
+    if shapes:  # a repeat takes the shapes that were measured
+        resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
+    return resolved, summary | {"command": command, "config_toml": configs.dumps(resolved)}, found
+
+
+def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -> list[str]:
+    names = list(arms)
+    pairs = [(names[i], names[j]) for j in range(len(names)) for i in range(j)]
+    return [
+        f"{a} and {b} are the same method under two names"
+        for a, b in pairs
+        if configs.dumps(arms[a]) == configs.dumps(arms[b]) and tune.get(a) == tune.get(b)
+    ]
+
+
+def _write(
+    path: Path, resolved: dict[str, Any], summary: dict[str, Any], found: xr.Dataset, finished: protocol.Finished
+) -> directory.Run:
+    from deepprinciples.report import page, plots  # drawing is slow to import, and a bad config needs none
+
+    files.write_text(path / directory.CONFIG, configs.dumps(resolved))
+    arrays.save_dataset(found, path / directory.RESULTS)
+    files.write_json(path / directory.SUMMARY, summary)
+    files.write_jsonl(path / "metrics.jsonl", metric_rows(found))
+    states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
+    if states:
+        kept = {f"seed-{seed}": _seed_of(states["run"].params, k) for k, seed in enumerate(finished.seeds)}
+        arrays.save_arrays(kept, path / "parameters.safetensors")
+    manifest = directory.manifest(
+        device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
+        backend=jax.default_backend(),
+        x64=jnp.zeros(()).dtype == "float64",
+        seeds=finished.seeds,
+        tuning_seeds=finished.tuning_seeds,
+        programs=finished.programs,
+        files=directory.file_hashes(path),
+    )
+    files.write_json(path / directory.MANIFEST, manifest)
+    page.write(path / "report.html", found, summary, manifest)
+    plots.save_all(found, summary, path / "figures")
+    return directory.load(path)
+
+
+def _seed_of(params: Any, index: int) -> dict[str, Any]:
+    named = jax.tree_util.tree_flatten_with_path(params)[0]
+    table: dict[str, Any] = {}
+    for path, leaf in named:
+        *parents, last = [
+            str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path
+        ] or ["params"]
+        here = table
+        for key in parents:
+            here = here.setdefault(key, {})
+        here[last] = leaf[index]
+    return table
+
+
+def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:
+    """List the validation curve of every reporting lane as rows: arm, seed, step, metric, loss."""
+    metric = found.attrs["metric"]
+    rows: list[dict[str, Any]] = []
+    for a, arm in enumerate(found.arm.values):
+        for s, seed in enumerate(found.seed.values):
+            for e, step in enumerate(found.eval_step.values):
+                rows.append(
+                    {
+                        "sequence": len(rows),
+                        "arm": str(arm),
+                        "seed": int(seed),
+                        "step": int(step),
+                        f"validation_{metric}": float(found.validation.values[a, s, e]),
+                        "validation_loss": float(found.validation_loss.values[a, s, e]),
+                    }
+                )
+    return rows

@@ -1,0 +1,217 @@
+"""A run that was stopped or killed, and resumed, is the run that never was: same results, log, verdicts, to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import deepprinciples as dp
+from deepprinciples import config as configs
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
+from deepprinciples.runs import checkpoints, directory
+from deepprinciples.study import ledger
+
+STUDY = {
+    "title": "Small",
+    "data": {"name": "wine", "batch_size": 16},
+    "model": {"name": "mlp", "depth": 1, "width": 6},
+    "loss": {"name": "softmax_cross_entropy"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "train": {"steps": 20, "probes": ["gradient_norm"], "probe_every": 2, "checkpoint_seconds": 0},
+    "study": {
+        "metric": "accuracy", "trials": 3, "tuning_seeds": 2, "seeds": 7,
+        "tune": {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}},
+    },
+    "arms": {"plain": {}, "momentum": {"optimizer.momentum": 0.5}, "tanh": {"model.activation": "tanh"}},
+}  # fmt: skip
+NET = {"model": {"name": "mlp", "depth": 1, "width": 4}, "optimizer": {"name": "adam", "learning_rate": 1e-2}}
+GAME = {
+    "data": {"name": "gaussian_ring", "size": 120, "batch_size": 8},
+    "game": {"latent": 2, "average": 0.9, "snapshots": 5},
+    "generator": NET,
+    "discriminator": NET,
+    "train": {"steps": 20, "seeds": 2, "probes": ["players"], "checkpoint_seconds": 0},
+    "study": {"metric": "modes_covered"},
+}
+KINDS = {"compare": ("compare", STUDY), "train": ("train", STUDY), "game": ("train", GAME)}
+TIMES = {"cost", "programs", "command"}
+
+
+def told(path: Path) -> dict[str, Any]:
+    """Give all that a run says, but for the times it took and the warning that it was resumed."""
+    summary = json.loads((path / "summary.json").read_text())
+    found = {name: (path / name).read_bytes() for name in ("results.nc", "metrics.jsonl", "config.toml")}
+    if (path / "parameters.safetensors").exists():
+        found["parameters"] = (path / "parameters.safetensors").read_bytes()
+    return {**found, "summary": {key: value for key, value in summary.items() if key not in TIMES}}
+
+
+def stopped_at(count: int, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run, and take a signal at the given look at the clock between two calls; tell whether it came to that."""
+    command, config = KINDS[kind]
+    looks = []
+
+    def is_time(self: ledger.Ledger) -> bool:
+        looks.append(1)
+        if len(looks) == count:
+            self.stop.hear(signal.SIGTERM, None)
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.Ledger, "_is_time", is_time)
+        try:
+            getattr(dp, command)(config, folder)
+        except Stopped as stopped:
+            assert str(stopped) == f"stopped by SIGTERM; go on with: deepprinciples resume {folder}"
+            assert directory.status(folder)["state"] == "stopped"
+            return True
+    return False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preempted machine would change the result."""
+    command, config = KINDS[kind]
+    whole = getattr(dp, command)(config, tmp_path / "whole")
+    places = 0
+    for count in (1, 2, 5, 9, 14, 20, 27):
+        folder = tmp_path / str(count)
+        if not stopped_at(count, kind, folder, monkeypatch):
+            break
+        moved = folder.rename(tmp_path / f"moved {count}")
+        run = dp.resume(moved)
+        assert told(run.path) == told(whole.path), count
+        assert not (run.path / ledger.FOLDER).exists() and directory.status(run.path)["state"] == "finished"
+        shutil.rmtree(moved)
+        places += 1
+    assert places >= 3
+    before = {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file()}
+    dp.resume(whole.path)
+    assert before == {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study that was stopped in its first run."""
+    assert stopped_at(3, "compare", tmp_path / "run", monkeypatch)
+    return tmp_path / "run"
+
+
+def test_what_cannot_be_resumed_exactly_is_told(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine's last bits would pass for the same run; or other data for the data that were tuned on."""
+    real = directory.fingerprint()
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "fingerprint", lambda: {**real, "cores": 999})
+        with pytest.raises(IntegrityError, match=r"cores: \d+, here 999.*--allow-nonexact"):
+            dp.resume(stopped)
+        run = dp.resume(stopped, allow_nonexact=True)
+    assert any("not exact: resumed elsewhere" in line for line in run.summary["warnings"])
+
+
+def test_changed_data_are_refused(stopped: Path) -> None:
+    """Half of a run on other data would be nobody's result."""
+    config = configs.load(stopped / "config.toml")
+    config["data"]["name"] = "breast_cancer"
+    (stopped / "config.toml").write_text(configs.dumps(config))
+    with pytest.raises(IntegrityError, match="the data changed since the run began"):
+        dp.resume(stopped)
+
+
+def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(stopped: Path) -> None:
+    """A run would start from scratch in silence, or the damage would go unseen."""
+    places = sorted((stopped / ledger.FOLDER).iterdir())
+    assert len(places) == 2
+    (places[-1] / checkpoints.STATE).write_bytes(b"")
+    copy = stopped.parent / "copy"
+    shutil.copytree(stopped, copy)
+    run = dp.resume(stopped)
+    assert any("a damaged checkpoint was passed over" in line for line in run.summary["warnings"])
+    (copy / ledger.FOLDER / places[0].name / checkpoints.MANIFEST).write_text("{}")
+    with pytest.raises(IntegrityError, match="none of 2 checkpoints can be used"):
+        dp.resume(copy)
+
+
+def test_two_processes_cannot_hold_one_run(stopped: Path) -> None:
+    """Two processes would write into each other's files."""
+    with directory.locked(stopped):
+        code = f"import deepprinciples as dp; dp.resume({str(stopped)!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"is in use by process {os.getpid()} on " in done.stderr
+
+
+def test_a_full_disk_stops_the_run_and_spares_the_last_checkpoint(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk would cost the run, or go unseen until there is nothing to resume."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises((ResourceError, OSError), match=r"No space left"):
+            dp.resume(stopped)
+    assert checkpoints.latest(stopped / ledger.FOLDER) is not None
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    """A traceback would come out, or files be written where nobody asked."""
+    with pytest.raises(IntegrityError, match="no such directory"):
+        dp.resume(tmp_path / "nothing")
+    with pytest.raises(IntegrityError, match="status.json"):
+        dp.resume(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match="holds files"):
+        (tmp_path / "file").touch()
+        dp.train(STUDY, tmp_path)
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "deepprinciples.cli", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} did not come"
+        time.sleep(0.02)
+
+
+def test_signals_from_outside(tmp_path: Path) -> None:
+    """A scheduler's warning would be lost: in the compiler, in training, and for good."""
+    (tmp_path / "study.toml").write_text(configs.dumps({**STUDY, "train": {**STUDY["train"], "steps": 2000}}))
+    out = tmp_path / "run"
+    run = start("compare", str(tmp_path / "study.toml"), "--out", str(out))
+    wait_for(out / "status.json")  # the compiler is at work
+    begun = time.monotonic()
+    run.terminate()
+    _, errors = run.communicate(timeout=30)
+    assert run.returncode == 75 and time.monotonic() - begun < 10, errors
+    assert errors.strip().endswith(f"stopped by SIGTERM; go on with: deepprinciples resume {out}")
+
+    run = start("resume", str(out))
+    wait_for(out / ledger.FOLDER / "step-1")
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    assert run.returncode == -9
+
+    run = start("resume", str(out))
+    words, errors = run.communicate(timeout=120)
+    assert run.returncode == 0 and "Comparisons" in words, errors
+
+    (tmp_path / "whole").mkdir()
+    whole = start("compare", str(tmp_path / "study.toml"), "--out", str(tmp_path / "whole"))
+    assert whole.communicate(timeout=120) and whole.returncode == 0
+    assert told(out) == told(tmp_path / "whole")
