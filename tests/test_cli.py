@@ -56,7 +56,16 @@ def halve(*, factor: float = 0.5):
 
 TABLES = {"transforms": {"halve": halve}}
 """
-FILES = {"config.toml", "manifest.json", "status.json", "summary.json", "results.nc", "metrics.jsonl", "report.html", "figures"}
+FILES = {
+    "config.toml",
+    "manifest.json",
+    "status.json",
+    "summary.json",
+    "results.nc",
+    "metrics.jsonl",
+    "report.html",
+    "figures",
+}
 
 
 class Result(NamedTuple):

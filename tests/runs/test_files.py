@@ -84,18 +84,17 @@ def test_json_that_is_refused(tmp_path: Path, content: bytes | None, line: str) 
     assert str(caught.value).startswith(f"{path}: {line}") and "\n" not in str(caught.value)
 
 
-def test_a_torn_last_line_costs_only_itself(tmp_path: Path) -> None:
-    """After a crash every whole row of the log is there once, and new rows do not glue to the torn one."""
+def test_a_changed_line_of_the_log_is_noticed(tmp_path: Path) -> None:
+    """A curve would be drawn from numbers that were never measured."""
     path = tmp_path / "metrics.jsonl"
-    files.append_jsonl(path, [{"step": 1, "loss": 0.5}, {"step": 2, "loss": math.nan}])
-    files.append_jsonl(path, [{"step": 3}])
-    assert list(files.read_jsonl(path)) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": None}, {"step": 3}]
-    path.write_bytes(path.read_bytes()[:-4])
-    assert [row["step"] for row in files.read_jsonl(path)] == [1, 2]
-    files.append_jsonl(path, [{"step": 4}])
-    assert path.read_bytes().splitlines()[-1] == b'{"step": 4}'
-    with pytest.raises(IntegrityError, match="line 3: not a JSON object"):
-        list(files.read_jsonl(path))
+    rows: list[dict[str, Any]] = [{"step": 1, "loss": 0.1 + 0.2}, {"step": 2, "loss": math.nan, "arm": "ä"}, {}]
+    files.write_jsonl(path, rows)
+    assert list(files.read_jsonl(path)) == [rows[0], {**rows[1], "loss": None}, {}]
+    whole = path.read_bytes()
+    for content in (whole.replace(b"0.3", b"0.4"), whole[:-4], whole.replace(b'"step": 2', b'"step": 3'), b"[]\n"):
+        path.write_bytes(content)
+        with pytest.raises(IntegrityError, match="not a row of a run's log, or changed after the run"):
+            list(files.read_jsonl(path))
 
 
 def _results() -> xr.Dataset:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import secrets
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,52 +58,34 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def append_jsonl(path: Path | str, rows: list[dict[str, Any]]) -> None:
-    """Add rows to a file of JSON lines; a batch is one write, so that a crash costs at most its last line."""
-    text = "".join(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    with open(path, "a+b") as file:
-        if file.tell() and not _ends_with_newline(file):
-            text = "\n" + text
-        file.write(text.encode("utf-8"))
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def write_jsonl(path: Path | str, rows: list[dict[str, Any]]) -> None:
-    """Write a file of JSON lines, whole or not at all."""
-    write_text(path, "".join(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    """Write rows as JSON lines, whole or not at all; each ends with the CRC-32 of what stands before it."""
+    write_text(path, "".join(f"{_line({**row, 'crc32': _checksum(row)})}\n" for row in rows))
 
 
-def flatten_plain(value: Any, above: str = "") -> dict[str, Any]:
-    """Lay nested tables out as {dotted path: value}."""
-    if not isinstance(value, dict):
-        return {above: value}
-    return {
-        path: leaf
-        for key, one in value.items()
-        for path, leaf in flatten_plain(one, f"{above}.{key}" if above else key).items()
-    }
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(plain(row), ensure_ascii=False, allow_nan=False)
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(_line(row).encode('utf-8')):08x}"
 
 
 def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
-    """Read JSON lines one by one; a torn last line, as a crash leaves it, is skipped.
+    """Read rows that `write_jsonl` wrote, one by one.
 
     Raises:
-        IntegrityError: a line before the last is no JSON object.
+        IntegrityError: a line is no JSON object, or not the one that was written.
     """
     with open(path, "rb") as file:
-        broken = 0
         for number, line in enumerate(file, start=1):
-            if broken:
-                raise IntegrityError(f"{path}, line {broken}: not a JSON object; the file is damaged")
             try:
                 row = parse_json(line.decode("utf-8"))
-            except ValueError:
-                broken = 0 if line == b"\n" else number
-                continue
-            if not isinstance(row, dict):
-                broken = number
-                continue
+                written = row.pop("crc32") == _checksum(row)
+            except (ValueError, TypeError, AttributeError, KeyError):
+                written = False
+            if not written:
+                raise IntegrityError(f"{path}, line {number}: not a row of a run's log, or changed after the run")
             yield row
 
 
@@ -207,11 +190,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _ends_with_newline(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) == b"\n")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

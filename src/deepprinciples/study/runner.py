@@ -28,8 +28,8 @@ MOST_LANES = 1_000_000
 
 def elsewhere(found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: bool) -> list[str]:
     """Compare what a checkpoint needs with what is here; data must be the same, the rest may differ if allowed."""
-    there = files.flatten_plain(found.facts)
-    now = files.flatten_plain(files.plain(here))
+    there = configs.flatten(found.facts)
+    now = configs.flatten(files.plain(here))
     other = [f"{key}: {there.get(key)}, here {value}" for key, value in now.items() if there.get(key) != value]
     data = [line for line in other if line.startswith("data.")]
     if data:
