@@ -74,10 +74,10 @@ def run(
         chunk = list(blocks[first : first + wide])
         count = len(chunk)
         padded = chunk + [chunk[-1]] * (wide - count)
-        done = packed("parts", _joined(parts)) if parts else {}
 
-        def offer(tell: Callable[[], dict[str, np.ndarray]], first: int = first, done: Any = done) -> None:
-            keeper.offer(lambda: {"at": np.array(first), **done, **tell()})
+        def offer(tell: Callable[[], dict[str, np.ndarray]], first: int = first) -> None:
+            done = lambda: packed("parts", _joined(parts)) if parts else {}  # noqa: E731
+            keeper.offer(lambda: {"at": np.array(first), **done(), **tell()})
 
         part = _run_chunk(call, padded, count, under_way, offer, progress)
         parts.append(jax.tree.map(lambda a, n=count: a[:n], part))
