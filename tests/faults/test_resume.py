@@ -215,3 +215,24 @@ def test_signals_from_outside(tmp_path: Path) -> None:
     whole = start("compare", str(tmp_path / "study.toml"), "--out", str(tmp_path / "whole"))
     assert whole.communicate(timeout=120) and whole.returncode == 0
     assert told(out) == told(tmp_path / "whole")
+
+
+def test_a_stop_while_the_result_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that measured its shape, and was stopped after it wrote that down, would be taken for another run."""
+    from deepprinciples.engine import shape
+    from deepprinciples.runs import arrays
+
+    monkeypatch.setattr(shape, "WORTH", 0)
+
+    def stop(*_: object) -> None:
+        raise Stopped("stopped by SIGTERM")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arrays, "save_dataset", stop)
+        with pytest.raises(Stopped, match="resume"):
+            dp.train(STUDY, tmp_path / "run")
+    assert "shapes" in (tmp_path / "run" / "config.toml").read_text()
+    assert dp.resume(tmp_path / "run").summary["arms"][0]["n"] == 1
+    with pytest.raises(IntegrityError, match="state"):
+        (tmp_path / "run" / "status.json").write_text("{}")
+        dp.resume(tmp_path / "run")

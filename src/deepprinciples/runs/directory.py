@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CONFIG, MANIFEST, SUMMARY, RESULTS = "config.toml", "manifest.json", "summary.json", "results.nc"
 STATUS = "status.json"
+STATES = ("running", "stopped", "finished")
 SCHEMA_VERSION = 1
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "xarray")
 

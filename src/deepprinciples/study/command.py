@@ -8,6 +8,7 @@ from typing import Any
 
 from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
+from deepprinciples.errors import IntegrityError
 from deepprinciples.runs import checkpoints, directory, files
 from deepprinciples.study import ledger, protocol, runner
 
@@ -88,7 +89,11 @@ def resume(
     """
     path = Path(run_dir)
     known = directory.status(path)
-    if known["state"] == "finished":
+    if (state := known.get("state")) not in directory.STATES:
+        raise IntegrityError(
+            f"{path / 'status.json'}: state is {state!r}; expected {', '.join(directory.STATES)}; the file is damaged"
+        )
+    if state == "finished":
         return directory.load(path)
     use_all_cores()
     with directory.locked(path):

@@ -82,6 +82,8 @@ def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
 def facts(prepared: Prepared) -> dict[str, Any]:
     """Tell all that the bits of a run depend on beside its config."""
     known = jax.config.values
+    train = {key: value for key, value in prepared.resolved["train"].items() if key != "shapes"}
+    asked = configs.dumps({**prepared.resolved, "train": train})  # measured shapes are written at the end
     return {
         "fingerprint": {
             **directory.fingerprint(),
@@ -92,7 +94,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
             "matmul": known["jax_default_matmul_precision"],
         },
         "data": {arm: digest(one) for arm, one in prepared.data.items() if one.stream is None},
-        "config": hashlib.sha256(configs.dumps(prepared.resolved).encode()).hexdigest(),
+        "config": hashlib.sha256(asked.encode()).hexdigest(),
     }
 
 
