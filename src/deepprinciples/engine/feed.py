@@ -16,8 +16,8 @@ from jax.sharding import Mesh
 
 from deepprinciples.engine.fit import Plan
 from deepprinciples.engine.population import place
-from deepprinciples.engine.streams import batch_indices, lane_key
-from deepprinciples.types import Array, Batch
+from deepprinciples.engine.streams import batch_indices
+from deepprinciples.types import Batch
 
 
 class Feed(NamedTuple):
@@ -47,14 +47,7 @@ def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
 
 @functools.lru_cache(maxsize=32)
 def _orders(seeds: tuple[int, ...], start: int, steps: int, size: int, batch_size: int) -> np.ndarray:
-    drawn = _draw(np.array(seeds, np.uint32), np.int32(start), steps=steps, size=size, batch_size=batch_size)
-    return np.asarray(drawn)  # [seeds, steps, batch_size]
-
-
-@functools.partial(jax.jit, static_argnames=("steps", "size", "batch_size"))
-def _draw(seeds: Array, start: Array, *, steps: int, size: int, batch_size: int) -> Array:
-    one = functools.partial(batch_indices, steps=steps, size=size, batch_size=batch_size)
-    return jax.vmap(lambda seed: one(lane_key(seed), start))(seeds)
+    return np.stack([batch_indices(seed, start, steps=steps, size=size, batch_size=batch_size) for seed in seeds])
 
 
 def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan, mesh: Mesh, first: Batch) -> Feed:

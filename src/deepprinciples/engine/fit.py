@@ -132,7 +132,8 @@ def segment(
     def advance(state: PyTree, step: Array, index: Array) -> tuple[PyTree, Info, Array]:
         batch = jax.tree.map(lambda array: array[index], data)
         state, info = learner.step(state, batch, jax.random.fold_in(steps_key, step))
-        return state, info, jnp.isfinite(info.loss) & sums_finite(info.grads)
+        finite = jnp.isfinite(info.loss)
+        return state, info, finite & sums_finite(info.grads) if learner.hides else finite  # else the state tells
 
     def chunk(lane: Lane, xs: tuple[Array, Array]) -> tuple[Lane, dict[str, PyTree]]:
         step, index = xs  # [every], [every, B]

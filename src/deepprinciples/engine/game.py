@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.engine.moves import EVALUATIONS, GameState, Played, Rules, field, play, round_of
-from deepprinciples.engine.players import Table, begin
+from deepprinciples.engine.players import Table, begin, is_off
 from deepprinciples.engine.streams import lane_key, stream
 from deepprinciples.types import Array, Batch, Info, Learner, SampleMetric
 
@@ -25,6 +25,7 @@ def game(
     rules: Rules,
     metrics: Mapping[str, SampleMetric] | None = None,
     snapshots: int = 0,
+    hides: bool = True,
 ) -> Learner:
     """Make the learner of a game between a generator and a discriminator; `moves` has the formulas.
 
@@ -40,6 +41,7 @@ def game(
         rules: how they play.
         metrics: name -> metric of a set of samples.
         snapshots: samples kept at every evaluation, from the same noise.
+        hides: whether an optimizer of the two may make finite updates of a gradient that is not finite.
 
     Returns:
         A `Learner` with `score`.
@@ -54,7 +56,8 @@ def game(
         shown = table.shown(jnp.repeat(jnp.asarray(example.inputs), table.pack, axis=0), labels)
         generator = begin(table.generator, stream(key, "init"), jnp.zeros((1, table.latent + table.classes)))
         discriminator = begin(table.discriminator, stream(key, "discriminator"), shown)
-        return GameState(generator, discriminator, generator.params, jnp.zeros((), jnp.int32))
+        average = None if is_off(rules.average) else generator.params
+        return GameState(generator, discriminator, average, jnp.zeros((), jnp.int32))
 
     def step(state: GameState, batch: Batch, key: Array) -> tuple[GameState, Info]:
         played = play(table, rules, state, batch, key)
@@ -81,12 +84,12 @@ def game(
         found["loss"] = jnp.mean(jax.lax.map(lambda batch: jnp.mean(evaluate(state, batch)["loss"]), batches))
         return {**found, **(_snapshots(table, state, snapshots) if snapshots else {})}
 
-    return Learner(init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, score)
+    return Learner(init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, score, hides)
 
 
 def _samples(table: Table, state: GameState, key: Array, batch: Batch) -> Array:
     noise = table.noise(key, len(batch.inputs))
-    made, _, _ = table.generate(state.average, state.generator.model_state, noise, batch.targets, train=False)
+    made, _, _ = table.generate(state.judged, state.generator.model_state, noise, batch.targets, train=False)
     return made
 
 
@@ -97,7 +100,7 @@ def _snapshots(table: Table, state: GameState, count: int) -> dict[str, Array]:
     line = jnp.cos(turn) * noise[:1] + jnp.sin(turn) * noise[1:2]
     labels = jnp.arange(count) % max(table.classes, 1)
     asked = {"samples": (noise[:count], labels), "interpolation": (line, jnp.zeros(BETWEEN, jnp.int32))}
-    make = lambda one: table.generate(state.average, state.generator.model_state, *one, train=False)[0]  # noqa: E731
+    make = lambda one: table.generate(state.judged, state.generator.model_state, *one, train=False)[0]  # noqa: E731
     return {name: make(one) for name, one in asked.items()}
 
 

@@ -36,6 +36,7 @@ def supervised(
     augments: Sequence[Augment] = (),
     metrics: Mapping[str, Callable[[Array, Array], Array]] | None = None,
     evaluations: int = 1,
+    hides: bool = True,
 ) -> Learner:
     """Make the learner of supervised training.
 
@@ -52,6 +53,7 @@ def supervised(
         augments: applied to each training batch in order.
         metrics: name -> (outputs, targets) -> [B]; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
+        hides: whether the optimizer may make finite updates of a gradient that is not finite.
 
     Returns:
         A `Learner`.
@@ -92,4 +94,4 @@ def supervised(
         outputs, _, _ = model.apply(state.params, state.model_state, batch.inputs, key=None, train=False)
         return {name: metric(outputs, batch.targets) for name, metric in measured.items()}
 
-    return Learner(init, step, evaluate, evaluations)
+    return Learner(init, step, evaluate, evaluations, hides=hides)

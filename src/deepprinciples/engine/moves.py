@@ -51,13 +51,18 @@ class GameState(NamedTuple):
 
     generator: PlayerState
     discriminator: PlayerState
-    average: PyTree  # of the generator's parameters; it makes the examples that are judged
+    average: PyTree  # of the generator's parameters, None where none is kept
     step: Array
+
+    @property
+    def judged(self) -> PyTree:
+        """Give the generator's parameters that make the examples to be judged: the average, where there is one."""
+        return self.generator.params if self.average is None else self.average
 
     @property
     def params(self) -> dict[str, PyTree]:
         """Give the parameters that a run keeps."""
-        return {"generator": self.average, "discriminator": self.discriminator.params}
+        return {"generator": self.judged, "discriminator": self.discriminator.params}
 
 
 class Field(NamedTuple):
@@ -121,8 +126,9 @@ def _move_discriminator(
 ) -> tuple[GameState, PyTree]:
     d, updates = move(table.discriminator, state.discriminator, grads, seen.loss, key)
     bound = rules.weight_clip
-    clipped = jax.tree.map(lambda a: jnp.clip(a, -bound, bound), d.params)
-    return state._replace(discriminator=d._replace(params=clipped, model_state=seen.state)), updates
+    free = isinstance(bound, float) and bound == float("inf")
+    params = d.params if free else jax.tree.map(lambda a: jnp.clip(a, -bound, bound), d.params)
+    return state._replace(discriminator=d._replace(params=params, model_state=seen.state)), updates
 
 
 def _move_generator(
@@ -177,7 +183,7 @@ def play(table: Table, rules: Rules, state: GameState, batch: Batch, key: Array)
         after, updates = _move_both(table, rules, state, at, key)
         played = Played(after, at, updates)
     decay, moved = rules.average, played.state
-    if is_off(decay):
-        return played._replace(state=moved._replace(average=moved.generator.params, step=state.step + 1))
+    if state.average is None:
+        return played._replace(state=moved._replace(step=state.step + 1))
     kept = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, moved.generator.params)
     return played._replace(state=moved._replace(average=kept, step=state.step + 1))

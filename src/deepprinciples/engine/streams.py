@@ -6,10 +6,11 @@ batches and the same noise in every arm. No key is ever stored in a state.
 
 from __future__ import annotations
 
+import functools
 import zlib
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from deepprinciples.types import Array
 
@@ -24,15 +25,15 @@ def stream(key: Array, name: str) -> Array:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-def batch_indices(key: Array, start: Array, *, steps: int, size: int, batch_size: int) -> Array:
+def batch_indices(seed: int, start: int, *, steps: int, size: int, batch_size: int) -> np.ndarray:
     """Draw which examples each step sees: epoch by epoch without replacement, each epoch in a new order.
 
     Step t belongs to epoch e = t // (size // batch_size); its batch is a slice of the permutation drawn from
     (key, "order", e). The ragged rest of an epoch is left out; another epoch's order brings those examples back.
 
     Args:
-        key: the lane's key.
-        start: the first step, int32; may be traced.
+        seed: the lane's.
+        start: the first step.
         steps: how many steps.
         size: number of training examples.
         batch_size: examples a step sees, at most `size`.
@@ -42,12 +43,18 @@ def batch_indices(key: Array, start: Array, *, steps: int, size: int, batch_size
     """
     per_epoch = size // batch_size
     first = start // per_epoch
-    epochs = first + jnp.arange((steps - 1) // per_epoch + 2)
-    order_key = stream(key, "order")
-    # Sorting random bits is a permutation; a tie of 32-bit draws is broken by position and harms nothing.
-    draws = jax.vmap(lambda epoch: jax.random.bits(jax.random.fold_in(order_key, epoch), (size,)))(epochs)
-    orders = jnp.argsort(draws, axis=1).astype(jnp.int32)  # [epochs, size]
-    step = start + jnp.arange(steps)
+    epochs = first + np.arange((steps - 1) // per_epoch + 2, dtype=np.int32)
+    # Sorting random bits is a permutation; a tie of 32-bit draws is broken by position and harms nothing. The position
+    # is the low half of what is sorted, on the host, where numpy sorts ten times as fast as XLA.
+    draws = np.asarray(_draws(np.uint32(seed), epochs, size=size)).astype(np.uint64)
+    orders = np.sort(draws << np.uint64(32) | np.arange(size, dtype=np.uint64), axis=1).astype(np.uint32)
+    step = np.arange(start, start + steps)
     row = step // per_epoch - first
-    column = (step % per_epoch)[:, None] * batch_size + jnp.arange(batch_size)[None, :]
-    return orders[row[:, None], column]
+    column = (step % per_epoch)[:, None] * batch_size + np.arange(batch_size)
+    return orders[row[:, None], column].astype(np.int32)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _draws(seed: Array, epochs: Array, *, size: int) -> Array:
+    key = stream(lane_key(seed), "order")
+    return jax.vmap(lambda epoch: jax.random.bits(jax.random.fold_in(key, epoch), (size,)))(epochs)

@@ -20,7 +20,7 @@ from deepprinciples.parts import data, probes, rules
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import HIGHER_IS_BETTER, TABLES
 from deepprinciples.study import games
-from deepprinciples.study.pieces import Config, chain, metric_name, named, part, replaced
+from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
 
@@ -99,6 +99,7 @@ def learner(config: Config, parts: Dataset) -> Learner:
         augments=augments,
         metrics={metric_name(config): part("metric", config["study"]["metric"])},
         evaluations=rules.EVALUATIONS.get(rule.get("name", ""), 1),
+        hides=hides(config),
     )
 
 

@@ -66,13 +66,13 @@ def _trained(parts: Dataset) -> Callable[[Array], Array]:
     )
     size, batch = len(inputs), min(BATCH, len(inputs))
     key = lane_key(0)
-    order = batch_indices(key, jnp.int32(0), steps=STEPS, size=size, batch_size=batch)
+    order = batch_indices(0, 0, steps=STEPS, size=size, batch_size=batch)
     numbers = jnp.arange(STEPS, dtype=jnp.int32).reshape(10, -1)
 
     @jax.jit
     def train(data: Batch) -> Any:
         lane = fit.start(learner, key)
-        chunks = order.reshape(*numbers.shape, batch)
+        chunks = jnp.asarray(order.reshape(*numbers.shape, batch))
         return fit.segment(learner, lambda info: {}, lane, key, data, chunks, numbers, jnp.int32(STEPS))[0].state
 
     state = jax.tree.map(np.asarray, train(Batch(inputs, np.asarray(parts.train.targets))))

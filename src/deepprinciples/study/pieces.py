@@ -11,6 +11,7 @@ from typing import Any
 import optax
 
 from deepprinciples.config.schema import fields
+from deepprinciples.parts.optimizers import NEVER_HIDE
 from deepprinciples.parts.tables import TABLES
 
 Config = Mapping[str, Any]
@@ -63,6 +64,11 @@ def chain(config: Config, steps: int) -> optax.GradientTransformation:
         section["learning_rate"] = rate if constant else (lambda count: rate * shape(count / steps))
     links = [(key, part("transforms", one)) for key, one in named(config["transforms"])]
     return optax.named_chain(*links, ("optimizer", part("optimizer", section)))
+
+
+def hides(config: Config) -> bool:
+    """Tell whether the chain may make finite updates of a gradient that is not finite, as clipping does."""
+    return bool(config["transforms"]) or config["optimizer"].get("name") not in NEVER_HIDE
 
 
 def named(table: Config) -> list[tuple[str, Config]]:
