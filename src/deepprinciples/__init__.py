@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from deepprinciples.study.command import compare as compare
     from deepprinciples.study.command import resume as resume
     from deepprinciples.study.command import train as train
+    from deepprinciples.study.replay import replay as replay
 
 _HOMES = {
     "compare": "deepprinciples.study.command",
     "train": "deepprinciples.study.command",
     "resume": "deepprinciples.study.command",
+    "replay": "deepprinciples.study.replay",
     "load": "deepprinciples.runs.directory",
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
-__all__ = ["compare", "load", "resume", "train"]
+__all__ = ["compare", "load", "replay", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

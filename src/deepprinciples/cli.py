@@ -112,6 +112,30 @@ def resume(
         console.print(f"Report: {done.path / 'report.html'}", soft_wrap=True, highlight=False)
 
 
+@app.command()
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    lane: Annotated[str, typer.Argument(help="ARM/SEED, ARM/trial-T/SEED, or SEED of a train run.")],
+    last: Annotated[int, typer.Option(min=1, help="How many steps to look at.")] = 8,
+    with_: With = None,
+    debug: Debug = False,
+) -> None:
+    """Run one lane of a run again and look at its last steps: where a number stopped being finite, and why."""
+    with _one_line_errors(debug):
+        from rich.console import Console
+
+        from deepprinciples.report import terminal
+        from deepprinciples.study import extend
+        from deepprinciples.study import replay as replays
+
+        if with_ is not None:
+            extend.add_parts(with_)
+        console = Console()
+        with terminal.progress(console) as bar:
+            found = replays.replay(run, lane, last=last, progress=lambda text: bar.update(0, 1, text))
+        terminal.replay_table(found._asdict() | {"looks": [one._asdict() for one in found.looks]}, console)
+
+
 def _listen(bar: Any) -> Any:
     """Turn the study's progress into the terminal's."""
     from deepprinciples.study.protocol import Progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,71 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from small_runs import KINDS, STUDY, stopped_at, told
 
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
 from deepprinciples.runs import checkpoints, directory
 from deepprinciples.study import ledger
-
-STUDY = {
-    "title": "Small",
-    "data": {"name": "wine", "batch_size": 16},
-    "model": {"name": "mlp", "depth": 1, "width": 6},
-    "loss": {"name": "softmax_cross_entropy"},
-    "optimizer": {"name": "sgd", "learning_rate": 0.1},
-    "train": {"steps": 20, "probes": ["gradient_norm"], "probe_every": 2, "checkpoint_seconds": 0},
-    "study": {
-        "metric": "accuracy", "trials": 3, "tuning_seeds": 2, "seeds": 7,
-        "tune": {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}},
-    },
-    "arms": {"plain": {}, "momentum": {"optimizer.momentum": 0.5}, "tanh": {"model.activation": "tanh"}},
-}  # fmt: skip
-NET = {"model": {"name": "mlp", "depth": 1, "width": 4}, "optimizer": {"name": "adam", "learning_rate": 1e-2}}
-GAME = {
-    "data": {"name": "gaussian_ring", "size": 120, "batch_size": 8},
-    "game": {"latent": 2, "average": 0.9, "snapshots": 5},
-    "generator": NET,
-    "discriminator": NET,
-    "train": {"steps": 20, "seeds": 2, "probes": ["players"], "checkpoint_seconds": 0},
-    "study": {"metric": "modes_covered"},
-}
-KINDS = {"compare": ("compare", STUDY), "train": ("train", STUDY), "game": ("train", GAME)}
-TIMES = {"cost", "programs", "command"}
-
-
-def told(path: Path) -> dict[str, Any]:
-    """Give all that a run says, but for the times it took and the warning that it was resumed."""
-    summary = json.loads((path / "summary.json").read_text())
-    found = {name: (path / name).read_bytes() for name in ("results.nc", "metrics.jsonl", "config.toml")}
-    if (path / "parameters.safetensors").exists():
-        found["parameters"] = (path / "parameters.safetensors").read_bytes()
-    return {**found, "summary": {key: value for key, value in summary.items() if key not in TIMES}}
-
-
-def stopped_at(count: int, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Run, and take a signal at the given look at the clock between two calls; tell whether it came to that."""
-    command, config = KINDS[kind]
-    looks = []
-
-    def is_time(self: ledger.Ledger) -> bool:
-        looks.append(1)
-        if len(looks) == count:
-            self.stop.hear(signal.SIGTERM, None)
-        return True
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ledger.Ledger, "_is_time", is_time)
-        try:
-            getattr(dp, command)(config, folder)
-        except Stopped as stopped:
-            assert str(stopped) == f"stopped by SIGTERM; go on with: deepprinciples resume {folder}"
-            assert directory.status(folder)["state"] == "stopped"
-            return True
-    return False
 
 
 @pytest.mark.parametrize("kind", KINDS)

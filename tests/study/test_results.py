@@ -26,7 +26,8 @@ def test_the_arrays_have_names(study):
     dims = {name: variable.dims for name, variable in found.data_vars.items()}
     base, curve = ("arm", "seed"), ("arm", "seed", "eval_step")
     assert dims == {
-        "score": base, "test_loss": base, "diverged_at": base, "validation": curve, "validation_loss": curve,
+        "score": base, "test_loss": base, "diverged_at": base, "diverged_by": base,
+        "validation": curve, "validation_loss": curve,
         "train_loss": (*base, "step"), "gradient_norm": (*base, "step", "layer"),
         "trigger_rate": (*base, "step", "transform"), "clip_norm": (*base, "step", "transform"),
         "tuning_score": ("arm", "trial", "tuning_seed"),

@@ -21,11 +21,15 @@ from deepprinciples.types import Batch
 
 
 class Feed(NamedTuple):
-    """Training arrays by `shapes` [N, ...]; `get(seeds, segment)` -> (arrays, indices [seeds, chunks, every, B])."""
+    """Training arrays by `shapes` [N, ...]; `get(seeds, segment)` -> (arrays, indices [seeds, chunks, every, B]).
+
+    spoiled: examples that hold a number that is not finite, bool [N]; None where there are none or nobody looked.
+    """
 
     shapes: Batch
     batch_size: int
     get: Callable[[Sequence[int], int], tuple[Batch, np.ndarray]]
+    spoiled: np.ndarray | None = None
 
 
 def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
@@ -42,7 +46,14 @@ def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
         chosen = orders[np.searchsorted(distinct, seeds)]
         return on_device, chosen.reshape(len(seeds), plan.chunks, plan.every, batch_size)
 
-    return Feed(_shapes(data), batch_size, get)
+    return Feed(_shapes(data), batch_size, get, _spoiled(data))
+
+
+def _spoiled(data: Batch) -> np.ndarray | None:
+    floats = [np.asarray(a) for a in data if np.issubdtype(np.asarray(a).dtype, np.floating)]
+    bad = [~np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in floats]
+    found = np.any(bad, axis=0) if bad else np.zeros(1, bool)
+    return found if found.any() else None
 
 
 @functools.lru_cache(maxsize=32)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from deepprinciples.engine.streams import stream
 from deepprinciples.types import Array, Batch, Info, Learner, PyTree
 
+STEP = "step"  # the stream that a step draws from, folded with its number
 Probe = Callable[[Info], Mapping[str, PyTree]]
 
 
@@ -127,7 +128,7 @@ def segment(
         The lane, and per chunk `train_loss` (mean over its steps) beside what the probe gave; NaN where the lane had
         diverged.
     """
-    steps_key = stream(key, "step")
+    steps_key = stream(key, STEP)
 
     def advance(state: PyTree, step: Array, index: Array) -> tuple[PyTree, Info, Array]:
         batch = jax.tree.map(lambda array: array[index], data)

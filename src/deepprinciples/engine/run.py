@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from deepprinciples.engine.causes import causes
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import Lane, Plan
 from deepprinciples.engine.population import Point, Program, place
@@ -35,6 +36,7 @@ class Outcome(NamedTuple):
     curves: dict[str, np.ndarray]  # validation metrics [blocks, points, segments]
     final: dict[str, np.ndarray]  # metrics of the judged split at the end [blocks, points]
     diverged_at: np.ndarray  # int32 [blocks, points], -1 = never
+    cause: np.ndarray  # index of `causes.CAUSES`, int8 [blocks, points]
     states: Any  # final learner states, or None
     seconds: Any  # wall time, float
 
@@ -82,8 +84,8 @@ def run(
         part = _run_chunk(call, padded, count, under_way, offer, progress)
         parts.append(jax.tree.map(lambda a, n=count: a[:n], part))
         under_way = {}
-    logs, curves, final, diverged_at, states = _joined(parts)
-    return Outcome(logs, curves, final, diverged_at, states, time.monotonic() - begun)
+    logs, curves, final, diverged_at, cause, states = _joined(parts)
+    return Outcome(logs, curves, final, diverged_at, cause, states, time.monotonic() - begun)
 
 
 class _Call(NamedTuple):
@@ -107,7 +109,7 @@ def _restored(call: _Call, begun: Arrays) -> tuple[list[tuple], int, Arrays]:
         return [], 0, {}
     lanes, log, metrics = call.program.shapes
     first = int(begun["at"])
-    part = (log, metrics, metrics, 0, lanes.state if call.keep_states else None)
+    part = (log, metrics, metrics, 0, 0, lanes.state if call.keep_states else None)
     return [unpacked("parts", part, begun)] if first else [], first, begun
 
 
@@ -155,7 +157,19 @@ def _run_chunk(
         else {name: values[:, :, -1] for name, values in curve_values.items()}
     )
     states = jax.device_get(lane.state) if call.keep_states else None
-    return log, curve_values, final, np.asarray(lane.diverged_at), states
+    diverged_at = np.asarray(lane.diverged_at)
+    initial_loss = lambda: np.asarray(program.evaluate(program.init(point, seed), point, call.curve)["loss"])  # noqa: E731
+    cause = causes(diverged_at, initial_loss, functools.partial(_spoiled, call, seeds))
+    return log, curve_values, final, diverged_at, cause, states
+
+
+def _spoiled(call: _Call, seeds: Sequence[int], block: int, step: int) -> bool:
+    """Tell whether the minibatch of a block's step holds an example that is not finite."""
+    if call.feed.spoiled is None:
+        return False
+    _, indices = call.feed.get([seeds[block]], step // call.plan.span)
+    size = call.feed.batch_size
+    return bool(call.feed.spoiled[indices.reshape(-1, size)[step % call.plan.span]].any())
 
 
 def _told(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int) -> dict[str, np.ndarray]:
@@ -167,16 +181,26 @@ def _told(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int)
     return found
 
 
+def begun_lane(program: Program, under_way: Arrays) -> tuple[Lane, int]:
+    """Give the lanes of a call under way, on the host, and its next segment.
+
+    Raises:
+        IntegrityError: they are of another program.
+    """
+    lane: Lane = unpacked("lane", program.shapes[0], under_way)
+    if not same_shapes(lane, program.shapes[0]):
+        raise IntegrityError("checkpoint: its lanes have other shapes than this program's; it is of another program")
+    return lane, int(under_way["segments"])
+
+
 def _taken_up(call: _Call, under_way: Arrays) -> tuple[Lane, list[Any], list[Any], int]:
     """Give the lanes, logs and curves of a call under way, and its next segment."""
-    shapes, log, metrics = call.program.shapes
-    lane = unpacked("lane", shapes, under_way)
-    if not same_shapes(lane, shapes):
-        raise IntegrityError("checkpoint: its lanes have other shapes than this program's; it is of another program")
+    lane, segments = begun_lane(call.program, under_way)
+    _, log, metrics = call.program.shapes
     curves: list[Any] = []
     if any(name.startswith("curves/") for name in under_way):
         stacked = unpacked("curves", metrics, under_way)
         count = jax.tree.leaves(stacked)[0].shape[2]
         curves = [jax.tree.map(lambda a, k=k: a[:, :, k], stacked) for k in range(count)]
     logs = [unpacked("logs", log, under_way)]
-    return place(lane, call.program.mesh, shared=False), logs, curves, int(under_way["segments"])
+    return place(lane, call.program.mesh, shared=False), logs, curves, segments

@@ -80,6 +80,32 @@ def measure(
         batch_size: examples a step sees.
         count: steps to time, at most a chunk; the guard makes the others pass at once.
     """
+    go, layout = _first_steps(program, plan, data, hyper, batch_size), program.layout
+    lane = program.init(*go.lanes)
+    for _ in range(2):
+        begun = time.perf_counter()
+        lane, log = go.segment(lane, count)
+        jax.block_until_ready(log)
+        spent = time.perf_counter() - begun
+    each = spent / (count * layout.devices * layout.width)
+    return Measured(layout, each, program.compile_seconds, program.memory_bytes)
+
+
+def repeats_itself(program: Program, plan: Plan, data: Any, hyper: Mapping[str, float], batch_size: int) -> bool:
+    """Take the first step of a full width of lanes twice from its start, and compare every bit; see `measure`."""
+    go = _first_steps(program, plan, data, hyper, batch_size)
+    one, other = (jax.device_get(go.segment(program.init(*go.lanes), 1)) for _ in range(2))
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+class _Start(NamedTuple):
+    lanes: tuple[Any, Any]  # what `init` takes
+    segment: Callable[[Any, int], tuple[Any, Any]]  # (lanes, steps) -> lanes, log
+
+
+def _first_steps(program: Program, plan: Plan, data: Any, hyper: Mapping[str, float], batch_size: int) -> _Start:
+    """Set a full width of lanes at its first segment; seeds are 0, 1, ..., and batches any examples."""
     layout, mesh = program.layout, program.mesh
     blocks, points = layout.devices * layout.blocks, layout.points
     point = Point(
@@ -91,15 +117,13 @@ def measure(
     shape = (blocks, plan.chunks, plan.every, batch_size)
     indices = place(np.resize(np.arange(rows, dtype=np.int32), shape), mesh, shared=False)
     steps = np.arange(plan.span, dtype=np.int32).reshape(plan.chunks, plan.every)
-    placed = place((steps, np.int32(count)), mesh, shared=True)
-    lane = program.init(point, seed)
-    for _ in range(2):
-        begun = time.perf_counter()
-        lane, log = program.segment(lane, point, seed, indices, data, *placed)
-        jax.block_until_ready(log)
-        spent = time.perf_counter() - begun
-    each = spent / (count * blocks * points)
-    return Measured(layout, each, program.compile_seconds, program.memory_bytes)
+
+    def segment(lane: Any, count: int) -> tuple[Any, Any]:
+        shared = place((steps, np.int32(count)), mesh, shared=True)
+        lane, log = program.segment(lane, point, seed, indices, data, *shared)
+        return lane, log
+
+    return _Start((point, seed), segment)
 
 
 def others(first: Layout, most_blocks: int) -> Iterator[tuple[Layout, ...]]:

@@ -26,6 +26,13 @@ def take(results: xr.Dataset, name: str, dims: Sequence[str]) -> np.ndarray | No
     return values if np.isfinite(values).any() else None
 
 
+def words(results: xr.Dataset, name: str, dims: Sequence[str]) -> np.ndarray | None:
+    """Return a variable of texts with these dimensions in this order, or None where it is absent."""
+    if name not in results.variables or set(results[name].dims) != set(dims):
+        return None
+    return results[name].transpose(*dims).values.astype(str)
+
+
 def labels(results: xr.Dataset, dim: str) -> list[str]:
     """Return the raw labels of a dimension, numbered where it has no coordinate."""
     if dim in results.coords:

@@ -129,10 +129,17 @@ def divergence(results: xr.Dataset) -> str:
         return "<p>Divergence was not recorded.</p>"
     seeds, names = arrays.labels(results, "seed"), arrays.labels(results, "arm")
     tuned = arrays.take(results, "tuning_diverged_at", ("arm", "trial", "tuning_seed"))
+    causes = arrays.words(results, "diverged_by", ("arm", "seed"))
     body: list[list[str]] = []
     for arm, where in enumerate(at):
         lost = np.flatnonzero(np.isfinite(where))
-        told = "; ".join(f"seed {text.name(seeds[seed])} at step {int(where[seed])}" for seed in lost[:_MOST])
+        why = [
+            f" ({text.name(causes[arm, seed])})" if causes is not None and causes[arm, seed] else "" for seed in lost
+        ]
+        told = "; ".join(
+            f"seed {text.name(seeds[seed])} at step {int(where[seed])}{cause}"
+            for seed, cause in zip(lost[:_MOST], why[:_MOST], strict=True)
+        )
         more = f"; and {lost.size - _MOST} more" if lost.size > _MOST else ""
         trials = text.NOTHING if tuned is None else f"{int((tuned[arm] >= 0).sum())} of {tuned[arm].size}"
         if lost.size or (tuned is not None and (tuned[arm] >= 0).any()):
@@ -141,7 +148,11 @@ def divergence(results: xr.Dataset) -> str:
     if not body:
         return "<p>Nothing diverged.</p>"
     head = [("arm", "text"), ("diverged seeds", ""), ("diverged tuning runs", ""), ("which, and when", "text")]
-    words = "A run that became non-finite was frozen and counts as the worst outcome; none was dropped."
+    words = (
+        "A run that became non-finite was frozen and counts as the worst outcome; none was dropped. In brackets is "
+        "what was bad first: init (the loss of the initial weights), data (a number in the minibatch), update (where "
+        "the steps had led). deepprinciples replay shows the steps before."
+    )
     return f"<p>{words}</p>" + grid(head, body, "What diverged")
 
 

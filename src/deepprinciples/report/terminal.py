@@ -108,6 +108,41 @@ def _arms(say: _Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]]
     return table
 
 
+def replay_table(found: Mapping[str, Any], console: Console) -> None:
+    """Print the last steps of a lane that was run again, and where it failed.
+
+    Args:
+        found: `lane`, `diverged_at`, `cause`, `notes`, and `looks`: rows of `step`, `loss`, three norms, `first_bad`.
+        console: where to print.
+    """
+    say = _Voice(console)
+    table = _table(say(f"Last steps of {text.name(found['lane'])}", "bold"))
+    for name in ("step", "loss", "gradient norm", "update norm", "parameter norm"):
+        table.add_column(say(name), justify="right")
+    table.add_column(say("first not finite"), overflow="fold")
+    for row in found["looks"]:
+        numbers = [row[key] for key in ("loss", "gradient_norm", "update_norm", "parameter_norm")]
+        table.add_row(
+            say(str(row["step"])),
+            *(say(f"{value:.4g}") for value in numbers),
+            say(text.name(row["first_bad"]) if row["first_bad"] else "", "red"),
+        )
+    console.print(table)
+    if found["diverged_at"] < 0:
+        console.print(say("It did not diverge."))
+    else:
+        console.print(say(f"Diverged at step {found['diverged_at']}: {_CAUSES[found['cause']]}", "red"))
+    for note in found["notes"]:
+        console.print(say(note, "yellow"), soft_wrap=True)
+
+
+_CAUSES = {
+    "init": "already the loss of the initial weights is not finite.",
+    "data": "the minibatch of this step holds a number that is not finite.",
+    "update": "the steps before led the weights there, or this one did.",
+}
+
+
 def _comparisons(say: _Voice, rows: list[Mapping[str, Any]]) -> Table:
     table = _table(say("Comparisons (first minus second; p after Holm)", "bold"))
     table.add_column(say("comparison"), overflow="fold", min_width=12)

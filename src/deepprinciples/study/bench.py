@@ -111,6 +111,13 @@ def calibrated(bench: Bench, dataset: Dataset, settings: Train, block_counts: Se
     return _built(bench.group, dataset, layout, shorter)._replace(measured=tuple(told))
 
 
+def repeats_itself(bench: Bench) -> bool:
+    """Tell whether the program, started twice, takes its first step to the same bits."""
+    data, _ = bench.feed.get([0], 0)
+    values = bench.group.values[0]
+    return shape.repeats_itself(bench.program, bench.plan, data, values, bench.feed.batch_size)
+
+
 def train(
     bench: Bench,
     seeds: Sequence[int],
@@ -160,7 +167,7 @@ def train(
 def outcome_like(bench: Bench, *, keep_states: bool) -> Outcome:
     """Give the structure of the outcomes of `train`, whatever stands in it."""
     lanes, log, metrics = bench.program.shapes
-    return Outcome(log, metrics, metrics, np.zeros(()), lanes.state if keep_states else None, None)
+    return Outcome(log, metrics, metrics, np.zeros(()), np.zeros(()), lanes.state if keep_states else None, None)
 
 
 def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:

@@ -25,12 +25,13 @@ SHARE = 0.02  # of the time may go into saving
 
 
 class Ledger:
-    """Keeps outcomes by label, and saves them with the run under way; see `open_ledger`."""
+    """Keeps outcomes by label, and saves them with the run under way."""
 
     def __init__(self, folder: Path | None, seconds: float, facts: Mapping[str, Any], stop: Stop) -> None:
         self.stop = stop
         self.facts = dict(facts)
         self.shapes: dict[str, Any] = {}  # first arm of a group -> the shape its program has
+        self.repeats: dict[str, bool | None] = {}  # likewise -> whether it repeats itself; None: not tried
         self._folder, self._seconds = folder, seconds
         self._done: dict[str, np.ndarray] = {}
         self._times: dict[str, float] = {}
@@ -85,7 +86,13 @@ class Ledger:
             return
         begun = time.monotonic()
         now = {f"now/{name}": array for name, array in (tell() or self._begun).items()}
-        facts = {**self.facts, "shapes": self.shapes, "seconds": self._times, "now": self._now if now else ""}
+        facts = {
+            **self.facts,
+            "shapes": self.shapes,
+            "repeats": self.repeats,
+            "seconds": self._times,
+            "now": self._now if now else "",
+        }
         arrays = {**self._done, **now}
         try:
             checkpoints.save(self._folder, arrays, facts)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from deepprinciples.engine.run import Outcome
+from deepprinciples.errors import ConfigError
 from deepprinciples.parts.tables import WORST
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
@@ -60,6 +61,41 @@ class Progress(NamedTuple):
     advance: Callable[[int], None] = lambda steps: None
 
 
+class Course(NamedTuple):
+    """What a study will do, before anything is compiled."""
+
+    train: Train
+    study: Study
+    report_seeds: list[int]
+    search_seeds: list[int]
+    spaces: dict[str, tuning.Space]
+    groups: list[Group]
+
+    def trials(self, group: Group) -> int:
+        """Give the trials of a round for each arm of a group; none where nothing is tuned."""
+        return self.study.trials if any(self.spaces[a] for a in group.arms) else 0
+
+    def counts(self, group: Group) -> list[int]:
+        """Give the blocks of each phase of a group."""
+        searched = [self.trials(group) * len(self.search_seeds)]
+        return [len(self.report_seeds)] + searched * (self.trials(group) > 0)
+
+    def most_lanes(self, group: Group) -> int:
+        """Give the lanes of a group if every search is extended."""
+        searched = self.trials(group) * self.study.tuning_seeds * (1 + self.study.extend)
+        return len(group.arms) * (searched + len(self.report_seeds))
+
+
+def course_of(arms: Mapping[str, build.Config], tune: Mapping[str, Mapping[str, Any]]) -> Course:
+    """Plan a study: its settings, its seeds, what each arm searches, and which arms share a program."""
+    config = next(iter(arms.values()))
+    train, study = Train(**config["train"]), Study(**config["study"])
+    report_seeds, search_seeds = seeds_of(train, study, arms=len(arms))
+    spaces = {name: tuning.space(tune.get(name, {})) for name in arms}
+    groups = group_arms(arms, {name: list(axes) for name, axes in spaces.items()})
+    return Course(train, study, report_seeds, search_seeds, spaces, groups)
+
+
 def seeds_of(train: Train, study: Study, *, arms: int) -> tuple[list[int], list[int]]:
     """Choose the seeds that report and the seeds that tune: disjoint, and functions of `train.seed` alone."""
     count = study.seeds if arms > 1 else train.seeds
@@ -92,37 +128,30 @@ def run_study(
     """
     begun = time.monotonic()
     ledger = ledger or nothing_kept()
-    config = next(iter(arms.values()))
-    train, study = Train(**config["train"]), Study(**config["study"])
-    report_seeds, search_seeds = seeds_of(train, study, arms=len(arms))
-    spaces = {name: tuning.space(tune.get(name, {})) for name in arms}
-    groups = group_arms(arms, {name: list(axes) for name, axes in spaces.items()})
-    trials = {g.arms: study.trials if any(spaces[a] for a in g.arms) else 0 for g in groups}
-    progress.begin(train.steps * sum(_most_lanes(g, trials[g.arms], study, len(report_seeds)) for g in groups))
+    course = course_of(arms, tune)
+    train, spaces, groups = course.train, course.spaces, course.groups
+    progress.begin(train.steps * sum(map(course.most_lanes, groups)))
     tuned: dict[str, Tuned] = {}
     outcomes: dict[str, Outcome] = {}
     programs = []
     cost = None
 
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
-        counts = [len(report_seeds)] + [trials[group.arms] * len(search_seeds)] * (trials[group.arms] > 0)
-        return data[group.arms[0]], train._replace(shapes={**ledger.shapes, **train.shapes}), counts
+        return data[group.arms[0]], train._replace(shapes={**ledger.shapes, **train.shapes}), course.counts(group)
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
-        own = {a: spaces[a] for a in group.arms}
         ledger.shapes[group.arms[0]] = shape_of(made)
-        entry = _Entry(ledger, made, str(number))
-        found, searched = _Search(entry, own, study, search_seeds, build.higher_is_better(config)).run(
-            trials[group.arms], progress
-        )
+        ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
+        entry = Entry(ledger, made, str(number))
+        found, searched = search(entry, course, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
-        best = [[found[a].points[found[a].best] if spaces[a] else {} for a in group.arms]]
+        best = [best_points(found, spaces)]
         outcome = entry.train(
-            "report", report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states
+            "report", course.report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states
         )
         tuned |= found
         outcomes |= {a: _of_arm(outcome, i, build.transform_names(arms[a])) for i, a in enumerate(group.arms)}
-        programs.append(_program_row(number, made, found, searched, outcome))
+        programs.append(_program_row(number, made, found, searched, outcome, ledger.repeats[group.arms[0]]))
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
             cost = bench.probe_cost(made, data[group.arms[0]], train)
@@ -132,15 +161,23 @@ def run_study(
         programs=programs,
         probe_steps=made.plan.probe_steps(),
         evaluation_steps=made.plan.evaluation_steps(),
-        seeds=report_seeds,
-        tuning_seeds=search_seeds,
+        seeds=course.report_seeds,
+        tuning_seeds=course.search_seeds,
         probe_cost=cost,
         seconds=time.monotonic() - begun,
     )
 
 
-def _most_lanes(group: Group, trials: int, study: Study, seeds: int) -> int:
-    return len(group.arms) * (trials * study.tuning_seeds * (1 + study.extend) + seeds)
+def search(entry: Entry, course: Course, group: Group, progress: Progress) -> tuple[dict[str, Tuned], float]:
+    """Search for each arm of a group; returns what was found and the seconds spent."""
+    own = {a: course.spaces[a] for a in group.arms}
+    higher = build.higher_is_better(group.config)
+    return _Search(entry, own, course.study, course.search_seeds, higher).run(course.trials(group), progress)
+
+
+def best_points(found: Mapping[str, Tuned], spaces: Mapping[str, tuning.Space]) -> list[dict[str, float]]:
+    """Give the point that each arm reports at."""
+    return [one.points[one.best] if spaces[a] else {} for a, one in found.items()]
 
 
 def _compiled(
@@ -160,12 +197,13 @@ def _compiled(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """A group's runs in the ledger: what is done is not run again."""
 
     ledger: Ledger
     made: bench.Bench
     group: str
+    known_only: bool = False  # nothing is run that is not known
 
     def train(self, name: str, *args: Any, keep_states: bool = False, **options: Any) -> Outcome:
         """Run `bench.train`, or take its outcome from the ledger."""
@@ -174,6 +212,8 @@ class _Entry(NamedTuple):
         if known is not None:
             options["progress"](known.diverged_at.size * self.made.plan.steps)
             return known
+        if self.known_only:
+            raise ConfigError(f"the run was stopped before {label} was done; resume it first")
         with self.ledger.running(label) as keeper:
             outcome = bench.train(self.made, *args, keep_states=keep_states, keeper=keeper, **options)
             self.ledger.close(label, outcome)
@@ -183,7 +223,7 @@ class _Entry(NamedTuple):
 class _Search(NamedTuple):
     """The search of one group: rounds of trials, each arm's points side by side in a block."""
 
-    entry: _Entry
+    entry: Entry
     spaces: dict[str, tuning.Space]
     study: Study
     seeds: list[int]
@@ -244,7 +284,7 @@ def shape_of(made: bench.Bench) -> dict[str, Any]:
 
 
 def _program_row(
-    number: int, made: bench.Bench, found: Mapping[str, Tuned], searched: float, outcome: Outcome
+    number: int, made: bench.Bench, found: Mapping[str, Tuned], searched: float, outcome: Outcome, repeats: bool | None
 ) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
     return {
@@ -260,6 +300,7 @@ def _program_row(
         "run_seconds": round(searched + outcome.seconds, 3),
         "memory_bytes": program.memory_bytes,
         "shape": shape_of(made),
+        "repeats_itself": repeats,
         "measured": [one.told() for one in made.measured],
         "gradient_evaluations_per_step": made.evaluations,
     }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepprinciples.engine.causes import CAUSES
 from deepprinciples.study import verdicts
 from deepprinciples.study.settings import Study
 
@@ -30,6 +31,7 @@ def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -
         "score": (base, np.stack([o.final[metric] for o in outcomes])),
         "test_loss": (base, np.stack([o.final["loss"] for o in outcomes])),
         "diverged_at": (base, np.stack([o.diverged_at for o in outcomes]).astype(np.int32)),
+        "diverged_by": (base, np.array(CAUSES)[np.stack([o.cause for o in outcomes])]),
         "validation": ((*base, "eval_step"), np.stack([o.curves[metric] for o in outcomes])),
         "validation_loss": ((*base, "eval_step"), np.stack([o.curves["loss"] for o in outcomes])),
     }
@@ -148,6 +150,7 @@ def summary(
     for row in rows:
         one = finished.tuned[row["name"]]
         row |= {
+            "diverged_by": _counted(results.diverged_by.sel(arm=row["name"]).values),
             "tuned_point": one.points[one.best] if one.axes else {},
             "on_edge": bool(one.edges),
             "edges": list(one.edges),
@@ -239,12 +242,24 @@ def _warnings(finished: Any, rows: Sequence[Mapping[str, Any]], compared: Sequen
                 "narrow (widen it, or set study.extend = 1)"
             )
         if row["diverged"]:
+            why = ", ".join(f"{_WORDS[cause]} {count}" for cause, count in row["diverged_by"].items())
             found.append(
                 f"{row['name']}: {row['diverged']} of {row['n']} lanes diverged and count as the worst outcome"
+                + (f" (by {why})" if why else "")
             )
+    for row in finished.programs:
+        if row["repeats_itself"] is False:
+            found.append(f"{', '.join(row['arms'])}: not exact: the first step, taken twice, gave different bits")
     if compared and len(finished.seeds) < 30:
         found.append(f"exploratory: {len(finished.seeds)} seeds; 30 make a claim")
     return found
+
+
+_WORDS = {"init": "the initial weights", "data": "data that are not finite", "update": "their updates"}
+
+
+def _counted(causes: np.ndarray) -> dict[str, int]:
+    return {cause: int((causes == cause).sum()) for cause in CAUSES if cause and (causes == cause).any()}
 
 
 def _limits(finished: Any, study: Study) -> list[str]:

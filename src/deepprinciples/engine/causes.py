@@ -1,0 +1,36 @@
+"""Why a lane diverged, told on the host from what is at hand when it has: no step pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+CAUSES = ("", "init", "data", "update")
+INIT, DATA, UPDATE = 1, 2, 3
+
+
+def causes(
+    diverged_at: np.ndarray, initial_loss: Callable[[], np.ndarray], spoiled: Callable[[int, int], bool]
+) -> np.ndarray:
+    """Tell lanes apart by what made their first bad step bad.
+
+    data: its minibatch holds a number that is not finite. init: it is step 0, and the loss of the initial weights is
+    not finite on held-out data. update: all else; the steps before led the weights there, or this one did.
+
+    Args:
+        diverged_at: the first bad step of each lane, -1 where there was none [blocks, points].
+        initial_loss: gives the held-out loss of the initial weights [blocks, points]; asked only if a lane failed at 0.
+        spoiled: (block, step) -> whether the minibatch of that step holds a number that is not finite.
+
+    Returns:
+        Indices of CAUSES, int8 [blocks, points].
+    """
+    found = np.where(diverged_at < 0, 0, UPDATE).astype(np.int8)
+    first = diverged_at == 0
+    if first.any():
+        found[first & ~np.isfinite(initial_loss())] = INIT
+    for block, step in {(int(b), int(diverged_at[b, p])) for b, p in np.argwhere(diverged_at >= 0)}:
+        if spoiled(block, step):
+            found[block, diverged_at[block] == step] = DATA
+    return found

@@ -1,0 +1,158 @@
+"""Replay: one lane of a run, finished or stopped, run again with every array of its last steps looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deepprinciples import config as configs
+from deepprinciples.engine.population import use_all_cores
+from deepprinciples.engine.rerun import Known, Look, rerun
+from deepprinciples.engine.run import Block, begun_lane
+from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.runs import checkpoints, directory
+from deepprinciples.study import bench, build, ledger, protocol, runner
+from deepprinciples.study.groups import Group
+
+
+class Replayed(NamedTuple):
+    """What became of a lane when it was run again."""
+
+    lane: str
+    diverged_at: int  # -1: it did not
+    cause: str  # "init", "data" or "update"; empty where it did not
+    looks: list[Look]
+    notes: list[str]  # such as why it may not be the run's lane to the bit
+
+
+class _Lane(NamedTuple):
+    """A lane by name: `arm/seed`, or `arm/trial-T/seed` for one of the search."""
+
+    arm: str
+    trial: int | None
+    seed: int
+
+
+class _At(NamedTuple):
+    """Where a lane ran: the study, the group and its number, the group's program."""
+
+    course: protocol.Course
+    group: Group
+    number: int
+    made: bench.Bench
+
+
+class _Told(NamedTuple):
+    """What a run directory tells: the programs' shapes, the points beside a lane, where it is, and notes."""
+
+    shapes: Mapping[str, Any]
+    points: Callable[[_Lane, _At], list[dict[str, float]]]  # of all arms of the group, as they ran beside the lane
+    place: Callable[[_Lane, _At], Known | None]
+    notes: list[str]
+
+
+def replay(
+    run_dir: str | Path, lane: str, *, last: int = 8, progress: Callable[[str], None] = lambda text: None
+) -> Replayed:
+    """Run one lane again, from the last checkpoint where the run has one, and tell its last steps.
+
+    Args:
+        run_dir: a run, finished or stopped. Nothing in it is changed.
+        lane: "arm/seed", "arm/trial-2/seed" for the third trial of the search, or "seed" for a `train` run.
+        last: how many steps to look at.
+        progress: hears what is being done.
+
+    Raises:
+        ConfigError: there is no such lane. IntegrityError: the run cannot be read.
+    """
+    path = Path(run_dir)
+    known = directory.status(path)
+    use_all_cores()
+    kind: runner.Kind = "train" if known.get("kind") == "train" else "compare"
+    prepared = runner.prepare(kind, configs.load(path / directory.CONFIG))
+    course = protocol.course_of(prepared.arms, prepared.tune)
+    wanted = _named(lane, course, prepared)
+    number, group = next((n, g) for n, g in enumerate(course.groups) if wanted.arm in g.arms)
+    told = _finished(path) if known.get("state") == "finished" else _stopped(path, prepared)
+    progress(f"compiling {', '.join(group.arms)}")
+    settings = course.train._replace(shapes={**told.shapes, **course.train.shapes})
+    made = bench.set_up(group, prepared.data[group.arms[0]], settings, course.counts(group))
+    at = _At(course, group, number, made)
+    values = tuple({**own, **point} for own, point in zip(group.values, told.points(wanted, at), strict=True))
+    progress(f"training {lane}")
+    found = rerun(
+        made.program,
+        made.plan,
+        made.feed,
+        Block(wanted.seed, values),
+        group.arms.index(wanted.arm),
+        lambda hyper: build.learner(build.replaced(group.config, hyper), prepared.data[group.arms[0]]),
+        known=told.place(wanted, at),
+        last=last,
+    )
+    return Replayed(lane, found.diverged_at, found.cause, found.looks, told.notes)
+
+
+def _named(lane: str, course: protocol.Course, prepared: runner.Prepared) -> _Lane:
+    """Read the name of a lane."""
+    words = lane.split("/")
+    trial = int(words[-2][6:]) if len(words) > 2 and words[-2][:6] == "trial-" and words[-2][6:].isdecimal() else None
+    arm = "/".join(words[: -1 if trial is None else -2]) or ("run" if prepared.kind == "train" else "")
+    if arm not in prepared.arms:
+        names = ", ".join(prepared.arms)
+        raise ConfigError(f"lane {lane!r}: no arm {arm!r}; expected ARM/SEED or ARM/trial-T/SEED (arms: {names})")
+    seeds = course.report_seeds if trial is None else course.search_seeds
+    if not words[-1].isdecimal() or int(words[-1]) not in seeds:
+        raise ConfigError(f"lane {lane!r}: no seed {words[-1]!r}; expected one from {seeds[0]} to {seeds[-1]}")
+    return _Lane(arm, trial, int(words[-1]))
+
+
+def _finished(path: Path) -> _Told:
+    """Read a finished run; it keeps no checkpoint, so a lane starts at its first step."""
+    run = directory.load(path)
+
+    def points(lane: _Lane, at: _At) -> list[dict[str, float]]:
+        if lane.trial is None:
+            rows = {row["name"]: row["tuned_point"] for row in run.summary["arms"]}
+            return [rows[arm] for arm in at.group.arms]
+        count = run.results.sizes.get("trial", 0)
+        if lane.trial >= count:
+            raise ConfigError(f"no trial {lane.trial} (trials: {count}, counted from 0)")
+        tried = run.results.tuning_point.isel(trial=lane.trial)
+        return [{p: float(tried.sel(arm=a, parameter=p)) for p in at.course.spaces[a]} for a in at.group.arms]
+
+    here = directory.fingerprint()
+    other = [key for key in ("versions", "machine", "cores", "environment") if run.manifest.get(key) != here[key]]
+    notes = [f"not exact: other {', '.join(other)} than where the run was made"] if other else []
+    shapes = {row["arms"][0]: row["shape"] for row in run.summary["programs"]}
+    return _Told(shapes, points, lambda lane, at: None, notes)
+
+
+def _stopped(path: Path, prepared: runner.Prepared) -> _Told:
+    """Read the last checkpoint of a run that was stopped."""
+    found = checkpoints.latest(path / ledger.FOLDER)
+    if found is None:
+        raise IntegrityError(f"{path}: has no checkpoint yet; resume the run first")
+    kept = ledger.nothing_kept()
+    kept.take_up(found)
+
+    def points(lane: _Lane, at: _At) -> list[dict[str, float]]:
+        entry = protocol.Entry(kept, at.made, str(at.number), known_only=True)
+        tried, _ = protocol.search(entry, at.course, at.group, protocol.Progress())
+        if lane.trial is None:
+            return protocol.best_points(tried, at.course.spaces)
+        if lane.trial >= len(tried[lane.arm].points):
+            raise ConfigError(f"no trial {lane.trial} yet (trials so far: {len(tried[lane.arm].points)})")
+        return [tried[arm].points[lane.trial] for arm in at.group.arms]
+
+    def place(lane: _Lane, at: _At) -> Known | None:
+        under_way = {name[4:]: array for name, array in found.arrays.items() if name.startswith("now/")}
+        if lane.trial is not None or found.facts["now"] != f"{at.number}-report" or not under_way:
+            return None
+        row = at.course.report_seeds.index(lane.seed) - int(under_way["at"])
+        lanes, segments = begun_lane(at.made.program, under_way)
+        within = 0 <= row < len(lanes.diverged_at) and segments < at.made.plan.segments  # at its end it shows nothing
+        return Known(lanes, row, segments) if within else None
+
+    return _Told(kept.shapes, points, place, runner.elsewhere(found, runner.facts(prepared), allowed=True))
