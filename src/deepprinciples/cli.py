@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deepprinciples.errors import DeepprinciplesError, Stopped
+from deepprinciples.errors import DeepprinciplesError, OutOfMemory, Stopped
 
 app = typer.Typer(
     name="deepprinciples",
@@ -66,7 +66,8 @@ def train(
 def _run(
     kind: str, config: Path, changes: list[str], out: Path | None, name: str, with_: Path | None, debug: bool
 ) -> None:
-    with _one_line_errors(debug):
+    own = ["--with", str(with_)] if with_ is not None else []
+    with _one_line_errors(debug, own):
         from deepprinciples import config as configs
 
         given = configs.override(configs.load(config), changes)  # before jax: a typo answers at once
@@ -78,7 +79,6 @@ def _run(
         if with_ is not None:
             extend.add_parts(with_)
         console = Console()
-        own = ["--with", str(with_)] if with_ is not None else []
         asked = shlex.join(["deepprinciples", kind, str(config), *changes, *own])
         with terminal.progress(console) as bar:
             call: Any = getattr(command, kind)
@@ -97,7 +97,8 @@ def resume(
     debug: Debug = False,
 ) -> None:
     """Go on with a run from its last checkpoint, to the result it would have had."""
-    with _one_line_errors(debug):
+    again = [*(["--with", str(with_)] if with_ else []), *(["--allow-nonexact"] if allow_nonexact else [])]
+    with _one_line_errors(debug, again):
         from rich.console import Console
 
         from deepprinciples.report import terminal
@@ -209,10 +210,18 @@ def doctor(debug: Debug = False) -> None:
 
 
 @contextmanager
-def _one_line_errors(debug: bool) -> Iterator[None]:
-    """Turn errors that are the user's to mend into lines on stderr and an exit code."""
+def _one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
+    """Turn errors that are the user's to mend into lines on stderr and an exit code.
+
+    A run that is out of memory is resumed, with the options `again`, in this process's place: only a fresh one has all
+    memory to itself.
+    """
     try:
         yield
+    except OutOfMemory as error:
+        typer.echo(str(error), err=True)
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "deepprinciples.cli", "resume", error.run, *again])
     except DeepprinciplesError as error:
         if debug:
             raise

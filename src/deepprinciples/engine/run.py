@@ -107,10 +107,11 @@ def _restored(call: _Call, begun: Arrays) -> tuple[list[tuple], int, Arrays]:
     """Give the parts that were done, the block to go on with, and what is known of the call under way."""
     if not begun:
         return [], 0, {}
+    under_way = begun if "segments" in begun else {}  # else only whole calls are known
     lanes, log, metrics = call.program.shapes
     first = int(begun["at"])
     part = (log, metrics, metrics, 0, 0, lanes.state if call.keep_states else None)
-    return [unpacked("parts", part, begun)] if first else [], first, begun
+    return [unpacked("parts", part, begun)] if first else [], first, under_way
 
 
 def _run_chunk(

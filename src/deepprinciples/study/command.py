@@ -10,7 +10,7 @@ from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import IntegrityError
 from deepprinciples.runs import checkpoints, directory, files
-from deepprinciples.study import ledger, protocol, runner
+from deepprinciples.study import ledger, memory, protocol, runner
 
 
 def compare(
@@ -100,12 +100,22 @@ def resume(
         kind: runner.Kind = "train" if known.get("kind") == "train" else "compare"
         prepared = runner.prepare(kind, configs.load(path / directory.CONFIG))
         found = checkpoints.latest(path / ledger.FOLDER)
+        narrowed = known.get("narrowed", {})
+        if problems := memory.problems(narrowed):
+            raise IntegrityError(f"{path / directory.STATUS}: {problems[0]}")
         notes = list(map(str, known.get("notes", [])))
         if found is not None:
             notes += runner.elsewhere(found, runner.facts(prepared), allow_nonexact)
             notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
         return runner.carry_out(
-            path, prepared, str(known.get("stem", kind)), str(known.get("command", "")), progress, found, notes
+            path,
+            prepared,
+            str(known.get("stem", kind)),
+            str(known.get("command", "")),
+            progress,
+            found,
+            notes,
+            narrowed,
         )
 
 

@@ -19,6 +19,7 @@ from deepprinciples.engine.saved import NOBODY, Keeper, packed, unpacked
 from deepprinciples.errors import ResourceError
 from deepprinciples.runs import checkpoints
 from deepprinciples.runs.stopping import Stop
+from deepprinciples.study.memory import UnderWay
 
 FOLDER = "checkpoints"
 SHARE = 0.02  # of the time may go into saving
@@ -32,6 +33,9 @@ class Ledger:
         self.facts = dict(facts)
         self.shapes: dict[str, Any] = {}  # first arm of a group -> the shape its program has
         self.repeats: dict[str, bool | None] = {}  # likewise -> whether it repeats itself; None: not tried
+        self.narrowed: dict[str, Any] = {}  # likewise -> what was chosen when memory ran out, see `memory.narrower`
+        self.under_way: UnderWay | None = None
+        self.ran = False  # whether the program under way has run for a while
         self._folder, self._seconds = folder, seconds
         self._done: dict[str, np.ndarray] = {}
         self._times: dict[str, float] = {}
@@ -48,6 +52,18 @@ class Ledger:
         self._done = {name: array for name, array in found.arrays.items() if name.startswith("done/")}
         self._begun = {name[4:]: array for name, array in found.arrays.items() if name.startswith("now/")}
 
+    def enter(self, program: UnderWay) -> None:
+        """Tell which program runs from here on."""
+        self.shapes[program.arm] = program.shape
+        self.under_way, self.ran = program, False
+
+    def narrow(self, narrowed: Mapping[str, Any]) -> None:
+        """Go on with narrower programs; a call under way that is wider begins again."""
+        self.narrowed = dict(narrowed)
+        if any(self.shapes.get(arm, one["shape"]) != one["shape"] for arm, one in narrowed.items()):
+            self._begun = {name: a for name, a in self._begun.items() if name == "at" or name.startswith("parts/")}
+        self.shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
+
     def outcome(self, label: str, like: Outcome) -> Outcome | None:
         """Give the outcome of a run that is done; `like` has its structure."""
         if label not in self._times:
@@ -62,6 +78,7 @@ class Ledger:
         self._now, self._begun, self.kept = label, {}, False
 
         def offer(tell: Callable[[], dict[str, np.ndarray]]) -> None:
+            self.ran = True
             if self.stop.name or self._is_time():
                 self.save(tell)
                 self.stop.check()

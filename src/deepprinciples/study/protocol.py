@@ -20,6 +20,7 @@ from deepprinciples.parts.tables import WORST
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
 from deepprinciples.study.ledger import Ledger, nothing_kept
+from deepprinciples.study.memory import UnderWay
 from deepprinciples.study.results import BY_TRANSFORM
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.statistics import worst_case
@@ -136,11 +137,17 @@ def run_study(
     programs = []
     cost = None
 
+    narrow = {arm: one["shape"] for arm, one in ledger.narrowed.items()}
+
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
-        return data[group.arms[0]], train._replace(shapes={**ledger.shapes, **train.shapes}), course.counts(group)
+        return (
+            data[group.arms[0]],
+            train._replace(shapes={**ledger.shapes, **train.shapes, **narrow}),
+            course.counts(group),
+        )
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
-        ledger.shapes[group.arms[0]] = shape_of(made)
+        ledger.enter(UnderWay(group.arms[0], shape_of(made), len(group.arms), made.program.memory_bytes))
         ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
         entry = Entry(ledger, made, str(number))
         found, searched = search(entry, course, group, progress)

@@ -7,6 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,10 +15,10 @@ import jax.numpy as jnp
 import xarray as xr
 
 from deepprinciples import config as configs
-from deepprinciples.errors import ConfigError, IntegrityError, Stopped
+from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped
 from deepprinciples.parts.tables import WORST
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import bench, build, protocol, results
+from deepprinciples.study import bench, build, memory, protocol, results
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.features import digest
 from deepprinciples.study.settings import Study, Train, shape_problems
@@ -106,25 +107,34 @@ def carry_out(
     progress: protocol.Progress | None,
     found: checkpoints.Checkpoint | None,
     notes: list[str],
+    narrowed: Mapping[str, Any] = MappingProxyType({}),
 ) -> directory.Run:
     """Run a study from its start or from a checkpoint, and write what came of it."""
     told: dict[str, Any] = {"kind": prepared.kind, "stem": stem, "command": command, "notes": notes}
+    told["narrowed"] = dict(narrowed)
     settings = Train(**prepared.resolved["train"])
     with stopping.listening() as stop:
         ledger = ledgers.Ledger(path / ledgers.FOLDER, settings.checkpoint_seconds, facts(prepared), stop)
         if found is not None:
             ledger.take_up(found)
+        ledger.narrow(narrowed)
         try:
             directory.write_status(path, "running", **told)
-            finished = protocol.run_study(
-                prepared.arms,
-                prepared.data,
-                prepared.tune,
-                progress=progress or protocol.Progress(),
-                keep_states=prepared.kind == "train",
-                ledger=ledger,
-            )
-            run = _write(path, *_told(prepared, finished, stem, command, notes), finished)
+            with memory.told():
+                finished = protocol.run_study(
+                    prepared.arms,
+                    prepared.data,
+                    prepared.tune,
+                    progress=progress or protocol.Progress(),
+                    keep_states=prepared.kind == "train",
+                    ledger=ledger,
+                )
+            notes = [*notes, *(memory.sentence(arm, one) for arm, one in narrowed.items())]
+            run = _write(path, *_told(prepared, finished, stem, command, notes, narrowed), finished)
+        except OutOfMemory as error:
+            with stop.held():
+                directory.write_status(path, "stopped", **told)
+                raise _narrowed(path, ledger, told, error) from None
         except Stopped as stopped:
             with contextlib.suppress(Stopped), stop.held():
                 if not ledger.kept:
@@ -136,8 +146,26 @@ def carry_out(
     return run
 
 
+def _narrowed(path: Path, ledger: ledgers.Ledger, told: dict[str, Any], error: OutOfMemory) -> ResourceError:
+    """Note how a run goes on after its memory ran out, and give the error that says so."""
+    now = ledger.under_way
+    if now is None:
+        return ResourceError(f"memory ran out while the first program was made ({error}); lower train.lane_limit")
+    try:
+        one = memory.narrower(ledger.narrowed.get(now.arm), now, ran=ledger.ran)
+    except ResourceError as last:
+        return last
+    directory.write_status(path, "stopped", **told | {"narrowed": {**ledger.narrowed, now.arm: one}})
+    return OutOfMemory(f"{memory.sentence(now.arm, one)}: deepprinciples resume {path}", str(path))
+
+
 def _told(
-    prepared: Prepared, finished: protocol.Finished, stem: str, command: str, notes: list[str]
+    prepared: Prepared,
+    finished: protocol.Finished,
+    stem: str,
+    command: str,
+    notes: list[str],
+    narrowed: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any], xr.Dataset]:
     """Give the config that repeats a study, its summary and its results."""
     resolved, kind = prepared.resolved, prepared.kind
@@ -157,6 +185,7 @@ def _told(
         notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *notes],
     )
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
+    shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured
         resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
     return resolved, summary | {"command": command, "config_toml": configs.dumps(resolved)}, found
