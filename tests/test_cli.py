@@ -65,6 +65,7 @@ FILES = {
     "metrics.jsonl",
     "report.html",
     "figures",
+    "checkpoints",
 }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepprinciples.runs.directory import load as load
     from deepprinciples.study.command import compare as compare
+    from deepprinciples.study.command import extend as extend
     from deepprinciples.study.command import resume as resume
     from deepprinciples.study.command import train as train
     from deepprinciples.study.replay import replay as replay
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "compare": "deepprinciples.study.command",
     "train": "deepprinciples.study.command",
+    "extend": "deepprinciples.study.command",
     "resume": "deepprinciples.study.command",
     "replay": "deepprinciples.study.replay",
     "load": "deepprinciples.runs.directory",
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
-__all__ = ["compare", "load", "replay", "resume", "train"]
+__all__ = ["compare", "extend", "load", "replay", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,20 +71,17 @@ def _run(
         from deepprinciples import config as configs
 
         given = configs.override(configs.load(config), changes)  # before jax: a typo answers at once
-        from rich.console import Console
-
         from deepprinciples.report import terminal
         from deepprinciples.study import command, extend
 
         if with_ is not None:
             extend.add_parts(with_)
-        console = Console()
+        console = terminal.console()
         asked = shlex.join(["deepprinciples", kind, str(config), *changes, *own])
         with terminal.progress(console) as bar:
             call: Any = getattr(command, kind)
             run = call(given, out, name=name or config.stem, progress=_listen(bar), command=asked)
-        terminal.verdict_table(run.summary, console)
-        console.print(f"Report: {run.path / 'report.html'}", soft_wrap=True, highlight=False)
+        _tell(run.path, run.summary, console)
 
 
 @app.command()
@@ -97,20 +94,44 @@ def resume(
     debug: Debug = False,
 ) -> None:
     """Go on with a run from its last checkpoint, to the result it would have had."""
-    again = [*(["--with", str(with_)] if with_ else []), *(["--allow-nonexact"] if allow_nonexact else [])]
-    with _one_line_errors(debug, again):
-        from rich.console import Console
+    _go_on("resume", (run,), with_, allow_nonexact, debug)
 
+
+@app.command()
+def extend(
+    run: Annotated[Path, typer.Argument(help="The directory of a finished run.")],
+    seeds: Annotated[int, typer.Option(help="How many seeds there shall be.")],
+    out: Out = None,
+    with_: With = None,
+    allow_nonexact: Annotated[
+        bool, typer.Option(help="Go on though machine or versions changed; the result is labelled.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Add seeds to a finished run, in a new run directory; tuning is not repeated."""
+    _go_on("extend", (run, seeds, out), with_, allow_nonexact, debug)
+
+
+def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, allow_nonexact: bool, debug: bool) -> None:
+    own = [*(["--with", str(with_)] if with_ else []), *(["--allow-nonexact"] if allow_nonexact else [])]
+    with _one_line_errors(debug, own):
         from deepprinciples.report import terminal
         from deepprinciples.study import command, extend
 
         if with_ is not None:
             extend.add_parts(with_)
-        console = Console()
+        console = terminal.console()
         with terminal.progress(console) as bar:
-            done = command.resume(run, allow_nonexact=allow_nonexact, progress=_listen(bar))
-        terminal.verdict_table(done.summary, console)
-        console.print(f"Report: {done.path / 'report.html'}", soft_wrap=True, highlight=False)
+            call: Any = getattr(command, name)
+            done = call(*given, allow_nonexact=allow_nonexact, progress=_listen(bar))
+        _tell(done.path, done.summary, console)
+
+
+def _tell(path: Path, summary: dict[str, Any], console: Any) -> None:
+    from deepprinciples.report import terminal
+
+    terminal.verdict_table(summary, console)
+    console.print(f"Report: {path / 'report.html'}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -123,15 +144,13 @@ def replay(
 ) -> None:
     """Run one lane of a run again and look at its last steps: where a number stopped being finite, and why."""
     with _one_line_errors(debug):
-        from rich.console import Console
-
         from deepprinciples.report import terminal
         from deepprinciples.study import extend
         from deepprinciples.study import replay as replays
 
         if with_ is not None:
             extend.add_parts(with_)
-        console = Console()
+        console = terminal.console()
         with terminal.progress(console) as bar:
             found = replays.replay(run, lane, last=last, progress=lambda text: bar.update(0, 1, text))
         terminal.replay_table(found._asdict() | {"looks": [one._asdict() for one in found.looks]}, console)
@@ -158,8 +177,6 @@ def _listen(bar: Any) -> Any:
 def report(run: Annotated[Path, typer.Argument(help="A run directory.")], debug: Debug = False) -> None:
     """Write the report of a run again and show its verdicts."""
     with _one_line_errors(debug):
-        from rich.console import Console
-
         from deepprinciples.report import page, plots, terminal
         from deepprinciples.runs.directory import load
 
@@ -167,9 +184,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], debug:
         results = loaded.results
         page.write(loaded.path / "report.html", results, loaded.summary, loaded.manifest)
         plots.save_all(results, loaded.summary, loaded.path / "figures")
-        console = Console()
-        terminal.verdict_table(loaded.summary, console)
-        console.print(f"Report: {loaded.path / 'report.html'}", soft_wrap=True, highlight=False)
+        _tell(loaded.path, loaded.summary, terminal.console())
 
 
 @app.command(name="list")
@@ -219,15 +234,17 @@ def _one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
     try:
         yield
     except OutOfMemory as error:
-        typer.echo(str(error), err=True)
-        sys.stdout.flush()
+        with suppress(OSError):
+            typer.echo(str(error), err=True)
+            sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, "-m", "deepprinciples.cli", "resume", error.run, *again])
     except DeepprinciplesError as error:
         if debug:
             raise
         stem = "" if isinstance(error, Stopped) else "error: "
-        for line in str(error).splitlines() or [type(error).__name__]:
-            typer.echo(f"{stem}{line}", err=True)
+        with suppress(OSError):  # a closed terminal hears nothing
+            for line in str(error).splitlines() or [type(error).__name__]:
+                typer.echo(f"{stem}{line}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("stopped; the run directory is incomplete", err=True)
@@ -240,8 +257,9 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == Stopped.exit_code:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(Stopped.exit_code)
         raise
 

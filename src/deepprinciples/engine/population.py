@@ -7,7 +7,9 @@ share their seed and, where they run vmapped, each minibatch.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepprinciples.engine import fit
 from deepprinciples.engine.streams import lane_key
+from deepprinciples.errors import ResourceError
 from deepprinciples.types import Array, Batch, Learner, PyTree
 
 MakeLearner = Callable[[Mapping[str, Array]], Learner]
@@ -61,15 +64,24 @@ class Program(NamedTuple):
 
 
 def use_all_cores() -> None:
-    """Make every CPU core a device, where no backend has started yet and nobody chose a number before."""
-    import os
+    """Make every CPU core a device, where no backend has started yet and nobody chose a number before.
 
+    Raises:
+        ResourceError: the platform that was asked for is not there; nothing falls back to another in silence.
+    """
     settings: Any = jax.config
     if settings.jax_num_cpu_devices == -1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        try:
+        with contextlib.suppress(RuntimeError):  # a backend has started: its devices are what there is
             settings.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-        except RuntimeError:  # a backend has started: its devices are what there is
-            return
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # jaxlib without CUDA fails an assertion of its own
+        asked = settings.jax_platforms or "any"
+        why = " ".join(str(error).split())[:200] or "this jaxlib does not know it"
+        raise ResourceError(
+            f"JAX_PLATFORMS={asked}: no such device here ({why}); unset it, or install jax for it, such as "
+            "deepprinciples[cuda13]"
+        ) from None
 
 
 def choose_layout(block_counts: Sequence[int], points: int, *, devices: int, mode: Mode, limit: int = 0) -> Layout:

@@ -6,10 +6,13 @@ in a file or a pipe, 80 columns wide and without color.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 
 from rich import box
 from rich.console import Console
@@ -52,6 +55,41 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
         say.line("cost: " + ", ".join(part for part in told if part), "dim")
     if _probes(cost):
         say.line(_probes(cost), "dim")
+
+
+def console() -> Console:
+    """Give a console on the standard output that outlives it: a closed terminal or pipe makes it mute, no more."""
+    return Console(file=cast(IO[str], _Steady(sys.stdout)))
+
+
+class _Steady:
+    """A stream whose reader may go away."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream, self._lost = stream, False
+
+    def write(self, words: str) -> int:
+        if not self._lost:
+            try:
+                return self._stream.write(words)
+            except OSError:
+                self._lose()
+        return len(words)
+
+    def flush(self) -> None:
+        if not self._lost:
+            try:
+                self._stream.flush()
+            except OSError:
+                self._lose()
+
+    def _lose(self) -> None:
+        self._lost = True
+        with contextlib.suppress(OSError, ValueError):  # else the interpreter would fail on it when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Voice:

@@ -8,7 +8,7 @@ from typing import Any
 
 from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
-from deepprinciples.errors import IntegrityError
+from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import checkpoints, directory, files
 from deepprinciples.study import ledger, memory, protocol, runner
 
@@ -117,6 +117,57 @@ def resume(
             notes,
             narrowed,
         )
+
+
+def extend(
+    run_dir: str | Path,
+    seeds: int,
+    out: str | Path | None = None,
+    *,
+    allow_nonexact: bool = False,
+    progress: protocol.Progress | None = None,
+) -> directory.Run:
+    """Add seeds to a finished run, in a new run directory: tuning is not repeated, and the seeds there are stay.
+
+    The arms report at the points that were chosen, so more seeds make a verdict sharper and never another search. A
+    run cannot be given more steps: its schedule and its tuning were made for the number it had.
+
+    Args:
+        run_dir: a finished run; nothing in it is changed.
+        seeds: how many there shall be, more than there are.
+        out: the new run directory; by default runs/<name>-<number>.
+        allow_nonexact: go on though the machine or a version is another; the summary then warns of it.
+        progress: hears how far the run is.
+
+    Raises:
+        ConfigError: there are as many seeds already. IntegrityError: the run is not finished, has lost its checkpoint,
+            or was made elsewhere.
+    """
+    path = Path(run_dir)
+    known, given = directory.status(path), configs.load(path / directory.CONFIG)
+    if known.get("state") != "finished":
+        raise IntegrityError(f"{path}: is not finished; resume it first, then extend it")
+    kind: runner.Kind = "train" if known.get("kind") == "train" else "compare"
+    section = "train" if kind == "train" else "study"
+    use_all_cores()
+    directory.check_free(out)
+    before = runner.prepare(kind, given)
+    count = before.resolved[section]["seeds"]
+    if seeds <= count:
+        raise ConfigError(f"--seeds: found {seeds}, expected more than the {count} that the run has")
+    prepared = runner.prepare(kind, configs.changes(given, {f"{section}.seeds": seeds}))
+    found = checkpoints.latest(path / ledger.FOLDER)
+    if found is None:
+        raise IntegrityError(f"{path / ledger.FOLDER}: is missing; without it a run cannot be extended")
+    notes = [*map(str, known.get("notes", [])), *runner.elsewhere(found, runner.facts(before), allow_nonexact)]
+    stem = str(known.get("stem", kind))
+    arrays, facts = ledger.with_more_blocks(found, runner.facts(prepared))
+    new = directory.create(out, stem)
+    with directory.locked(new):
+        files.write_text(new / directory.CONFIG, configs.dumps(prepared.resolved))
+        checkpoints.save(new / ledger.FOLDER, arrays, facts)
+        command = f"deepprinciples extend {path} --seeds {seeds}"
+        return runner.carry_out(new, prepared, stem, command, progress, checkpoints.latest(new / ledger.FOLDER), notes)
 
 
 def _study(

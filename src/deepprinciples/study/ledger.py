@@ -39,8 +39,7 @@ class Ledger:
         self._folder, self._seconds = folder, seconds
         self._done: dict[str, np.ndarray] = {}
         self._times: dict[str, float] = {}
-        self._now = ""
-        self._begun: dict[str, np.ndarray] = {}
+        self._begun: dict[str, dict[str, np.ndarray]] = {}  # label -> how far that run has come
         self._saved, self._spent = time.monotonic(), 0.0
         self.kept = False  # whether the last checkpoint holds all there is
 
@@ -48,9 +47,15 @@ class Ledger:
         """Go on from a checkpoint."""
         self.shapes = dict(found.facts["shapes"])
         self._times = dict(found.facts["seconds"])
-        self._now = str(found.facts["now"])
         self._done = {name: array for name, array in found.arrays.items() if name.startswith("done/")}
-        self._begun = {name[4:]: array for name, array in found.arrays.items() if name.startswith("now/")}
+        for name, array in found.arrays.items():
+            if name.startswith("begun/"):
+                _, label, rest = name.split("/", 2)
+                self._begun.setdefault(label, {})[rest] = array
+
+    def begun(self, label: str) -> Mapping[str, np.ndarray]:
+        """Give what is known of a run that was under way; empty where it was not."""
+        return self._begun.get(label, {})
 
     def enter(self, program: UnderWay) -> None:
         """Tell which program runs from here on."""
@@ -61,7 +66,10 @@ class Ledger:
         """Go on with narrower programs; a call under way that is wider begins again."""
         self.narrowed = dict(narrowed)
         if any(self.shapes.get(arm, one["shape"]) != one["shape"] for arm, one in narrowed.items()):
-            self._begun = {name: a for name, a in self._begun.items() if name == "at" or name.startswith("parts/")}
+            whole = lambda name: name == "at" or name.startswith("parts/")  # noqa: E731
+            self._begun = {
+                label: {name: a for name, a in one.items() if whole(name)} for label, one in self._begun.items()
+            }
         self.shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
 
     def outcome(self, label: str, like: Outcome) -> Outcome | None:
@@ -74,54 +82,73 @@ class Ledger:
     @contextlib.contextmanager
     def running(self, label: str) -> Iterator[Keeper]:
         """Give the keeper of a run; a stop inside comes between its segments, after what is done was saved."""
-        begun = self._begun if label == self._now else {}
-        self._now, self._begun, self.kept = label, {}, False
+        self.kept = False
 
         def offer(tell: Callable[[], dict[str, np.ndarray]]) -> None:
             self.ran = True
             if self.stop.name or self._is_time():
-                self.save(tell)
+                self._begun[label] = tell()
+                self.save()
+                self._begun.pop(label)
+                self.kept = True
                 self.stop.check()
 
         with self.stop.held():
-            yield Keeper(begun, offer) if self._folder else NOBODY
+            yield Keeper(self.begun(label), offer) if self._folder else NOBODY
 
     def close(self, label: str, outcome: Outcome) -> None:
         """Enter the outcome of a run."""
         self._done |= packed(f"done/{label}", outcome._replace(seconds=None))
         self._times[label] = outcome.seconds
-        self._now, self.kept = "", False
+        self._begun.pop(label, None)
+        self.kept = False
 
     def _is_time(self) -> bool:
         if not self._seconds:  # after every segment
             return True
         return time.monotonic() - self._saved >= max(self._seconds, self._spent / SHARE)
 
-    def save(self, tell: Callable[[], dict[str, np.ndarray]] = dict) -> None:
-        """Save everything, with the run under way as `tell` gives it."""
+    def save(self, *, keep: int = 2) -> None:
+        """Save everything; `keep` is how many checkpoints are kept."""
         if self._folder is None:
             return
         begun = time.monotonic()
-        now = {f"now/{name}": array for name, array in (tell() or self._begun).items()}
-        facts = {
-            **self.facts,
-            "shapes": self.shapes,
-            "repeats": self.repeats,
-            "seconds": self._times,
-            "now": self._now if now else "",
-        }
-        arrays = {**self._done, **now}
+        arrays = dict(self._done)
+        for label, one in self._begun.items():
+            arrays |= {f"begun/{label}/{name}": array for name, array in one.items()}
+        facts = {**self.facts, "shapes": self.shapes, "repeats": self.repeats, "seconds": self._times}
         try:
-            checkpoints.save(self._folder, arrays, facts)
+            checkpoints.save(self._folder, arrays, facts, keep=keep)
         except OSError as error:
             size = sum(array.nbytes for array in arrays.values())
             raise ResourceError(
                 f"{self._folder}: a checkpoint of {size:,} bytes cannot be written ({error.strerror or error}); the "
                 "one before it is whole; make room and resume the run"
             ) from None
-        self.kept = bool(now)
         self._saved = time.monotonic()
         self._spent = self._saved - begun
+
+
+def with_more_blocks(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Turn the last checkpoint of a finished run into one whose reports are under way: more seeds follow.
+
+    Args:
+        found: it holds every outcome.
+        facts: of the longer run.
+
+    Returns:
+        The arrays and facts of a checkpoint.
+    """
+    arrays: dict[str, Any] = {}
+    seconds = dict(found.facts["seconds"])
+    for name, array in found.arrays.items():
+        kind, label, leaf = name.split("/", 2)
+        if kind == "done" and label.endswith("-report"):  # [1, seeds, arms, ...] -> [seeds, arms, ...]
+            arrays |= {f"begun/{label}/parts/{leaf}": array[0], f"begun/{label}/at": np.array(array.shape[1])}
+            seconds.pop(label, None)
+        else:
+            arrays[name] = array
+    return arrays, {**found.facts, **facts, "seconds": seconds}
 
 
 def nothing_kept() -> Ledger:

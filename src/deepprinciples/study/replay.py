@@ -147,8 +147,8 @@ def _stopped(path: Path, prepared: runner.Prepared) -> _Told:
         return [tried[arm].points[lane.trial] for arm in at.group.arms]
 
     def place(lane: _Lane, at: _At) -> Known | None:
-        under_way = {name[4:]: array for name, array in found.arrays.items() if name.startswith("now/")}
-        if lane.trial is not None or found.facts["now"] != f"{at.number}-report" or not under_way:
+        under_way = kept.begun(f"{at.number}-report")
+        if lane.trial is not None or "segments" not in under_way:
             return None
         row = at.course.report_seeds.index(lane.seed) - int(under_way["at"])
         lanes, segments = begun_lane(at.made.program, under_way)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -31,6 +30,11 @@ def elsewhere(found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: b
     """Compare what a checkpoint needs with what is here; data must be the same, the rest may differ if allowed."""
     there = configs.flatten(found.facts)
     now = configs.flatten(files.plain(here))
+    if there.get("config") != now["config"]:
+        raise IntegrityError(
+            f"{directory.CONFIG}: was changed since the run began, so its checkpoint is of another run; put it back, "
+            "or begin a new run"
+        )
     other = [f"{key}: {there.get(key)}, here {value}" for key, value in now.items() if there.get(key) != value]
     data = [line for line in other if line.startswith("data.")]
     if data:
@@ -119,7 +123,8 @@ def carry_out(
             ledger.take_up(found)
         ledger.narrow(narrowed)
         try:
-            directory.write_status(path, "running", **told)
+            with _on_disk(path):
+                directory.write_status(path, "running", **told)
             with memory.told():
                 finished = protocol.run_study(
                     prepared.arms,
@@ -130,7 +135,10 @@ def carry_out(
                     ledger=ledger,
                 )
             notes = [*notes, *(memory.sentence(arm, one) for arm, one in narrowed.items())]
-            run = _write(path, *_told(prepared, finished, stem, command, notes, narrowed), finished)
+            with _on_disk(path):
+                run = _write(path, *_told(prepared, finished, stem, command, notes, narrowed), finished)
+                ledger.save(keep=1)  # what it holds can be extended
+                directory.write_status(path, "finished", **told)
         except OutOfMemory as error:
             with stop.held():
                 directory.write_status(path, "stopped", **told)
@@ -141,9 +149,20 @@ def carry_out(
                     ledger.save()
                 directory.write_status(path, "stopped", **told)
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
-        directory.write_status(path, "finished", **told)
-    shutil.rmtree(path / ledgers.FOLDER, ignore_errors=True)
     return run
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """Name what could not be written, and say that the run is not lost."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise ResourceError(
+            f"{where}: cannot be written ({error.strerror or error}); make room, then go on with: "
+            f"deepprinciples resume {path}"
+        ) from None
 
 
 def _narrowed(path: Path, ledger: ledgers.Ledger, told: dict[str, Any], error: OutOfMemory) -> ResourceError:

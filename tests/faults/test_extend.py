@@ -1,0 +1,102 @@
+"""A finished run is given more seeds: those it had stay as they are, to the bit, and nothing is tuned again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_runs import GAME, KINDS, STUDY
+from typer.testing import CliRunner
+
+import deepprinciples as dp
+from deepprinciples.cli import app
+from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.runs import arrays
+from deepprinciples.runs.directory import Run
+from deepprinciples.study import tuning
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A finished study and a finished game."""
+    room = tmp_path_factory.mktemp("runs")
+    return {kind: getattr(dp, KINDS[kind][0])(KINDS[kind][1], room / kind) for kind in ("compare", "game")}
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["compare", "game"])
+def test_more_seeds_are_those_of_a_run_that_had_them_from_the_start(
+    kind: str, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adding seeds would change the ones that were seen, or cost the whole search again."""
+    config, section = {"compare": (STUDY, "study"), "game": (GAME, "train")}[kind]
+    before = contents(runs[kind].path)
+    count = len(runs[kind].results.seed)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "select", lambda *a, real=tuning.select, **k: real(*a, **k))
+        longer = dp.extend(runs[kind].path, count + 4, tmp_path / "longer")
+    assert contents(runs[kind].path) == before
+    xs, ys = runs[kind].results, longer.results
+    assert ys.seed.values.tolist() == list(range(count + 4))
+    assert ys.isel(seed=slice(count)).identical(xs)
+    shapes = {row["arms"][0]: row["shape"] for row in runs[kind].summary["programs"]}
+    longer_config: dict[str, Any] = {**config, section: {**config[section], "seeds": count + 4}}
+    longer_config["train"] = {**longer_config["train"], "shapes": shapes}
+    whole = getattr(dp, KINDS[kind][0])(longer_config, tmp_path / "whole")
+    assert whole.results.identical(ys)
+    if kind == "game":
+        one, other = (arrays.load_arrays(run.path / "parameters.safetensors") for run in (longer, whole))
+        assert list(one) == list(other) and len(one) == count + 4
+        for a, b in zip(leaves(one), leaves(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+    else:
+        assert longer.summary["comparisons"] == whole.summary["comparisons"]
+        steps = [run.summary["programs"][0]["run_seconds"] for run in (longer, whole)]
+        assert all(one > 0 for one in steps)
+
+
+def leaves(tree: Any) -> list[Any]:
+    return [leaf for one in tree.values() for leaf in (leaves(one) if isinstance(one, dict) else [one])]
+
+
+def test_nothing_is_searched_again(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three more seeds would cost as much as the study."""
+    from deepprinciples.study import bench
+
+    asked: list[tuple[int, int]] = []
+    real = bench.train
+    monkeypatch.setattr(
+        bench,
+        "train",
+        lambda made, seeds, points, **k: asked.append((len(seeds), len(points))) or real(made, seeds, points, **k),
+    )
+    dp.extend(runs["compare"].path, 9, tmp_path / "longer")
+    assert asked == [(9, 1), (9, 1)]  # two groups, reports only; the first seven are in the checkpoint
+
+
+def test_what_cannot_be_extended_is_told(runs: dict[str, Run], tmp_path: Path) -> None:
+    """Nothing would be added, or the wrong thing, without a word."""
+    path = runs["compare"].path
+    with pytest.raises(ConfigError, match="--seeds: found 7, expected more than the 7 that the run has"):
+        dp.extend(path, 7, tmp_path / "new")
+    with pytest.raises(ConfigError, match="nothing is overwritten"):
+        dp.extend(path, 9, path)
+    bare = tmp_path / "bare"
+    shutil.copytree(path, bare, ignore=shutil.ignore_patterns("checkpoints"))
+    with pytest.raises(IntegrityError, match="checkpoints: is missing; without it a run cannot be extended"):
+        dp.extend(bare, 9, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_extends(runs: dict[str, Run], tmp_path: Path) -> None:
+    """There would be no way to it from the terminal."""
+    out = tmp_path / "longer"
+    told = CliRunner().invoke(app, ["extend", str(runs["game"].path), "--seeds", "3", "--out", str(out)])
+    assert told.exit_code == 0, told.output
+    assert len(dp.load(out).results.seed) == 3 and f"Report: {out / 'report.html'}" in told.output
