@@ -137,7 +137,8 @@ def test_a_signal_in_any_phase_saves_and_resumes(
 
     def call(*args: Any, **more: Any) -> Any:
         if not sent:
-            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+            sent.append(name)
+            os.kill(os.getpid(), signal.SIGTERM)
         return real(*args, **more)
 
     with monkeypatch.context() as patch:
