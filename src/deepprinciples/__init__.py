@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from deepprinciples.study.command import compare as compare
     from deepprinciples.study.command import resume as resume
     from deepprinciples.study.command import train as train
+    from deepprinciples.study.exchange import export_parameters as export_parameters
+    from deepprinciples.study.exchange import import_parameters as import_parameters
 
 _HOMES = {
     "compare": "deepprinciples.study.command",
     "train": "deepprinciples.study.command",
     "resume": "deepprinciples.study.command",
     "load": "deepprinciples.runs.directory",
+    "export_parameters": "deepprinciples.study.exchange",
+    "import_parameters": "deepprinciples.study.exchange",
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
-__all__ = ["compare", "load", "resume", "train"]
+__all__ = ["compare", "export_parameters", "import_parameters", "load", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:
