@@ -133,7 +133,7 @@ def test_help_comes_at_once() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert helped.code == 0 and min(used) < 0.3, used
-    for name in ("compare", "train", "report", "list", "show", "doctor"):
+    for name in ("compare", "train", "report", "export", "import", "list", "show", "doctor"):
         assert f"\n  {name} " in helped.out
 
 

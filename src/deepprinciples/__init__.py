@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from deepprinciples.study.command import extend as extend
     from deepprinciples.study.command import resume as resume
     from deepprinciples.study.command import train as train
+    from deepprinciples.study.exchange import export_parameters as export_parameters
+    from deepprinciples.study.exchange import import_parameters as import_parameters
     from deepprinciples.study.replay import replay as replay
 
 _HOMES = {
@@ -27,9 +29,13 @@ _HOMES = {
     "resume": "deepprinciples.study.command",
     "replay": "deepprinciples.study.replay",
     "load": "deepprinciples.runs.directory",
+    "export_parameters": "deepprinciples.study.exchange",
+    "import_parameters": "deepprinciples.study.exchange",
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
-__all__ = ["compare", "extend", "load", "replay", "resume", "train"]
+__all__ = [
+    "compare", "export_parameters", "extend", "import_parameters", "load", "replay", "resume", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

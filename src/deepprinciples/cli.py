@@ -187,6 +187,47 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], debug:
         _tell(loaded.path, loaded.summary, terminal.console())
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The directory of a finished run of train.")],
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write. Never overwritten.")],
+    seed: Annotated[int | None, typer.Option(help="One of the run's seeds, by default the first.")] = None,
+    naming: Annotated[str, typer.Option(help="torch (names and layouts of PyTorch) or own.")] = "torch",
+    debug: Debug = False,
+) -> None:
+    """Write the trained parameters of one seed as a safetensors file."""
+    with _one_line_errors(debug):
+        from deepprinciples.study import exchange
+
+        path = exchange.export_parameters(run, out, seed=seed, naming=naming)
+        typer.echo(f"Parameters: {path}")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A safetensors file, with names of PyTorch or our own.")],
+    config: ConfigFile,
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write. Never overwritten.")],
+    changes: Changes = None,
+    naming: Annotated[str, typer.Option(help="torch, own, or auto: by the names found.")] = "auto",
+    with_: With = None,
+    debug: Debug = False,
+) -> None:
+    """Check a file of parameters against the model of a config and write it in our own naming."""
+    with _one_line_errors(debug):
+        from deepprinciples import config as configs
+
+        given = configs.override(configs.load(config), changes or [])
+        from deepprinciples.study import exchange
+
+        if with_ is not None:
+            from deepprinciples.study import extend
+
+            extend.add_parts(with_)
+        path = exchange.import_file(file, given, out, naming=naming)
+        typer.echo(f"Parameters: {path}")
+
+
 @app.command(name="list")
 def list_(
     kind: Annotated[str | None, typer.Argument(help="Such as model, optimizer, transforms.")] = None,

@@ -1,4 +1,4 @@
-"""The benchmark's words and numbers, from made-up rows, and that its games are one game; PyTorch is not needed."""
+"""The benchmark's words and numbers, from made-up rows, and that its games are one game."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours")
@@ -173,7 +174,6 @@ def test_all_lines_of_a_game_train_the_same_networks(rooms, name):
         made = jax.eval_shape(networks.generator, params.generator, latents)
         assert made.size == 2 * np.prod(workload.shape)
         assert jax.eval_shape(networks.discriminator, params.discriminator, shown).shape == (2, 1)
-    pytest.importorskip("torch")
     twins = importlib.import_module("torch_models").PLAYERS[name]()
     assert tuple(sum(weight.numel() for weight in twin.parameters()) for twin in twins) == SIZES[name]
 
@@ -196,7 +196,6 @@ def test_a_step_by_hand_moves_both_players_and_draws_fresh_noise(rooms):
 
 def test_a_step_of_the_peer_moves_both_players(rooms, monkeypatch):
     """PyTorch would look fast because a player stands still, or slow because of gradients that nothing needs."""
-    torch = pytest.importorskip("torch")
     room = importlib.import_module("torch_models")
     players = room.PLAYERS["gan"]()
     monkeypatch.setitem(room.PLAYERS, "gan", lambda: players)

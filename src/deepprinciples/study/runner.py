@@ -252,14 +252,18 @@ def _seed_of(params: Any, index: int) -> dict[str, Any]:
     named = jax.tree_util.tree_flatten_with_path(params)[0]
     table: dict[str, Any] = {}
     for path, leaf in named:
-        *parents, last = [
-            str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path
-        ] or ["params"]
+        *parents, last = words_of(path)
         here = table
         for key in parents:
             here = here.setdefault(key, {})
         here[last] = leaf[index]
     return table
+
+
+def words_of(path: tuple[Any, ...]) -> list[str]:
+    """Give the words that name a leaf of a model's params, from JAX's path to it; none of them holds a "/"."""
+    words = [str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path]
+    return words or ["params"]
 
 
 def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:

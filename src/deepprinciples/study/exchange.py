@@ -1,0 +1,230 @@
+"""Parameters given to others and taken from them, as safetensors files in our naming or in PyTorch's.
+
+A file that comes in is a stranger's: its names, shapes and types are held against the model that a config builds, and
+nothing of it is cast, filled up or left out in silence. What stands where in PyTorch is in `torch_names`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepprinciples import config as configs
+from deepprinciples.config.wording import quoted, shown, suggestion
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
+from deepprinciples.runs import arrays, directory, files
+from deepprinciples.study import torch_names
+from deepprinciples.types import PyTree
+
+NAMINGS = ("own", "torch")
+PARAMETERS = "parameters.safetensors"
+MOST_LINES = 20  # of what is wrong with one file
+Shapes = dict[str, tuple[torch_names.Shape, np.dtype]]
+
+
+def export_parameters(run_dir: str | Path, out: str | Path, *, seed: int | None = None, naming: str = "torch") -> Path:
+    """Write the parameters of one seed of a `train` run as a safetensors file.
+
+    Args:
+        run_dir: the directory of the run.
+        out: the file. Never overwritten.
+        seed: which of the run's seeds; by default the first.
+        naming: "torch" for the state_dict of the PyTorch module that computes the same, "own" for names such as
+            "layer_00/linear/kernel".
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ConfigError: the file exists, there is no such seed, or a parameter has no counterpart in PyTorch.
+        IntegrityError: it is no finished run, has no parameters, or is damaged. ResourceError: nothing can be written.
+    """
+    _check_naming(naming, NAMINGS)
+    path = _free(out)
+    run = directory.load(run_dir)
+    kept = _of_seed(Path(run_dir) / PARAMETERS, seed)
+    if naming == "own":
+        return _write(path, kept, {})
+    pairs = torch_names.twins(_model_of(run), {name: array.shape for name, array in kept.items()})
+    return _write(path, torch_names.to_torch(pairs, kept), {"format": "pt"})
+
+
+def import_parameters(path: str | Path, config: Mapping[str, Any] | str | Path, *, naming: str = "auto") -> PyTree:
+    """Read the parameters of a config's model from a safetensors file, wherever it comes from.
+
+    Args:
+        path: the file.
+        config: a dictionary, or the path of a TOML or JSON file; its data fix the shapes.
+        naming: "own", "torch", or "auto" to go by the names found.
+
+    Returns:
+        Params as the model's `init` gives them.
+
+    Raises:
+        ConfigError: the config cannot be run, or its model has no PyTorch naming. DataError: its data cannot be used.
+        IntegrityError: the file cannot be read, or does not fit the model; one line for each mismatch.
+    """
+    import jax
+
+    found, treedef = _taken(path, config, naming)
+    return jax.tree.unflatten(treedef, [jax.numpy.asarray(array) for array in found.values()])
+
+
+def import_file(
+    path: str | Path, config: Mapping[str, Any] | str | Path, out: str | Path, *, naming: str = "auto"
+) -> Path:
+    """Read a file as `import_parameters` does and write it in our naming to `out`, which is never overwritten.
+
+    Returns:
+        The path of the new file.
+
+    Raises:
+        ConfigError, DataError, IntegrityError: as for `import_parameters`, and where `out` exists.
+        ResourceError: nothing can be written.
+    """
+    target = _free(out)
+    return _write(target, _taken(path, config, naming)[0], {})
+
+
+def _taken(
+    path: str | Path, config: Mapping[str, Any] | str | Path, naming: str
+) -> tuple[dict[str, np.ndarray], PyTree]:
+    """Give the arrays of a file in our naming and in the order of the model's leaves, with the tree they make."""
+    _check_naming(naming, ("auto", *NAMINGS))
+    found = _read(Path(path))
+    section, expected, treedef = _expected(config if isinstance(config, Mapping) else configs.load(config))
+    if naming == "own" or (naming == "auto" and not _looks_like_torch(found, expected)):
+        _refuse(path, _mismatches(found, expected))
+        return {name: found[name] for name in expected}, treedef
+    shapes = {name: shape for name, (shape, _) in expected.items()}
+    pairs = torch_names.twins(section, shapes)
+    there = torch_names.shapes_of(pairs, shapes).items()
+    problems = _mismatches(found, {name: (shape, np.dtype(np.float32)) for name, shape in there})
+    problems = problems or [
+        f"{quoted(name)} has numbers other than 0 in its last third, a bias inside the reset gate, which this GRU lacks"
+        for name in torch_names.inner_biases(pairs, found)
+    ]
+    _refuse(path, problems)
+    return torch_names.to_own(pairs, found), treedef
+
+
+def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTree]:
+    """Build the model of a config on shapes alone: its section, its parameters by name, and the tree they make."""
+    import jax  # here, so that an export does not wait for it
+
+    from deepprinciples.engine.population import use_all_cores
+    from deepprinciples.study import build, runner
+
+    _model(given)
+    use_all_cores()
+    prepared = runner.prepare("train", given)
+    resolved, parts = prepared.arms["run"], prepared.data["run"]
+    model, example = build.model_of(resolved, parts), np.asarray(parts.train.inputs[:1])
+    params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
+    named = {"/".join(runner.words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
+    return resolved["model"], named, treedef
+
+
+def _model_of(run: directory.Run) -> Mapping[str, Any]:
+    try:
+        return _model(tomllib.loads(run.config))  # not configs.load: data may have been given from Python
+    except (tomllib.TOMLDecodeError, RecursionError):
+        raise IntegrityError(f"{run.path / directory.CONFIG}: not TOML; the file is damaged") from None
+
+
+def _model(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    section = config.get("model")
+    if not isinstance(section, (Mapping, str)):
+        raise ConfigError(
+            f"model: found {shown(section)}; expected one model (the players of a game have no one naming)"
+        )
+    return section if isinstance(section, Mapping) else {"name": section}
+
+
+def _looks_like_torch(found: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    names = set(found)
+    return not names & set(own) and any("." in name for name in names) and not any("/" in name for name in names)
+
+
+def _mismatches(found: Mapping[str, np.ndarray], expected: Shapes) -> list[str]:
+    """List in which names, shapes, types and values a file differs from what a model needs."""
+    missing = [name for name in expected if name not in found]
+    lines = []
+    if len(missing) == len(expected) and found and all(re.match(r"seed-\d+/", name) for name in found):
+        return ['holds all seeds of a run; take one of them with "export" and the naming "own"']
+    for name in found:
+        if name not in expected:
+            lines.append(f"{quoted(name)} is no parameter of this model{suggestion(name, missing)}")
+    for name in missing:
+        shape, dtype = expected[name]
+        lines.append(f"{quoted(name)} is missing; expected {dtype} {list(shape)}")
+    for name, array in found.items():
+        shape, dtype = expected.get(name, (array.shape, array.dtype))
+        if array.shape != shape:
+            lines.append(f"{quoted(name)} has shape {list(array.shape)}, expected {list(shape)}")
+        if array.dtype != dtype:
+            how = f"convert it before it is saved, with tensor.to(torch.{dtype}) or array.astype({str(dtype)!r})"
+            lines.append(f"{quoted(name)} is {array.dtype}, expected {dtype}; nothing is cast here: {how}")
+        elif dtype.kind == "f" and not np.isfinite(array).all():
+            lines.append(f"{quoted(name)} holds NaN or infinity, expected numbers")
+    return lines
+
+
+def _refuse(path: str | Path, problems: list[str]) -> None:
+    if problems:
+        more = len(problems) - MOST_LINES
+        rest = [f"and {more} more like these"] if more > 0 else []
+        raise IntegrityError("\n".join(f"{path}: {line}" for line in [*problems[:MOST_LINES], *rest]))
+
+
+def _of_seed(path: Path, seed: int | None) -> dict[str, np.ndarray]:
+    """Read the parameters of one seed from the file of a run."""
+    if not path.is_file():
+        raise IntegrityError(f"{path}: is missing; expected the directory of a finished run of train")
+    named = [(re.fullmatch(r"seed-(\d{1,20})/(.+)", name), array) for name, array in _read(path).items()]
+    seeds = sorted({int(found[1]) for found, _ in named if found})
+    if not seeds:
+        raise IntegrityError(f"{path}: holds no parameters of a seed; the file is damaged")
+    if seed is not None and seed not in seeds:
+        raise ConfigError(f"--seed: found {seed}; expected one of the run's seeds, {', '.join(map(str, seeds[:20]))}")
+    wanted = seeds[0] if seed is None else seed
+    return {found[2]: array for found, array in named if found and int(found[1]) == wanted}
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.exists() and not path.is_file():
+        raise IntegrityError(f"{path}: expected a file, found a folder or a device")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
+    found = arrays.load_flat(content, path)
+    return {name: found[name] for name in sorted(found)}
+
+
+def _check_naming(naming: str, known: tuple[str, ...]) -> None:
+    if naming not in known:
+        raise ConfigError(f"--naming: found {shown(naming)}; expected {', '.join(known)}{suggestion(naming, known)}")
+
+
+def _free(out: str | Path) -> Path:
+    path = Path(out)
+    if path.exists() or path.is_symlink():
+        raise ConfigError(f"{path}: exists already and nothing is overwritten; give a new file")
+    return path
+
+
+def _write(path: Path, flat: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Path:
+    _free(path)  # what came in the meantime is another's
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(path, arrays.save_flat(flat, metadata))
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return path

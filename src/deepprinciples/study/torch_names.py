@@ -1,0 +1,192 @@
+"""PyTorch's names and layouts for our parameters: the state_dict of the network that computes the same.
+
+mlp, cnn: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ... (nn.LayerNorm, nn.GroupNorm or nn.RMSNorm,
+          with eps 1e-6)
+lstm:     lstm, gru or rnn after the cell (nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
+all:      output (nn.Linear)
+
+What has no parameters (activations, pools, sums) is the module's own to write; `docs/guide.md` shows one. This room
+knows names and arrays alone: files are read and written in `exchange`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from deepprinciples.config.wording import quoted, shown
+from deepprinciples.errors import ConfigError
+
+MODELS = ("mlp", "cnn", "lstm")
+Shape = tuple[int, ...]
+_HIDDEN = {"lstm": ("tanh",), "gru": ("tanh",), "rnn": ("tanh", "relu")}  # what PyTorch's cells can apply
+_LAYER = re.compile(r"layer_(\d{1,6})/(linear|norm)/(kernel|scale|bias)")
+_RECURRENT = re.compile(r"layer_(\d{1,6})/(forward|backward)/(input|recurrent)/(kernel|bias)")
+_ENDS = {"output/kernel": "output.weight", "output/bias": "output.bias", "embedding/embedding": "embedding.weight"}
+_WORDS = {"input/kernel": "weight_ih", "input/bias": "bias_ih", "recurrent/kernel": "weight_hh"}
+
+
+class Twin(NamedTuple):
+    """One parameter of ours, and what stands for it in a state_dict."""
+
+    own: str
+    torch: str
+    layout: Literal["same", "kernel", "gates"]  # "gates": the bias of a cell, of which PyTorch has two
+    channels: int = 0  # above 0: a kernel that reads a map, flattened; PyTorch has the channels first
+    inner: bool = False  # the second bias of a GRU acts inside its reset gate too, where ours has none
+
+    @property
+    def second(self) -> str:
+        """Name the second bias of a cell."""
+        return self.torch.replace("bias_ih", "bias_hh")
+
+
+def twins(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> list[Twin]:
+    """Pair the parameters of a model with those of a PyTorch module that computes the same.
+
+    Args:
+        section: [model] of a resolved config.
+        shapes: of our parameters, by names such as "layer_00/linear/kernel".
+
+    Returns:
+        A `Twin` for each parameter, in the same order.
+
+    Raises:
+        ConfigError: some parameter has no counterpart; one line for each reason.
+    """
+    name = section.get("name")
+    if name not in MODELS:
+        raise ConfigError(
+            f"model.name: found {shown(name)}; expected {', '.join(MODELS)}, which have PyTorch's naming; "
+            'use the naming "own"'
+        )
+    channels = _channels(section, shapes) if name == "cnn" else 0
+    problems = [
+        f'{quoted(one)}: has no counterpart in PyTorch\'s naming ({why}); use the naming "own"'
+        for one, why in _without_twin(section, shapes, channels)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return [_twin(section, one, channels) for one in shapes]
+
+
+def _without_twin(section: Mapping[str, Any], shapes: Mapping[str, Shape], channels: int) -> Iterator[tuple[str, str]]:
+    """Give the first parameter of each kind that PyTorch's modules do not have, and why."""
+    reasons = list(_reasons(section))
+    for pattern, why in reasons:
+        yield from [(one, why) for one in shapes if re.fullmatch(pattern, one)][:1]
+    for one, shape in shapes.items():
+        if any(re.fullmatch(pattern, one) for pattern, _ in reasons):
+            continue
+        if not _torch_name(section, one):
+            yield one, f"it is unknown in a model {section['name']}"
+        elif len(shape) < 2 and one.endswith("/kernel"):
+            yield one, f"it has shape {list(shape)}"
+        elif one == "output/kernel" and channels and shape[0] % channels:
+            yield one, f"its {shape[0]} rows are no multiple of {channels} channels"
+
+
+def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """List what would be lost under this config: names, as a pattern, and why."""
+    yield r".*/gate/.*|.*/alpha", "torch.nn has no gated or rezero skip"
+    yield r".*_scale/.*", "weight normalization keeps two parameters in place of one"
+    kind = section.get("normalization", "none")
+    if kind == "spectral":
+        yield r".*/kernel", "spectral normalization keeps a state, which is no parameter"
+    if kind == "batch":
+        yield r".*/norm/.*", "batch normalization keeps running statistics, which are no parameters"
+    if section.get("minibatch_deviation"):
+        yield r"output/kernel", "its last row reads the minibatch deviation"
+    if section["name"] != "lstm":
+        return
+    cell = section.get("cell")
+    if kind in ("layer", "group", "rms"):
+        yield r".*/norm/.*", "PyTorch's recurrent modules have nothing between their layers"
+    if section.get("skip", "none") != "none":
+        yield r"layer_0*[1-9]\d*/.*", "PyTorch's recurrent modules have no skip between their layers"
+    activation = section.get("activation")
+    activation = activation.get("name") if isinstance(activation, Mapping) else activation
+    known = _HIDDEN.get(cell, ()) if isinstance(cell, str) else ()
+    if activation not in known:
+        yield r"layer_.*/kernel", f"PyTorch's cells apply {' or '.join(known) or 'nothing else'}"
+
+
+def _channels(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> int:
+    """Count the channels of the last map: those of the last layer or, with dense skips, of all layers."""
+    made = [shape[-1] for name, shape in sorted(shapes.items()) if name.endswith("/linear/kernel") and shape]
+    return sum(made) if section.get("skip") == "dense" else (made or [0])[-1]
+
+
+def _torch_name(section: Mapping[str, Any], own: str) -> str:
+    """Give PyTorch's name of a parameter, "" where there is none."""
+    if own in _ENDS:
+        return _ENDS[own]
+    if found := _LAYER.fullmatch(own):
+        number, kind, leaf = found.groups()
+        return f"{'layer' if kind == 'linear' else 'norm'}_{number}.{'bias' if leaf == 'bias' else 'weight'}"
+    found = _RECURRENT.fullmatch(own)
+    word = _WORDS.get(f"{found[3]}/{found[4]}") if found else None
+    if not found or not word:
+        return ""
+    return f"{section.get('cell')}.{word}_l{int(found[1])}{'_reverse' if found[2] == 'backward' else ''}"
+
+
+def _twin(section: Mapping[str, Any], own: str, channels: int) -> Twin:
+    name = _torch_name(section, own)
+    if ".bias_ih" in name:
+        return Twin(own, name, "gates", inner=section.get("cell") == "gru")
+    if own.endswith("/kernel"):
+        return Twin(own, name, "kernel", channels if own == "output/kernel" else 0)
+    return Twin(own, name, "same")
+
+
+def shapes_of(pairs: list[Twin], shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Give the shapes of a state_dict, by its names."""
+    found = {}
+    for twin in pairs:
+        shape = shapes[twin.own]
+        found[twin.torch] = (shape[-1], shape[-2], *shape[:-2]) if twin.layout == "kernel" else shape
+        if twin.layout == "gates":
+            found[twin.second] = shape
+    return found
+
+
+def to_torch(pairs: list[Twin], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn our parameters into a state_dict: [in, out] becomes [out, in], [h, w, in, out] becomes [out, in, h, w].
+
+    A cell's second bias is all zeros. A kernel that reads a flattened map [h, w, c] is made to read [c, h, w].
+    """
+    found = {}
+    for twin in pairs:
+        array = own[twin.own]
+        if twin.channels:
+            array = array.reshape(-1, twin.channels, array.shape[-1]).swapaxes(0, 1).reshape(array.shape)
+        found[twin.torch] = np.moveaxis(array, (-1, -2), (0, 1)) if twin.layout == "kernel" else array
+        if twin.layout == "gates":
+            found[twin.second] = np.zeros_like(array)
+    return found
+
+
+def to_own(pairs: list[Twin], torch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn a state_dict into our parameters; the inverse of `to_torch`, with both biases of a cell in one."""
+    found = {}
+    for twin in pairs:
+        array = torch[twin.torch]
+        if twin.layout == "kernel":
+            array = np.moveaxis(array, (0, 1), (-1, -2))
+        if twin.channels:
+            array = array.reshape(twin.channels, -1, array.shape[-1]).swapaxes(0, 1).reshape(array.shape)
+        if twin.layout == "gates":
+            second = torch[twin.second]
+            array = np.where(second == 0, array, array + second)  # -0.0 + 0.0 would be another number
+        found[twin.own] = array
+    return found
+
+
+def inner_biases(pairs: list[Twin], torch: Mapping[str, np.ndarray]) -> list[str]:
+    """Name the biases of a state_dict that would be lost: those inside the reset gate of a GRU that are not 0."""
+    biases = [twin.second for twin in pairs if twin.inner]
+    return [name for name in biases if np.any(torch[name][2 * len(torch[name]) // 3 :])]
