@@ -6,7 +6,7 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science
 
-.PHONY: demo test long bench experiments clean
+.PHONY: demo test long torture bench experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -21,6 +21,12 @@ test: $(VENV)/.test
 # Everything as it is compiled for a user, and what takes too long for every change.
 long: $(VENV)/.test
 	XLA_FLAGS= $(BIN)/python -m pytest -n auto --dist loadfile tests tests/long_*.py
+
+# The promises of docs/reliability.md in their long form, about an hour; the page is written anew if all of them hold.
+torture: $(VENV)/.test
+	rm -f $(VENV)/account.jsonl
+	TORTURE=$(abspath $(VENV))/account.jsonl $(BIN)/python -m pytest -n auto --dist loadfile tests/faults
+	$(BIN)/python tests/faults/account.py $(VENV)/account.jsonl docs/reliability.md
 
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench

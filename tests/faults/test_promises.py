@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from small_runs import GAME
 
 from deepprinciples import config as configs
 from deepprinciples.runs import checkpoints
@@ -37,9 +38,9 @@ def driven(mode: str, folder: Path, count: int) -> dict[str, Any]:
 
 def test_kills_at_any_time_change_nothing(tmp_path: Path, often: Often, account: Account) -> None:
     """P2, P3, P13, P15: a preempted machine would cost the run, or change its numbers in silence."""
-    found = driven("kill", tmp_path, often(8, 200))
+    found = driven("kill", tmp_path, often(6, 200))
     account("P2", **found)
-    assert found["kills"] == often(8, 200) and found["bit_identical"] == found["runs"]
+    assert found["kills"] == often(6, 200) and found["bit_identical"] == found["runs"]
 
 
 def test_stops_at_any_time_save_and_leave(tmp_path: Path, often: Often, account: Account) -> None:
@@ -63,12 +64,17 @@ MODELS = {
     "cnn": {"name": "cnn", "depth": 1, "width": 2, "stages": 1},
     "lstm": {"name": "lstm", "depth": 1, "width": 4},
 }
-WIDTH, RATE = 4, "optimizer.learning_rate"
+WIDTH, RATE = 4, 0.1
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=[*MODELS, "game"])
 def made(request: pytest.FixtureRequest) -> bench.Bench:
     """A program of four lanes on one device, the rate traced."""
+    if request.param == "game":
+        config = configs.resolve(
+            {**GAME, "train": {"steps": 12, "probes": [], "evaluate_every": 6}}, build.KINDS, command="train"
+        )
+        return _made(config, "generator.optimizer.learning_rate")
     config = configs.resolve({
         "data": {"name": "arrays", "inputs": INPUTS[request.param], "targets": np.arange(60) % 3, "batch_size": 8},
         "model": MODELS[request.param],
@@ -76,17 +82,20 @@ def made(request: pytest.FixtureRequest) -> bench.Bench:
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
         "train": {"steps": 12, "probes": ["gradient_norm"], "probe_every": 3, "evaluate_every": 6},
     }, build.KINDS, command="train")  # fmt: skip
-    group = group_arms({"run": config}, {"run": [RATE]})[0]
+    return _made(config, "optimizer.learning_rate")
+
+
+def _made(config: dict[str, Any], rate: str) -> bench.Bench:
+    group = group_arms({"run": config}, {"run": [rate]})[0]
     return bench.set_up(group, bench.datasets({"run": config})["run"], Train(**config["train"]), [WIDTH] * 2)
 
 
-def lanes(made: bench.Bench, seeds: list[int], rates: dict[int, float] | None = None) -> list[list[bytes]]:
+def lanes(made: bench.Bench, seeds: list[int]) -> list[list[bytes]]:
     """Train lanes; gives the bytes of all that each of them left."""
-    points = [[{RATE: rate}] for rate in sorted(set((rates or {}).values()) | {0.1})]
+    points = [[{made.group.names[0]: RATE}]]
     outcome = bench.train(made, seeds, points, judged=False, progress=lambda steps: None, keep_states=True)
-    row = points.index([{RATE: 0.1}])
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
-    return [[np.asarray(leaf)[row, k].tobytes() for leaf in leaves] for k in range(len(seeds))]
+    return [[np.asarray(leaf)[0, k].tobytes() for leaf in leaves] for k in range(len(seeds))]
 
 
 def test_a_bad_lane_changes_no_bit_of_the_others(made: bench.Bench, often: Often, account: Account) -> None:
@@ -94,7 +103,7 @@ def test_a_bad_lane_changes_no_bit_of_the_others(made: bench.Bench, often: Often
     cases = 0
     for bad in (np.nan, np.inf, 1e30)[: often(2, 3)]:
         for place in range(often(2, WIDTH)):
-            rates = [0.1] * WIDTH
+            rates = [RATE] * WIDTH
             good = spoiled_by(made, rates)
             rates[place] = bad
             spoiled = spoiled_by(made, rates)
@@ -105,7 +114,7 @@ def test_a_bad_lane_changes_no_bit_of_the_others(made: bench.Bench, often: Often
 
 def spoiled_by(made: bench.Bench, rates: list[float]) -> list[list[bytes]]:
     """Train one call of a lane for each rate, all of them at once."""
-    points = [[{RATE: rate}] for rate in rates]
+    points = [[{made.group.names[0]: rate}] for rate in rates]
     outcome = bench.train(made, [7], points, judged=False, progress=lambda steps: None, keep_states=True)
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
     return [[np.asarray(leaf)[k, 0].tobytes() for leaf in leaves] for k in range(len(rates))]
