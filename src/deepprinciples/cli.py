@@ -91,10 +91,13 @@ def resume(
     allow_nonexact: Annotated[
         bool, typer.Option(help="Go on though machine or versions changed; the result is labelled.")
     ] = False,
+    allow_data_change: Annotated[
+        bool, typer.Option(help="Go on though the data changed; the result is labelled.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Go on with a run from its last checkpoint, to the result it would have had."""
-    _go_on("resume", (run,), with_, allow_nonexact, debug)
+    _go_on("resume", (run,), with_, debug, allow_nonexact=allow_nonexact, allow_data_change=allow_data_change)
 
 
 @app.command()
@@ -109,11 +112,12 @@ def extend(
     debug: Debug = False,
 ) -> None:
     """Add seeds to a finished run, in a new run directory; tuning is not repeated."""
-    _go_on("extend", (run, seeds, out), with_, allow_nonexact, debug)
+    _go_on("extend", (run, seeds, out), with_, debug, allow_nonexact=allow_nonexact)
 
 
-def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, allow_nonexact: bool, debug: bool) -> None:
-    own = [*(["--with", str(with_)] if with_ else []), *(["--allow-nonexact"] if allow_nonexact else [])]
+def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, debug: bool, **allowed: bool) -> None:
+    flags = [f"--{key.replace('_', '-')}" for key, value in allowed.items() if value]
+    own = [*(["--with", str(with_)] if with_ else []), *flags]
     with _one_line_errors(debug, own):
         from deepprinciples.report import terminal
         from deepprinciples.study import command, extend
@@ -123,7 +127,7 @@ def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, allow_nonexact
         console = terminal.console()
         with terminal.progress(console) as bar:
             call: Any = getattr(command, name)
-            done = call(*given, allow_nonexact=allow_nonexact, progress=_listen(bar))
+            done = call(*given, **allowed, progress=_listen(bar))
         _tell(done.path, done.summary, console)
 
 

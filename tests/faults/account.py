@@ -14,7 +14,7 @@ CLAIMS = {
     "P1": "A save that dies or fails at any of its writes, flushes and renames leaves the old checkpoint "
     "or the new one.",
     "P2": "A run killed at random times, up to ten times in a row (P3), and resumed, ends in the same bits: results, "
-    "log, verdicts, parameters. Each row of the log stands once (P15), and each program is compiled once a process (P13).",
+    "log, verdicts, parameters. Each row of the log stands once (P15); a process compiles a program once (P13).",
     "P4": "A lane that goes wild changes no bit of the others.",
     "P5": "A lane's bits do not depend on how many others there are, which they are, or where it stands among them.",
     "P6": "The same config on the same machine and versions gives the same bits in every process.",

@@ -68,7 +68,11 @@ def train(
 
 
 def resume(
-    run_dir: str | Path, *, allow_nonexact: bool = False, progress: protocol.Progress | None = None
+    run_dir: str | Path,
+    *,
+    allow_nonexact: bool = False,
+    allow_data_change: bool = False,
+    progress: protocol.Progress | None = None,
 ) -> directory.Run:
     """Go on with a run that was stopped or killed, from its last checkpoint, to the result it would have had.
 
@@ -78,6 +82,7 @@ def resume(
     Args:
         run_dir: its directory; it may have been moved or copied.
         allow_nonexact: go on though the machine or a version is another; the summary then warns of it.
+        allow_data_change: go on though the data are others; the summary then warns of it.
         progress: hears how far the run is.
 
     Returns:
@@ -105,7 +110,8 @@ def resume(
             raise IntegrityError(f"{path / directory.STATUS}: {problems[0]}")
         notes = list(map(str, known.get("notes", [])))
         if found is not None:
-            notes += runner.elsewhere(found, runner.facts(prepared), allow_nonexact)
+            facts = runner.facts(prepared)
+            notes += runner.elsewhere(found, facts, allow_nonexact, allow_data_change=allow_data_change)
             notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
         return runner.carry_out(
             path,

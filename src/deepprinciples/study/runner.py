@@ -26,8 +26,10 @@ Kind = Literal["compare", "train"]
 MOST_LANES = 1_000_000
 
 
-def elsewhere(found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: bool) -> list[str]:
-    """Compare what a checkpoint needs with what is here; data must be the same, the rest may differ if allowed."""
+def elsewhere(
+    found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: bool, *, allow_data_change: bool = False
+) -> list[str]:
+    """Compare what a checkpoint needs with what is here: its config must be the same, the rest only if not allowed."""
     there = configs.flatten(found.facts)
     now = configs.flatten(files.plain(here))
     if there.get("config") != now["config"]:
@@ -37,14 +39,19 @@ def elsewhere(found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: b
         )
     other = [f"{key}: {there.get(key)}, here {value}" for key, value in now.items() if there.get(key) != value]
     data = [line for line in other if line.startswith("data.")]
-    if data:
-        raise IntegrityError(f"{data[0]}: the data changed since the run began; restore them, or begin a new run")
+    if data and not allow_data_change:
+        raise IntegrityError(
+            f"{data[0]}: the data changed since the run began; restore them, begin a new run, or add "
+            "--allow-data-change to go on all the same"
+        )
+    other = [line for line in other if line not in data]
+    notes = ["not exact: the data changed while the run was stopped"] if data else []
     if other and not allowed:
         raise IntegrityError(
             f"the run was begun elsewhere ({'; '.join(other[:3])}), so its bits cannot be repeated; add "
             "--allow-nonexact to go on all the same"
         )
-    return [f"not exact: resumed elsewhere than it was begun ({'; '.join(other)})"] if other else []
+    return notes + ([f"not exact: resumed elsewhere than it was begun ({'; '.join(other)})"] if other else [])
 
 
 class Prepared(NamedTuple):
