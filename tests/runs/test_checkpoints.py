@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deepprinciples.errors import IntegrityError
-from deepprinciples.runs import checkpoints
+from deepprinciples.runs import checkpoints, files
 
 ARRAYS = {
     "w": np.arange(6, dtype=np.float32).reshape(2, 3).T,
@@ -144,7 +144,7 @@ def test_a_manifest_of_a_later_version_or_of_nonsense_is_refused(tmp_path: Path)
                    {"files": {checkpoints.STATE: {"bytes": 10**18, "sha256": ""}}}):  # fmt: skip
         forged = {**told, **change}
         forged.pop("sha256")
-        forged["sha256"] = checkpoints._seal(forged)
+        forged["sha256"] = files.seal(forged)
         (place / checkpoints.MANIFEST).write_text(json.dumps(forged))
         with pytest.raises(IntegrityError):
             checkpoints.read(place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -132,7 +131,7 @@ def carry_out(
                 directory.write_status(path, "stopped", **told)
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
         directory.write_status(path, "finished", **told)
-    shutil.rmtree(path / ledgers.FOLDER, ignore_errors=True)
+    checkpoints.remove(path / ledgers.FOLDER)
     return run
 
 
