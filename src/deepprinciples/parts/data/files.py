@@ -50,6 +50,11 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
         raise DataError(f"{where}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
 
 
+def shown(text: str) -> str:
+    """Give a stranger's word as an error may show it: short, on one line, without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text.strip()[:40])
+
+
 # --- IDX -------------------------------------------------------------------------------------------------------------
 
 
@@ -221,9 +226,9 @@ def _numbers(cells: list[str], names: list[str], where: str) -> list[float]:
     values = [value for value in map(_number, cells) if value is not None]
     if len(values) < len(cells):
         column = [_number(cell) for cell in cells].index(None)
-        found = f'"{cells[column].strip()[:40]}"' if cells[column].strip() else "an empty cell"
+        found = f'"{shown(cells[column])}"' if cells[column].strip() else "an empty cell"
         raise DataError(
-            f'{where}, column "{names[column]}": found {found}, expected a number; '
+            f'{where}, column "{shown(names[column])}": found {found}, expected a number; '
             f"write classes as 0, 1, ... and fill or drop missing values"
         )
     return values

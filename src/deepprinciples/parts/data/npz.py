@@ -17,7 +17,7 @@ from typing import IO, BinaryIO
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.files import LIMIT, RATIO, RATIO_FREE, open_file
+from deepprinciples.parts.data.files import LIMIT, RATIO, RATIO_FREE, open_file, shown
 
 HEADER = 10_000  # bytes of an .npy header, as in NumPy
 MEMBERS = 2**20  # bytes of a zip's list of members: some ten thousand
@@ -72,7 +72,7 @@ class _Careful:
 def _read_member(archive: zipfile.ZipFile, name: str, path: str | os.PathLike[str], limit: int) -> np.ndarray:
     found = [member for member in archive.infolist() if member.filename == name + ".npy"]
     if len(found) != 1:
-        held = ", ".join(m.filename.removesuffix(".npy") for m in archive.infolist()[:20]) or "none"
+        held = ", ".join(shown(m.filename.removesuffix(".npy")) for m in archive.infolist()[:20]) or "none"
         count = "no array" if not found else f"{len(found)} arrays"
         raise DataError(f'{path}: found {count} named "{name}", expected one; the file holds: {held}')
     member = found[0]
@@ -121,7 +121,7 @@ def _npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, n
         raise DataError(f"{where}: holds {kind}, expected numbers; save it with astype(float) or astype(int)")
     shape = [word.strip() for word in found["shape"]["shape"].split(",") if word.strip()]
     if not all(re.fullmatch(r"[0-9]{1,18}", word) for word in shape):
-        listed = ", ".join(shape)[:60]
+        listed = shown(", ".join(shape))
         raise DataError(f"{where}: bad dimension in shape [{listed}], expected integers from 0")
     return tuple(map(int, shape)), found["fortran_order"]["order"] == "True", dtype, 8 + width + length
 

@@ -177,7 +177,9 @@ def _column(names: list[str], target: str, path: str) -> int:
     except ValueError:
         index = len(names)
     if not -len(names) <= index < len(names):
-        raise DataError(f'data.target: {path} has no column "{target}"; it has {len(names)}: {", ".join(names[:20])}')
+        raise DataError(
+            f'data.target: {path} has no column "{target}"; it has {len(names)}: {", ".join(map(files.shown, names[:20]))}'
+        )
     return index % len(names)
 
 
