@@ -16,13 +16,14 @@ EXTREMES = (
 NUMBERS = (b"0", b"-1", b"1e999", b"-0.0", b"NaN", b"Infinity", b"inf", b"nan", b"4294967296", b"9223372036854775807",
            b"9223372036854775808", b"1" * 400, b"1" * 5000, b"0.1e-400", b"0x7f", b"1_0", b"true", b"null", b"[]",
            b"{}", b'"7"', b"[[[[1]]]]", "\u0661".encode(), b"18446744073709551616", b"1.5")  # fmt: skip
+_OPENERS = (b"[", b"{", b"(", b'{"a":', b"[[", b"a.", b"'", b'"', b"-", b"\\")
 TOKENS = (
-    *(word * count for word in (b"[", b"{", b"(", b'{"a":', b"[[", b"a.", b"'", b'"', b"-", b"\\") for count in (1, 40, 3000)),
-    *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\x1b[2J", b"\\ud800", b"\\u0000", "\u202e".encode(), b"\xed\xa0\x80"),
+    *(word * count for word in _OPENERS for count in (1, 40, 3000)),
+    *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\x1b[2J", b"\\ud800", b"\\u0000", b"\xe2\x80\xae", b"\xed\xa0\x80"),
     *(b'"a": 1, "a": 2,', b'"__metadata__": {},', b'"__metadata__": 3,', b'"data_offsets": [0, 0],', b'"dtype": "F4",'),
     *(b"'descr': '|O', ", b"'descr': [('a', '<f8')], ", b"'shape': (2, 2, ), ", b"'shape': (-1, ), ", b"\x93NUMPY"),
     *(b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"\x1f\x8b\x08\x08", b"CDF\x01", b"\x80\x04\x95"),
-    *(b"[a.b]\n", b"[[a]]\n", b"a = [\n", b'"""', b"'''", b"a = 1979-05-27\n", b"a = { b = 1 }\n", b"_target_ = 'os.system'\n"),
+    *(b"[a.b]\n", b"[[a]]\n", b"a = [\n", b'""\"', b"'''", b"a = 1979-05-27\n", b"a = { b = 1 }\n", b"x = 'y'\n"),
     *(b'"\n",', b",,", b",\n", b"=cmd|'/C calc'!A0,", b"1;2", b"\n\n"),
 )  # fmt: skip
 

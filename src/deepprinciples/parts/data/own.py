@@ -13,8 +13,8 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
 from deepprinciples.parts.data import files
-from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.checks import as_array, plural
+from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.split import Source
 from deepprinciples.types import Split
 
@@ -177,9 +177,8 @@ def _column(names: list[str], target: str, path: str) -> int:
     except ValueError:
         index = len(names)
     if not -len(names) <= index < len(names):
-        raise DataError(
-            f'data.target: {path} has no column "{target}"; it has {len(names)}: {", ".join(map(files.shown, names[:20]))}'
-        )
+        held = ", ".join(map(files.shown, names[:20]))
+        raise DataError(f'data.target: {path} has no column "{target}"; it has {len(names)}: {held}')
     return index % len(names)
 
 
