@@ -148,6 +148,13 @@ TABLES: dict[str, Callable[[Path], bytes]] = {
     "table of one long line": lambda f: b"1," * 2**22,
     "pickle called csv": pickled,
 }
+PICTURES: dict[str, Callable[[Path], bytes]] = {
+    "picture for Ghostscript": lambda f: (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n(pwned) (w) file closefile\n%%EOF\n"
+    ),
+    "picture of 4 billion pixels": lambda f: b"P6 65535 65535 255\n" + b"\0" * 99,
+    "pickle called png": pickled,
+}
 
 
 def fill() -> Iterator[tuple[str, tuple[Make, Callable[[Any], Any]]]]:
@@ -157,6 +164,7 @@ def fill() -> Iterator[tuple[str, tuple[Make, Callable[[Any], Any]]]]:
     from deepprinciples import config as configs
     from deepprinciples.parts.data.files import read_csv, read_idx
     from deepprinciples.parts.data.npz import read_npz
+    from deepprinciples.parts.data.pictures import read as read_picture
     from deepprinciples.runs.arrays import load_arrays
 
     for name, content in ARRAYS.items():
@@ -165,6 +173,8 @@ def fill() -> Iterator[tuple[str, tuple[Make, Callable[[Any], Any]]]]:
         yield name, (file("x", content), read_idx)
     for name, content in TENSORS.items():
         yield name, (file("x.safetensors", content), load_arrays)
+    for name, content in PICTURES.items():
+        yield name, (file("x", content), lambda path: read_picture(path, 64))
     for name, content in TABLES.items():
         yield name, (file("x.csv", content), read_csv)
     for name, (called, text) in CONFIGS.items():

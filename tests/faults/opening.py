@@ -125,7 +125,13 @@ def warm(folder: Path) -> None:
     for name, content in (("zip bomb", small.npz()), ("gzip bomb", small.GZ), ("table with formulas", small.CSV)):
         (folder / "x").write_bytes(content)
         assert outcome(doors[name][1], folder / "x") == "read", name
-    for name in ("arrays of one name", "config of many keys", "config with a call", "config with a pipe"):
+    for name in (
+        "arrays of one name",
+        "config of many keys",
+        "config with a call",
+        "config with a pipe",
+        "pickle called png",
+    ):
         make, door = doors[name]
         assert outcome(door, make(folder)).startswith("refused"), name
 
