@@ -15,7 +15,8 @@ EXTREMES = (
 )  # fmt: skip
 NUMBERS = (b"0", b"-1", b"1e999", b"-0.0", b"NaN", b"Infinity", b"inf", b"nan", b"4294967296", b"9223372036854775807",
            b"9223372036854775808", b"1" * 400, b"1" * 5000, b"0.1e-400", b"0x7f", b"1_0", b"true", b"null", b"[]",
-           b"{}", b'"7"', b"[[[[1]]]]", "\u0661".encode(), b"18446744073709551616", b"1.5")  # fmt: skip
+           b"{}", b'"7"', b"[[[[1]]]]", "\u0661".encode(), b"18446744073709551616", b"1.5",
+           b"[" * 3000, b"{a=" * 3000, b'{"a":' * 3000, b"[" * 40 + b"]" * 40)  # fmt: skip
 _OPENERS = (b"[", b"{", b"(", b'{"a":', b"[[", b"a.", b"'", b'"', b"-", b"\\")
 TOKENS = (
     *(word * count for word in _OPENERS for count in (1, 40, 3000)),

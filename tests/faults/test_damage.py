@@ -15,7 +15,7 @@ import deepprinciples as dp
 from deepprinciples.errors import IntegrityError
 from deepprinciples.runs import arrays, checkpoints, directory, files
 
-FLIPS = (1500, 10_000)
+FLIPS = (2000, 10_000)
 
 
 def told_by_checkpoint(place: Path) -> Any:
