@@ -32,8 +32,8 @@ RAW = (
     "${alert(1)}",
     "<script", "<", ">", "&lt;script&gt;", "&#60;script&#62;", "&#x3c;img&#x20;src=x&#x3e;", "&", "&amp", "%s%n{0}",
 )  # fmt: skip
-AROUND = (
-    '"', "'", '">', "'>", '" onmouseover="alert(1)', "' onmouseover='alert(1)", "`", "\\", "\\\"", "\0", "\n", "\r\n",
+AROUND = (  # NumPy cuts a NUL off the end of a label, which then is another arm's; hence the dot
+    '"', "'", '">', "'>", '" onmouseover="alert(1)', "' onmouseover='alert(1)", "`", "\\", "\\\"", "\0.", "\n", "\r\n",
     "\x0c", "\x1b[31m", "\u2028", "\u202e", "\ud800", "\ufeff", "\uff1cscript\uff1e", "\u00ad", "$", "$$x_2$",
     "x" * 300,
 )  # fmt: skip
