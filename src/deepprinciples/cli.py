@@ -287,9 +287,11 @@ def _one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
         if debug:
             raise
         stem = "" if isinstance(error, Stopped) else "error: "
+        from deepprinciples.report.text import clean  # a message may quote a stranger's file
+
         with suppress(OSError):  # a closed terminal hears nothing
             for line in str(error).splitlines() or [type(error).__name__]:
-                typer.echo(f"{stem}{line}", err=True)
+                typer.echo(f"{stem}{clean(line)}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("stopped; the run directory is incomplete", err=True)

@@ -62,15 +62,6 @@ def test_what_cannot_be_resumed_exactly_is_told(stopped: Path, monkeypatch: pyte
     assert any("not exact: resumed elsewhere" in line for line in run.summary["warnings"])
 
 
-def test_changed_data_are_refused(stopped: Path) -> None:
-    """Half of a run on other data would be nobody's result."""
-    config = configs.load(stopped / "config.toml")
-    config["data"]["name"] = "breast_cancer"
-    (stopped / "config.toml").write_text(configs.dumps(config))
-    with pytest.raises(IntegrityError, match="the data changed since the run began"):
-        dp.resume(stopped)
-
-
 def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(stopped: Path) -> None:
     """A run would start from scratch in silence, or the damage would go unseen."""
     places = sorted((stopped / ledger.FOLDER).iterdir())

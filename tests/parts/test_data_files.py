@@ -14,7 +14,8 @@ import pytest
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, fashion, prepare
-from deepprinciples.parts.data.files import read_csv, read_idx, read_npz
+from deepprinciples.parts.data.files import read_csv, read_idx
+from deepprinciples.parts.data.npz import read_npz
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
 

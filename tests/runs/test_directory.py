@@ -97,7 +97,7 @@ def test_the_manifest_says_what_ran_and_no_secret(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("MY_JAX_TOKEN", "secret")
     found = directory.manifest(device="cpu", width=4)
-    assert found["schema_version"] == 1 and found["device"] == "cpu" and found["width"] == 4
+    assert found["schema_version"] == 2 and found["device"] == "cpu" and found["width"] == 4
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", found["created"])
     assert {"python", "jax", "numpy", "deepprinciples"} <= set(found["versions"])
     assert found["environment"]["JAX_ENABLE_X64"] == "0" and found["environment"]["XLA_FLAGS"] == "--flag"
@@ -147,5 +147,7 @@ def test_a_manifest_cannot_make_us_read_elsewhere(tmp_path: Path) -> None:
     """File names in a stranger's manifest are not followed."""
     path = _finished(directory.create(tmp_path / "run", "x"))
     (tmp_path / "secret").write_text("x")
-    files.write_json(path / "manifest.json", {"files": {"../secret": "0" * 64, "/etc/passwd": "0" * 64}})
+    files.write_json(
+        path / "manifest.json", {"schema_version": 1, "files": {"../secret": "0" * 64, "/etc/passwd": "0" * 64}}
+    )
     assert directory.load(path).config

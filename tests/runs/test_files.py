@@ -95,6 +95,8 @@ def test_a_changed_line_of_the_log_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(IntegrityError, match="not a row of a run's log, or changed after the run"):
             list(files.read_jsonl(path))
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        list(files.read_jsonl(tmp_path / "none"))
 
 
 def _results() -> xr.Dataset:

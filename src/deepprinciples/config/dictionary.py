@@ -67,9 +67,9 @@ def _parse(path: Path) -> Any:
     if path.suffix not in (".toml", ".json"):
         raise ValueError("expected a file that ends in .toml or .json")
     if path.suffix == ".json":
-        text = read_text(path, MAX_BYTES)
+        text = read_text(path, MAX_BYTES, links=True)
         return parse_json(text) if text.strip() else _empty()
-    text = read_text(path, _MAX_TOML_BYTES)
+    text = read_text(path, _MAX_TOML_BYTES, links=True)
     return _parse_toml(text) if text.strip() else _empty()
 
 

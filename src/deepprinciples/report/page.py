@@ -13,6 +13,7 @@ from typing import Any
 import xarray as xr
 
 from deepprinciples.report import canvas, plots, tables, text
+from deepprinciples.report.putting import put
 from deepprinciples.report.sheet import CSS
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -57,9 +58,12 @@ def write(path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], man
 
     Returns:
       The path written.
+
+    Raises:
+      ResourceError: it cannot be written.
     """
     place = Path(path)
-    place.write_text(render(results, summary, manifest), encoding="utf-8", newline="\n")
+    put(place, render(results, summary, manifest).encode("utf-8"))
     return place
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import canvas, curves, effects, flow, samples
+from deepprinciples.report import canvas, curves, effects, flow, putting, samples
 from deepprinciples.report.canvas import Plot
 
 
@@ -48,12 +48,11 @@ def save_all(results: xr.Dataset, summary: Mapping[str, Any], folder: str | Path
     Returns:
       The paths written, in page order.
     """
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
+    place = putting.folder(Path(folder))
     written = []
     for plot in figures(results, summary):
         drawing, picture = place / f"{plot.name}.svg", place / f"{plot.name}.png"
-        drawing.write_text(canvas.to_svg(plot, inline=False) + "\n", encoding="utf-8", newline="\n")
-        picture.write_bytes(canvas.to_png(plot))
+        putting.put(drawing, (canvas.to_svg(plot, inline=False) + "\n").encode("utf-8"))
+        putting.put(picture, canvas.to_png(plot))
         written += [drawing, picture]
     return written

@@ -6,21 +6,26 @@ change what was read. numpy and xarray are imported when needed, so that command
 
 from __future__ import annotations
 
+import hashlib
+import io
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepprinciples.errors import IntegrityError
-from deepprinciples.runs.files import MAX_BYTES, parse_json, write_bytes
+from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, open_regular, parse_json, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-DTYPES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")
+DTYPES = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "U32": 4, "I32": 4, "F32": 4,
+          "U64": 8, "I64": 8, "F64": 8}  # bytes  # fmt: skip
 MAX_RANK = 8
 _KEPT = "kept_dtype"  # netCDF 3 has no 64-bit integers and no booleans: the attribute tells which type to restore
 _ORDER = "kept_order"  # and scipy sorts the variables
+_KEPT_TYPES = ("bool", "int64", "uint8", "uint16", "uint32", "uint64", "str")
 
 
 def save_dataset(dataset: xr.Dataset, path: Path | str) -> None:
@@ -60,8 +65,12 @@ def _storable(name: str, values: np.ndarray) -> tuple[np.ndarray, str]:
     return values, ""
 
 
-def load_dataset(path: Path | str) -> xr.Dataset:
+def load_dataset(path: Path | str, sha256: str = "") -> xr.Dataset:
     """Read a data set that `save_dataset` wrote.
+
+    Args:
+        path: the file.
+        sha256: the hash that its bytes must have; "" reads whatever it holds.
 
     Raises:
         IntegrityError: the file is missing or damaged.
@@ -69,21 +78,21 @@ def load_dataset(path: Path | str) -> xr.Dataset:
     import numpy as np
     import xarray as xr
 
+    content = _content(path)
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise IntegrityError(f"{path}: was changed after the run (its SHA-256 differs from the manifest's)")
     try:
-        with xr.open_dataset(path, engine="scipy", decode_times=False) as opened:
+        with xr.open_dataset(io.BytesIO(content), engine="scipy", decode_times=False) as opened:
             dataset = opened.load()
         for name in list(dataset.variables):
             kept = dataset[name].attrs.pop(_KEPT, "")
             if kept:
-                dtype = np.dtype(kept)
-                if dtype.kind not in "biuU":
+                if kept not in _KEPT_TYPES:
                     raise ValueError(f"{name} names the type {kept!r}")
-                dataset[name] = dataset[name].astype(dtype)
+                dataset[name] = dataset[name].astype(np.dtype(kept))
         order = str(dataset.attrs.pop(_ORDER, "")).split("\n")
         if sorted(order) == sorted(map(str, dataset.data_vars)):
             dataset = dataset[order]
-    except OSError as error:
-        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # scipy's reader fails in many ways on a damaged file
         raise IntegrityError(f"{path}: not a netCDF file of a run ({_one_line(error)})") from None
     return dataset
@@ -126,14 +135,12 @@ def load_arrays(path: Path | str) -> dict[str, Any]:
     Raises:
         IntegrityError: the file is missing or damaged.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
     tree: dict[str, Any] = {}
-    for name, array in sorted(load_flat(content, path).items()):
+    for name, array in sorted(load_flat(_content(path), path).items()):
         table = tree
         *parents, leaf = name.split("/")
+        if len(parents) >= MAX_DEPTH:
+            raise IntegrityError(f"{path}: {name[:60]!r} is nested deeper than {MAX_DEPTH} levels")
         for key in parents:
             table = table.setdefault(key, {})
             if not isinstance(table, dict):
@@ -142,6 +149,15 @@ def load_arrays(path: Path | str) -> dict[str, Any]:
             raise IntegrityError(f"{path}: {name[:60]!r} is both an array and a table")
         table[leaf] = array
     return tree
+
+
+def _content(path: Path | str) -> bytes:
+    """Read a whole file of a run; a file mapped into memory could be cut off while it is read."""
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except (OSError, ValueError, MemoryError) as error:
+        raise IntegrityError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def load_flat(content: bytes, path: Path | str) -> dict[str, Any]:
@@ -168,16 +184,27 @@ def _check_header(content: bytes) -> None:
     header = parse_json(content[8 : 8 + length].decode("utf-8"))
     if not isinstance(header, dict):
         raise ValueError("its header is no table")
-    for name, one in header.items():
-        if name == "__metadata__":
-            continue
-        if not isinstance(one, dict) or not isinstance(one.get("shape"), list):
-            raise ValueError(f"{name[:60]!r} has no shape")
-        if one.get("dtype") not in DTYPES:  # NumPy has no bfloat16
-            found = str(one.get("dtype"))[:20]
-            raise ValueError(f"{name[:60]!r} is {found!r}, which is not read here; convert it before it is saved")
-        if len(one["shape"]) > MAX_RANK:
-            raise ValueError(f"{name[:60]!r} has more than {MAX_RANK} axes")
+    places = sorted(_place(name, one) for name, one in header.items() if name != "__metadata__")
+    ends = [0, *(end for _, end in places)]
+    if [begin for begin, _ in places] != ends[:-1] or ends[-1] != len(content) - 8 - length:
+        raise ValueError("its arrays overlap, leave a hole, or do not end with the file")
+
+
+def _place(name: str, one: Any) -> tuple[int, int]:
+    """Give where an array begins and ends, having checked that it holds what its type and shape say."""
+    if not isinstance(one, dict) or set(one) != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{name[:60]!r} has no shape")
+    if not isinstance(one["dtype"], str) or one["dtype"] not in DTYPES:  # NumPy has no bfloat16
+        found = str(one["dtype"])[:20]
+        raise ValueError(f"{name[:60]!r} is {found!r}, which is not read here; convert it before it is saved")
+    shape, place = one["shape"], one["data_offsets"]
+    if not all(isinstance(part, list) and all(type(n) is int and n >= 0 for n in part) for part in (shape, place)):
+        raise ValueError(f"{name[:60]!r} has a shape or a place that is not made of whole numbers")
+    if len(shape) > MAX_RANK:
+        raise ValueError(f"{name[:60]!r} has more than {MAX_RANK} axes")
+    if len(place) != 2 or place[1] - place[0] != math.prod(shape) * DTYPES[one["dtype"]]:
+        raise ValueError(f"{name[:60]!r} does not hold as many bytes as its shape asks for")
+    return place[0], place[1]
 
 
 def _one_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ verifies. An old one goes only after a new one has been read back. This room imp
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -50,13 +51,16 @@ def save(folder: Path | str, arrays: Mapping[str, Any], facts: Mapping[str, Any]
 
     Raises:
         OSError: the disk is full or failed; the checkpoints before are untouched.
-        IntegrityError: what was written reads back otherwise; the checkpoints before are untouched.
+        IntegrityError: the folder is a link, or what was written reads back otherwise; the checkpoints before are
+            untouched.
     """
     folder = Path(folder)
+    if folder.is_symlink():
+        raise IntegrityError(f"{folder}: is a link; expected a folder, since old checkpoints in it are deleted")
     folder.mkdir(exist_ok=True)
     for left in folder.iterdir():  # of a save that was killed
         if _HALF.fullmatch(left.name):
-            shutil.rmtree(left, ignore_errors=True)
+            _drop(left)
     newest = next(_places(folder), None)
     step = int(newest.name[5:]) + 1 if newest else 0
     half, place = folder / f".{secrets.token_hex(8)}.half", folder / f"step-{step}"
@@ -67,13 +71,20 @@ def save(folder: Path | str, arrays: Mapping[str, Any], facts: Mapping[str, Any]
         files.write_text(half / MANIFEST, _manifest(step, content, arrays, facts))
         os.replace(half, place)
     except BaseException:
-        shutil.rmtree(half, ignore_errors=True)
+        _drop(half)
         raise
     files.sync_folder(folder)
     read(place)
     for older in list(_places(folder))[keep:]:
-        shutil.rmtree(older, ignore_errors=True)
+        _drop(older)
     return place
+
+
+def _drop(place: Path) -> None:
+    """Delete a checkpoint's directory; one that holds anything that no save wrote is not ours and stays."""
+    with contextlib.suppress(OSError):
+        if all(path.name in (STATE, MANIFEST) or path.suffix == ".part" for path in place.iterdir()):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _manifest(step: int, content: bytes, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -86,17 +97,11 @@ def _manifest(step: int, content: bytes, arrays: Mapping[str, Any], facts: Mappi
             "files": {STATE: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}},
         }
     )
-    return json.dumps({**told, "sha256": _seal(told)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps({**told, "sha256": files.seal(told)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _described(array: Any) -> dict[str, Any]:
     return {"dtype": str(array.dtype), "shape": list(array.shape)}
-
-
-def _seal(told: Mapping[str, Any]) -> str:
-    """Hash plain data by content, so that a changed word is noticed and a changed space is not."""
-    text = json.dumps(told, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def read(place: Path | str) -> Checkpoint:
@@ -113,9 +118,9 @@ def read(place: Path | str) -> Checkpoint:
     except (KeyError, TypeError, ValueError):
         raise IntegrityError(f"{place / MANIFEST}: expected the manifest of a checkpoint") from None
     try:
-        with open(place / STATE, "rb") as file:
-            content = file.read(max(size, 0) + 1)
-    except (OSError, OverflowError, MemoryError) as error:
+        with files.open_regular(place / STATE) as file:  # a size that is not the file's is not allocated
+            content = file.read(size + 1) if os.fstat(file.fileno()).st_size == size else b""
+    except (OSError, ValueError, MemoryError) as error:
         raise IntegrityError(f"{place / STATE}: cannot be read ({error})") from None
     if len(content) != size or hashlib.sha256(content).hexdigest() != expected:
         raise IntegrityError(f"{place / STATE}: is damaged (its size or SHA-256 is not the manifest's)")
@@ -130,7 +135,7 @@ def _sealed(path: Path) -> dict[str, Any]:
     told = files.read_json(path)
     if not isinstance(told, dict):
         raise IntegrityError(f"{path}: expected the manifest of a checkpoint")
-    if told.pop("sha256", None) != _seal(told):
+    if told.pop("sha256", None) != files.seal(told):
         raise IntegrityError(f"{path}: was changed after it was written (its SHA-256 is not the one in it)")
     if told.get("schema_version") != SCHEMA_VERSION:
         raise IntegrityError(

@@ -17,10 +17,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
-from deepprinciples.runs.files import MAX_BYTES, read_json, read_text, write_json
+from deepprinciples.runs.files import MAX_BYTES, NO_LINK, open_regular, plain, read_json, read_text, seal, write_json
 
 try:
     import fcntl
@@ -31,12 +31,17 @@ if TYPE_CHECKING:
     import xarray as xr
 
 CONFIG, MANIFEST, SUMMARY, RESULTS = "config.toml", "manifest.json", "summary.json", "results.nc"
+METRICS, PARAMETERS = "metrics.jsonl", "parameters.safetensors"
 STATUS = "status.json"
 STATES = ("running", "stopped", "finished")
 SCHEMA_VERSION = 1
+MANIFEST_VERSION = 2  # version 1 had no seal
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "xarray")
 
 _MARKER = ".deepprinciples"
+_WORDS = "A run directory of deepprinciples.\n"
+_NEEDED = (CONFIG, RESULTS, SUMMARY)
+_HASHED = (*_NEEDED, METRICS, PARAMETERS)
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 _ENVIRONMENT = re.compile(r"XLA_FLAGS|CUDA_VISIBLE_DEVICES|JAX_\w+")
 
@@ -111,7 +116,7 @@ def _numbered(root: Path, name: str) -> Path:
 
 def _claim(path: Path) -> None:
     with open(path / _MARKER, "x", encoding="utf-8") as file:
-        file.write("A run directory of deepprinciples.\n")
+        file.write(_WORDS)
 
 
 @contextlib.contextmanager
@@ -122,24 +127,34 @@ def locked(path: Path) -> Iterator[None]:
         IntegrityError: another process holds it, or it is no run directory.
         ResourceError: it cannot be written.
     """
+    marker = path / _MARKER
+    if marker.is_symlink() or (marker.exists() and not marker.is_file()):
+        raise IntegrityError(f"{marker}: expected a file of this run, found a link or a device")
     try:
-        file = open(path / _MARKER, "r+", encoding="utf-8")  # noqa: SIM115 (closed below)
+        handle = os.open(marker, os.O_RDWR | NO_LINK)
     except FileNotFoundError:
         raise IntegrityError(f"{path}: expected a run directory; it has no file {_MARKER}") from None
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
-    with file:
+    with os.fdopen(handle, "r+", encoding="utf-8", errors="replace") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                holder = file.read(200).partition("\n")[2].strip() or "another process"
-                raise IntegrityError(f"{path}: is in use by {holder}; wait for it or stop it") from None
+                raise IntegrityError(f"{path}: is in use by {_holder(file)}; wait for it or stop it") from None
+        if file.read(len(_WORDS)) not in ("", _WORDS):  # empty where a run was killed just here
+            raise IntegrityError(f"{marker}: holds what no run wrote; it is left as it is")
         file.seek(0)
         file.truncate()
-        file.write(f"A run directory of deepprinciples.\nprocess {os.getpid()} on {platform.node()}\n")
+        file.write(f"{_WORDS}process {os.getpid()} on {platform.node()}\n")
         file.flush()
         yield
+
+
+def _holder(file: TextIO) -> str:
+    """Tell who holds a run directory, as far as the marker does so in printable words."""
+    found = file.read(200).partition("\n")[2].strip()
+    return found if found and found.isprintable() else "another process"
 
 
 def write_status(path: Path, state: str, **more: Any) -> None:
@@ -179,18 +194,18 @@ def _version(package: str) -> str | None:
 
 
 def manifest(**more: Any) -> dict[str, Any]:
-    """Make a manifest: schema version, time of creation (UTC), fingerprint, and what else the run tells of itself."""
+    """Make a manifest: schema version, time of creation (UTC), fingerprint, what else the run tells, and its seal."""
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"schema_version": SCHEMA_VERSION, "created": created, **fingerprint(), **more}
+    told = plain({"schema_version": MANIFEST_VERSION, "created": created, **fingerprint(), **more})
+    return {**told, "sha256": seal(told)}
 
 
-def file_hashes(path: Path | str, names: Iterable[str] = (CONFIG, RESULTS, SUMMARY)) -> dict[str, str]:
+def file_hashes(path: Path | str, names: Iterable[str] = _HASHED) -> dict[str, str]:
     """Give the SHA-256 of files of a run directory, for the manifest's `files`; missing ones are left out."""
     found = {}
     for name in names:
-        if (Path(path) / name).is_file():
-            with open(Path(path) / name, "rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        with contextlib.suppress(FileNotFoundError), open_regular(Path(path) / name) as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
 
@@ -204,10 +219,10 @@ class Run(NamedTuple):
 
     @property
     def results(self) -> xr.Dataset:
-        """Read results.nc."""
+        """Read results.nc and check its hash again, for much may happen to a file since the run was opened."""
         from deepprinciples.runs.arrays import load_dataset
 
-        return load_dataset(self.path / RESULTS)
+        return load_dataset(self.path / RESULTS, str(self.manifest.get("files", {}).get(RESULTS, "")))
 
     def report(self, path: Path | str) -> Path:
         """Write the report as one HTML file."""
@@ -227,8 +242,15 @@ def load(run_dir: Path | str) -> Run:
     if missing:
         what = "no such directory" if not path.is_dir() else f"{missing[0]} is missing"
         raise IntegrityError(f"{path}: {what}; expected the directory of a finished run")
-    known = {name: _table(path / name) for name in (MANIFEST, SUMMARY)}
-    _verify(path, known[MANIFEST].get("files", {}))
+    linked = [name for name in (MANIFEST, *_HASHED) if (path / name).is_symlink()]
+    if linked:
+        raise IntegrityError(f"{path / linked[0]}: is a link; expected a file of the run itself")
+    known = {MANIFEST: _table(path / MANIFEST, MANIFEST_VERSION), SUMMARY: _table(path / SUMMARY)}
+    _check_seal(path / MANIFEST, known[MANIFEST])
+    try:
+        _verify(path, known[MANIFEST].get("files", {}))
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{path}: a file of it cannot be read ({error})") from None
     try:
         text = read_text(path / CONFIG, MAX_BYTES)
     except (OSError, ValueError) as error:
@@ -236,21 +258,30 @@ def load(run_dir: Path | str) -> Run:
     return Run(path, known[SUMMARY], known[MANIFEST], text)
 
 
-def _table(path: Path) -> dict[str, Any]:
+def _table(path: Path, latest: int = SCHEMA_VERSION) -> dict[str, Any]:
     found = read_json(path)
     if not isinstance(found, dict):
         raise IntegrityError(f"{path}: expected a table at the top")
     version = found.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if isinstance(version, int) and version > latest:
         raise IntegrityError(f"{path}: schema_version {version} was written by a later version; upgrade deepprinciples")
     return found
+
+
+def _check_seal(path: Path, told: Mapping[str, Any]) -> None:
+    """Refuse a manifest that is not as it was written; those of version 1 have no seal."""
+    rest = {key: value for key, value in told.items() if key != "sha256"}
+    if told.get("schema_version") != 1 and told.get("sha256") != seal(rest):
+        raise IntegrityError(f"{path}: was changed after the run (its SHA-256 is not the one in it)")
 
 
 def _verify(path: Path, expected: Any) -> None:
     if not isinstance(expected, Mapping):
         raise IntegrityError(f"{path / MANIFEST}: files: expected a table of hashes")
-    names = [name for name in expected if name in (CONFIG, RESULTS, SUMMARY)]
+    names = [name for name in _HASHED if name in expected]
     for name, found in {**dict.fromkeys(names), **file_hashes(path, names)}.items():
+        if found is None and name not in _NEEDED:  # may be thrown away: they are large, or can be made again
+            continue
         if found is None:
             raise IntegrityError(f"{path / name}: is missing though the manifest lists it; the run is not whole")
         if found != expected[name]:

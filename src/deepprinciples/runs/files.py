@@ -7,10 +7,15 @@ in `directory`. This room imports no jax, and numpy only where arrays are.
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import io
 import json
 import math
 import os
+import re
 import secrets
+import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +26,11 @@ from deepprinciples.errors import IntegrityError
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 MAX_ENTRIES = 100_000
+MAX_LINE = 2**20
+
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # not on Windows
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for ever
+_PIECE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[,\[{]', re.DOTALL)
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
@@ -71,14 +81,24 @@ def _checksum(row: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(_line(row).encode('utf-8')):08x}"
 
 
+def seal(told: Mapping[str, Any]) -> str:
+    """Hash plain data by content, so that a changed word is noticed and a changed space is not."""
+    text = json.dumps(told, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
 def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
     """Read rows that `write_jsonl` wrote, one by one.
 
     Raises:
-        IntegrityError: a line is no JSON object, or not the one that was written.
+        IntegrityError: the file is missing; or a line is no JSON object, or not the one that was written.
     """
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+    try:
+        opened = open_regular(path)
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    with opened as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), start=1):
             try:
                 row = parse_json(line.decode("utf-8"))
                 written = row.pop("crc32") == _checksum(row)
@@ -106,16 +126,37 @@ def read_json(path: Path | str) -> Any:
         raise IntegrityError(f"{path}: {error}") from None
 
 
-def read_text(path: Path | str, limit: int) -> str:
+def open_regular(path: Path | str, *, links: bool = False) -> io.BufferedReader:
+    """Open a file for reading.
+
+    Args:
+        path: the file.
+        links: follow a link. A run's own files are none, and a stranger's may lead anywhere.
+
+    Raises:
+        OSError: the file is missing or not readable.
+        ValueError: it is a folder, a pipe, a device, or a link.
+    """
+    try:
+        handle = os.open(path, _READ | (0 if links else NO_LINK))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError("expected a file, found a link") from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ValueError("expected a file, found a folder or a device")
+    return os.fdopen(handle, "rb")
+
+
+def read_text(path: Path | str, limit: int, *, links: bool = False) -> str:
     """Read at most `limit` bytes of UTF-8; a byte-order mark is dropped.
 
     Raises:
-        OSError: the file is missing, a folder or not readable.
-        ValueError: it is no regular file, too large, or not UTF-8.
+        OSError: the file is missing or not readable.
+        ValueError: it is no regular file (see `open_regular`), too large, or not UTF-8.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError("expected a file, found a folder or a device")
-    with open(path, "rb") as file:
+    with open_regular(path, links=links) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise ValueError(f"expected at most {limit // 2**20} MiB, found more")
@@ -132,6 +173,7 @@ def parse_json(text: str) -> Any:
     Raises:
         ValueError: one clause, with the line where it is known.
     """
+    _refuse_many(text)
     try:
         value = json.loads(
             text,
@@ -145,7 +187,24 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
     check_size(value)
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half of a character (a lone surrogate), which cannot be written") from None
     return value
+
+
+def _refuse_many(text: str) -> None:
+    """Refuse JSON of too many entries before a list is made of each; commas inside of texts do not count."""
+    if text.count(",") + text.count("[") + text.count("{") <= MAX_ENTRIES:
+        return
+    entries = texts = 0
+    for piece in _PIECE.finditer(text):
+        quoted = text[piece.start()] == '"'
+        entries, texts = entries + (not quoted), texts + quoted
+        if max(entries, texts) > 2 * MAX_ENTRIES + 1:  # as many as 100,000 can have, keys and brackets counted
+            raise ValueError(f"more than {MAX_ENTRIES:,} entries")
 
 
 def check_size(value: Any) -> None:

@@ -108,7 +108,7 @@ def resume(
         narrowed = known.get("narrowed", {})
         if problems := memory.problems(narrowed):
             raise IntegrityError(f"{path / directory.STATUS}: {problems[0]}")
-        notes = list(map(str, known.get("notes", [])))
+        notes = _notes(known)
         if found is not None:
             facts = runner.facts(prepared)
             notes += runner.elsewhere(found, facts, allow_nonexact, allow_data_change=allow_data_change)
@@ -165,7 +165,7 @@ def extend(
     found = checkpoints.latest(path / ledger.FOLDER)
     if found is None:
         raise IntegrityError(f"{path / ledger.FOLDER}: is missing; without it a run cannot be extended")
-    notes = [*map(str, known.get("notes", [])), *runner.elsewhere(found, runner.facts(before), allow_nonexact)]
+    notes = [*_notes(known), *runner.elsewhere(found, runner.facts(before), allow_nonexact)]
     stem = str(known.get("stem", kind))
     arrays, facts = ledger.with_more_blocks(found, runner.facts(prepared))
     new = directory.create(out, stem)
@@ -174,6 +174,11 @@ def extend(
         checkpoints.save(new / ledger.FOLDER, arrays, facts)
         command = f"deepprinciples extend {path} --seeds {seeds}"
         return runner.carry_out(new, prepared, stem, command, progress, checkpoints.latest(new / ledger.FOLDER), notes)
+
+
+def _notes(known: Mapping[str, Any]) -> list[str]:
+    found = known.get("notes", [])
+    return list(map(str, found)) if isinstance(found, list) else []
 
 
 def _study(

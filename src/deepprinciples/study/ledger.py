@@ -16,10 +16,11 @@ import numpy as np
 
 from deepprinciples.engine.run import Outcome
 from deepprinciples.engine.saved import NOBODY, Keeper, packed, unpacked
-from deepprinciples.errors import ResourceError
+from deepprinciples.errors import IntegrityError, ResourceError
 from deepprinciples.runs import checkpoints
 from deepprinciples.runs.stopping import Stop
 from deepprinciples.study.memory import UnderWay
+from deepprinciples.study.settings import shape_problems
 
 FOLDER = "checkpoints"
 SHARE = 0.02  # of the time may go into saving
@@ -44,9 +45,19 @@ class Ledger:
         self.kept = False  # whether the last checkpoint holds all there is
 
     def take_up(self, found: checkpoints.Checkpoint) -> None:
-        """Go on from a checkpoint."""
-        self.shapes = dict(found.facts["shapes"])
-        self._times = dict(found.facts["seconds"])
+        """Go on from a checkpoint.
+
+        Raises:
+            IntegrityError: it holds something else than a ledger writes.
+        """
+        shapes, times = found.facts.get("shapes"), found.facts.get("seconds")
+        timed = isinstance(times, dict) and all(isinstance(one, int | float) for one in times.values())
+        problems = shape_problems(shapes) if isinstance(shapes, dict) else ["shapes: expected a table"]
+        if problems or not timed:
+            raise IntegrityError(
+                f"checkpoint {found.step}: {(problems or ['seconds: expected a table of numbers'])[0]}"
+            )
+        self.shapes, self._times = dict(shapes or {}), dict(times or {})
         self._done = {name: array for name, array in found.arrays.items() if name.startswith("done/")}
         for name, array in found.arrays.items():
             if name.startswith("begun/"):

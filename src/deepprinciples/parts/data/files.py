@@ -1,4 +1,4 @@
-"""Readers for files that strangers made: IDX, npz, CSV.
+"""Readers for files that strangers made: IDX and CSV here, npz next door.
 
 A file is believed only as far as its own size allows: the declared shape is compared with the bytes that are there
 before anything is allocated, compressed streams are read up to the declared size and one byte more, and nothing is
@@ -8,12 +8,12 @@ elsewhere.
 
 from __future__ import annotations
 
+import array
 import csv
 import io
 import math
 import os
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +24,9 @@ import numpy as np
 from deepprinciples.errors import DataError
 
 LIMIT = 4 * 2**30  # bytes of one decompressed array
-RATIO = 200  # a zip member may claim this many times its compressed size ...
+RATIO = 200  # what is compressed may grow to this many times its size ...
 RATIO_FREE = 64 * 2**20  # ... or this many bytes, since small arrays of zeros compress very well
-HEADER = 10_000  # bytes of an .npy header, as in NumPy: longer literals can crash the parser
+LINE = 2**22  # characters of a line of a CSV file
 PIECE = 2**16
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -48,6 +48,11 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
         raise DataError(f"{where}: no such file") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{where}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+
+
+def shown(text: str) -> str:
+    """Give a stranger's word as an error may show it: short, on one line, without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text.strip()[:40])
 
 
 # --- IDX -------------------------------------------------------------------------------------------------------------
@@ -80,6 +85,8 @@ def idx_content(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytearra
             content += piece
             if declared is None and (declared := _idx_size(content, path, limit)) is not None and not zipped:
                 _refuse_size(size, declared, path)
+            if zipped and len(content) > max(RATIO * size, RATIO_FREE):
+                raise DataError(f"{path}: grows to more than {RATIO} times its {size} bytes; it looks like a gzip bomb")
             if declared is not None and len(content) > declared:
                 raise DataError(
                     f"{path}: offset {declared}: trailing bytes after the array of {declared} bytes "
@@ -159,95 +166,6 @@ def read_idx(path: str | os.PathLike[str], *, limit: int = LIMIT) -> np.ndarray:
     return parse_idx(idx_content(path, limit=limit))
 
 
-# --- npz -------------------------------------------------------------------------------------------------------------
-
-
-def read_npz(path: str | os.PathLike[str], names: tuple[str, ...], *, limit: int = LIMIT) -> list[np.ndarray]:
-    """Read named arrays of an .npz file without unpickling anything.
-
-    Args:
-      path: the file, as `numpy.savez` or `numpy.savez_compressed` writes it.
-      names: arrays to read.
-      limit: most bytes of one array.
-
-    Returns:
-      The arrays in the order of `names`; others in the file are not touched.
-
-    Raises:
-      DataError: for a damaged or encrypted zip, an unknown compression, an implausible size, or an array of objects.
-    """
-    with open_file(path) as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return [_read_member(archive, name, path, limit) for name in names]
-        except (
-            zipfile.BadZipFile,
-            NotImplementedError,
-            RuntimeError,
-            zlib.error,
-            EOFError,
-            OSError,
-            ValueError,
-            struct.error,
-        ) as error:
-            raise DataError(f"{path}: not a readable .npz file ({error})") from error
-
-
-def _read_member(archive: zipfile.ZipFile, name: str, path: str | os.PathLike[str], limit: int) -> np.ndarray:
-    found = [member for member in archive.infolist() if member.filename == name + ".npy"]
-    if len(found) != 1:
-        held = ", ".join(m.filename.removesuffix(".npy") for m in archive.infolist()[:20]) or "none"
-        count = "no array" if not found else f"{len(found)} arrays"
-        raise DataError(f'{path}: found {count} named "{name}", expected one; the file holds: {held}')
-    member = found[0]
-    where = f'{path}: array "{name}"'
-    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{where}: encrypted or of an unsupported compression; write it with numpy.savez")
-    if member.file_size > limit + HEADER:
-        raise DataError(f"{where}: declares {member.file_size} bytes, more than the limit of {limit}")
-    if member.file_size > max(RATIO * member.compress_size, RATIO_FREE):
-        raise DataError(
-            f"{where}: declares {member.file_size} bytes from {member.compress_size}, more than "
-            f"{RATIO} to 1; it looks like a zip bomb, write it with numpy.savez"
-        )
-    with archive.open(member) as stream:
-        shape, fortran, dtype, used = _npy_header(stream, where)
-        size = math.prod(shape) * dtype.itemsize
-        if used + size != member.file_size:
-            raise DataError(
-                f"{where}: shape {list(shape)} of {dtype} needs {size} bytes, found {member.file_size - used}"
-            )
-        content = stream.read(size + 1)  # one byte more makes zipfile check the sum of the whole member
-    if len(content) != size:
-        raise DataError(f"{where}: needs {size} bytes, found {len(content)}")
-    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="), order="C")
-
-
-def _npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Read shape, order, type and header size; the length is checked before the header is read."""
-    start = stream.read(8)
-    width = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4}.get(start)
-    if width is None:
-        raise DataError(f"{where}: offset 0: not an .npy array of version 1 or 2, found bytes {start.hex(' ')}")
-    field = stream.read(width)
-    length = int.from_bytes(field, "little")
-    if len(field) < width or length > HEADER:
-        raise DataError(f"{where}: offset 8: a header of {length} bytes, more than the limit of {HEADER}")
-    text = stream.read(length)
-    read = np.lib.format.read_array_header_1_0 if width == 2 else np.lib.format.read_array_header_2_0
-    try:
-        shape, fortran, dtype = read(io.BytesIO(field + text), max_header_size=HEADER)
-    except Exception as error:  # NumPy lets whatever Python's tokenizer and parser raise on odd text through
-        raise DataError(f"{where}: offset 8: damaged header ({type(error).__name__})") from error
-    if dtype.kind not in "biuf":
-        kind = "Python objects" if dtype.hasobject else f"dtype {dtype}"
-        raise DataError(f"{where}: holds {kind}, expected numbers; save it with astype(float) or astype(int)")
-    if any(n < 0 or isinstance(n, bool) for n in shape):
-        raise DataError(f"{where}: bad dimension in shape {list(shape)}, expected integers from 0")
-    return shape, fortran, dtype, 8 + width + length
-
-
 # --- CSV -------------------------------------------------------------------------------------------------------------
 
 
@@ -272,9 +190,9 @@ def read_csv(path: str | os.PathLike[str], *, delimiter: str = ",", limit: int =
         if size > limit:
             raise DataError(f"{path}: {size} bytes, more than the limit of {limit}")
         names: list[str] = []
-        rows: list[np.ndarray] = []
+        values = array.array("d")
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        reader = csv.reader(_short_lines(text, path), delimiter=delimiter, strict=True)
         try:
             for cells in reader:
                 if not cells:
@@ -284,29 +202,36 @@ def read_csv(path: str | os.PathLike[str], *, delimiter: str = ",", limit: int =
                     names = [c.strip() for c in cells] if header else [str(i) for i in range(len(cells))]
                     if header:
                         continue
-                rows.append(_numbers(cells, names, f"{path}: line {reader.line_num}"))
+                values.extend(_numbers(cells, names, f"{path}: line {reader.line_num}"))
         except UnicodeDecodeError as error:
             near = reader.line_num + 1
             raise DataError(f"{path}: near line {near}: not UTF-8 ({error.reason}); save it as UTF-8") from error
         except csv.Error as error:
             raise DataError(f"{path}: line {reader.line_num}: not readable as CSV ({error})") from error
-    if not rows:
+    if not values:
         raise DataError(f"{path}: found no row of numbers; expected a table, one example a row")
-    return names, np.stack(rows)
+    return names, np.frombuffer(values).reshape(-1, len(names))
 
 
-def _numbers(cells: list[str], names: list[str], where: str) -> np.ndarray:
+def _short_lines(text: IO[str], path: str | os.PathLike[str]) -> Iterator[str]:
+    for number, line in enumerate(iter(lambda: text.readline(LINE + 1), ""), start=1):
+        if len(line) > LINE:
+            raise DataError(f"{path}: line {number}: longer than {LINE} characters; expected one example a line")
+        yield line
+
+
+def _numbers(cells: list[str], names: list[str], where: str) -> list[float]:
     if len(cells) != len(names):
         raise DataError(f"{where}: found {len(cells)} cells, expected {len(names)}")
-    values = [_number(cell) for cell in cells]
-    if None in values:
-        column = values.index(None)
-        found = f'"{cells[column].strip()[:40]}"' if cells[column].strip() else "an empty cell"
+    values = [value for value in map(_number, cells) if value is not None]
+    if len(values) < len(cells):
+        column = [_number(cell) for cell in cells].index(None)
+        found = f'"{shown(cells[column])}"' if cells[column].strip() else "an empty cell"
         raise DataError(
-            f'{where}, column "{names[column]}": found {found}, expected a number; '
+            f'{where}, column "{shown(names[column])}": found {found}, expected a number; '
             f"write classes as 0, 1, ... and fill or drop missing values"
         )
-    return np.array(values, np.float64)
+    return values
 
 
 def _number(cell: str) -> float | None:

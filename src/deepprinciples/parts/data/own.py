@@ -14,6 +14,7 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
 from deepprinciples.parts.data import files
 from deepprinciples.parts.data.checks import as_array, plural
+from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.split import Source
 from deepprinciples.types import Split
 
@@ -120,7 +121,7 @@ def npz(
     References: NumPy Enhancement Proposal 1, the .npy format.
     """
     named = _part(test_inputs or None, test_targets or None, "test")
-    found = files.read_npz(path, (inputs, targets) + ((test_inputs, test_targets) if named else ()))
+    found = read_npz(path, (inputs, targets) + ((test_inputs, test_targets) if named else ()))
     test = Split(found[2], found[3]) if named else None
     return _source(found[0], found[1], task, classes, vocabulary=tokens, allow_nonfinite=allow_nonfinite, test=test)
 
@@ -176,7 +177,8 @@ def _column(names: list[str], target: str, path: str) -> int:
     except ValueError:
         index = len(names)
     if not -len(names) <= index < len(names):
-        raise DataError(f'data.target: {path} has no column "{target}"; it has {len(names)}: {", ".join(names[:20])}')
+        held = ", ".join(map(files.shown, names[:20]))
+        raise DataError(f'data.target: {path} has no column "{target}"; it has {len(names)}: {held}')
     return index % len(names)
 
 

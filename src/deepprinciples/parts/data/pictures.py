@@ -16,13 +16,14 @@ from deepprinciples.errors import ConfigError, DataError, ResourceError
 
 MOST_PIXELS = 2**26  # 64 million: a small file may claim to hold far more than memory does
 SHORTEST_SIDE = 16
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # Pillow reads others too: EPS by starting Ghostscript
 
 
 def read(path: Path | str, size: int, where: str = "picture") -> np.ndarray:
     """Read a picture and scale it so that its longer side has `size` pixels.
 
     Args:
-        path: a file in a format that Pillow reads (PNG, JPEG, ...), 8 bits a channel; alpha is dropped.
+        path: a PNG, JPEG, WebP, GIF, BMP, TIFF or PPM file, 8 bits a channel; alpha is dropped.
         size: in pixels, of the longer side.
         where: what an error message starts with.
 
@@ -35,7 +36,7 @@ def read(path: Path | str, size: int, where: str = "picture") -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(
                     f"{where}: {path}: found {image.width} x {image.height} pixels, expected at most "

@@ -1,0 +1,44 @@
+"""Where the report's files go: each is whole or not there, and none is written through a link.
+
+A report is written into the run directory, which a stranger may have packed: a link in it could lead to any file of
+the reader's.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from deepprinciples.errors import ResourceError
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file; a link of that name is replaced, and what it leads to stays as it is.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def folder(path: Path) -> Path:
+    """Make a folder where there is none.
+
+    Raises:
+        ResourceError: it is a link, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+    if path.is_symlink():
+        raise ResourceError(f"{path}: is a link; expected a folder, since files in it are written anew")
+    return path

@@ -1,0 +1,255 @@
+"""The fuzz itself: run in a process of its own, whose memory is bounded. Prints what came of it as one line of JSON.
+
+    python tests/faults/fuzzing.py FOLDER FAMILY COUNT
+
+Each file is spoiled (see `mutations`), put on the disk and read by the reader that a user's command would call. It may
+be read, or be refused by one of our errors; anything else ends the process with a traceback that holds the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import resource
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mutations
+import small
+
+from deepprinciples import config as configs
+from deepprinciples.errors import DeepprinciplesError
+from deepprinciples.parts.data.files import read_csv, read_idx
+from deepprinciples.parts.data.npz import read_npz
+from deepprinciples.runs import arrays, checkpoints, files
+from deepprinciples.types import Scalar
+
+FREE = 64 * 2**20 + 2 * mutations.MOST  # what a reader may take
+
+
+def sgd(*, learning_rate: Scalar = 0.1, momentum: Scalar = 0.0) -> None: ...
+
+
+def mlp(*, depth: int = 2, width: int = 128, activation: str = "relu", channels: tuple[int, ...] = (8, 16)) -> None: ...
+
+
+def data(*, path: str = "") -> None: ...
+
+
+class Train(NamedTuple):
+    steps: int = 1000
+    probes: tuple[str, ...] = ()
+
+
+class Study(NamedTuple):
+    metric: str = "accuracy"
+    tune: Mapping[str, Any] = {}
+    trials: int = 20
+
+
+KINDS = configs.Kinds(
+    tables={
+        "data": {"digits": data},
+        "model": {"mlp": mlp},
+        "loss": {"mse": lambda: None},
+        "metric": {"accuracy": lambda: None},
+        "probe": {},
+        "rule": {"plain": lambda: None},
+        "optimizer": {"sgd": sgd},
+        "schedule": {"constant": lambda: None},
+        "regularizers": {},
+        "transforms": {},
+    },
+    functions={"train": Train, "study": Study},
+)
+TOML = b"""title = "a question"
+schema_version = 1
+[data]
+name = "digits"
+[model]
+name = "mlp"
+depth = 3
+channels = [4, 8]
+[loss]
+name = "mse"
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+[train]
+steps = 100
+[study.tune]
+"optimizer.learning_rate" = { low = 1e-3, high = 1.0, scale = "log" }
+[arms.plain]
+[arms.deep]
+"model.depth" = 7
+[arms."fast one"]
+optimizer = { name = "sgd", learning_rate = 1 }
+"""
+
+
+def toml(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a config in TOML."""
+    return _config(folder / "c.toml", mutations.spoiled(chance, TOML, gentle=0.6))
+
+
+def as_json(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a config in JSON."""
+    return _config(folder / "c.json", mutations.spoiled(chance, JSON, gentle=0.6))
+
+
+def _config(path: Path, content: bytes) -> Callable[[], Any]:
+    path.write_bytes(content)
+
+    def read() -> None:
+        found = configs.resolve(configs.load(path), KINDS, command="compare")
+        configs.arm_configs(found, KINDS), configs.tuned(found, KINDS), configs.dumps(found)
+
+    return read
+
+
+def idx(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil an IDX file."""
+    (folder / "x").write_bytes(mutations.spoiled(chance, small.idx()))
+    return lambda: read_idx(folder / "x")
+
+
+def idx_gz(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a packed IDX file, or pack a spoiled one."""
+    inside = chance.random() < 0.5
+    content = gzip.compress(mutations.spoiled(chance, small.idx()), 1, mtime=0) if inside else None
+    (folder / "x.gz").write_bytes(content or mutations.spoiled(chance, small.GZ))
+    return lambda: read_idx(folder / "x.gz")
+
+
+def npz(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a zip of arrays, or zip a spoiled array."""
+    content = mutations.spoiled(chance, NPZ) if chance.random() < 0.5 else _zipped(chance)
+    (folder / "x.npz").write_bytes(content)
+    return lambda: read_npz(folder / "x.npz", ("x", "y"))
+
+
+def _zipped(chance: random.Random) -> bytes:
+    packed = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", packed, compresslevel=1) as archive, zipfile.ZipFile(io.BytesIO(NPZ)) as whole:
+        for name in whole.namelist():
+            archive.writestr(name, mutations.spoiled(chance, whole.read(name)))
+    return buffer.getvalue()
+
+
+def csv(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a table."""
+    (folder / "x.csv").write_bytes(mutations.spoiled(chance, small.CSV))
+    return lambda: read_csv(folder / "x.csv")
+
+
+def checkpoint(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a checkpoint: its bytes as a disk does, or its contents with hashes made to fit, as a stranger does."""
+    state, told = mutations.spoiled(chance, STATE, MANIFEST), MANIFEST
+    if chance.random() < 0.7:
+        told = _resealed(MANIFEST if chance.random() < 0.5 else mutations.spoiled(chance, MANIFEST), state)
+    elif chance.random() < 0.5:
+        state, told = STATE, mutations.spoiled(chance, MANIFEST, STATE)
+    (folder / checkpoints.STATE).write_bytes(state)
+    (folder / checkpoints.MANIFEST).write_bytes(told)
+    return lambda: checkpoints.read(folder)
+
+
+def _resealed(manifest: bytes, state: bytes) -> bytes:
+    """Make the hashes fit, as far as the manifest can be read at all."""
+    try:
+        told = json.loads(manifest)
+        told.pop("sha256", None)
+        told["files"][checkpoints.STATE] |= {"bytes": len(state), "sha256": files.hashlib.sha256(state).hexdigest()}
+        return json.dumps({**told, "sha256": files.seal(told)}).encode()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return manifest
+
+
+def safetensors(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil the header of an array file, and make its length fit."""
+    length = int.from_bytes(STATE[:8], "little")
+    header = mutations.spoiled(chance, STATE[8 : 8 + length])
+    (folder / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + STATE[8 + length :])
+    return lambda: arrays.load_arrays(folder / "x.safetensors")
+
+
+FAMILIES = {
+    "files": (checkpoint, safetensors, idx, idx_gz, npz, csv),
+    "configs": (toml, as_json),
+}
+JSON = NPZ = STATE = MANIFEST = b""
+
+
+def prepare(folder: Path) -> None:
+    """Make the whole files that are spoiled."""
+    global JSON, NPZ, STATE, MANIFEST
+    (folder / "c.toml").write_bytes(TOML)
+    JSON, NPZ = json.dumps(configs.load(folder / "c.toml"), indent=1).encode(), small.npz()
+    place = small.checkpoint(folder / "checkpoints")
+    STATE, MANIFEST = ((place / name).read_bytes() for name in (checkpoints.STATE, checkpoints.MANIFEST))
+
+
+def memory(word: str) -> int:
+    """Give a size of this process in bytes, such as VmHWM."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(word))
+
+
+def tried(read: Callable[[], Any]) -> tuple[bool, float]:
+    """Read once; tell whether it was read, and the seconds of the processor that it took."""
+    begun = time.process_time()
+    try:
+        read()
+        done = True
+    except DeepprinciplesError as error:
+        done, cause = False, error.__context__
+        while cause is not None:
+            if isinstance(cause, MemoryError):  # an honest refusal comes before the memory is gone
+                raise MemoryError("more memory than a reader may take") from error
+            cause = cause.__context__
+        if "\n" in str(error) and not hasattr(error, "problems"):
+            raise AssertionError("a refusal of several lines") from error
+    return done, time.process_time() - begun
+
+
+def main(folder: Path, family: str, count: int) -> dict[str, Any]:
+    """Read `count` spoiled files of a family in turn."""
+    prepare(folder)
+    chance, makers = random.Random(f"{family}/0"), FAMILIES[family]
+    for maker in makers * 20:  # so that imports and tables are not counted
+        tried(maker(random.Random(0), folder))
+    Path("/proc/self/clear_refs").write_text("5")  # the highest mark begins here
+    begun, allowed = memory("VmRSS"), memory("VmSize") + FREE
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+    read, slowest = 0, 0.0
+    for number in range(count):
+        maker = makers[number % len(makers)]
+        try:
+            done, seconds = tried(maker(chance, folder))
+        except BaseException:
+            print(f"file {number} of {maker.__name__}", file=sys.stderr)
+            raise
+        read, slowest = read + done, max(slowest, seconds)
+    peak = (memory("VmHWM") - begun) / 2**20
+    return {
+        "files": count,
+        "read": read,
+        "refused": count - read,
+        "peak_mib": round(peak, 1),
+        "slowest_s": round(slowest, 3),
+    }
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    zlib.crc32(b"")
+    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
