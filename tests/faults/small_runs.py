@@ -20,7 +20,8 @@ STUDY = {
     "model": {"name": "mlp", "depth": 1, "width": 6},
     "loss": {"name": "softmax_cross_entropy"},
     "optimizer": {"name": "sgd", "learning_rate": 0.1},
-    "train": {"steps": 20, "probes": ["gradient_norm"], "probe_every": 2, "checkpoint_seconds": 0},
+    "train": {"steps": 20, "probes": ["gradient_norm"], "probe_every": 2, "checkpoint_seconds": 0,
+              "lanes": "map"},
     "study": {
         "metric": "accuracy", "trials": 3, "tuning_seeds": 2, "seeds": 7,
         "tune": {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}},

@@ -157,6 +157,7 @@ def test_a_stop_while_the_result_is_written(tmp_path: Path, monkeypatch: pytest.
     from deepprinciples.runs import arrays
 
     monkeypatch.setattr(shape, "WORTH", 0)
+    study = {**STUDY, "train": {**STUDY["train"], "lanes": "auto"}}
 
     def stop(*_: object) -> None:
         raise Stopped("stopped by SIGTERM")
@@ -164,9 +165,21 @@ def test_a_stop_while_the_result_is_written(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(arrays, "save_dataset", stop)
         with pytest.raises(Stopped, match="resume"):
-            dp.train(STUDY, tmp_path / "run")
+            dp.train(study, tmp_path / "run")
     assert "shapes" in (tmp_path / "run" / "config.toml").read_text()
     assert dp.resume(tmp_path / "run").summary["arms"][0]["n"] == 1
     with pytest.raises(IntegrityError, match="state"):
         (tmp_path / "run" / "status.json").write_text("{}")
         dp.resume(tmp_path / "run")
+
+
+def test_a_shape_that_was_measured_is_told_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeat of the run would measure anew, perhaps choose another shape, and end in other bits."""
+    from deepprinciples.engine import shape
+
+    monkeypatch.setattr(shape, "WORTH", 0)
+    study = {**STUDY, "train": {**STUDY["train"], "lanes": "auto"}}
+    assert stopped_at(3, ("train", study), tmp_path / "run", monkeypatch)
+    run = dp.resume(tmp_path / "run")
+    row = run.summary["programs"][0]
+    assert row["measured"] and configs.load(run.path / "config.toml")["train"]["shapes"] == {"run": row["shape"]}

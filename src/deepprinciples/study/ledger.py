@@ -33,6 +33,7 @@ class Ledger:
         self.stop = stop
         self.facts = dict(facts)
         self.shapes: dict[str, Any] = {}  # first arm of a group -> the shape its program has
+        self.measured: dict[str, Any] = {}  # likewise -> what was measured to choose it, where something was
         self.repeats: dict[str, bool | None] = {}  # likewise -> whether it repeats itself; None: not tried
         self.narrowed: dict[str, Any] = {}  # likewise -> what was chosen when memory ran out, see `memory.narrower`
         self.under_way: UnderWay | None = None
@@ -58,6 +59,8 @@ class Ledger:
                 f"checkpoint {found.step}: {(problems or ['seconds: expected a table of numbers'])[0]}"
             )
         self.shapes, self._times = dict(shapes or {}), dict(times or {})
+        measured = found.facts.get("measured")
+        self.measured = measured if isinstance(measured, dict) else {}
         self._done = {name: array for name, array in found.arrays.items() if name.startswith("done/")}
         for name, array in found.arrays.items():
             if name.startswith("begun/"):
@@ -127,7 +130,13 @@ class Ledger:
         arrays = dict(self._done)
         for label, one in self._begun.items():
             arrays |= {f"begun/{label}/{name}": array for name, array in one.items()}
-        facts = {**self.facts, "shapes": self.shapes, "repeats": self.repeats, "seconds": self._times}
+        facts = {
+            **self.facts,
+            "shapes": self.shapes,
+            "measured": self.measured,
+            "repeats": self.repeats,
+            "seconds": self._times,
+        }
         try:
             checkpoints.save(self._folder, arrays, facts, keep=keep)
         except OSError as error:

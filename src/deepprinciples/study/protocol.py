@@ -148,6 +148,8 @@ def run_study(
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
         ledger.enter(UnderWay(group.arms[0], shape_of(made), len(group.arms), made.program.memory_bytes))
+        if made.measured:
+            ledger.measured[group.arms[0]] = [one.told() for one in made.measured]
         ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
         entry = Entry(ledger, made, str(number))
         found, searched = search(entry, course, group, progress)
@@ -158,7 +160,7 @@ def run_study(
         )
         tuned |= found
         outcomes |= {a: _of_arm(outcome, i, build.transform_names(arms[a])) for i, a in enumerate(group.arms)}
-        programs.append(_program_row(number, made, found, searched, outcome, ledger.repeats[group.arms[0]]))
+        programs.append(_program_row(number, made, found, searched, outcome, ledger))
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
             cost = bench.probe_cost(made, data[group.arms[0]], train)
@@ -291,7 +293,7 @@ def shape_of(made: bench.Bench) -> dict[str, Any]:
 
 
 def _program_row(
-    number: int, made: bench.Bench, found: Mapping[str, Tuned], searched: float, outcome: Outcome, repeats: bool | None
+    number: int, made: bench.Bench, found: Mapping[str, Tuned], searched: float, outcome: Outcome, ledger: Ledger
 ) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
     return {
@@ -307,7 +309,7 @@ def _program_row(
         "run_seconds": round(searched + outcome.seconds, 3),
         "memory_bytes": program.memory_bytes,
         "shape": shape_of(made),
-        "repeats_itself": repeats,
-        "measured": [one.told() for one in made.measured],
+        "repeats_itself": ledger.repeats[arms[0]],
+        "measured": ledger.measured.get(arms[0], []),
         "gradient_evaluations_per_step": made.evaluations,
     }
