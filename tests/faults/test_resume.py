@@ -125,7 +125,7 @@ def wait_for(path: Path, seconds: float = 60) -> None:
 
 def test_signals_from_outside(tmp_path: Path) -> None:
     """A scheduler's warning would be lost: in the compiler, in training, and for good."""
-    (tmp_path / "study.toml").write_text(configs.dumps({**STUDY, "train": {**STUDY["train"], "steps": 2000}}))
+    (tmp_path / "study.toml").write_text(configs.dumps({**STUDY, "train": {**STUDY["train"], "steps": 1000}}))
     out = tmp_path / "run"
     run = start("compare", str(tmp_path / "study.toml"), "--out", str(out))
     wait_for(out / "status.json")  # the compiler is at work
