@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,9 @@ def _calls(monkeypatch: pytest.MonkeyPatch, until: int, fail: BaseException) -> 
 
 @pytest.mark.parametrize("fail", [Killed(), OSError(28, "No space left on device"), OSError(5, "Input/output error")])
 def test_every_crash_point_leaves_the_old_or_the_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: BaseException
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: BaseException, account: Callable[..., None]
 ) -> None:
-    """A night of training would be lost to a kill in the middle of a save."""
+    """P1: a night of training would be lost to a kill in the middle of a save."""
     points = 0
     for until in range(100):
         folder = tmp_path / str(until)
@@ -96,6 +97,7 @@ def test_every_crash_point_leaves_the_old_or_the_new(
         if done:
             break
     assert points >= 6
+    account("P1", fault=type(fail).__name__ if isinstance(fail, Killed) else str(fail), points=points, lost=0)
 
 
 def test_the_newest_that_verifies_is_the_latest(tmp_path: Path) -> None:
