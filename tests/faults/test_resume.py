@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import optax
 import pytest
 from small_runs import KINDS, STUDY, stopped_at, told
 
@@ -17,7 +19,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
 from deepprinciples.runs import checkpoints, directory
-from deepprinciples.study import ledger
+from deepprinciples.study import ledger, programs
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,3 +185,26 @@ def test_a_shape_that_was_measured_is_told_after_a_stop(tmp_path: Path, monkeypa
     run = dp.resume(tmp_path / "run")
     row = run.summary["programs"][0]
     assert row["measured"] and configs.load(run.path / "config.toml")["train"]["shapes"] == {"run": row["shape"]}
+
+
+def test_a_function_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a run with one function would be joined with half of it with another."""
+    from deepprinciples.parts.tables import TABLES
+
+    def halved(strength: float) -> Any:
+        return lambda *, factor=0.5: optax.scale(strength * factor)
+
+    study = {**STUDY, "transforms": {"halve": {"factor": 0.5}}}
+    for name, strength in (("same", 1.0), ("other", 3.0)):
+        with monkeypatch.context() as patch:
+            patch.setitem(TABLES["transforms"], "halve", halved(1.0))
+            assert stopped_at(3, ("train", study), tmp_path / name, monkeypatch)
+            patch.setitem(TABLES["transforms"], "halve", halved(strength))
+            programs._kept.clear()
+            if name == "same":
+                assert not [w for w in dp.resume(tmp_path / name).summary["warnings"] if "not exact" in w]
+                continue
+            with pytest.raises(IntegrityError, match="run: its program is another than the run began with"):
+                dp.resume(tmp_path / name)
+            run = dp.resume(tmp_path / name, allow_nonexact=True)
+            assert "not exact: run went on with another program than it began with" in run.summary["warnings"]

@@ -8,6 +8,7 @@ share their seed and, where they run vmapped, each minibatch.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
 import time
@@ -61,6 +62,7 @@ class Program(NamedTuple):
     compiles: int
     memory_bytes: int
     shapes: tuple[Any, Any, Any]  # of a call's lanes, of a segment's log, of an evaluation
+    identity: str  # SHA-256 of the three as they were lowered, before XLA: equal programs have equal ones
 
 
 def use_all_cores() -> None:
@@ -201,7 +203,8 @@ def compile_program(
     init_fn, segment_fn, evaluate_fn = compiled
     seconds = time.monotonic() - begun
     shapes = (lane, lowered[1].out_info[1], lowered[2].out_info)
-    return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used, shapes)
+    identity = hashlib.sha256("".join(one.as_text() for one in lowered).encode()).hexdigest()
+    return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used, shapes, identity)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:

@@ -181,9 +181,20 @@ def fingerprint() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "environment": {key: value for key, value in sorted(os.environ.items()) if _ENVIRONMENT.fullmatch(key)},
     }
+
+
+def _processor() -> str:
+    """Name the processor and what it can do, by a hash: other instructions give other last bits."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8", errors="replace").splitlines() if facts.is_file() else []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    can = " ".join(sorted(told.get("flags", told.get("Features", "")).split()))
+    known = hashlib.sha256(can.encode()).hexdigest()[:12] if can else "unknown"
+    return f"{told.get('model name') or platform.processor() or platform.machine()}, instructions {known}"
 
 
 def _version(package: str) -> str | None:

@@ -113,16 +113,9 @@ def resume(
             facts = runner.facts(prepared)
             notes += runner.elsewhere(found, facts, allow_nonexact, allow_data_change=allow_data_change)
             notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
-        return runner.carry_out(
-            path,
-            prepared,
-            str(known.get("stem", kind)),
-            str(known.get("command", "")),
-            progress,
-            found,
-            notes,
-            narrowed,
-        )
+        stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
+        at = runner.Standing(found, notes, narrowed, allow_nonexact)
+        return runner.carry_out(path, prepared, stem, command, progress, at)
 
 
 def extend(
@@ -173,7 +166,8 @@ def extend(
         files.write_text(new / directory.CONFIG, configs.dumps(prepared.resolved))
         checkpoints.save(new / ledger.FOLDER, arrays, facts)
         command = f"deepprinciples extend {path} --seeds {seeds}"
-        return runner.carry_out(new, prepared, stem, command, progress, checkpoints.latest(new / ledger.FOLDER), notes)
+        at = runner.Standing(checkpoints.latest(new / ledger.FOLDER), notes, lenient=allow_nonexact)
+        return runner.carry_out(new, prepared, stem, command, progress, at)
 
 
 def _notes(known: Mapping[str, Any]) -> list[str]:
@@ -197,4 +191,4 @@ def _study(
     path = directory.create(out, stem)
     with directory.locked(path):
         files.write_text(path / directory.CONFIG, configs.dumps(prepared.resolved))
-        return runner.carry_out(path, prepared, stem, command or f"dp.{kind}(config)", progress, None, [])
+        return runner.carry_out(path, prepared, stem, command or f"dp.{kind}(config)", progress, runner.Standing())

@@ -36,6 +36,9 @@ class Ledger:
         self.measured: dict[str, Any] = {}  # likewise -> what was measured to choose it, where something was
         self.repeats: dict[str, bool | None] = {}  # likewise -> whether it repeats itself; None: not tried
         self.narrowed: dict[str, Any] = {}  # likewise -> what was chosen when memory ran out, see `memory.narrower`
+        self.lenient = False  # whether a program may be another than the run began with
+        self.notes: list[str] = []  # what a reader of the result has to know
+        self._identities: dict[str, str] = {}  # first arm of a group -> which program it has
         self.under_way: UnderWay | None = None
         self.ran = False  # whether the program under way has run for a while
         self._folder, self._seconds = folder, seconds
@@ -59,8 +62,9 @@ class Ledger:
                 f"checkpoint {found.step}: {(problems or ['seconds: expected a table of numbers'])[0]}"
             )
         self.shapes, self._times = dict(shapes or {}), dict(times or {})
-        measured = found.facts.get("measured")
+        measured, identities = found.facts.get("measured"), found.facts.get("programs")
         self.measured = measured if isinstance(measured, dict) else {}
+        self._identities = dict(identities) if isinstance(identities, dict) else {}
         self._done = {name: array for name, array in found.arrays.items() if name.startswith("done/")}
         for name, array in found.arrays.items():
             if name.startswith("begun/"):
@@ -72,14 +76,28 @@ class Ledger:
         return self._begun.get(label, {})
 
     def enter(self, program: UnderWay) -> None:
-        """Tell which program runs from here on."""
+        """Tell which program runs from here on.
+
+        Raises:
+            IntegrityError: the run began with another: a function of the user's changed, or a library.
+        """
+        if self._identities.setdefault(program.arm, program.identity) != program.identity:
+            if not self.lenient:
+                raise IntegrityError(
+                    f"{program.arm}: its program is another than the run began with, since a function of the config or "
+                    "of --with changed; put it back, begin a new run, or add --allow-nonexact to go on all the same"
+                )
+            self.notes.append(f"not exact: {program.arm} went on with another program than it began with")
         self.shapes[program.arm] = program.shape
         self.under_way, self.ran = program, False
 
     def narrow(self, narrowed: Mapping[str, Any]) -> None:
         """Go on with narrower programs; a call under way that is wider begins again."""
         self.narrowed = dict(narrowed)
-        if any(self.shapes.get(arm, one["shape"]) != one["shape"] for arm, one in narrowed.items()):
+        changed = [arm for arm, one in narrowed.items() if self.shapes.get(arm, one["shape"]) != one["shape"]]
+        for arm in changed:
+            self._identities.pop(arm, None)
+        if changed:
             whole = lambda name: name == "at" or name.startswith("parts/")  # noqa: E731
             self._begun = {
                 label: {name: a for name, a in one.items() if whole(name)} for label, one in self._begun.items()
@@ -134,6 +152,7 @@ class Ledger:
             **self.facts,
             "shapes": self.shapes,
             "measured": self.measured,
+            "programs": self._identities,
             "repeats": self.repeats,
             "seconds": self._times,
         }

@@ -38,6 +38,7 @@ class UnderWay(NamedTuple):
     shape: dict[str, Any]  # mode, blocks, chunks
     points: int
     memory_bytes: int
+    identity: str = ""
 
 
 def narrower(before: Mapping[str, Any] | None, now: UnderWay, *, ran: bool) -> dict[str, Any]:

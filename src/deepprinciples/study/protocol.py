@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.tables import WORST
@@ -147,7 +148,7 @@ def run_study(
         )
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
-        ledger.enter(UnderWay(group.arms[0], shape_of(made), len(group.arms), made.program.memory_bytes))
+        ledger.enter(UnderWay(group.arms[0], shape_of(made), len(group.arms), *_facts(made.program)))
         if made.measured:
             ledger.measured[group.arms[0]] = [one.told() for one in made.measured]
         ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
@@ -175,6 +176,10 @@ def run_study(
         probe_cost=cost,
         seconds=time.monotonic() - begun,
     )
+
+
+def _facts(program: Program) -> tuple[int, str]:
+    return program.memory_bytes, program.identity
 
 
 def search(entry: Entry, course: Course, group: Group, progress: Progress) -> tuple[dict[str, Tuned], float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -110,25 +110,33 @@ def facts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
+class Standing(NamedTuple):
+    """Where a run stands: its last checkpoint, what a reader has to know, what was narrowed, what may differ."""
+
+    found: checkpoints.Checkpoint | None = None
+    notes: Sequence[str] = ()
+    narrowed: Mapping[str, Any] = MappingProxyType({})
+    lenient: bool = False  # its programs may be others than it began with
+
+
 def carry_out(
     path: Path,
     prepared: Prepared,
     stem: str,
     command: str,
     progress: protocol.Progress | None,
-    found: checkpoints.Checkpoint | None,
-    notes: list[str],
-    narrowed: Mapping[str, Any] = MappingProxyType({}),
+    at: Standing,
 ) -> directory.Run:
     """Run a study from its start or from a checkpoint, and write what came of it."""
-    told: dict[str, Any] = {"kind": prepared.kind, "stem": stem, "command": command, "notes": notes}
-    told["narrowed"] = dict(narrowed)
+    told: dict[str, Any] = {"kind": prepared.kind, "stem": stem, "command": command, "notes": at.notes}
+    told["narrowed"] = dict(at.narrowed)
     settings = Train(**prepared.resolved["train"])
     with stopping.listening() as stop:
         ledger = ledgers.Ledger(path / ledgers.FOLDER, settings.checkpoint_seconds, facts(prepared), stop)
-        if found is not None:
-            ledger.take_up(found)
-        ledger.narrow(narrowed)
+        if at.found is not None:
+            ledger.take_up(at.found)
+        ledger.narrow(at.narrowed)
+        ledger.lenient = at.lenient
         try:
             with _on_disk(path):
                 directory.write_status(path, "running", **told)
@@ -141,9 +149,10 @@ def carry_out(
                     keep_states=prepared.kind == "train",
                     ledger=ledger,
                 )
-            notes = [*notes, *(memory.sentence(arm, one) for arm, one in narrowed.items())]
+            ran_out = [memory.sentence(arm, one) for arm, one in at.narrowed.items()]
+            notes = [*at.notes, *ledger.notes, *ran_out]
             with _on_disk(path):
-                run = _write(path, *_told(prepared, finished, stem, command, notes, narrowed), finished)
+                run = _write(path, *_told(prepared, finished, stem, command, notes, at.narrowed), finished)
                 ledger.save(keep=1)  # what it holds can be extended
                 directory.write_status(path, "finished", **told)
         except OutOfMemory as error:
