@@ -94,10 +94,12 @@ def resume(
     allow_data_change: Annotated[
         bool, typer.Option(help="Go on though the data changed; the result is labelled.")
     ] = False,
+    strict: Annotated[bool, typer.Option(help="Refuse where the newest checkpoint is damaged.")] = False,
     debug: Debug = False,
 ) -> None:
     """Go on with a run from its last checkpoint, to the result it would have had."""
-    _go_on("resume", (run,), with_, debug, allow_nonexact=allow_nonexact, allow_data_change=allow_data_change)
+    allowed = {"allow_nonexact": allow_nonexact, "allow_data_change": allow_data_change, "strict": strict}
+    _go_on("resume", (run,), with_, debug, **allowed)
 
 
 @app.command()

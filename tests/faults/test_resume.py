@@ -71,6 +71,8 @@ def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(stopped: Path) 
     (places[-1] / checkpoints.STATE).write_bytes(b"")
     copy = stopped.parent / "copy"
     shutil.copytree(stopped, copy)
+    with pytest.raises(IntegrityError, match="is damaged .*; without --strict the one before it is taken"):
+        dp.resume(stopped, strict=True)
     run = dp.resume(stopped)
     assert any("a damaged checkpoint was passed over" in line for line in run.summary["warnings"])
     (copy / ledger.FOLDER / places[0].name / checkpoints.MANIFEST).write_text("{}")

@@ -72,6 +72,7 @@ def resume(
     *,
     allow_nonexact: bool = False,
     allow_data_change: bool = False,
+    strict: bool = False,
     progress: protocol.Progress | None = None,
 ) -> directory.Run:
     """Go on with a run that was stopped or killed, from its last checkpoint, to the result it would have had.
@@ -83,6 +84,7 @@ def resume(
         run_dir: its directory; it may have been moved or copied.
         allow_nonexact: go on though the machine or a version is another; the summary then warns of it.
         allow_data_change: go on though the data are others; the summary then warns of it.
+        strict: refuse where the newest checkpoint is damaged; else the one before it is taken, and the summary warns.
         progress: hears how far the run is.
 
     Returns:
@@ -112,6 +114,8 @@ def resume(
         if found is not None:
             facts = runner.facts(prepared)
             notes += runner.elsewhere(found, facts, allow_nonexact, allow_data_change=allow_data_change)
+            if strict and found.skipped:
+                raise IntegrityError(f"{found.skipped[0]}; without --strict the one before it is taken")
             notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
         stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
         at = runner.Standing(found, notes, narrowed, allow_nonexact)
