@@ -96,6 +96,9 @@ class Info(NamedTuple):
     activations: Mapping[str, Array]
     activation_grads: Callable[[], Mapping[str, Array]]  # d loss / d activation, computed only when called
     measures: Mapping[str, Callable[[], Array]] = MappingProxyType({})  # what else there is to tell, each when called
+    batch: Batch | None = None  # as the step saw it
+    gradient: Callable[[PyTree, Batch], PyTree] | None = None  # (params, batch) -> of the step's objective
+    key: Array | None = None  # for a probe's own random numbers
 
 
 class Learner(NamedTuple):

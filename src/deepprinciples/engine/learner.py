@@ -87,7 +87,13 @@ def supervised(
             tapped = lambda t: objective(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]  # noqa: E731
             return jax.grad(tapped)(taps)
 
-        info = Info(data_loss, state.params, grads, updates, opt_state, activations, activation_grads)
+        def gradient(params: PyTree, batch: Batch) -> PyTree:
+            return jax.grad(lambda p: objective(p, state.model_state, batch, key_model)[0])(params)
+
+        info = Info(
+            data_loss, state.params, grads, updates, opt_state, activations, activation_grads,
+            batch=batch, gradient=gradient, key=stream(key, "probe"),
+        )  # fmt: skip
         return State(params, model_state, opt_state), info
 
     def evaluate(state: State, batch: Batch) -> dict[str, Array]:

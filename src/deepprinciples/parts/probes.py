@@ -5,12 +5,13 @@ A probe returns scalars, or dicts of scalars keyed by layer. It only measures; w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.parts import deep_probes
 from deepprinciples.types import SLOPE, Array, ClipState, Info, PyTree
 
 Measured = dict[str, Any]
@@ -221,7 +222,47 @@ def combine(probes: Mapping[str, Callable[[Info], Measured]]) -> Callable[[Info]
     return probe
 
 
-TABLE = {
+_CHEAP = (
+    "gradient_norm", "update_ratio", "activation_mean_square", "gradient_mean_square", "dead_units", "saturated_units",
+    "trigger_rate", "players",
+)  # fmt: skip
+_STANDARD = (*_CHEAP, "step_cosine", "rank", "rotation")
+_FULL = (*_STANDARD, "gradient_noise", "sharpness", "hessian_trace")
+
+
+def cheap() -> Callable[[Info], Measured]:
+    """Measure what a step has at hand: the probes a run has unless it asks for others.
+
+    Returns:
+        (info) -> the values of gradient_norm, update_ratio, activation_mean_square, gradient_mean_square, dead_units,
+        saturated_units, trigger_rate and players.
+    """
+    return _all(_CHEAP)
+
+
+def standard() -> Callable[[Info], Measured]:
+    """Measure what takes a further gradient or a decomposition of each kernel.
+
+    Returns:
+        (info) -> the values of cheap, step_cosine, rank and rotation.
+    """
+    return _all(_STANDARD)
+
+
+def full() -> Callable[[Info], Measured]:
+    """Measure everything, curvature and the noise between examples included: some fifty gradients a probed step.
+
+    Returns:
+        (info) -> the values of standard, gradient_noise, sharpness and hessian_trace.
+    """
+    return _all(_FULL)
+
+
+def _all(names: Sequence[str]) -> Callable[[Info], Measured]:
+    return combine({name: TABLE[name]() for name in names})
+
+
+TABLE = deep_probes.TABLE | {
     f.__name__: f
     for f in (
         gradient_norm,
@@ -233,5 +274,8 @@ TABLE = {
         trigger_rate,
         players,
         rotation,
+        cheap,
+        standard,
+        full,
     )
 }

@@ -111,8 +111,7 @@ def higher_is_better(config: Config) -> bool:
 
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
     """Join the probes the config asks for."""
-    chosen = config["train"]["probes"]
-    return probes.combine({name: probes.TABLE[name]() for name in chosen})
+    return probes.combine({name: probes.TABLE[name]() for name in config["train"]["probes"]})
 
 
 def check(config: Config, parts: Dataset, where: str = "") -> list[str]:

@@ -1,0 +1,168 @@
+"""Curvature and noise between examples: dense Hessians, one gradient at a time, and numbers of theory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import deepprinciples as dp
+from deepprinciples.parts import curvature, deep_probes
+from deepprinciples.parts.data import mnist1d
+from deepprinciples.types import Batch, Info
+
+KEY = jax.random.key(0, impl="threefry2x32")
+
+
+def looked(objective: Any, params: Any, batch: Batch, step: Any = None) -> Info:
+    """Make what a learner tells a probe, for an objective (params, batch) -> scalar."""
+    gradient = jax.grad(objective)
+    step = jax.tree.map(jnp.zeros_like, params) if step is None else step
+    grads = gradient(params, batch)
+    return Info(objective(params, batch), params, grads, step, (), {}, dict, batch=batch, gradient=gradient, key=KEY)
+
+
+def measured(probe: Any, objective: Any, params: Any, batch: Batch) -> dict[str, jax.Array]:
+    return jax.jit(lambda p, b: probe(looked(objective, p, b)))(params, batch)
+
+
+@pytest.fixture(scope="module")
+def softmax() -> tuple[Any, Batch]:
+    """Softmax regression on MNIST-1D: 410 parameters, convex."""
+    train, _ = mnist1d.generate()
+    inputs = np.concatenate([train.inputs, np.ones((len(train.inputs), 1))], axis=1).astype(np.float32)
+
+    def objective(w: jax.Array, batch: Batch) -> jax.Array:
+        logits = batch.inputs @ w
+        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(len(logits)), batch.targets])
+
+    return objective, Batch(jnp.asarray(inputs), jnp.asarray(train.targets))
+
+
+def test_the_numbers_of_a_convex_problem(softmax: tuple[Any, Batch]) -> None:
+    """Lost: largest eigenvalue 0.963191 and trace 36.7309 at W = 0, 0.986682 and 28.0584 at the optimum."""
+    objective, batch = softmax
+    start = jnp.zeros((41, 10))
+    best = _newton(objective, start, batch)
+    assert float(objective(best, batch)) == pytest.approx(1.5832478, abs=1e-5)
+    for w, largest, trace in ((start, 0.963191, 36.7309), (best, 0.986682, 28.0584)):
+        top = measured(deep_probes.sharpness(iterations=40), objective, w, batch)
+        assert float(top["sharpness"]) == pytest.approx(largest, rel=1e-4)
+        assert float(top["sharpness_residual"]) < 1e-2 * largest
+        found = measured(deep_probes.hessian_trace(samples=64), objective, w, batch)
+        assert abs(float(found["hessian_trace"]) - trace) < 3 * float(found["hessian_trace_error"])
+        assert float(found["hessian_trace_error"]) < 0.1 * trace
+
+
+def _newton(objective: Any, w: jax.Array, batch: Batch) -> jax.Array:
+    """Go to the optimum by Newton's steps, a little ridge for the direction that nothing depends on."""
+    gradient, hessian = jax.jit(jax.grad(objective)), jax.jit(jax.hessian(objective))
+    for _ in range(12):
+        h = np.asarray(hessian(w, batch)).reshape(w.size, w.size).astype(np.float64)
+        g = np.asarray(gradient(w, batch)).ravel().astype(np.float64)
+        w = w - jnp.asarray(np.linalg.solve(h + 1e-7 * np.eye(len(h)), g).reshape(w.shape), jnp.float32)
+    return w
+
+
+def test_lanczos_is_the_dense_spectrum() -> None:
+    """Lost: eigenvalues that come twice, or a spectrum whose moments are another's."""
+    drawn = np.random.RandomState(0).randn(30, 30)
+    dense = jnp.asarray(drawn + drawn.T, jnp.float32)
+    start = jax.random.normal(KEY, (30,))
+    ritz = jax.jit(lambda s: curvature.lanczos(lambda v: dense @ v, s, iterations=30))(start)
+    np.testing.assert_allclose(ritz.values, np.linalg.eigvalsh(np.asarray(dense, np.float64)), atol=2e-4)
+    assert float(ritz.weights.sum()) == pytest.approx(1.0, abs=1e-5) and float(ritz.residual) < 1e-3
+    unit = np.asarray(start) / np.linalg.norm(start)
+    moment = float(unit @ np.asarray(dense @ (dense @ unit)))
+    assert float(jnp.vdot(ritz.weights, ritz.values**2)) == pytest.approx(moment, rel=1e-4)
+    low = jax.jit(lambda s: curvature.lanczos(lambda v: jnp.outer(s, s) @ v, s, iterations=5))(start)
+    assert float(low.values[-1]) == pytest.approx(float(start @ start), rel=1e-4)  # a space of one direction
+    assert np.abs(np.asarray(low.values[:-1])).max() < 1e-2
+
+
+def test_a_hessian_product_is_the_dense_one() -> None:
+    """Lost: parameters in another order, or a derivative of the wrong function."""
+    params = {"w": jax.random.normal(KEY, (3, 2)), "b": jnp.ones(2)}
+
+    def objective(p: Any) -> jax.Array:
+        return jnp.sum(jnp.tanh(jnp.ones(3) @ p["w"] + p["b"]) ** 2 * jnp.sum(p["w"] ** 2))
+
+    product, size = curvature.hessian_product(jax.grad(objective), params)
+    flat, shaped = jax.flatten_util.ravel_pytree(params)
+    dense = jax.hessian(lambda v: objective(shaped(v)))(flat)
+    for k in range(size):
+        np.testing.assert_allclose(product(jnp.eye(size)[k]), dense[k], rtol=1e-4, atol=1e-5)
+
+
+def test_noise_between_examples_is_that_of_one_gradient_at_a_time() -> None:
+    """Lost: a noise scale of the batches' order, or of a part of the batch."""
+    drawn = np.random.RandomState(1)
+    batch = Batch(drawn.randn(24, 5).astype(np.float32), drawn.randn(24).astype(np.float32))
+    objective = lambda p, b: jnp.mean((b.inputs @ p["w"] - b.targets) ** 2)  # noqa: E731
+    params = {"w": jnp.asarray(drawn.randn(5), jnp.float32)}
+    g = np.stack([
+        2 * (x @ np.asarray(params["w"]) - y) * x for x, y in zip(batch.inputs, batch.targets, strict=True)
+    ]).astype(np.float64)  # fmt: skip
+    mean = g.mean(axis=0)
+    trace = ((g - mean) ** 2).sum() / 23
+    signal = mean @ mean - trace / 24
+    expected = {
+        "noise_trace": trace, "noise_signal": signal, "noise_scale": trace / signal,
+        "gradient_snr": np.mean(mean**2 / ((g**2).mean(axis=0) - mean**2)),
+        "gradient_agreement": (g.sum(axis=0) ** 2).sum() / (24 * (g**2).sum()),
+    }  # fmt: skip
+    for microbatch in (1, 5, 16, 100):
+        found = measured(deep_probes.gradient_noise(microbatch=microbatch), objective, params, batch)
+        assert {k: float(v) for k, v in found.items()} == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_noise_scale_has_no_bias() -> None:
+    """Lost: 2 %: batches of 8 from N(g, S) must give trace S and |g|^2 on average."""
+    size, g, scale = 8, np.array([0.3, -0.2, 0.1]), np.array([1.0, 0.5, 2.0])
+    drawn = g + scale * np.random.RandomState(2).randn(4000, size, 3)
+    objective = lambda p, b: jnp.mean(b.inputs @ p)  # noqa: E731  (its gradient at an example is the example)
+    probe = deep_probes.gradient_noise()
+    found = jax.jit(jax.vmap(lambda x: probe(looked(objective, jnp.zeros(3), Batch(x, jnp.zeros(size))))))(
+        jnp.asarray(drawn, jnp.float32)
+    )
+    assert float(found["noise_trace"].mean()) == pytest.approx((scale**2).sum(), rel=0.02)
+    spread = float(found["noise_signal"].std() / np.sqrt(4000))
+    assert abs(float(found["noise_signal"].mean()) - g @ g) < 3 * spread
+
+
+def test_steps_on_a_parabola_turn_as_they_must() -> None:
+    """Lost: below 1 / h the gradient keeps its direction, above it turns back."""
+    objective = lambda p, b: jnp.sum(p**2)  # noqa: E731  (h = 2)
+    params, batch = jnp.array([1.0, 2.0]), Batch(jnp.zeros((2, 1)), jnp.zeros(2))
+    for rate, cosine in ((0.3, 1.0), (0.9, -1.0)):
+        info = looked(objective, params, batch, -rate * 2 * params)
+        assert float(deep_probes.step_cosine()(info)["step_cosine"]) == pytest.approx(cosine, abs=1e-6)
+
+
+def test_ranks_of_known_kernels() -> None:
+    """Lost: a layer of one direction would look as rich as any."""
+    one, all_ = np.outer([1.0, 2.0, 3.0], [1.0, 1.0]), np.eye(4)
+    params = {"one": {"kernel": jnp.asarray(one)}, "all": {"kernel": jnp.asarray(all_)}}
+    info = looked(lambda p, b: jnp.zeros(()), params, Batch(jnp.zeros((2, 1)), jnp.zeros(2)))
+    found = deep_probes.rank()(info)
+    for name, rank in (("one", 1.0), ("all", 4.0)):
+        assert float(found["effective_rank"][name]) == pytest.approx(rank, rel=1e-4)
+        assert float(found["stable_rank"][name]) == pytest.approx(rank, rel=1e-4)
+
+
+def test_a_study_with_every_probe(tmp_path: Any) -> None:
+    """Lost: probes that a lane cannot take, or that are not in the results."""
+    config = {
+        "data": {"name": "wine", "batch_size": 16},
+        "model": {"name": "mlp", "depth": 1, "width": 6},
+        "loss": {"name": "softmax_cross_entropy"},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "train": {"steps": 8, "seeds": 2, "probes": ["full"], "probe_every": 4},
+    }
+    found = dp.train(config, tmp_path / "run").results
+    for name in ("sharpness", "sharpness_residual", "hessian_trace", "noise_scale", "gradient_snr", "step_cosine"):
+        assert found[name].dims == ("arm", "seed", "step") and np.isfinite(found[name]).all(), name
+    assert found.effective_rank.dims == ("arm", "seed", "step", "layer") and (found.sharpness > 0).all()
