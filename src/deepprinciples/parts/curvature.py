@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from deepprinciples.kernels.linear_algebra import eigh
 from deepprinciples.types import Array, PyTree
 
 Product = Callable[[Array], Array]
@@ -80,7 +81,7 @@ def lanczos(product: Product, start: Array, *, iterations: int) -> Ritz:
     first = (jnp.zeros((steps, start.size), start.dtype), start / jnp.maximum(scale, TINY))
     (basis, _), (alphas, betas) = jax.lax.scan(step, first, jnp.arange(steps))
     off = jnp.diag(betas[:-1], 1)
-    values, vectors = jnp.linalg.eigh(jnp.diag(alphas) + off + off.T)
+    values, vectors = eigh(jnp.diag(alphas) + off + off.T)
     top = basis.T @ vectors[:, -1]
     residual = jnp.linalg.norm(product(top) - values[-1] * top)
     return Ritz(values, jnp.square(vectors[0]), residual, top)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deepprinciples.kernels.linear_algebra import singular_values
 from deepprinciples.parts.curvature import hessian_product, hutchinson, lanczos
 from deepprinciples.types import Array, Batch, Info, PyTree
 
@@ -185,7 +186,7 @@ def rank() -> Probe:
         kernels = _kernels(info.params)
         if not kernels:
             return {}
-        values = {name: jnp.linalg.svd(w.reshape(-1, w.shape[-1]), compute_uv=False) for name, w in kernels.items()}
+        values = {name: singular_values(w.reshape(-1, w.shape[-1])) for name, w in kernels.items()}
         shares = {name: s / jnp.maximum(jnp.sum(s), TINY) for name, s in values.items()}
         entropy = {name: -jnp.sum(p * jnp.log(jnp.maximum(p, TINY))) for name, p in shares.items()}
         return {

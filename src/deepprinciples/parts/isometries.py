@@ -12,6 +12,7 @@ from math import prod
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.kernels.linear_algebra import one_at_a_time
 from deepprinciples.types import Array, Scalar
 
 Draw = Callable[..., Array]
@@ -49,7 +50,8 @@ def orthogonal(*, gain: Scalar = 1.0) -> Draw:
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
         fans("orthogonal", shape)
-        return jax.nn.initializers.orthogonal()(key, tuple(shape), dtype) * jnp.asarray(gain, dtype)
+        drawn = one_at_a_time(lambda key: jax.nn.initializers.orthogonal()(key, tuple(shape), dtype))(key)
+        return drawn * jnp.asarray(gain, dtype)
 
     return draw
 

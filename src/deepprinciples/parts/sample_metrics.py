@@ -14,6 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.kernels.linear_algebra import eigh, svd
 from deepprinciples.types import Array, SampleMetric, Scalar
 
 Features = Callable[[Array], Array]
@@ -107,7 +108,7 @@ def frechet_distance(*, features: Features) -> SampleMetric:
         mean_2, covariance_2 = _moments(_featured(features, real, weights), weights)
         root_1, root_2 = _root(covariance_1), _root(covariance_2)
         # Singular vectors, not roots of eigenvalues of C1^(1/2) C2 C1^(1/2): a root turns rounding of 1e-7 into 3e-4.
-        u, _, v = jnp.linalg.svd(jnp.matmul(root_1, root_2, precision="highest"))
+        u, _, v = svd(jnp.matmul(root_1, root_2, precision="highest"))
         turned = jnp.matmul(root_2, jnp.matmul(v.T, u.T, precision="highest"), precision="highest")
         return jnp.sum(jnp.square(mean_1 - mean_2)) + jnp.sum(jnp.square(root_1 - turned))
 
@@ -286,7 +287,7 @@ def _moments(rows: Array, weights: Array) -> tuple[Array, Array]:
 
 
 def _root(covariance: Array) -> Array:
-    values, vectors = jnp.linalg.eigh(covariance)
+    values, vectors = eigh(covariance)
     roots = jnp.sqrt(jnp.maximum(values, 0.0))
     return jnp.matmul(vectors * roots[None, :], vectors.T, precision="highest")
 

@@ -6,6 +6,7 @@ Bands are quartiles over seeds, not intervals of a mean: they show how seeds dif
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,42 @@ def players(results: xr.Dataset) -> list[Plot]:
     return found
 
 
+_LOGARITHMIC = ("update_ratio", "gradient_snr", "sharpness")
+_DEEP = {
+    "sharpness": ("Sharpness", "Largest eigenvalue of the loss's Hessian on the batch"),
+    "hessian_trace": ("Trace of the Hessian", "Trace of the loss's Hessian on the batch, estimated"),
+    "noise_scale": ("Noise scale", "Noise between examples over signal, in examples: batches far below it are noisy"),
+    "gradient_snr": ("Gradient signal to noise", "Mean over parameters of squared mean over variance of the gradient"),
+    "gradient_agreement": ("Agreement of examples", "1 where all examples ask for the same step, near 0 where none do"),
+    "step_cosine": ("Turn of the gradient", "Cosine of the gradient before and after a step; below 0 it went too far"),
+}
+
+
+def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
+    """Draw small panels over steps of curvature and of noise between examples; none where nothing was measured.
+
+    Beside the sharpness of an arm whose edge of stability is known, a dotted line of its color marks that edge.
+    """
+    found = []
+    for name, (title, what) in _DEEP.items():
+        values = arrays.take(results, name, ("arm", "seed", "step"))
+        if values is None:
+            continue
+        lines, names = arrays.median(values, axis=1), arrays.labels(results, "arm")
+        edges = _edges(summary, names) if name == "sharpness" else {}
+        said = f"{what}; beyond the dotted line of its color a step grows, the edge of stability" if edges else what
+        plot = _panel(results, name, title, said, lines, names, range(lines.shape[0]), edges)
+        found += [plot._replace(group="curvature")] if plot is not None else []
+    return found
+
+
+def _edges(summary: Mapping[str, Any], names: Sequence[str]) -> dict[int, float]:
+    """Give the edges of stability that the summary tells, by the places of the arms."""
+    known = text.table(summary.get("stability_edges"))
+    found = {index: known.get(name) for index, name in enumerate(names)}
+    return {index: float(edge) for index, edge in found.items() if isinstance(edge, int | float) and edge > 0}
+
+
 def _triggers(results: xr.Dataset) -> Plot | None:
     values = arrays.take(results, "trigger_rate", ("arm", "seed", "step", "transform"))
     if values is None:
@@ -152,6 +189,7 @@ def _panel(
     lines: np.ndarray,
     names: Sequence[str],
     places: Sequence[int],
+    marks: Mapping[int, float] = MappingProxyType({}),
 ) -> Plot | None:
     seen = [index for index in range(lines.shape[0]) if np.isfinite(lines[index]).any()]
     if not seen:
@@ -160,11 +198,14 @@ def _panel(
     figure, axes = _board(title, [names[index] for index in seen], [places[index] for index in seen], tall=130.0)
     for index in seen:
         _line(axes, when, lines[index], places[index])
-    log = arrays.spans_decades(lines, 1.5) and (name == "update_ratio" or name.endswith("_gradient"))
+    for index, height in marks.items():
+        axes.axhline(height, color=canvas.look(places[index])["color"], linewidth=1.0, linestyle=":")
+    log = arrays.spans_decades(lines, 1.5) and (name in _LOGARITHMIC or name.endswith("_gradient"))
     if log:
         axes.set_yscale("log")
-    limits = canvas.frame(lines[np.isfinite(lines)], log=log)
-    if name in ("critic_gap", "rotation"):  # these may be below 0
+    held = np.concatenate([lines[np.isfinite(lines)], [marks[index] for index in marks if index in seen]])
+    limits = canvas.frame(held[held > 0] if log else held, log=log)
+    if name in ("critic_gap", "rotation", "step_cosine", "hessian_trace", "noise_scale"):  # these may be below 0
         _finish(axes, when, limits, log)
         return _told(name, title, what, seen, figure)
     least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air

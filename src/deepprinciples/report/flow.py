@@ -18,6 +18,7 @@ _LEFT, _RIGHT = 74.0, 14.0
 _QUANTITIES = {
     "gradient_norm": ("Gradient norm of the weights", "the norm of a layer's weight gradient"),
     "gradient_mean_square": ("Mean square gradient at activations", "the mean square gradient of a layer's output"),
+    "effective_rank": ("Effective rank of the weights", "how many directions a layer's kernel uses"),
     "activation_mean_square": ("Mean square activation", "the mean square of a layer's output"),
 }
 

@@ -107,6 +107,7 @@ def _sections(
         ("samples", "What was made", _plots(drawn, "samples")),
         ("players", "The two players", _plots(drawn, "players")),
         ("flow", "Gradient flow", _plots(drawn, "flow")),
+        ("curvature", "Curvature and noise", _plots(drawn, "curvature")),
         ("units", "Units, clipping and updates", _plots(drawn, "units")),
         ("tuning", "How it was tuned", tables.tuning(summary) + _plots(drawn, "tuning") if tuned else ""),
         ("diverged", "What diverged", tables.divergence(results)),

@@ -33,6 +33,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         found += curves.players(results)
         found += flow.heat_maps(results)
         found += curves.units(results)
+        found += curves.deep(results, summary)
         found += effects.tuning(results, summary)
     return found
 

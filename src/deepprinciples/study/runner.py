@@ -223,7 +223,13 @@ def _told(
     shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured
         resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
-    return resolved, summary | {"command": command, "config_toml": configs.dumps(resolved)}, found
+    edges = {
+        row["name"]: build.stability_edge(build.replaced(prepared.arms[row["name"]], row["tuned_point"]))
+        for row in summary["arms"]
+    }
+    known = {arm: edge for arm, edge in edges.items() if edge}
+    told = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
+    return resolved, summary | told, found
 
 
 def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from deepprinciples.parts.data.mixtures import gaussian_grid, gaussian_ring
 from deepprinciples.parts.data.mnist1d import mnist_1d
 from deepprinciples.parts.data.own import arrays, csv, idx, npz, stream
 from deepprinciples.parts.data.split import Source, prepare
-from deepprinciples.parts.data.synthetic import adding, copy_memory, teacher
+from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, teacher
 
 __all__ = ["TABLE", "Source", "prefetch", "prepare"]
 
@@ -30,6 +30,7 @@ TABLE = {
         mnist_1d,
         fashion_mnist,
         adding,
+        chebyshev,
         copy_memory,
         teacher,
         gaussian_ring,

@@ -10,6 +10,7 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.split import Source, random_state
+from deepprinciples.types import Split
 
 ALPHABET = 8
 BLANK, MARKER = 0, 9  # symbols are 1..8
@@ -130,4 +131,34 @@ def teacher(*, features: int = 20, width: int = 32, noise: float = 0.1, size: in
     return Source(inputs.astype(np.float32), targets, "regression", 1, standardize=False)
 
 
-TABLE = {f.__name__: f for f in (adding, copy_memory, teacher)}
+def chebyshev(*, degree: int = 4, points: int = 20) -> Source:
+    """Make a Chebyshev polynomial to be fitted on a line: few points, so that every step can see all of them.
+
+    y = cos(degree arccos x) at equally spaced x in [-1, 1]; the points between them are the validation part and the
+    test part in turn. Source: generated. License: none needed. Never standardized.
+
+    Args:
+      degree: of the polynomial, at least 1.
+      points: training examples, at least 5.
+
+    Returns:
+      Source with inputs [points, 1] and real targets [points].
+
+    Raises:
+      DataError: if a number is too small.
+
+    References: arXiv:2103.00065, whose experiments at the edge of stability it serves.
+    """
+    _at_least(1, degree=degree)
+    _at_least(5, points=points)
+    grid = np.linspace(-1, 1, points)
+    between = (grid[1:] + grid[:-1]) / 2
+
+    def part(x: np.ndarray) -> Split:
+        return Split(x[:, None].astype(np.float32), np.cos(degree * np.arccos(x))[:, None])
+
+    train, validation, test = part(grid), part(between[::2]), part(between[1::2])
+    return Source(*train, "regression", 1, standardize=False, validation=validation, test=test)
+
+
+TABLE = {f.__name__: f for f in (adding, chebyshev, copy_memory, teacher)}

@@ -1,0 +1,41 @@
+"""Decompositions inside vmapped programs, one matrix after another.
+
+On CPU a batched LAPACK call of XLA shares its matrices out to the threads of a pool and waits. Where every thread of
+the pool is in such a call, as when each device runs one, all of them wait for ever. A single matrix is never shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.types import Array
+
+
+def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of arrays that vmap runs in a loop on CPU, and as ever elsewhere. It has no reverse gradient."""
+    alone = jax.custom_batching.sequential_vmap(function)
+    return lambda *arrays: alone(*arrays) if jax.default_backend() == "cpu" else function(*arrays)
+
+
+def eigh(matrix: Array) -> tuple[Array, Array]:
+    """Give eigenvalues [n], ascending, and eigenvectors [n, n] of a symmetric matrix [n, n]."""
+    return _eigh(matrix)
+
+
+def svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """Give u [m, k], s [k] and v [k, n] of a matrix [m, n], k the smaller of m and n."""
+    return _svd(matrix)
+
+
+def singular_values(matrix: Array) -> Array:
+    """Give the singular values of a matrix [m, n], descending."""
+    return _values(matrix)
+
+
+_eigh = one_at_a_time(lambda a: tuple(jnp.linalg.eigh(a)))
+_svd = one_at_a_time(lambda a: tuple(jnp.linalg.svd(a, full_matrices=False)))
+_values = one_at_a_time(lambda a: jnp.linalg.svd(a, compute_uv=False))
