@@ -59,6 +59,13 @@ def test_what_is_told_belongs_to_the_point_where_the_step_starts(name: str) -> N
     assert np.abs(grads - rules.plain()(least_squares)(*given)[1]).max() > 1e-4
 
 
+@pytest.mark.parametrize("name", [name for name in rules.NEUTRAL if name != "gradvac"])
+def test_switched_off_an_infinite_gradient_stays_what_it_is(name: str) -> None:
+    """Lost: 0 * inf makes NaN, and an arm without the trick diverges elsewhere than the baseline."""
+    grads = rules.TABLE[name](**rules.NEUTRAL[name])(linear)(jnp.ones(2), {}, rows([jnp.inf, 1], [1, 3]), KEY)[1]
+    np.testing.assert_array_equal(grads, [jnp.inf, 2.0])
+
+
 @pytest.mark.parametrize("count", [1, 3, 12])
 def test_microbatches_add_up_to_the_batch(count: int) -> None:
     """Lost: accumulation is another method; probes see activations of a part of the batch."""
@@ -94,6 +101,21 @@ def test_clipped_gradients_of_examples_are_those_of_a_loop(microbatch: int) -> N
     rule = rules.dp_sgd(max_norm=2.0, noise_multiplier=0.0, microbatch=microbatch)
     _, grads = jax.jit(rule(least_squares))(w, {"passes": 0}, batch, KEY)
     np.testing.assert_allclose(grads, total / 12, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", [
+    lambda share: rules.dp_sgd(microbatch=share), lambda share: rules.microbatches(count=64 // share)
+])  # fmt: skip
+def test_shares_bound_the_memory(rule) -> None:
+    """Lost: the reason to take a batch in shares: a network that fits one example at a time would not train."""
+    deep = lambda w, state, batch, key: (jnp.mean(jnp.tanh(jnp.tanh(batch.inputs @ w[0]) @ w[1])), state)  # noqa: E731
+    w, batch = jnp.ones((2, 150, 150)), Batch(jnp.ones((64, 40, 150)), jnp.ones((64,)))
+
+    def needed(share: int) -> int:
+        compiled = jax.jit(lambda *given: rule(share)(deep)(*given)[1]).lower(w, {}, batch, KEY).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert 3 * needed(2) < needed(64)
 
 
 def test_noise_has_its_size_and_every_lane_its_own() -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from deepprinciples.parts import rules
+from deepprinciples.parts.models.cnn import cnn
+from deepprinciples.parts.models.recurrent import lstm
 from deepprinciples.types import Batch
 
 KEY = jax.random.key(0, impl="threefry2x32")
@@ -119,6 +121,33 @@ def test_penalty_on_input_gradients_is_what_finite_differences_give() -> None:
     np.testing.assert_allclose(loss, net(PARAMS, {}, BATCH, KEY)[0], rtol=1e-6)
     for key, expected in finite_differences(objective, PARAMS).items():
         np.testing.assert_allclose(grads[key], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("model", "shape"), [
+    (lstm, (5, 2)), (lambda **more: cnn(**more, depth=1, stages=1), (4, 4, 1)),
+])  # fmt: skip
+def test_kernels_of_our_own_can_be_differentiated_twice(model, shape) -> None:
+    """A gradient written by hand would be right and its own gradient wrong: against XLA's own kernels."""
+    batch = Batch(
+        jnp.array(np.random.default_rng(1).normal(size=(6, *shape)), jnp.float32), jnp.array([0, 1, 2, 0, 1, 2])
+    )
+
+    def grads(kernels: str, strength: float):
+        made = model(width=3, outputs=3, kernels=kernels)
+        params, state = made.init(KEY, batch.inputs)
+
+        def loss_fn(p, s, b, k):
+            outputs, s, _ = made.apply(p, s, b.inputs, key=k, train=True)
+            return jnp.mean(-jax.nn.log_softmax(outputs)[jnp.arange(6), b.targets]), s
+
+        return jax.jit(lambda p: rules.input_gradient_penalty(strength=strength)(loss_fn)(p, state, batch, KEY)[1])(
+            params
+        )
+
+    ours, stock, off = (jax.tree.leaves(grads(*how)) for how in (("auto", 5.0), ("stock", 5.0), ("auto", 0.0)))
+    for one, other in zip(ours, stock, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert max(np.abs(one - other).max() for one, other in zip(ours, off, strict=True)) > 1e-2
 
 
 def test_penalty_on_the_gradient_norm_is_exact_on_a_quadratic() -> None:
