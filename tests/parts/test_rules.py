@@ -62,7 +62,8 @@ def test_what_is_told_belongs_to_the_point_where_the_step_starts(name: str) -> N
 @pytest.mark.parametrize("name", [name for name in rules.NEUTRAL if name != "gradvac"])
 def test_switched_off_an_infinite_gradient_stays_what_it_is(name: str) -> None:
     """Lost: 0 * inf makes NaN, and an arm without the trick diverges elsewhere than the baseline."""
-    grads = rules.TABLE[name](**rules.NEUTRAL[name])(linear)(jnp.ones(2), {}, rows([jnp.inf, 1], [1, 3]), KEY)[1]
+    bent = lambda w, state, batch, key: (jnp.mean(batch.inputs @ (0.5 * w**2)), state)  # noqa: E731
+    grads = rules.TABLE[name](**rules.NEUTRAL[name])(bent)(jnp.ones(2), {}, rows([jnp.inf, 1], [1, 3]), KEY)[1]
     np.testing.assert_array_equal(grads, [jnp.inf, 2.0])
 
 
@@ -200,6 +201,8 @@ def test_tasks_are_turned_to_a_cosine_by_hand() -> None:
     batch = rows([1, 0], [0, 1])
     take = lambda cosine, given: rules.gradvac(tasks=2, cosine=cosine)(linear)(jnp.ones(2), {}, given, KEY)[1]  # noqa: E731
     np.testing.assert_allclose(take(0.6, batch), [0.875, 0.875], rtol=1e-6)
+    # Cosine 0.6 brought to 0.8, of lengths 1 and 2: g1 + 0.28 / 1.2 g2 and g2 + 0.56 / 0.6 g1.
+    np.testing.assert_allclose(take(0.8, rows([1, 0], [1.2, 1.6])), [5.12 / 3, 2.96 / 3], rtol=1e-5)
     found = jax.vmap(lambda cosine: take(cosine, rows([1, 0], [-1, 1])))(jnp.array([0.0, -1.0]))
     np.testing.assert_allclose(found, [[0.25, 0.75], [0.0, 0.5]], rtol=1e-6, atol=1e-7)  # PCGrad, and the plain mean
     opposite = rows([1, 0], [-1, 0])
