@@ -18,6 +18,9 @@ Array = jax.Array
 Scalar = float | jax.Array
 PyTree = Any
 
+# loss_fn(params, model_state, batch, key) -> (loss, aux) becomes gradient_fn(the same) -> ((loss, aux), grads).
+Rule = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 # A nested part: the metadata is the kind of the part, so a config may write "tanh" or {"name": "tanh"}.
 Activation = Annotated[Callable[[Array], Array], "activation"]
 Initializer = Annotated[Callable[..., Array], "initializer"]

@@ -47,7 +47,8 @@ def supervised(
         model: see `types.Model`.
         loss: (outputs, targets) -> [B].
         optimizer: the whole chain of gradient transformations; it is given `key=` and `value=` (the loss) as extras.
-        rule: (loss_fn) -> gradient_fn, see `parts.rules`.
+        rule: (loss_fn) -> gradient_fn, see `parts.rules`; it is given `objective` and calls it with the parameters,
+            the model state, the batch (or any share of it) and the key of the step (or one derived from it).
         example: inputs [1, ...] that fix the shapes at initialization.
         penalties: (params) -> scalar, added to the loss.
         augments: applied to each training batch in order.

@@ -1,8 +1,14 @@
 """Rules: how a gradient is taken, before anything is done to it.
 
-Every factory returns `(loss_fn) -> gradient_fn`, where `loss_fn(params, *args) -> (loss, aux)` and
-`gradient_fn(params, *args) -> ((loss, aux), grads)`. What is done to a finished gradient is a transform.
-EVALUATIONS says how many gradients one step costs, so that a comparison can be made at equal cost.
+Every factory returns `(loss_fn) -> gradient_fn`, where `loss_fn(params, model_state, batch, key) -> (loss, aux)` and
+`gradient_fn(params, model_state, batch, key) -> ((loss, aux), grads)`. `loss` and `aux` (new model state and
+activations among them) are always those at `params`, where the step starts, whatever else a rule looks at. The loss is
+a mean over the examples of the batch, plus penalties on the weights; the batch is a `types.Batch` of arrays [B, ...],
+and the key is for this step alone. What is done to a finished gradient is a transform.
+
+The rules that look at a second point are written in `two_point_rules`, those that take the batch apart in
+`share_rules`. EVALUATIONS says how many gradients one step costs, so that a comparison can be made at equal cost: a
+forward and a backward pass over the whole batch count one, whether they are made at once or share by share.
 """
 
 from __future__ import annotations
@@ -11,8 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-Rule = Callable[[Callable[..., Any]], Callable[..., Any]]
+from deepprinciples.parts.share_rules import dp_sgd, gradvac, microbatches, pcgrad
+from deepprinciples.parts.two_point_rules import asam, extragradient, gradient_norm_penalty, sam
+from deepprinciples.types import Array, Batch, PyTree, Rule, Scalar
 
 
 def plain() -> Rule:
@@ -26,6 +35,80 @@ def plain() -> Rule:
     return lambda loss_fn: jax.value_and_grad(loss_fn, has_aux=True)
 
 
-TABLE = {f.__name__: f for f in (plain,)}
+def input_gradient_penalty(*, strength: Scalar = 0.01) -> Rule:
+    """Flatten the loss around every training input, by backpropagation through backpropagation.
 
-EVALUATIONS = {"plain": 1}
+    g = d / d params (L + strength / 2 mean_i |d L_i / d x_i|^2)
+
+    L_i is the loss of example i; where examples meet inside the model (batch norm), d L_i / d x_i stands for B times
+    the slope of the mean. The loss that is told leaves the penalty out. Counted as two gradient evaluations: one for
+    the slopes of the inputs, one for the way back through it.
+
+    Args:
+      strength: weight. *Sweepable.* *Neutral: 0.0.*
+    Returns: function (loss_fn) -> gradient_fn.
+    Raises: ValueError where inputs are no floats.
+    References: Drucker and LeCun 1992, Improving generalization performance using double backpropagation; Ross and
+      Doshi-Velez, arXiv:1711.09404.
+    """
+
+    def rule(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
+        def total(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
+            for leaf in jax.tree.leaves(batch.inputs):
+                if not jnp.issubdtype(leaf.dtype, jnp.floating):
+                    raise ValueError(f"input_gradient_penalty: inputs are {leaf.dtype} (tokens?), expected floats")
+            at = lambda x: loss_fn(params, model_state, batch._replace(inputs=x), key)  # noqa: E731
+            told, slopes = jax.value_and_grad(at, has_aux=True)(batch.inputs)
+            # An infinite slope times a strength of 0 is NaN: off must mean off.
+            squares = [jnp.sum(jnp.square(jnp.where(strength == 0, 0.0, s))) for s in jax.tree.leaves(slopes)]
+            examples = len(jax.tree.leaves(batch.inputs)[0])
+            return told[0] + 0.5 * strength * examples * sum(squares, start=jnp.zeros(())), told
+
+        def gradient_fn(*args: Any) -> tuple:
+            (_, told), grads = jax.value_and_grad(total, has_aux=True)(*args)
+            return told, grads
+
+        return gradient_fn
+
+    return rule
+
+
+TABLE = {
+    f.__name__: f
+    for f in (
+        plain,
+        sam,
+        asam,
+        gradient_norm_penalty,
+        extragradient,
+        input_gradient_penalty,
+        microbatches,
+        dp_sgd,
+        pcgrad,
+        gradvac,
+    )
+}
+
+EVALUATIONS = {
+    "plain": 1,
+    "sam": 2,
+    "asam": 2,
+    "gradient_norm_penalty": 2,
+    "extragradient": 2,
+    "input_gradient_penalty": 2,
+    "microbatches": 1,
+    "dp_sgd": 1,
+    "pcgrad": 1,
+    "gradvac": 1,
+}
+
+# The value that takes the gradient of `plain`; shares of a batch are added in another order, so up to rounding there.
+NEUTRAL: dict[str, dict[str, float]] = {
+    "sam": {"rho": 0.0},
+    "asam": {"rho": 0.0},
+    "gradient_norm_penalty": {"strength": 0.0},
+    "extragradient": {"step_size": 0.0},
+    "input_gradient_penalty": {"strength": 0.0},
+    "dp_sgd": {"max_norm": float("inf"), "noise_multiplier": 0.0},
+    "gradvac": {"cosine": -1.0},
+}

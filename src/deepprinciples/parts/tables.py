@@ -54,6 +54,7 @@ NEUTRALS: dict[str, Mapping[str, Mapping[str, float]]] = {
     "activation": activations.NEUTRAL,
     "regularizers": regularizers.NEUTRAL,
     "transforms": transforms.NEUTRAL,
+    "rule": rules.NEUTRAL,
     "optimizer": optimizers.NEUTRAL,
 }
 

@@ -168,7 +168,10 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         return problems
     with _told(problems, f"{where}the parts do not fit together"):
         made = learner(config, parts)
-        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], batch, key)
+        whole = Batch(
+            *(np.asarray(array[: parts.batch_size]) for array in parts.train)
+        )  # a rule may cut it into shares
+        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], whole, key)
     return problems
 
 
