@@ -1,8 +1,9 @@
 """Optimizers: what turns a finished gradient into a step.
 
 Every factory returns an `optax.GradientTransformation`. `learning_rate` is a number, a tracer, or a function of the
-step count (a schedule times a rate). `sgd` and `polyak_sgd` are written here because optax's have traps; the others are
-optax's own. What is done to a gradient before, clipping or L2, is a transform.
+step count (a schedule times a rate). `sgd` and `polyak_sgd` are written here because optax's have traps; what optax
+lacks is written in `cautious`; the others are optax's own. What is done to a gradient before, clipping or L2, is a
+transform.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deepprinciples.parts.cautious import cautious_adamw, cautious_lion, cautious_sgd
 from deepprinciples.parts.optax_optimizers import (
     acprop,
     adabelief,
@@ -153,6 +155,9 @@ TABLE = {
         dadapt_adamw,
         momo,
         momo_adam,
+        cautious_adamw,
+        cautious_lion,
+        cautious_sgd,
     )
 }
 
@@ -161,3 +166,5 @@ NEVER_HIDE = frozenset({"sgd", "adam", "adamw", "nadam", "nadamw", "radam", "ada
 _DECAYING = [name for name, factory in TABLE.items() if "weight_decay" in inspect.signature(factory).parameters]
 NEUTRAL = {name: {"weight_decay": 0.0} for name in _DECAYING}
 NEUTRAL |= {"sgd": {"momentum": 0.0}, "rmsprop": {"momentum": 0.0}}
+_CAUTIOUS = ("cautious_adamw", "cautious_lion", "cautious_sgd")
+NEUTRAL |= {name: {**NEUTRAL.get(name, {}), "strength": 0.0} for name in _CAUTIOUS}
