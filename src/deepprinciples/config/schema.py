@@ -56,7 +56,9 @@ LIMITS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("length", "features", "symbols", "history", "k", "ns_steps"), ("[1, inf)", "")),
     **dict.fromkeys(("trials", "seeds", "tuning_seeds"), ("[1, 1000000]", "")),
     **dict.fromkeys(("evaluate_every", "probe_every", "lane_limit", "extend", "delay"), ("[0, inf)", "")),
-    **dict.fromkeys(("size", "train_size", "classes", "tokens", "vocabulary", "longest_lag"), ("[0, inf)", "")),
+    **dict.fromkeys(
+        ("size", "train_size", "classes", "tokens", "vocabulary", "longest_lag", "max_size"), ("[0, inf)", "")
+    ),
 }
 
 
