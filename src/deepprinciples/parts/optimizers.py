@@ -2,8 +2,8 @@
 
 Every factory returns an `optax.GradientTransformation`. `learning_rate` is a number, a tracer, or a function of the
 step count (a schedule times a rate). `sgd`, `polyak_sgd` and `adam_l2` are written here because optax's have traps or
-are missing, and so are those of `cautious` and `second_order`; the others are optax's own. What is done to a gradient
-before, clipping or L2, is a transform.
+are missing, and so are those of `cautious`, `proximal` and `second_order`; the others are optax's own. What is done to
+a gradient before, clipping or L2, is a transform.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ from deepprinciples.parts.optax_optimizers import (
     sm3,
     yogi,
 )
+from deepprinciples.parts.proximal import projected_sgd, proximal_sgd
 from deepprinciples.parts.second_order import shampoo, soap
 from deepprinciples.parts.transforms import CountState, norm
 from deepprinciples.types import Array, PyTree, Scalar
@@ -185,6 +186,8 @@ TABLE = {
         cautious_adamw,
         cautious_lion,
         cautious_sgd,
+        proximal_sgd,
+        projected_sgd,
         adam_l2,
         shampoo,
         soap,
@@ -197,5 +200,6 @@ _DECAYING = [name for name, factory in TABLE.items() if "weight_decay" in inspec
 NEUTRAL = {name: {"weight_decay": 0.0} for name in _DECAYING}
 NEUTRAL |= {"sgd": {"momentum": 0.0}, "rmsprop": {"momentum": 0.0}}
 NEUTRAL["shampoo"] |= {"momentum": 0.0}
+NEUTRAL |= {"proximal_sgd": {"strength": 0.0}, "projected_sgd": {"momentum": 0.0, "max_norm": float("inf")}}
 _CAUTIOUS = ("cautious_adamw", "cautious_lion", "cautious_sgd")
 NEUTRAL |= {name: {**NEUTRAL.get(name, {}), "strength": 0.0} for name in _CAUTIOUS}
