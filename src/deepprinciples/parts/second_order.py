@@ -29,7 +29,8 @@ class ShampooState(NamedTuple):
 
 
 class SoapState(NamedTuple):
-    """State of `soap`: steps so far, both averages (the squares in the rotated frame), statistics and frames."""
+    """State of `soap`: steps so far, both averages (the squares in the rotated frame), statistics and frames, None for
+    an axis without."""
 
     steps: Array
     average: PyTree
@@ -122,9 +123,9 @@ def shampoo(
     )
 
 
-def _rotated(g: Array, frames: tuple[Array, ...], back: bool = False) -> Array:
+def _rotated(g: Array, frames: tuple[Array | None, ...], back: bool = False) -> Array:
     for axis, q in enumerate(frames):
-        if q.size:
+        if q is not None:
             g = _along(g, q if back else q.T, axis)
     return g
 
@@ -159,8 +160,8 @@ def soap(
     References: Vyas et al., arXiv:2409.11321, with a new decomposition at every step.
     """
 
-    def square(w: Array, make: Callable[[int], Array]) -> tuple[Array, ...]:
-        return tuple(make(n) if w.ndim >= 2 and n <= max_size else jnp.zeros((0, 0)) for n in w.shape)
+    def square(w: Array, make: Callable[[int], Array]) -> tuple[Array | None, ...]:
+        return tuple(make(n) if w.ndim >= 2 and n <= max_size else None for n in w.shape)
 
     def init(params: PyTree) -> SoapState:
         zeros = optax.tree.zeros_like(params)
@@ -176,10 +177,12 @@ def soap(
         count = jnp.maximum(steps, 1)
         root = jnp.sqrt(squares / (1.0 - jnp.asarray(b2, jnp.float32) ** count))
         direction = _rotated(average / (1.0 - jnp.asarray(b1, jnp.float32) ** count), frames) / (root + eps)
-        if any(q.size for q in frames):
+        if any(q is not None for q in frames):
             direction = _rotated(jnp.where(root > RESOLUTION * jnp.max(root), direction, 0.0), frames, back=True)
-        sums = tuple(b2 * h + (1.0 - b2) * _gram(g, axis) if h.size else h for axis, h in enumerate(statistics))
-        frames = tuple(jnp.linalg.eigh(h)[1] if h.size else h for h in sums)
+        sums = tuple(
+            b2 * h + (1.0 - b2) * _gram(g, axis) if h is not None else None for axis, h in enumerate(statistics)
+        )
+        frames = tuple(jnp.linalg.eigh(h)[1] if h is not None else None for h in sums)
         return direction, average, squares, sums, frames
 
     def update(grads: PyTree, state: SoapState, params: PyTree = None):
