@@ -105,6 +105,13 @@ def test_soap_does_not_step_along_rounding_errors() -> None:
     assert values[0] > 1.0 and values[1] < 1e-4 * values[0]
 
 
+@pytest.mark.parametrize("name", list(optimizers.TABLE))
+def test_no_state_is_empty(name: str) -> None:
+    """Lost: lanes on several devices: an array without entries cannot be laid out along them."""
+    state = jax.eval_shape(optimizers.TABLE[name]().init, jax.tree.map(jnp.asarray, PARAMS))
+    assert all(np.prod(leaf.shape) for leaf in jax.tree.leaves(state))
+
+
 @pytest.mark.parametrize("name", ["shampoo", "soap"])
 def test_a_turned_problem_is_solved_alike(name: str) -> None:
     """Lost: what both are for: steps follow a rotation of the layer, which Adam's do not."""

@@ -1,4 +1,4 @@
-"""Numbers that theory gives for single parts: the tanh critical line and the lasso."""
+"""Numbers that theory gives for single parts: the tanh critical line, the lasso, and two faces of ridge."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from deepprinciples.parts import initializers
+from deepprinciples.parts import initializers, optimizers, regularizers
 from deepprinciples.parts.mean_field import critical_variance, settled_variance, susceptibility
+from deepprinciples.types import Batch
 
 
 def average(function, q: float) -> float:
@@ -60,3 +61,58 @@ def test_critical_networks_settle_where_theory_says() -> None:
     theory = float(settled_variance(critical_variance(bias_variance), bias_variance))
     np.testing.assert_allclose(np.mean(variances[5:]), theory, rtol=0.05)
     np.testing.assert_allclose(np.mean(gains[5:]), 1.0, atol=0.05)
+
+
+def descent(part, gradient, w, steps: int):
+    def step(carry, _):
+        w, state = carry
+        updates, state = part.update(gradient(w), state, w)
+        return (w + updates, state), None
+
+    return jax.lax.scan(step, (w, part.init(w)), None, length=steps)[0][0]
+
+
+def test_lasso_on_an_orthonormal_design_is_a_soft_threshold() -> None:
+    """Lost: exact zeros where the correlation is below the strength; subgradient steps of l1 leave none."""
+    rng = np.random.default_rng(0)
+    x = np.linalg.qr(rng.normal(size=(40, 10)))[0].astype(np.float32)
+    y = rng.normal(size=(40, 1)).astype(np.float32)
+    correlation, strength = x.T @ y, 0.7
+    threshold = np.sign(correlation) * np.maximum(np.abs(correlation) - strength, 0.0)
+    assert 2 <= np.sum(threshold == 0) <= 8
+    gradient = lambda w: x.T @ (x @ w - y)  # noqa: E731
+    found = descent(optimizers.proximal_sgd(learning_rate=0.3, strength=strength), gradient, jnp.zeros((10, 1)), 100)
+    np.testing.assert_allclose(found, threshold, atol=1e-5)
+    np.testing.assert_array_equal(found == 0, threshold == 0)
+    penalty = regularizers.l1(strength=strength)
+    penalized = lambda w: gradient(w) + jax.grad(penalty)(w)  # noqa: E731
+    plain = descent(optimizers.sgd(learning_rate=0.3), penalized, jnp.full((10, 1), 0.05), 100)
+    assert not np.any(plain == 0)
+    assert np.abs(plain - threshold).max() > 0.01  # and they swing around it
+
+
+def test_dropout_on_linear_regression_is_its_ridge() -> None:
+    """Lost: the mean gradient under input dropout is 0 at (X'X + r / (1 - r) diag(X'X))^-1 X'y, and only there."""
+    rng, rate = np.random.default_rng(1), 0.3
+    x, y = rng.normal(size=(50, 4)).astype(np.float32), rng.normal(size=(50, 1)).astype(np.float32)
+    gram = x.T @ x
+    ridge = np.linalg.solve(gram + rate / (1 - rate) * np.diag(np.diag(gram)), x.T @ y)
+    least_squares = np.linalg.solve(gram, x.T @ y)
+    drop = regularizers.dropout(rate=rate)
+
+    def gradient(w, key):
+        dropped = drop.apply(key, Batch(jnp.asarray(x), None)).inputs
+        return jax.grad(lambda w: jnp.mean(jnp.square(dropped @ w - y)))(w)[:, 0]
+
+    keys = jax.random.split(jax.random.key(5, impl="threefry2x32"), 4000)
+    for w, zero in ((ridge, True), (least_squares, False)):
+        drawn = np.asarray(jax.jit(jax.vmap(gradient, (None, 0)))(jnp.asarray(w, jnp.float32), keys))
+        errors = np.abs(drawn.mean(axis=0)) / (drawn.std(axis=0) / 4000**0.5)
+        assert (errors.max() < 4) == zero
+
+
+def test_early_stopping_filters_directions() -> None:
+    """Lost: after t steps a direction of curvature c has come 1 - (1 - rate c)^t of the way."""
+    curvatures, rate, steps = jnp.array([[0.1], [1.0], [5.0]]), 0.1, 20
+    found = descent(optimizers.sgd(learning_rate=rate), lambda w: curvatures * (w - 1.0), jnp.zeros((3, 1)), steps)
+    np.testing.assert_allclose(found, 1 - (1 - rate * np.asarray(curvatures)) ** steps, rtol=1e-5)
