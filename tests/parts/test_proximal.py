@@ -39,6 +39,14 @@ def test_proximal_steps_find_the_lasso() -> None:
     assert np.all(plain != 0)
 
 
+def test_weights_arrive_at_zero_exactly() -> None:
+    """Lost: the first step that reaches zero leaves a rounding error there."""
+    params, grads = ({"w": jnp.asarray(RNG.normal(size=(40, 50)), jnp.float32)} for _ in range(2))
+    part = optimizers.proximal_sgd(learning_rate=0.37, strength=20.0)
+    updates, _ = part.update(grads, part.init(params), params)
+    assert not np.any(optax.apply_updates(params, updates)["w"])
+
+
 def test_proximal_step_leaves_biases_alone_unless_told() -> None:
     """Lost: the meaning of `biases`, and of a schedule."""
     params = {"w": jnp.array([[1.0, 0.01]]), "b": jnp.array([1.0])}

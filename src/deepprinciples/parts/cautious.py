@@ -46,8 +46,9 @@ def cautious_adamw(
 ) -> optax.GradientTransformation:
     """Take AdamW's step only where it agrees in sign with the gradient.
 
-    u = m / (sqrt(v) + eps) as in adamw, k = 1 where u and g have the same sign, else 0
-    params -= learning_rate (k u d / max(sum k, 1) + weight_decay params), d the number of entries of the leaf
+    u = m / (sqrt(v) + eps) as in adamw
+    k = 1 where u and g have the same sign, else 0; d entries in the leaf
+    params -= learning_rate (k u d / max(sum k, 1) + weight_decay params)
 
     The paper divides by sum k + 1, which would halve the step of a leaf of one entry; d / max(sum k, 1) does not.
 
@@ -78,8 +79,9 @@ def cautious_lion(
 ) -> optax.GradientTransformation:
     """Take Lion's step only where it agrees in sign with the gradient.
 
-    u = sign(b1 m + (1 - b1) g) as in lion, k = 1 where u and g have the same sign, else 0
-    params -= learning_rate (k u d / max(sum k, 1) + weight_decay params), d the number of entries of the leaf
+    u = sign(b1 m + (1 - b1) g) as in lion
+    k = 1 where u and g have the same sign, else 0; d entries in the leaf
+    params -= learning_rate (k u d / max(sum k, 1) + weight_decay params)
 
     Args:
       learning_rate: step size, or a function of the step count. *Sweepable.*
@@ -102,8 +104,9 @@ def cautious_sgd(
 ) -> optax.GradientTransformation:
     """Take the heavy ball's step only where it agrees in sign with the gradient.
 
-    m = momentum m + g, k = 1 where m and g have the same sign, else 0
-    params -= learning_rate k m d / max(sum k, 1), d the number of entries of the leaf
+    m = momentum m + g
+    k = 1 where m and g have the same sign, else 0; d entries in the leaf
+    params -= learning_rate k m d / max(sum k, 1)
 
     Args:
       learning_rate: step size, or a function of the step count. *Sweepable.*

@@ -229,8 +229,10 @@ def auto_clip(*, percentile: Scalar = 10.0, history: int = 256) -> Transform:
 def clip_by_z_score(*, max_score: Scalar = 2.5, decay: Scalar = 0.97, delay: int = 25) -> Transform:
     """Shorten a gradient whose norm stands out from the norms before it.
 
-    g' = g min(1, (m + max_score s) / |g|), m and s the mean and the standard deviation of the norms before this step,
-    each step weighing `decay` times the next; |g'| enters them, so that one spike does not open the door for the next
+    g' = g min(1, (m + max_score s) / |g|)
+
+    m and s are the mean and the standard deviation of the norms before this step, each step weighing `decay` times the
+    next; |g'| enters them, so that one spike does not open the door for another.
 
     Args:
       max_score: largest distance from the mean let through, in standard deviations. *Sweepable.* *Neutral: inf.*

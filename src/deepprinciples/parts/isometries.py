@@ -98,10 +98,11 @@ def identity(*, gain: Scalar = 1.0) -> Draw:
 def looks_linear(*, width: int = 128, gain: Scalar = 1.0) -> Draw:
     """Mirror orthogonal kernels so that a relu network starts as a linear map that keeps lengths.
 
-    W = [[Q, -Q], [-Q, Q]], Q orthogonal, mirrored along each channel axis of length `width`, Q itself where neither is
+    W = [[Q, -Q], [-Q, Q]], Q orthogonal; [Q, -Q] or its like for one axis
 
-    A layer then gives relu(u) and relu(-u), of which the next kernel takes the difference, u. The input and the output
-    are not mirrored where their length is another than `width`; biases have to start at zero.
+    Mirrored are the channel axes that are `width` long. A layer then gives relu(u) and relu(-u), and the next kernel
+    takes their difference, u. The inputs and the outputs of the network have to be of another length than `width`, and
+    biases have to start at zero.
 
     Args:
       width: of the hidden layers, even: which axes are mirrored.

@@ -89,10 +89,10 @@ def critical_variance(bias_variance: Scalar) -> Array:
 def critical_tanh(*, bias_variance: Scalar = 0.05) -> Draw:
     """Draw kernels so that a deep tanh network is at the edge of chaos, for biases of a given variance.
 
-    w ~ N(0, sigma_w^2 / fan_in), sigma_w^2 such that chi1 = 1: 1.76095 at bias_variance 0.05, 1.42421 at 0.01, 1 at 0
+    w ~ N(0, sigma_w^2 / fan_in), sigma_w^2 such that chi1 = 1
 
-    Draw the biases by "normal" with stddev = sqrt(bias_variance), 0.2236 at the default. Off the line, lecun_normal
-    with gain sigma_w is the same draw.
+    sigma_w^2 is 1.76095 at bias_variance 0.05, 1.42421 at 0.01, and 1 at 0. Draw the biases by "normal" with
+    stddev = sqrt(bias_variance), 0.2236 at the default. Off the line, lecun_normal with gain sigma_w is the same draw.
 
     Args:
       bias_variance: sigma_b^2, of the biases that the model is given. *Sweepable.*

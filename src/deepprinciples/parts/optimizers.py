@@ -95,7 +95,8 @@ def adam_l2(
 ) -> optax.GradientTransformation:
     """Take Adam's step of the gradient with a share of the weights added: L2, which adamw keeps out of the averages.
 
-    g' = g + weight_decay params; m, v: averages of g' and g'^2 as in adam; params -= learning_rate m / (sqrt(v) + eps)
+    g' = g + weight_decay params; m, v: averages of g' and g'^2 as in adam
+    params -= learning_rate m / (sqrt(v) + eps)
 
     Where g is 0 it moves weights by about the learning rate whatever the share; adamw by learning_rate weight_decay w.
 

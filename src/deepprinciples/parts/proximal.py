@@ -21,7 +21,7 @@ def proximal_sgd(
 ) -> optax.GradientTransformation:
     """Step against the gradient, then pull every weight to zero and leave it there if it arrives: proximal l1.
 
-    w = w - learning_rate g; params = sign(w) max(|w| - learning_rate strength, 0)
+    w = params - learning_rate g; params = sign(w) max(|w| - learning_rate strength, 0)
 
     It goes to the minimum of loss + strength sum |params|, with exact zeros. Take no l1 beside it.
 
@@ -57,7 +57,8 @@ def projected_sgd(
 ) -> optax.GradientTransformation:
     """Step as sgd does, then shorten the kernel of every unit that is longer than a bound: max-norm.
 
-    m = momentum m + g, w = w - learning_rate m; params_u = w_u min(1, max_norm / |w_u|)
+    m = momentum m + g, w = params - learning_rate m
+    params_u = w_u min(1, max_norm / |w_u|)
 
     A unit is a slice of a kernel along its last axis; leaves with fewer than two axes are free.
 

@@ -160,7 +160,8 @@ def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
 def cutmix(*, strength: Scalar = 1.0, outputs: int) -> Augment:
     """Paste a box of its neighbor in the batch into each image, and share the labels by area.
 
-    x' = x_{i-1} inside the box, x_i outside; y' = (1 - a) y_i + a y_{i-1}, a the share of pixels in the box
+    x' = x_{i-1} inside the box, x_i outside
+    y' = (1 - a) y_i + a y_{i-1}, a the share of pixels in the box
 
     The box has a random center, is cut off at the border, and before that covers 1 - m of the image, m ~ Beta(strength,
     strength), one box a batch. All axes between the first and the last are those of the image, or of time.

@@ -74,8 +74,10 @@ def shampoo(
 ) -> optax.GradientTransformation:
     """Multiply every axis of the averaged gradient by a root of the inverse of its summed second moments.
 
-    m = momentum m + (1 - momentum) g; for each axis of a leaf with k axes: H = eps I + sum of G G^T, G [axis, rest]
-    params -= learning_rate (m times H^(-1/(2k)) along every axis + weight_decay params)
+    m = momentum m + (1 - momentum) g
+    for each of the k axes of a leaf: H = eps I + sum of G G^T, G [axis, rest]
+    u = m times H^(-1/(2k)) along every axis
+    params -= learning_rate (u + weight_decay params)
 
     For a matrix that is L^(-1/4) M R^(-1/4); for a vector it is Adagrad with a full matrix.
 
@@ -141,9 +143,10 @@ def soap(
 ) -> optax.GradientTransformation:
     """Run Adam in the frame of Shampoo's eigenvectors.
 
-    for each axis: H = b2 H + (1 - b2) G G^T, G [axis, rest], Q its eigenvectors; g' = g rotated by every Q^T
-    m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g'^2, both corrected for the start at zero
-    params -= learning_rate (m' / (sqrt(v) + eps) rotated back + weight_decay params), m' = m rotated by every Q^T
+    for each axis: H = b2 H + (1 - b2) G G^T, G [axis, rest], Q its eigenvectors
+    m = b1 m + (1 - b1) g, corrected for the start at zero; m', g': m, g along Q
+    v = b2 v + (1 - b2) g'^2, corrected too; u = m' / (sqrt(v) + eps), turned back
+    params -= learning_rate (u + weight_decay params)
 
     Q is that of the step before, so the first step measures and moves nothing. Entries whose sqrt(v) is below 1e-5 of
     the largest in their leaf are rounding errors of the rotation and stand still. Leaves with fewer than two axes have
