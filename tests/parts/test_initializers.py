@@ -23,6 +23,8 @@ SPREAD = {
     "identity": (None, None),
     "orthogonal": (1 / 64**0.5, None),
     "delta_orthogonal": (None, None),
+    "looks_linear": (1 / 64**0.5, None),  # nothing is mirrored at SHAPE
+    "critical_tanh": ((1.76095 / 60) ** 0.5, "norm"),
     "normal": (0.01, "norm"),
     "truncated_normal": (0.01, None),
     "uniform": (0.05 / 3**0.5, "uniform"),
@@ -102,6 +104,43 @@ def test_center_of_convolutions() -> None:
         np.testing.assert_allclose(w[1, 2].T @ w[1, 2], np.eye(6), atol=1e-5)
         w[1, 2] = 0
         assert not w.any()
+
+
+@pytest.mark.parametrize("middle", [(), (3, 3)])
+def test_looks_linear_networks_are_linear(middle: tuple[int, ...]) -> None:
+    """Lost: a deep relu network that starts as a linear map and keeps lengths, dense or convolutional."""
+    init = initializers.looks_linear(width=32)
+    keys = jax.random.split(KEY, 6)
+    shapes = [(*middle, *ends) for ends in ((12, 32), *[(32, 32)] * 4, (32, 16))]
+    kernels = [init(key, shape, jnp.float32) for key, shape in zip(keys, shapes, strict=True)]
+
+    def forward(x):
+        for i, w in enumerate(kernels):
+            x = x @ w if not middle else jax.lax.conv(x, w.transpose(3, 2, 0, 1), (1, 1), "SAME")
+            x = x if i == 5 else jax.nn.relu(x)
+        return x
+
+    shape = (2, 12, 5, 5) if middle else (2, 12)
+    a, b = jax.random.normal(KEY, (2, *shape))
+    np.testing.assert_allclose(forward(2.0 * a - 3.0 * b), 2.0 * forward(a) - 3.0 * forward(b), atol=2e-4)
+    if not middle:
+        np.testing.assert_allclose(jnp.linalg.norm(forward(a), axis=1), jnp.linalg.norm(a, axis=1), rtol=1e-5)
+
+
+def test_looks_linear_refuses_an_odd_width() -> None:
+    """Lost: a layer that cannot be halved is silently something else."""
+    with pytest.raises(ValueError, match="looks_linear: found width 7; a mirrored layer needs an even width"):
+        initializers.looks_linear(width=7)
+
+
+def test_critical_tanh_lanes_are_draws() -> None:
+    """Lost: the variance of the biases as a float of a sweep."""
+    draw = lambda variance: initializers.critical_tanh(bias_variance=variance)(KEY, (9, 4), jnp.float32)  # noqa: E731
+    variances = jnp.array([0.0, 0.01, 0.05, 2.0])
+    lanes = jax.jit(jax.vmap(draw))(variances)
+    for lane, variance in zip(lanes, variances, strict=True):
+        np.testing.assert_allclose(lane, draw(variance), rtol=1e-5)
+    np.testing.assert_allclose(lanes[0], initializers.lecun_normal()(KEY, (9, 4), jnp.float32), rtol=1e-3)
 
 
 def test_vector_shapes_are_refused_in_words() -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scipy import special
+from scipy import special, stats
 from sklearn import metrics as oracle
 
 from deepprinciples.parts import losses
@@ -29,6 +29,21 @@ TWINS = {
     "focal": ({"gamma": 3.0}, Y, -((1 - Q[np.arange(6), Y]) ** 3) * np.log(Q[np.arange(6), Y])),
     "generalized_cross_entropy": ({"q": 0.4}, Y, (1 - Q[np.arange(6), Y] ** 0.4) / 0.4),
     "kl_divergence": ({}, P, np.sum(special.rel_entr(P, Q), axis=1)),
+    "confidence_penalty": (
+        {"strength": 0.3},
+        Y,
+        -np.log(Q[np.arange(6), Y]) - 0.3 * stats.entropy(Q, axis=1),
+    ),
+    "logit_adjusted_cross_entropy": (
+        {"strength": 0.8, "priors": (6.0, 2.0, 1.0, 1.0)},
+        Y,
+        -np.log(special.softmax(X + 0.8 * np.log([0.6, 0.2, 0.1, 0.1]), axis=1)[np.arange(6), Y]),
+    ),
+    "distillation": (
+        {"temperature": 3.0},
+        P,
+        9.0 * np.sum(special.rel_entr(special.softmax(T / 3, axis=1), special.softmax(X / 3, axis=1)), axis=1),
+    ),
     "one_hot_mse": ({}, Y, np.mean((X - ONE) ** 2, axis=1)),
     "multiclass_hinge": ({}, Y, optax.losses.multiclass_hinge_loss(X, Y)),
     "sigmoid_binary_cross_entropy": ({}, B, np.mean(-B * np.log(S) - (1 - B) * np.log(1 - S), axis=1)),
@@ -59,7 +74,14 @@ def test_value_of_an_independent_twin(name: str) -> None:
 
 def test_labels_and_one_hot_rows_give_the_same_bits() -> None:
     """Lost: label smoothing at 0 is not plain cross-entropy."""
-    for name in ("softmax_cross_entropy", "poly_loss", "focal", "generalized_cross_entropy", "kl_divergence"):
+    for name in (
+        "softmax_cross_entropy",
+        "poly_loss",
+        "focal",
+        "generalized_cross_entropy",
+        "kl_divergence",
+        "distillation",
+    ):
         loss = losses.TABLE[name]()
         np.testing.assert_array_equal(loss(jnp.asarray(X), jnp.asarray(Y)), loss(jnp.asarray(X), jnp.asarray(ONE)))
 
@@ -93,3 +115,38 @@ def test_wrong_pair_is_one_line() -> None:
         "softmax_cross_entropy: outputs float32[8, 10] and targets float32[8] do not pair; "
         "expected outputs [B, ..., C] with integer labels [B, ...] or probabilities [B, ..., C]"
     )
+
+
+def test_logit_adjustment_is_fair_to_a_rare_class() -> None:
+    """Lost: trained on 9 to 1, the outputs of the best constant are even, where cross-entropy's favor the frequent."""
+    labels = jnp.array([0] * 9 + [1])
+
+    def best(loss):
+        step = lambda _, x: x - 2.0 * jax.grad(lambda x: jnp.mean(loss(jnp.tile(x, (10, 1)), labels)))(x)  # noqa: E731
+        return jax.lax.fori_loop(0, 500, step, jnp.zeros((1, 2)))[0]
+
+    adjusted = best(losses.logit_adjusted_cross_entropy(priors=(0.9, 0.1)))
+    assert float(adjusted[0] - adjusted[1]) == pytest.approx(0.0, abs=1e-3)
+    plain = best(losses.softmax_cross_entropy())
+    assert float(plain[0] - plain[1]) == pytest.approx(np.log(9), abs=1e-2)
+
+
+def test_priors_are_refused_in_words() -> None:
+    """Lost: a class that is never there, or priors of another data set, give NaN or a traceback of shapes."""
+    with pytest.raises(ValueError, match=r"found priors \[0.5, 0.0\]; expected numbers above 0"):
+        losses.logit_adjusted_cross_entropy(priors=(0.5, 0.0))
+    loss = losses.logit_adjusted_cross_entropy(priors=(0.5, 0.5))
+    with pytest.raises(ValueError, match="found 2 priors for 4 classes; give one for each"):
+        loss(jnp.asarray(X), jnp.asarray(Y))
+
+
+def test_distillation_lanes_and_certain_teachers() -> None:
+    """Lost: the temperature as a float of a sweep; NaN where a teacher is certain."""
+    temperatures = jnp.array([0.5, 1.0, 4.0])
+    value = lambda t: losses.distillation(temperature=t)(jnp.asarray(X), jnp.asarray(P))  # noqa: E731
+    lanes = jax.vmap(value)(temperatures)
+    for lane, temperature in zip(lanes, temperatures, strict=True):
+        np.testing.assert_allclose(lane, value(temperature), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(lanes[1], losses.kl_divergence()(jnp.asarray(X), jnp.asarray(P)), rtol=1e-4, atol=1e-6)
+    certain = jax.grad(lambda x: jnp.sum(losses.distillation()(x, jnp.asarray(ONE))))(jnp.asarray(X))
+    assert np.isfinite(certain).all()

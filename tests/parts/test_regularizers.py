@@ -32,6 +32,65 @@ def test_gradient_of_l2_is_strength_times_weight() -> None:
     np.testing.assert_array_equal(grads["layer"]["bias"], [0.0])
 
 
+def test_group_lasso_by_hand() -> None:
+    """Lost: which weights are a unit, the root of their number, and a gradient where a unit is already silent."""
+    params = {"w": jnp.array([[3.0, 0.0], [4.0, 0.0], [0.0, 0.0]]), "b": jnp.array([7.0])}
+    assert float(regularizers.group_lasso(strength=0.5)(params)) == pytest.approx(0.5 * 3**0.5 * 5.0)
+    assert float(regularizers.group_lasso(strength=0.5, groups="inputs")(params)) == pytest.approx(0.5 * 2**0.5 * 7.0)
+    grads = jax.grad(regularizers.group_lasso(strength=1.0))(params)
+    np.testing.assert_allclose(grads["w"], 3**0.5 * np.array([[0.6, 0.0], [0.8, 0.0], [0.0, 0.0]]), rtol=1e-6)
+    conv = {"w": jax.random.normal(KEY, (3, 3, 2, 4))}
+    for groups, axes, count in (("outputs", (0, 1, 2), 18), ("inputs", (0, 1, 3), 36)):
+        expected = count**0.5 * np.sum(np.sqrt(np.sum(np.square(conv["w"]), axis=axes)))
+        found = regularizers.group_lasso(strength=1.0, groups=groups)(conv)
+        assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (3, 2, 4)])
+def test_spectral_penalty_is_numpys_largest_singular_value(shape: tuple[int, ...]) -> None:
+    """Lost: the penalty, and its gradient s u v^T."""
+    w = jax.random.normal(KEY, shape)
+    u, s, v = np.linalg.svd(np.asarray(w, np.float64).reshape(-1, shape[-1]), full_matrices=False)
+    penalty = regularizers.spectral(strength=0.6)
+    assert float(penalty({"w": w, "b": jnp.ones(9)})) == pytest.approx(0.3 * s[0] ** 2, rel=1e-5)
+    expected = 0.6 * s[0] * np.outer(u[:, 0], v[0]).reshape(shape)
+    np.testing.assert_allclose(jax.grad(penalty)({"w": w})["w"], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("w", [np.eye(4), np.zeros((4, 3))])
+def test_spectral_penalty_of_equal_singular_values(w: np.ndarray) -> None:
+    """Lost: NaN at orthogonal and at zero kernels, where the largest singular value is no single one."""
+    grads = jax.grad(regularizers.spectral(strength=1.0))({"w": jnp.asarray(w, jnp.float32)})["w"]
+    assert np.isfinite(grads).all()
+
+
+def test_cutmix_shares_labels_by_area() -> None:
+    """Lost: labels that do not say how much of each image is there; boxes of another size than Beta asks for."""
+    x = jnp.stack([jnp.zeros((9, 7, 2)), jnp.ones((9, 7, 2))])
+    part = regularizers.cutmix(strength=1.0, outputs=2)
+    out = jax.jit(jax.vmap(lambda key: part.apply(key, Batch(x, jnp.array([0, 1])))))(jax.random.split(KEY, 3000))
+    ones = np.mean(out.inputs, axis=(2, 3, 4))  # [3000, 2]
+    np.testing.assert_allclose(out.targets[..., 1], ones, atol=1e-6)
+    np.testing.assert_allclose(ones.sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_array_equal(out.inputs[:, 0], 1 - out.inputs[:, 1])
+    boxes = np.asarray(out.inputs[:, 0, :, :, 0]) == 1
+    rows, columns = boxes.any(axis=2).sum(axis=1), boxes.any(axis=1).sum(axis=1)
+    np.testing.assert_array_equal(rows * columns, boxes.sum(axis=(1, 2)))  # a box has no holes
+    # Of a side s, cut off at the border, s - s^2 / 4 is left on average; s = sqrt(1 - m), m ~ U(0, 1): 2/3 - 1/8.
+    np.testing.assert_allclose([rows.mean() / 9, columns.mean() / 7], 2 / 3 - 1 / 8, atol=0.02)
+
+
+def test_cutmix_of_sequences_and_vectors() -> None:
+    """Lost: a stretch of time for sequences; a refusal in words for vectors."""
+    part = regularizers.cutmix(strength=1.0, outputs=1)
+    x = jnp.stack([jnp.zeros((50, 1)), jnp.ones((50, 1))])
+    out = part.apply(KEY, Batch(x, jnp.array([[0.0], [1.0]])))
+    np.testing.assert_allclose(out.targets[:, 0], jnp.mean(out.inputs, axis=(1, 2)), atol=1e-6)
+    assert np.count_nonzero(np.diff(out.inputs[0, :, 0])) <= 2
+    with pytest.raises(ValueError, match=r"cutmix: inputs \[2, 3\] have no box to cut"):
+        part.apply(KEY, Batch(jnp.zeros((2, 3)), jnp.zeros((2, 1))))
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (12, 5), (5, 12)])
 def test_orthogonal_kernels_cost_nothing(shape: tuple[int, int]) -> None:
     """Lost: the penalty pulls away from the matrices it should pull to."""
@@ -86,9 +145,9 @@ def test_input_noise_has_its_strength() -> None:
     assert not np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["mixup", "dropout", "input_noise"])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "dropout", "input_noise"])
 def test_tokens_are_refused_in_words(name: str) -> None:
     """Lost: token ids multiplied by numbers, silently."""
-    part = regularizers.TABLE[name](**({"outputs": 2} if name == "mixup" else {}))
+    part = regularizers.TABLE[name](**({"outputs": 2} if "mix" in name else {}))
     with pytest.raises(ValueError, match=f"{name}: inputs are int32 .* remove regularizers.{name}"):
         part.apply(KEY, Batch(jnp.zeros((2, 3), jnp.int32), jnp.array([0, 1])))

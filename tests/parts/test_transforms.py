@@ -130,6 +130,48 @@ def test_auto_clip_is_numpys_percentile() -> None:
     np.testing.assert_allclose(outs, np.minimum(norms, bounds), rtol=1e-5)
 
 
+def test_z_score_clip_is_numpys_weighted_mean_and_deviation() -> None:
+    """Lost: the bound, what is measured before the first clip, and that a spike does not raise the next bound."""
+    norms = np.random.default_rng(1).uniform(1, 3, 40).astype(np.float32)
+    norms[[3, 20, 21]] = 50.0  # the first is seen too early to be clipped
+    part = transforms.clip_by_z_score(max_score=2.0, decay=0.9, delay=10)
+
+    def step(state, size):
+        out, state = part.update({"w": jnp.stack([0.6 * size, 0.8 * size])}, state)
+        return state, jnp.linalg.norm(out["w"])
+
+    state, outs = jax.lax.scan(step, part.init({"w": jnp.zeros(2)}), norms)
+    seen, clips = [], 0
+    for i, size in enumerate(norms.astype(np.float64)):
+        weights = 0.9 ** np.arange(i)[::-1]
+        bound = np.inf
+        if i >= 10:
+            mean = np.average(seen, weights=weights)
+            bound = mean + 2.0 * np.sqrt(np.average((np.array(seen) - mean) ** 2, weights=weights))
+        clips += size > bound
+        seen.append(min(size, bound))
+    np.testing.assert_allclose(outs, seen, rtol=1e-4)
+    assert float(state.clip.triggered) == clips >= 2 and float(outs[3]) > 49
+    assert float(outs[20]) < 30 and float(outs[21]) < 35
+
+
+def test_z_score_clip_lanes_are_runs() -> None:
+    """Lost: max_score and decay as floats of a sweep; norms whose squares overflow."""
+    sizes = jnp.array([2e25, 1e25, 3e25, 9e27, 1e25])
+
+    def run(score, decay):
+        part = transforms.clip_by_z_score(max_score=score, decay=decay, delay=3)
+        step = lambda state, size: part.update({"w": size[None]}, state)[::-1]  # noqa: E731
+        return jax.lax.scan(step, part.init({"w": jnp.zeros(1)}), sizes)[1]["w"]
+
+    scores, decays = jnp.array([1.0, 3.0, jnp.inf]), jnp.array([0.5, 0.9, 0.9])
+    lanes = jax.vmap(run)(scores, decays)
+    for lane, score, decay in zip(lanes, scores, decays, strict=True):
+        np.testing.assert_allclose(lane, run(score, decay), rtol=1e-5)
+    assert np.isfinite(lanes).all() and float(lanes[0, 3, 0]) < float(lanes[1, 3, 0]) < 1e26
+    np.testing.assert_array_equal(lanes[2, :, 0], sizes)
+
+
 def test_noise_falls_and_differs_between_lanes() -> None:
     """Lost: each seed its own noise; optax.add_noise gives all lanes the same."""
     part, zeros = transforms.noise(strength=2.0, decay=0.5), {"w": jnp.zeros(4000)}

@@ -30,6 +30,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "max_norm": ("(0, inf]", "inf switches it off"),
     "max_value": ("(0, inf]", "inf switches it off"),
     "max_ratio": ("(0, inf]", "inf switches it off"),
+    "max_score": ("(0, inf]", "inf switches it off"),
     "eps": ("(0, inf)", "give a small positive number such as 1e-8"),
     "eps_root": ("[0, inf)", ""),
     "momentum": ("[0, 1)", "0.0 switches it off"),
@@ -59,7 +60,9 @@ LIMITS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("count", "tasks", "microbatch"), ("[1, inf)", "")),
     **dict.fromkeys(("trials", "seeds", "tuning_seeds"), ("[1, 1000000]", "")),
     **dict.fromkeys(("evaluate_every", "probe_every", "lane_limit", "extend", "delay"), ("[0, inf)", "")),
-    **dict.fromkeys(("size", "train_size", "classes", "tokens", "vocabulary", "longest_lag"), ("[0, inf)", "")),
+    **dict.fromkeys(
+        ("size", "train_size", "classes", "tokens", "vocabulary", "longest_lag", "max_size"), ("[0, inf)", "")
+    ),
 }
 
 

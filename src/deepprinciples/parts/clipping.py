@@ -23,6 +23,15 @@ class HistoryState(NamedTuple):
     norms: Array  # [history], infinite where nothing was seen yet
 
 
+class ScoreState(NamedTuple):
+    """State of `clip_by_z_score`: how often it acted, and the running mean and standard deviation of the norms."""
+
+    clip: ClipState
+    weight: Array  # sum of the weights of the steps so far
+    mean: Array
+    deviation: Array
+
+
 def norm(tree: PyTree) -> Array:
     """Measure the Euclidean norm of a whole tree without overflow.
 
@@ -213,5 +222,42 @@ def auto_clip(*, percentile: Scalar = 10.0, history: int = 256) -> Transform:
         factor, over = _shrink(size, bound)
         clipped = jax.tree.map(lambda g: g * factor, grads)
         return clipped, HistoryState(_count(state.clip, over, size), norms)
+
+    return Transform(init, update)
+
+
+def clip_by_z_score(*, max_score: Scalar = 2.5, decay: Scalar = 0.97, delay: int = 25) -> Transform:
+    """Shorten a gradient whose norm stands out from the norms before it.
+
+    g' = g min(1, (m + max_score s) / |g|)
+
+    m and s are the mean and the standard deviation of the norms before this step, each step weighing `decay` times the
+    next; |g'| enters them, so that one spike does not open the door for another.
+
+    Args:
+      max_score: largest distance from the mean let through, in standard deviations. *Sweepable.* *Neutral: inf.*
+      decay: weight of a step against that of the next. *Sweepable.*
+      delay: steps that are only measured and never clipped, at least 2.
+    Returns: transform with a ScoreState.
+    References: Kumar et al., arXiv:2504.02507, which shortens a larger outlier further, below this bound.
+    """
+
+    def init(params: PyTree) -> ScoreState:
+        return ScoreState(_start(params), jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
+
+    def update(grads: PyTree, state: ScoreState, params: PyTree = None, **extra):
+        del params, extra
+        size = norm(grads)
+        ready = state.clip.steps >= max(delay, 2)
+        # inf times a deviation of 0 is NaN, and nothing is above NaN: the neutral value never clips.
+        factor, over = _shrink(size, jnp.where(ready, state.mean + max_score * state.deviation, jnp.inf))
+        seen = size * factor
+        weight = decay * state.weight + 1.0
+        away = seen - state.mean
+        mean = state.mean + away / weight
+        # The root of (1 - 1/weight) (s^2 + away^2 / weight), without squares that overflow.
+        deviation = jnp.sqrt(1.0 - 1.0 / weight) * jnp.hypot(state.deviation, away / jnp.sqrt(weight))
+        clipped = jax.tree.map(lambda g: g * factor, grads)
+        return clipped, ScoreState(_count(state.clip, over, size), weight, mean, deviation)
 
     return Transform(init, update)

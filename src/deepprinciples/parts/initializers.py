@@ -4,8 +4,8 @@ Every factory returns `(key, shape, dtype) -> Array`, the protocol of jax.nn.ini
 (in, out) or (height, width, in, out): the last axis counts outputs, all others together are the fan-in. They are
 written here and not taken from jax.nn because there scales must be Python floats in places, and because `he_normal`,
 `glorot_normal` and `lecun_normal` are truncated there; here they are the plain normals of the papers.
-Orthogonal maps and the identity live in `isometries`. What needs data or a forward pass (LSUV) or knows the model
-(Fixup, ReZero) is no initializer.
+Orthogonal maps and the identity live in `isometries`, what mean-field theory asks for in `mean_field`. What needs data
+or a forward pass (LSUV) or knows the model (Fixup, ReZero) is no initializer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.isometries import Draw, delta_orthogonal, fans, identity, orthogonal
+from deepprinciples.parts.isometries import Draw, delta_orthogonal, fans, identity, looks_linear, orthogonal
+from deepprinciples.parts.mean_field import critical_tanh
 from deepprinciples.types import Array, Scalar
 
 
@@ -253,5 +254,7 @@ TABLE = {
         orthogonal,
         delta_orthogonal,
         identity,
+        looks_linear,
+        critical_tanh,
     )
 }

@@ -95,3 +95,34 @@ def identity(*, gain: Scalar = 1.0) -> Draw:
         return jnp.zeros(tuple(shape), dtype).at[tuple(n // 2 for n in shape[:-2])].set(center)
 
     return draw
+
+
+def looks_linear(*, width: int = 128, gain: Scalar = 1.0) -> Draw:
+    """Mirror orthogonal kernels so that a relu network starts as a linear map that keeps lengths.
+
+    W = [[Q, -Q], [-Q, Q]], Q orthogonal; [Q, -Q] or its like for one axis
+
+    Mirrored are the channel axes that are `width` long. A layer then gives relu(u) and relu(-u), and the next kernel
+    takes their difference, u. The inputs and the outputs of the network have to be of another length than `width`, and
+    biases have to start at zero.
+
+    Args:
+      width: of the hidden layers, even: which axes are mirrored.
+      gain: every singular value of Q. *Sweepable.*
+    Returns: function (key, shape, dtype) -> Array of that shape.
+    Raises: ValueError for an odd width, and for shapes with fewer than 2 axes.
+    References: Balduzzi et al., arXiv:1702.08591.
+    """
+    if width % 2:
+        raise ValueError(f"looks_linear: found width {width}; a mirrored layer needs an even width")
+
+    def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
+        fans("looks_linear", shape)
+        halves = [n // 2 if n == width else n for n in shape[-2:]]
+        w = orthogonal(gain=gain)(key, (*shape[:-2], *halves), dtype)
+        for axis in (-2, -1):
+            if shape[axis] == width:
+                w = jnp.concatenate([w, -w], axis=axis)
+        return w
+
+    return draw

@@ -1,8 +1,9 @@
 """Optimizers: what turns a finished gradient into a step.
 
 Every factory returns an `optax.GradientTransformation`. `learning_rate` is a number, a tracer, or a function of the
-step count (a schedule times a rate). `sgd` and `polyak_sgd` are written here because optax's have traps; the others are
-optax's own. What is done to a gradient before, clipping or L2, is a transform.
+step count (a schedule times a rate). `sgd`, `polyak_sgd` and `adam_l2` are written here because optax's have traps or
+are missing, and so are those of `cautious`, `proximal` and `second_order`; the others are optax's own. What is done to
+a gradient before, clipping or L2, is a transform.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deepprinciples.parts.cautious import cautious_adamw, cautious_lion, cautious_sgd
 from deepprinciples.parts.optax_optimizers import (
     acprop,
     adabelief,
@@ -54,6 +56,8 @@ from deepprinciples.parts.optax_optimizers import (
     sm3,
     yogi,
 )
+from deepprinciples.parts.proximal import projected_sgd, proximal_sgd
+from deepprinciples.parts.second_order import shampoo, soap
 from deepprinciples.parts.transforms import CountState, norm
 from deepprinciples.types import Array, PyTree, Scalar
 
@@ -79,6 +83,33 @@ def sgd(
         return step
     weight = optax.scale(1.0 - momentum) if averaged else optax.identity()
     return optax.chain(weight, optax.trace(decay=momentum, nesterov=nesterov), step)
+
+
+def adam_l2(
+    *,
+    learning_rate: Scalar = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 1e-4,
+) -> optax.GradientTransformation:
+    """Take Adam's step of the gradient with a share of the weights added: L2, which adamw keeps out of the averages.
+
+    g' = g + weight_decay params; m, v: averages of g' and g'^2 as in adam
+    params -= learning_rate m / (sqrt(v) + eps)
+
+    Where g is 0 it moves weights by about the learning rate whatever the share; adamw by learning_rate weight_decay w.
+
+    Args:
+      learning_rate: step size, or a function of the step count. *Sweepable.*
+      b1: share of the past kept in the average of gradients. *Sweepable.*
+      b2: share of the past kept in the average of squared gradients. *Sweepable.*
+      eps: small number that keeps divisions finite. *Sweepable.*
+      weight_decay: share of the weights (biases too) added to the gradient. *Sweepable.* *Neutral: 0.0.*
+    Returns: optax.GradientTransformation over params of any shape.
+    References: Kingma and Ba, arXiv:1412.6980; Loshchilov and Hutter, arXiv:1711.05101.
+    """
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(learning_rate, b1=b1, b2=b2, eps=eps))
 
 
 def polyak_sgd(
@@ -153,6 +184,14 @@ TABLE = {
         dadapt_adamw,
         momo,
         momo_adam,
+        cautious_adamw,
+        cautious_lion,
+        cautious_sgd,
+        proximal_sgd,
+        projected_sgd,
+        adam_l2,
+        shampoo,
+        soap,
     )
 }
 
@@ -161,3 +200,7 @@ NEVER_HIDE = frozenset({"sgd", "adam", "adamw", "nadam", "nadamw", "radam", "ada
 _DECAYING = [name for name, factory in TABLE.items() if "weight_decay" in inspect.signature(factory).parameters]
 NEUTRAL = {name: {"weight_decay": 0.0} for name in _DECAYING}
 NEUTRAL |= {"sgd": {"momentum": 0.0}, "rmsprop": {"momentum": 0.0}}
+NEUTRAL["shampoo"] |= {"momentum": 0.0}
+NEUTRAL |= {"proximal_sgd": {"strength": 0.0}, "projected_sgd": {"momentum": 0.0, "max_norm": float("inf")}}
+_CAUTIOUS = ("cautious_adamw", "cautious_lion", "cautious_sgd")
+NEUTRAL |= {name: {**NEUTRAL.get(name, {}), "strength": 0.0} for name in _CAUTIOUS}

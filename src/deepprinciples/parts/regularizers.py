@@ -8,19 +8,11 @@ units is a keyword of the models; weight decay that does not pass through the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.parts.kernel_penalties import Penalty, group_lasso, spectral, total
 from deepprinciples.types import Array, Augment, Batch, PyTree, Scalar
-
-Penalty = Callable[[PyTree], Array]
-
-
-def _total(params: PyTree, biases: bool, of_leaf: Callable[[Array], Array]) -> Array:
-    leaves = [w for w in jax.tree.leaves(params) if biases or w.ndim >= 2]
-    return sum((of_leaf(w).astype(jnp.float32) for w in leaves), start=jnp.zeros((), jnp.float32))
 
 
 def l1(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
@@ -34,7 +26,7 @@ def l1(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
     Returns: function (params) -> scalar float32.
     References: Tibshirani 1996, Regression shrinkage and selection via the lasso.
     """
-    return lambda params: strength * _total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
+    return lambda params: strength * total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
 
 
 def l2(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
@@ -48,7 +40,7 @@ def l2(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
     Returns: function (params) -> scalar float32.
     References: Krogh and Hertz 1991, A simple weight decay can improve generalization.
     """
-    return lambda params: 0.5 * strength * _total(params, biases, lambda w: jnp.sum(jnp.square(w)))
+    return lambda params: 0.5 * strength * total(params, biases, lambda w: jnp.sum(jnp.square(w)))
 
 
 def elastic_net(*, strength: Scalar = 1e-4, l1_share: Scalar = 0.5, biases: bool = False) -> Penalty:
@@ -65,8 +57,8 @@ def elastic_net(*, strength: Scalar = 1e-4, l1_share: Scalar = 0.5, biases: bool
     """
 
     def penalty(params: PyTree) -> Array:
-        absolute = _total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
-        squared = _total(params, biases, lambda w: jnp.sum(jnp.square(w)))
+        absolute = total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
+        squared = total(params, biases, lambda w: jnp.sum(jnp.square(w)))
         return strength * (l1_share * absolute + 0.5 * (1.0 - l1_share) * squared)
 
     return penalty
@@ -88,7 +80,7 @@ def orthogonality(*, strength: Scalar = 1e-3) -> Penalty:
         gram = w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T
         return jnp.sum(jnp.square(gram - jnp.eye(gram.shape[0], dtype=gram.dtype)))
 
-    return lambda params: 0.5 * strength * _total(params, False, of_leaf)
+    return lambda params: 0.5 * strength * total(params, False, of_leaf)
 
 
 def _rows(targets: Array, outputs: int) -> Array:
@@ -165,6 +157,44 @@ def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
     return Augment(apply)
 
 
+def cutmix(*, strength: Scalar = 1.0, outputs: int) -> Augment:
+    """Paste a box of its neighbor in the batch into each image, and share the labels by area.
+
+    x' = x_{i-1} inside the box, x_i outside
+    y' = (1 - a) y_i + a y_{i-1}, a the share of pixels in the box
+
+    The box has a random center, is cut off at the border, and before that covers 1 - m of the image, m ~ Beta(strength,
+    strength), one box a batch. All axes between the first and the last are those of the image, or of time.
+
+    Args:
+      strength: shape of the distribution. *Sweepable.* *Neutral: 0.0.*
+      outputs: number of classes, for integer labels.
+    Returns: Augment; apply(key, batch) -> batch; integer labels become probabilities [B, ..., outputs].
+    Raises: ValueError for token inputs and for vectors, which have no neighborhood.
+    References: Yun et al., arXiv:1905.04899.
+    """
+
+    def apply(key: Array, batch: Batch) -> Batch:
+        x = _floats("cutmix", batch.inputs)
+        lengths = x.shape[1:-1]
+        if not lengths:
+            raise ValueError(f"cutmix: inputs {list(x.shape)} have no box to cut; expected [B, ..., channels]")
+        key_share, key_center = jax.random.split(key)
+        side = (1.0 - _symmetric_beta(key_share, strength)) ** (1.0 / len(lengths))
+        centers = jax.random.uniform(key_center, (len(lengths),))
+        box = jnp.ones(lengths, bool)
+        for axis, n in enumerate(lengths):
+            near = jnp.abs((jnp.arange(n) + 0.5) / n - centers[axis]) < 0.5 * side
+            box &= jnp.expand_dims(near, [i for i in range(len(lengths)) if i != axis])
+        area = jnp.mean(box.astype(jnp.float32))
+        inside = box[None, ..., None]
+        rows = _rows(batch.targets, outputs)
+        shared = (1.0 - area) * rows + area * jnp.roll(rows, 1, axis=0)
+        return Batch(jnp.where(inside, jnp.roll(x, 1, axis=0), x), shared)
+
+    return Augment(apply)
+
+
 def dropout(*, rate: Scalar = 0.1) -> Augment:
     """Drop input features at random and scale the others up.
 
@@ -204,15 +234,33 @@ def input_noise(*, strength: Scalar = 0.1) -> Augment:
     return Augment(apply)
 
 
-TABLE = {f.__name__: f for f in (l1, l2, elastic_net, orthogonality, label_smoothing, mixup, dropout, input_noise)}
+TABLE = {
+    f.__name__: f
+    for f in (
+        l1,
+        l2,
+        elastic_net,
+        group_lasso,
+        orthogonality,
+        spectral,
+        label_smoothing,
+        mixup,
+        cutmix,
+        dropout,
+        input_noise,
+    )
+}
 
 NEUTRAL = {
     "l1": {"strength": 0.0},
     "l2": {"strength": 0.0},
     "elastic_net": {"strength": 0.0},
+    "group_lasso": {"strength": 0.0},
     "orthogonality": {"strength": 0.0},
+    "spectral": {"strength": 0.0},
     "label_smoothing": {"strength": 0.0},
     "mixup": {"strength": 0.0},
+    "cutmix": {"strength": 0.0},
     "dropout": {"rate": 0.0},
     "input_noise": {"strength": 0.0},
 }

@@ -10,9 +10,12 @@ alone is a regularizer; losses of two players belong to the game learner.
 from __future__ import annotations
 
 from deepprinciples.parts.losses.classes import (
+    confidence_penalty,
+    distillation,
     focal,
     generalized_cross_entropy,
     kl_divergence,
+    logit_adjusted_cross_entropy,
     multiclass_hinge,
     one_hot_mse,
     poly_loss,
@@ -42,6 +45,9 @@ TABLE = {
         focal,
         generalized_cross_entropy,
         kl_divergence,
+        confidence_penalty,
+        logit_adjusted_cross_entropy,
+        distillation,
         one_hot_mse,
         multiclass_hinge,
         sigmoid_binary_cross_entropy,
@@ -57,10 +63,13 @@ TABLE = {
     )
 }
 
-# At these values a loss is softmax_cross_entropy or, for sigmoid_focal, sigmoid_binary_cross_entropy.
+# At these values a loss of labels is softmax_cross_entropy or, for sigmoid_focal, sigmoid_binary_cross_entropy.
 NEUTRAL = {
     "poly_loss": {"epsilon": 0.0},
     "focal": {"gamma": 0.0},
     "generalized_cross_entropy": {"q": 0.0},
+    "confidence_penalty": {"strength": 0.0},
+    "logit_adjusted_cross_entropy": {"strength": 0.0},
+    "distillation": {"temperature": 1.0},
     "sigmoid_focal": {"gamma": 0.0},
 }

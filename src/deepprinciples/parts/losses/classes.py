@@ -148,3 +148,78 @@ def multiclass_hinge(*, margin: Scalar = 1.0) -> Loss:
         return per_example(rivals - jnp.sum(outputs * right, axis=-1))
 
     return loss
+
+
+def confidence_penalty(*, strength: Scalar = 0.1) -> Loss:
+    """Reward outputs that stay undecided.
+
+    loss = cross-entropy - strength H(q), H(q) = -sum_c q_c log q_c, q = softmax(outputs)
+
+    Args:
+      strength: weight of the entropy. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Pereyra et al., arXiv:1701.06548.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        p = as_probabilities("confidence_penalty", outputs, targets)
+        log_q = jax.nn.log_softmax(outputs)
+        return per_example(-jnp.sum((p - strength * jnp.exp(log_q)) * log_q, axis=-1))
+
+    return loss
+
+
+def logit_adjusted_cross_entropy(*, strength: Scalar = 1.0, priors: tuple[float, ...] = ()) -> Loss:
+    """Make up for classes that are rarer than others: the outputs learn what would be right if all were alike.
+
+    loss = cross-entropy of outputs + strength log(priors)
+
+    Args:
+      strength: share of the adjustment; 1.0 is optimal for the mean of the accuracies of all classes. *Sweepable.*
+        *Neutral: 0.0* gives softmax_cross_entropy.
+      priors: how frequent each class is, above 0 and up to a common factor; empty where all are alike.
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair, or priors are not positive or not C.
+    References: Menon et al., arXiv:2007.07314.
+    """
+    if not all(0.0 < prior < float("inf") for prior in priors):
+        raise ValueError(f"logit_adjusted_cross_entropy: found priors {list(priors)}; expected numbers above 0")
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        p = as_probabilities("logit_adjusted_cross_entropy", outputs, targets)
+        classes = outputs.shape[-1]
+        if len(priors) not in (0, classes):
+            raise ValueError(
+                f"logit_adjusted_cross_entropy: found {len(priors)} priors for {classes} classes; give one for each"
+            )
+        shares = jnp.asarray(priors or (1.0,) * classes, outputs.dtype)
+        shift = strength * jnp.log(shares / jnp.sum(shares))
+        adjusted = outputs + shift.reshape((1,) * (outputs.ndim - 1) + (classes,))
+        return per_example(-jnp.sum(p * jax.nn.log_softmax(adjusted), axis=-1))
+
+    return loss
+
+
+def distillation(*, temperature: Scalar = 2.0) -> Loss:
+    """Learn a teacher's probabilities, softened so that those of the wrong classes count too.
+
+    loss = T^2 sum_c p_c (log p_c - log softmax(outputs / T)_c), p = softmax(log targets / T), T the temperature
+
+    The targets are the teacher's probabilities themselves: softening them is the same as dividing the teacher's logits
+    by T. T^2 keeps gradients of one size. For labels p is one-hot at every temperature.
+
+    Args:
+      temperature: above 0. *Sweepable.* *Neutral: 1.0* gives kl_divergence, and for labels softmax_cross_entropy.
+    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+    Raises: ValueError where the shapes do not pair.
+    References: Hinton et al., arXiv:1503.02531.
+    """
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        given = as_probabilities("distillation", outputs, targets)
+        p = jax.nn.softmax(jnp.log(given) / temperature)
+        divergence = optax.losses.kl_divergence(jax.nn.log_softmax(outputs / temperature), p)
+        return per_example(jnp.square(temperature) * divergence)
+
+    return loss
