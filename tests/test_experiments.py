@@ -53,6 +53,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["he_4", "small_12"],
         ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "too few pairs"],
     ),
+    "edge_of_stability": (
+        ("model.width=8", 'train.probes=["sharpness"]'),
+        ["rate_04", "heavy_ball"],
+        ["rate_04: sharpness ", " of the edge 5; training loss ", "heavy_ball: sharpness ", " of the edge 76;"],
+    ),
     "memory_of_lstm": (
         ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["gradient_norm"]'),
         ["rnn", "lstm"],
