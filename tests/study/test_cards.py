@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -85,3 +88,19 @@ def test_unknown_names_are_mended() -> None:
         cards.list_parts(TABLES, "modle")
     with pytest.raises(ConfigError, match='^show: no transform "clp"; did you mean "clip"\\? \\(transforms: clip\\)$'):
         cards.card(TABLES, NEUTRALS, "transforms", "clp")
+
+
+def test_the_pages_are_those_of_the_parts(tmp_path):
+    """Lost: a page that tells of a part as it was, or of one that is gone. Mended by: make catalogue"""
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / "mine.md").write_text("x")
+    for _ in range(2):  # in a process of its own: parts that another test added are not ours
+        command = [sys.executable, "-m", "deepprinciples.study.catalogue", str(folder)]
+        subprocess.run(command, check=True, capture_output=True)
+        (folder / "model" / "gone.md").write_text("x")
+    (folder / "model" / "gone.md").unlink()
+    kept = Path(__file__).parents[2] / "docs" / "catalogue"
+    expected, found = ({str(one.relative_to(at)): one.read_text() for one in at.rglob("*.md")} for at in (folder, kept))
+    assert len(expected) > 150 and sorted(found) == sorted(expected)
+    assert [path for path in expected if found[path] != expected[path]] == []

@@ -32,7 +32,7 @@ def list_parts(tables: Tables, kind: str | None = None) -> str:
         return "\n".join([*blocks, "", "deepprinciples list KIND tells a line about each."])
     table = tables[_kind(tables, kind)]
     width = max((len(name) for name in table), default=0) + 2
-    return "\n".join(_filled(name.ljust(width), _parsed(factory)["summary"]) for name, factory in sorted(table.items()))
+    return "\n".join(_filled(name.ljust(width), parsed(factory)["summary"]) for name, factory in sorted(table.items()))
 
 
 def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]]], kind: str, name: str) -> str:
@@ -53,14 +53,14 @@ def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]
         guess = suggestion(name, tables[kind])
         raise ConfigError(f"show: no {singular(kind)} {quoted(name)}{guess} ({plural(kind)}: {names})")
     factory = tables[kind][name]
-    text = _parsed(factory)
+    text = parsed(factory)
     lines = [f"{name} ({singular(kind)})", "", _filled("", text["summary"])]
     if text["body"]:
         lines += ["", _wrapped(text["body"])]
     known = fields(factory)
     if known:
         lines += ["", "Hyper-parameters (s = can be swept):"]
-        told = _arguments(text["Args"])
+        told = arguments(text["Args"])
         off = neutrals.get(kind, {}).get(name, {})
         lines += [_row(field, told.get(field.name, ""), off) for field in known.values()]
     for heading, title in (("Returns", "Gives"), ("Raises", "Raises"), ("References", "References")):
@@ -78,30 +78,38 @@ def _kind(tables: Tables, kind: str) -> str:
 
 def _row(field: Field, told: str, neutral: Mapping[str, float]) -> str:
     mark = "s" if field.sweepable else " "
-    default = "required" if field.default is REQUIRED else f"= {_value(field.default)}"
-    head = f"  {mark} {field.name}: {_type(field)} {default}"
-    notes = [f"neutral {_value(neutral[field.name])}"] if field.name in neutral else []
+    default = "required" if field.default is REQUIRED else f"= {value_of(field.default)}"
+    head = f"  {mark} {field.name}: {type_of(field)} {default}"
+    notes = [f"neutral {value_of(neutral[field.name])}"] if field.name in neutral else []
     if field.name in LIMITS:
         notes.append(f"in {LIMITS[field.name][0]}")
     head += f"  ({'; '.join(notes)})" if notes else ""
     head = textwrap.fill(head, _WIDTH, subsequent_indent=" " * 6)
-    told = re.sub(r"\s*\*(Sweepable|Neutral)[^*]*\*\.?", "", told).strip()
-    return "\n".join([head, textwrap.fill(told, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]).rstrip()
+    return "\n".join(
+        [head, textwrap.fill(unmarked(told), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+    ).rstrip()
 
 
-def _value(value: Any) -> str:
+def unmarked(told: str) -> str:
+    """Take the marks out of what a docstring tells of a hyper-parameter; they are shown apart."""
+    return re.sub(r"\s*\*(Sweepable|Neutral)[^*]*\*\.?", "", told).strip()
+
+
+def value_of(value: Any) -> str:
+    """Write a value as a config would."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, tuple):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
+        return "[" + ", ".join(value_of(item) for item in value) + "]"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {value_of(item)}" for key, item in value.items()) + " }"
     return "none" if value is None else str(getattr(value, "__name__", value))
 
 
-def _type(field: Field) -> str:
+def type_of(field: Field) -> str:
+    """Name the type of a hyper-parameter in a person's words."""
     if field.kind:
         return singular(field.kind)
     if field.sweepable or field.hint is float:
@@ -135,7 +143,7 @@ def _hung(line: str) -> list[str]:
     return textwrap.wrap(line, _WIDTH - 2, subsequent_indent=indent + ("    " if re.match(r"\s*\w+: ", line) else ""))
 
 
-def _parsed(factory: Callable[..., Any]) -> dict[str, str]:
+def parsed(factory: Callable[..., Any]) -> dict[str, str]:
     """Cut a docstring into summary, body and its headed parts; what is absent is empty."""
     parts: dict[str, list[str]] = {"summary": [], "body": [], "Args": [], "Returns": [], "Raises": [], "References": []}
     here = "summary"
@@ -152,7 +160,7 @@ def _parsed(factory: Callable[..., Any]) -> dict[str, str]:
     return {name: textwrap.dedent("\n".join(lines)).strip() for name, lines in parts.items()}
 
 
-def _arguments(text: str) -> dict[str, str]:
+def arguments(text: str) -> dict[str, str]:
     """Read `name: words` entries; further lines of an entry are indented."""
     found: dict[str, str] = {}
     names: list[str] = []
