@@ -75,13 +75,14 @@ def use_all_cores() -> None:
     if settings.jax_num_cpu_devices == -1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # a backend has started: its devices are what there is
             settings.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if not settings.jax_platforms:  # nothing was asked for, and waking a GPU takes seconds that a typo need not wait
+        return
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # jaxlib without CUDA fails an assertion of its own
-        asked = settings.jax_platforms or "any"
         why = " ".join(str(error).split())[:200] or "this jaxlib does not know it"
         raise ResourceError(
-            f"JAX_PLATFORMS={asked}: no such device here ({why}); unset it, or install jax for it, such as "
+            f"JAX_PLATFORMS={settings.jax_platforms}: no such device here ({why}); unset it, or install jax for it, such as "
             "deepprinciples[cuda13]"
         ) from None
 
