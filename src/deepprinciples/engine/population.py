@@ -82,8 +82,8 @@ def use_all_cores() -> None:
     except (RuntimeError, AssertionError) as error:  # jaxlib without CUDA fails an assertion of its own
         why = " ".join(str(error).split())[:200] or "this jaxlib does not know it"
         raise ResourceError(
-            f"JAX_PLATFORMS={settings.jax_platforms}: no such device here ({why}); unset it, or install jax for it, such as "
-            "deepprinciples[cuda13]"
+            f"JAX_PLATFORMS={settings.jax_platforms}: no such device here ({why}); unset it, or install jax for it, "
+            "such as deepprinciples[cuda13]"
         ) from None
 
 
