@@ -16,6 +16,7 @@ from deepprinciples.study.build import KINDS
 
 ROOT = Path(__file__).parents[1]
 # These make something else than a comparison of arms; their own tests run them.
+SLOW = ["gan_images"]  # run by long_experiments.py
 OTHERS = ["gan_anomaly", "style_transfer"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
 NAMES = [name for name in SCRIPTS if name not in OTHERS]
@@ -27,6 +28,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         (*MLP, "model.depth=2"),
         ["plain", "clipped", "plain_large", "clipped_large"],
         ["clipped: ", " of 2 learning rates usable", "clipped_large: accuracy", "the clip acted on"],
+    ),
+    "edge_of_stability": (
+        ("model.width=8", 'train.probes=["sharpness"]'),
+        ["rate_04", "heavy_ball"],
+        ["rate_04: sharpness ", " of the edge 5; training loss ", "heavy_ball: sharpness ", " of the edge 76;"],
     ),
     "fashion_mnist_cnn": (
         ('data={ name = "digits", batch_size = 16 }', *MLP, "model.depth=2"),
@@ -52,11 +58,6 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         (*MLP, "model.depth=1", "arms.small_12.model.depth=2"),
         ["he_4", "small_12"],
         ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "too few pairs"],
-    ),
-    "edge_of_stability": (
-        ("model.width=8", 'train.probes=["sharpness"]'),
-        ["rate_04", "heavy_ball"],
-        ["rate_04: sharpness ", " of the edge 5; training loss ", "heavy_ball: sharpness ", " of the edge 76;"],
     ),
     "memory_of_lstm": (
         ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["gradient_norm"]'),
@@ -121,7 +122,7 @@ def test_the_script_is_short_and_says_what_was_found(name: str) -> None:
     assert "Time on 2 cores: " in note and "Found on 2026-" in note
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])
 def test_the_script_runs_and_says_its_verdicts(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Else an experiment breaks between releases and nobody knows until hours are spent on it."""
     changes, arms, said = TOYS[name]
