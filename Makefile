@@ -4,7 +4,7 @@ VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
-FAITHFUL = tests/engine tests/science
+FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
 .PHONY: demo test long torture catalogue bench experiments clean
 

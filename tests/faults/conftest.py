@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from deepprinciples.report import plots
+
 TORTURE = os.environ.get("TORTURE", "")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave out the files of figures: a run draws them for seconds, and only one file here is about them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.module.__name__ != "test_places":
+            patch.setattr(plots, "save_all", lambda *given: [])
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ for module in ("study.command", "report.page", "report.plots", "report.terminal"
 for module in ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "scipy.io", "sklearn.datasets"):
     importlib.import_module(module)
 
+importlib.import_module("deepprinciples.report.plots").save_all = lambda *given: []  # drawn last, and for seconds
+
 LONGER = {**STUDY["train"], "steps": 400, "evaluate_every": 4}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "train": ("train", {**STUDY, "train": {**LONGER, "seeds": 3}}),
