@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 from deepprinciples.parts import rules
 from deepprinciples.parts.models.cnn import cnn
@@ -50,7 +51,6 @@ def test_sam_on_a_quadratic_ends_in_a_two_cycle() -> None:
 
 def twin(name: str, rate: float, rho: float, eps: float, steps: int):
     """Train the net in torch, by the paper's algorithm."""
-    torch = pytest.importorskip("torch")
     p = {key: torch.tensor(value, dtype=torch.float64, requires_grad=True) for key, value in PARAMS.items()}
     x, y = torch.tensor(X, dtype=torch.float64), torch.tensor(Y, dtype=torch.float64)
 

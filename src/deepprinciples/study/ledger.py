@@ -65,6 +65,8 @@ class Ledger:
         measured, identities = found.facts.get("measured"), found.facts.get("programs")
         self.measured = measured if isinstance(measured, dict) else {}
         self._identities = dict(identities) if isinstance(identities, dict) else {}
+        notes = found.facts.get("notes")
+        self.notes = list(map(str, notes)) if isinstance(notes, list) else []
         self._done = {name: array for name, array in found.arrays.items() if name.startswith("done/")}
         for name, array in found.arrays.items():
             if name.startswith("begun/"):
@@ -88,6 +90,7 @@ class Ledger:
                     "of --with changed; put it back, begin a new run, or add --allow-nonexact to go on all the same"
                 )
             self.notes.append(f"not exact: {program.arm} went on with another program than it began with")
+            self._identities[program.arm] = program.identity
         self.shapes[program.arm] = program.shape
         self.under_way, self.ran = program, False
 
@@ -153,6 +156,7 @@ class Ledger:
             "shapes": self.shapes,
             "measured": self.measured,
             "programs": self._identities,
+            "notes": self.notes,
             "repeats": self.repeats,
             "seconds": self._times,
         }
