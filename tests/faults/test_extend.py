@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small_runs import GAME, KINDS, STUDY
+from small_runs import GAME, KINDS, STUDY, told
 from typer.testing import CliRunner
 
 import deepprinciples as dp
 from deepprinciples.cli import app
-from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.errors import ConfigError, IntegrityError, Stopped
 from deepprinciples.runs import arrays
 from deepprinciples.runs.directory import Run
-from deepprinciples.study import tuning
+from deepprinciples.study import ledger
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +33,13 @@ def contents(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["compare", "game"])
 def test_more_seeds_are_those_of_a_run_that_had_them_from_the_start(
-    kind: str, runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, runs: dict[str, Run], tmp_path: Path
 ) -> None:
     """Adding seeds would change the ones that were seen, or cost the whole search again."""
     config, section = {"compare": (STUDY, "study"), "game": (GAME, "train")}[kind]
     before = contents(runs[kind].path)
     count = len(runs[kind].results.seed)
-    with monkeypatch.context() as patch:
-        patch.setattr(tuning, "select", lambda *a, real=tuning.select, **k: real(*a, **k))
-        longer = dp.extend(runs[kind].path, count + 4, tmp_path / "longer")
+    longer = dp.extend(runs[kind].path, count + 4, tmp_path / "longer")
     assert contents(runs[kind].path) == before
     xs, ys = runs[kind].results, longer.results
     assert ys.seed.values.tolist() == list(range(count + 4))
@@ -57,8 +56,6 @@ def test_more_seeds_are_those_of_a_run_that_had_them_from_the_start(
             np.testing.assert_array_equal(a, b)
     else:
         assert longer.summary["comparisons"] == whole.summary["comparisons"]
-        steps = [run.summary["programs"][0]["run_seconds"] for run in (longer, whole)]
-        assert all(one > 0 for one in steps)
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -100,3 +97,23 @@ def test_the_command_extends(runs: dict[str, Run], tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["extend", str(runs["game"].path), "--seeds", "3", "--out", str(out)])
     assert told.exit_code == 0, told.output
     assert len(dp.load(out).results.seed) == 3 and f"Report: {out / 'report.html'}" in told.output
+
+
+def test_an_extension_that_was_stopped_goes_on(
+    runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seeds of the first run would be trained again, or be lost."""
+    whole = dp.extend(runs["compare"].path, 12, tmp_path / "whole")
+    looks: list[int] = []
+
+    def is_time(self: ledger.Ledger) -> bool:
+        looks.append(1)
+        if len(looks) == 3:
+            self.stop.hear(signal.SIGTERM, None)
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.Ledger, "_is_time", is_time)
+        with pytest.raises(Stopped, match="deepprinciples resume"):
+            dp.extend(runs["compare"].path, 12, tmp_path / "run")
+    assert told(dp.resume(tmp_path / "run").path) == told(whole.path)
