@@ -1,11 +1,15 @@
 """What makes a verdict honest: fresh seeds, one look at the test split, pairs, and lost lanes that count as lost."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.parts import metrics
 from deepprinciples.study import bench, build, protocol, results
+from deepprinciples.study.groups import Group
 from deepprinciples.study.settings import Study, Train
 
 RATE = "optimizer.learning_rate"
@@ -197,3 +201,28 @@ def test_a_diverged_trial_is_never_chosen(small, finish):
         lost = (one.diverged_at >= 0).any(axis=1)
         assert 0 < lost.sum() < len(lost) and not lost[one.best]
     assert told["done"] == told["total"] > 0
+
+
+def test_programs_compile_side_by_side_and_one_is_measured_alone(monkeypatch):
+    """Cores would wait while one program after another compiles, or a shape be chosen on a busy machine."""
+    together, done, quiet = threading.Barrier(2), [], []
+
+    def set_up(group, *needs):
+        if group.arms[0] in "ab":
+            together.wait(timeout=30)  # breaks where the other is not there at the same time
+        time.sleep(0.05 if group.arms[0] == "b" else 0)
+        done.append(group.arms[0])
+        return group
+
+    def calibrated(made, *needs, alone):
+        alone()
+        quiet.append((made.arms[0], sorted(done)))
+        return made
+
+    monkeypatch.setattr(protocol.os, "sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr(protocol.bench, "set_up", set_up)
+    monkeypatch.setattr(protocol.bench, "calibrated", calibrated)
+    groups = [Group((name,), {}, (), ({},)) for name in "abc"]
+    yielded = [group.arms[0] for group, _ in protocol._compiled(groups, lambda group: (), protocol.Progress())]
+    assert yielded == ["a", "b", "c"]
+    assert quiet == [("a", ["a", "b"]), ("b", ["a", "b", "c"]), ("c", ["a", "b", "c"])]

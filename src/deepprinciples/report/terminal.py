@@ -49,7 +49,9 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     told = [
         f"{text.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
         text.duration(cost.get("seconds")) if cost.get("seconds") is not None else "",
-        f"compiling {text.duration(cost['compile_seconds'])}" if cost.get("compile_seconds") is not None else "",
+        f"compiling {text.duration(cost['compile_seconds'])} of work"
+        if cost.get("compile_seconds") is not None
+        else "",
     ]
     if any(told):
         say.line("cost: " + ", ".join(part for part in told if part), "dim")

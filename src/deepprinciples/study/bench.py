@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -83,10 +83,13 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
     return Bench(group, cut, program, feed, validation, test, evaluations)
 
 
-def calibrated(bench: Bench, dataset: Dataset, settings: Train, block_counts: Sequence[int]) -> Bench:
+def calibrated(
+    bench: Bench, dataset: Dataset, settings: Train, block_counts: Sequence[int], *, alone: Callable[[], Any]
+) -> Bench:
     """Measure other shapes of the program and take the fastest, where the run is long against compiling them.
 
-    Nothing else should run meanwhile. A shape that the settings name, or a stream of batches, is left as it is.
+    A shape that the settings name, or a stream of batches, is left as it is. `alone` is called before anything is
+    measured in earnest, and returns when nothing else runs.
     """
     program, cut, points = bench.program, bench.plan, len(bench.group.arms)
     if settings.lanes != "auto" or settings.lane_limit or dataset.stream is not None:
@@ -101,6 +104,7 @@ def calibrated(bench: Bench, dataset: Dataset, settings: Train, block_counts: Se
         guess.compile_seconds, shape.COMPILE_SECONDS
     ):
         return bench
+    alone()
     most = math.ceil(max(block_counts) / program.layout.devices)
     make = lambda layout: _built(bench.group, dataset, layout, cut).program  # noqa: E731
     best, told = shape.choose(program, make, functools.partial(cost, count=cut.every), most)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,6 +29,7 @@ from deepprinciples.types import Array, Batch, Dataset
 STEPS, BATCH, WIDTH = 1000, 128, 64
 MOST = 4  # classifiers kept; the first goes first
 _kept: dict[str, Callable[[Array], Array]] = {}
+_lock = threading.Lock()  # programs are traced side by side, and one classifier is enough for all
 
 
 def digest(parts: Dataset) -> str:
@@ -46,14 +48,15 @@ def features_of(parts: Dataset) -> Callable[[Array], Array]:
     over positions); Adam at 1e-3, 1,000 steps of 128.
     """
     name = digest(parts)
-    if name in _kept:
-        return _kept[name]
-    with ThreadPoolExecutor(1) as pool:  # it may be asked for while another program is traced: each thread traces alone
-        function = pool.submit(_trained, parts).result()
-    _kept[name] = function
-    while len(_kept) > MOST:
-        del _kept[next(iter(_kept))]
-    return function
+    with _lock:
+        if name in _kept:
+            return _kept[name]
+        with ThreadPoolExecutor(1) as pool:  # it may be asked for while a program is traced: each thread traces alone
+            function = pool.submit(_trained, parts).result()
+        _kept[name] = function
+        while len(_kept) > MOST:
+            del _kept[next(iter(_kept))]
+        return function
 
 
 def _trained(parts: Dataset) -> Callable[[Array], Array]:

@@ -6,9 +6,12 @@ is `verdicts`'.
 
 from __future__ import annotations
 
+import collections
+import functools
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +31,7 @@ from deepprinciples.study.statistics import worst_case
 from deepprinciples.types import Dataset
 
 TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
+AHEAD = 4  # most programs that compile at a time
 
 
 class Tuned(NamedTuple):
@@ -197,15 +201,24 @@ def best_points(found: Mapping[str, Tuned], spaces: Mapping[str, tuning.Space]) 
 def _compiled(
     groups: Sequence[Group], needs: Callable[[Group], tuple[Dataset, Train, list[int]]], progress: Progress
 ) -> Iterator[tuple[Group, bench.Bench]]:
-    """Yield the groups with their programs; each compiles while the one before it runs, and is measured alone."""
-    pool = ThreadPoolExecutor(1)
+    """Yield the groups with their programs; the next ones compile meanwhile, and each is measured alone."""
+    workers = min(len(os.sched_getaffinity(0)), AHEAD)  # tracing and most of compiling keep one core busy
+    pool = ThreadPoolExecutor(workers)
+    coming = collections.deque(groups)
+    under_way: collections.deque[Future[bench.Bench]] = collections.deque()
+
+    def fill() -> None:
+        while coming and len(under_way) < workers:
+            group = coming.popleft()
+            under_way.append(pool.submit(bench.set_up, group, *needs(group)))
+
     try:
-        ready = pool.submit(bench.set_up, groups[0], *needs(groups[0]))
-        for group, following in zip(groups, [*groups[1:], None], strict=True):
+        for group in groups:
+            fill()
             progress.phase(f"compiling {', '.join(group.arms)}")
-            made = bench.calibrated(ready.result(), *needs(group))
-            if following is not None:
-                ready = pool.submit(bench.set_up, following, *needs(following))
+            made = under_way.popleft().result()
+            made = bench.calibrated(made, *needs(group), alone=functools.partial(wait, under_way))
+            fill()
             yield group, made
     finally:  # whoever stops the study does not wait for a program that it will not run
         pool.shutdown(wait=False, cancel_futures=True)
