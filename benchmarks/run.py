@@ -50,12 +50,12 @@ def lines() -> list[Line]:
             Line(model, "ours", "population", model, quick),
             Line(model, "torch_peer", "eager", model, quick),
             Line(model, "torch_peer", "processes", model, quick),
-            *([Line(model, "torch_peer", "ensemble", model, model == "mlp")] if workload.kind == "classifier" else []),
+            *([Line(model, "torch_peer", "ensemble", model, False)] if workload.kind == "classifier" else []),
             Line(model, "torch_peer", "compile", model, False),
             Line(model, "torch_peer", "compiled_processes", model, False),
             Line(model, "ours", "wide", model, False),
             Line(model, "ours", "engine", model, model == "mlp"),
-            Line(model, "stock_flax", "both", model, quick),
+            Line(model, "stock_flax", "both", model, model in ("mlp", "cnn")),
             *([Line("probes", "ours", "probes", model, False)] if quick else []),
         ]
     return [*found, Line("lanes", "ours", "lanes", "mlp", False), Line("demo", "verdict", "demo", "mlp", False)]
