@@ -6,7 +6,7 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
-.PHONY: demo test long torture catalogue bench experiments clean
+.PHONY: demo test long torture catalogue bench probe-costs experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -35,6 +35,10 @@ catalogue: $(VENV)/.core
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# What each probe costs, in some minutes; the page docs/probes.md is written anew.
+probe-costs: $(VENV)/.core
+	$(BIN)/python benchmarks/probe_costs.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) --version >/dev/null || { echo "$(PYTHON) does not start; try: make demo PYTHON=python3"; exit 2; }

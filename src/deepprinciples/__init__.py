@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deepprinciples.study.command import train as train
     from deepprinciples.study.exchange import export_parameters as export_parameters
     from deepprinciples.study.exchange import import_parameters as import_parameters
+    from deepprinciples.study.probing import probe as probe
     from deepprinciples.study.replay import replay as replay
 
 _HOMES = {
@@ -27,6 +28,7 @@ _HOMES = {
     "train": "deepprinciples.study.command",
     "extend": "deepprinciples.study.command",
     "resume": "deepprinciples.study.command",
+    "probe": "deepprinciples.study.probing",
     "replay": "deepprinciples.study.replay",
     "load": "deepprinciples.runs.directory",
     "export_parameters": "deepprinciples.study.exchange",
@@ -34,7 +36,7 @@ _HOMES = {
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
 __all__ = [
-    "compare", "export_parameters", "extend", "import_parameters", "load", "replay", "resume", "train",
+    "compare", "export_parameters", "extend", "import_parameters", "load", "probe", "replay", "resume", "train",
 ]  # fmt: skip
 
 

@@ -162,6 +162,27 @@ def replay(
         terminal.replay_table(found._asdict() | {"looks": [one._asdict() for one in found.looks]}, console)
 
 
+@app.command()
+def probe(
+    run: Annotated[Path, typer.Argument(help="The directory of a finished run of train.")],
+    examples: Annotated[int, typer.Option(help="Training examples that are looked at.")] = 512,
+    out: Out = None,
+    with_: With = None,
+    debug: Debug = False,
+) -> None:
+    """Measure the trained weights of a run: every probe, the spectrum, the loss around and between solutions."""
+    with _one_line_errors(debug):
+        from deepprinciples.report import terminal
+        from deepprinciples.study import extend, probing
+
+        if with_ is not None:
+            extend.add_parts(with_)
+        console = terminal.console()
+        with terminal.progress(console) as bar:
+            done = probing.probe(run, out, examples=examples, progress=lambda text: bar.update(0, 1, text))
+        console.print(f"Report: {done.path / 'report.html'}", soft_wrap=True, highlight=False)
+
+
 def _listen(bar: Any) -> Any:
     """Turn the study's progress into the terminal's."""
     from deepprinciples.study.protocol import Progress

@@ -80,6 +80,18 @@ class SampleMetric(NamedTuple):
     score: Callable[[Array, Array, Array], Array]
 
 
+class Average(NamedTuple):
+    """An average of the weights along a run; see `parts.averages`.
+
+    init(params) -> state; update(state, params, progress) -> (state, params to go on from), after each step, progress
+    in (0, 1]; value(state, params) -> the weights to be judged.
+    """
+
+    init: Callable[[PyTree], PyTree]
+    update: Callable[[PyTree, PyTree, Array], tuple[PyTree, PyTree]]
+    value: Callable[[PyTree, PyTree], PyTree]
+
+
 class ClipState(NamedTuple):
     """State of a clipping transform: how often it acted, and the last norm before it did."""
 
@@ -102,6 +114,9 @@ class Info(NamedTuple):
     batch: Batch | None = None  # as the step saw it
     gradient: Callable[[PyTree, Batch], PyTree] | None = None  # (params, batch) -> of the step's objective
     key: Array | None = None  # for a probe's own random numbers
+    objective: Callable[[PyTree, Batch], Array] | None = None  # (params, batch) -> what `gradient` is of
+    forward: Callable[[PyTree, Array], tuple[Array, Mapping[str, Array]]] | None = None  # evaluation: (params, inputs)
+    start: Callable[[], PyTree] | None = None  # the params at step 0
 
 
 class Learner(NamedTuple):
@@ -109,7 +124,8 @@ class Learner(NamedTuple):
 
     init(key) -> state; step(state, batch, key) -> (state, Info); evaluate(state, batch) -> {metric: [B]}.
     score(state, batches [K, E, ...], weights [K, E]) -> {metric: array}, where there is one, judges a whole split at
-    once, for metrics that are no mean over examples.
+    once, for metrics that are no mean over examples. settle(state, batches [K, B, ...], key) -> state, where there is
+    one, readies a state to be judged after a segment, with the last batches that it saw.
     """
 
     init: Callable[[Array], PyTree]
@@ -118,6 +134,7 @@ class Learner(NamedTuple):
     evaluations: int = 1  # gradient evaluations a step costs
     score: Callable[[PyTree, Batch, Array], Mapping[str, Array]] | None = None
     hides: bool = True  # whether a step may turn a gradient that is not finite into a state that is
+    settle: Callable[[PyTree, Batch, Array], PyTree] | None = None
 
 
 class Split(NamedTuple):

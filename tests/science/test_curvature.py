@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import deepprinciples as dp
-from deepprinciples.parts import curvature, deep_probes
+from deepprinciples.parts import curvature, curvature_probes, deep_probes
 from deepprinciples.parts.data import mnist1d
 from deepprinciples.types import Batch, Info
 
@@ -49,10 +48,10 @@ def test_the_numbers_of_a_convex_problem(softmax: tuple[Any, Batch]) -> None:
     best = _newton(objective, start, batch)
     assert float(objective(best, batch)) == pytest.approx(1.5832478, abs=1e-5)
     for w, largest, trace in ((start, 0.963191, 36.7309), (best, 0.986682, 28.0584)):
-        top = measured(deep_probes.sharpness(iterations=40), objective, w, batch)
+        top = measured(curvature_probes.sharpness(iterations=40), objective, w, batch)
         assert float(top["sharpness"]) == pytest.approx(largest, rel=1e-4)
         assert float(top["sharpness_residual"]) < 1e-2 * largest
-        found = measured(deep_probes.hessian_trace(samples=64), objective, w, batch)
+        found = measured(curvature_probes.hessian_trace(samples=64), objective, w, batch)
         assert abs(float(found["hessian_trace"]) - trace) < 3 * float(found["hessian_trace_error"])
         assert float(found["hessian_trace_error"]) < 0.1 * trace
 
@@ -116,7 +115,7 @@ def test_noise_between_examples_is_that_of_one_gradient_at_a_time() -> None:
     }  # fmt: skip
     for microbatch in (1, 5, 16, 100):
         found = measured(deep_probes.gradient_noise(microbatch=microbatch), objective, params, batch)
-        assert {k: float(v) for k, v in found.items()} == pytest.approx(expected, rel=1e-4)
+        assert {k: float(found[k]) for k in expected} == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_noise_scale_has_no_bias() -> None:
@@ -151,18 +150,3 @@ def test_ranks_of_known_kernels() -> None:
     for name, rank in (("one", 1.0), ("all", 4.0)):
         assert float(found["effective_rank"][name]) == pytest.approx(rank, rel=1e-4)
         assert float(found["stable_rank"][name]) == pytest.approx(rank, rel=1e-4)
-
-
-def test_a_study_with_every_probe(tmp_path: Any) -> None:
-    """Lost: probes that a lane cannot take, or that are not in the results."""
-    config = {
-        "data": {"name": "wine", "batch_size": 16},
-        "model": {"name": "mlp", "depth": 1, "width": 6},
-        "loss": {"name": "softmax_cross_entropy"},
-        "optimizer": {"name": "sgd", "learning_rate": 0.1},
-        "train": {"steps": 8, "seeds": 2, "probes": ["full"], "probe_every": 4},
-    }
-    found = dp.train(config, tmp_path / "run").results
-    for name in ("sharpness", "sharpness_residual", "hessian_trace", "noise_scale", "gradient_snr", "step_cosine"):
-        assert found[name].dims == ("arm", "seed", "step") and np.isfinite(found[name]).all(), name
-    assert found.effective_rank.dims == ("arm", "seed", "step", "layer") and (found.sharpness > 0).all()

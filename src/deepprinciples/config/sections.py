@@ -14,7 +14,7 @@ from deepprinciples.config.dictionary import names_part
 from deepprinciples.config.schema import REQUIRED, Field, Kinds, convert, fields, open_ended
 from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
 
-DEFAULT_PARTS = {"rule": "plain", "schedule": "constant"}
+DEFAULT_PARTS = {"rule": "plain", "schedule": "constant", "average": "none"}
 
 
 class Form(NamedTuple):
@@ -37,7 +37,9 @@ _PLAYERS = {"generator": ("generator", {}), "discriminator": ("model", {"penalti
 # A config has the form of "game" where it has a section of that name.
 FORMS = {
     "supervised": Form(
-        {"data": "data", "model": "model", "loss": "loss", "rule": "rule", **_LEARNS}, _CHAINED, ("train", "study")
+        {"data": "data", "model": "model", "loss": "loss", "rule": "rule", **_LEARNS, "average": "average"},
+        _CHAINED,
+        ("train", "study"),
     ),
     "game": Form(
         {

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from deepprinciples.engine.streams import stream
 from deepprinciples.types import Array, Batch, Info, Learner, PyTree
 
+SETTLE = 16  # batches that a learner readies itself with after a segment
 STEP = "step"  # the stream that a step draws from, folded with its number
 Probe = Callable[[Info], Mapping[str, PyTree]]
 
@@ -147,7 +148,7 @@ def segment(
                 return finite & jax.lax.cond(watched, stayed_finite, lambda *_: jnp.ones((), bool), lane.state, state)
 
             state, info, finite = advance(lane.state, step[0], index[0])
-            log = dict(probe(info))
+            log = dict(probe(info._replace(start=lambda: learner.init(key).params)))
 
             def body(i: Array, carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
                 state, losses, bad = carry
@@ -177,7 +178,15 @@ def segment(
         diverged = alive & (end.limit < count)
         return Lane(end.state, jnp.where(diverged, step[0] + end.limit, lane.diverged_at)), end.log
 
-    return jax.lax.scan(chunk, lane, (steps, indices))
+    lane, log = jax.lax.scan(chunk, lane, (steps, indices))
+    if learner.settle is None:
+        return lane, log
+    rows = indices.reshape(-1, indices.shape[-1])
+    done = jnp.clip(total - steps[0, 0], 0, len(rows))
+    count = min(SETTLE, len(rows))
+    last = jax.lax.dynamic_slice_in_dim(rows, jnp.maximum(done - count, 0), count)
+    batches = jax.tree.map(lambda array: array[last], data)
+    return lane._replace(state=learner.settle(lane.state, batches, stream(key, "settle"))), log
 
 
 def evaluate(learner: Learner, lane: Lane, batches: Batch, weights: Array) -> dict[str, Array]:

@@ -6,6 +6,7 @@ knows none of them; a game of two players or a policy is another function in a r
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deepprinciples.engine import averaging
 from deepprinciples.engine.streams import stream
-from deepprinciples.types import SLOPE, Array, Augment, Batch, Info, Learner, Model, PyTree
+from deepprinciples.types import SLOPE, Array, Augment, Average, Batch, Info, Learner, Model, PyTree
 
 
 class State(NamedTuple):
@@ -23,6 +25,12 @@ class State(NamedTuple):
     params: PyTree
     model_state: PyTree
     opt_state: PyTree
+    average: averaging.Averaged | None = None
+
+    @property
+    def judged(self) -> PyTree:
+        """Give the parameters that are judged and kept: the average of the weights, where there is one."""
+        return self.params if self.average is None else self.average.params
 
 
 def supervised(
@@ -37,6 +45,8 @@ def supervised(
     metrics: Mapping[str, Callable[[Array, Array], Array]] | None = None,
     evaluations: int = 1,
     hides: bool = True,
+    average: Average | None = None,
+    steps: int = 1,
 ) -> Learner:
     """Make the learner of supervised training.
 
@@ -55,6 +65,8 @@ def supervised(
         metrics: name -> (outputs, targets) -> [B]; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
         hides: whether the optimizer may make finite updates of a gradient that is not finite.
+        average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
+        steps: of the whole run, for the average.
 
     Returns:
         A `Learner`.
@@ -64,7 +76,8 @@ def supervised(
 
     def init(key: Array) -> State:
         params, model_state = model.init(stream(key, "init"), example)
-        return State(params, model_state, chain.init(params))
+        begun = None if average is None else averaging.begin(average, params, model_state)
+        return State(params, model_state, chain.init(params), begun)
 
     def objective(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
         outputs, new_state, activations = model.apply(params, model_state, batch.inputs, key=key, train=True)
@@ -79,7 +92,11 @@ def supervised(
         arguments = (state.model_state, batch, key_model)
         (value, (data_loss, model_state, activations)), grads = rule(objective)(state.params, *arguments)
         updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=value)
-        params = optax.apply_updates(state.params, updates)
+        params, held = optax.apply_updates(state.params, updates), state.average
+        if average is not None and held is not None:
+            stepped = params
+            held, params = averaging.follow(average, held, params, steps)
+            updates = updates if params is stepped else optax.tree.sub(params, state.params)
 
         def activation_grads() -> Mapping[str, Array]:
             if not model.tapped:
@@ -88,17 +105,31 @@ def supervised(
             tapped = lambda t: objective(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]  # noqa: E731
             return jax.grad(tapped)(taps)
 
-        def gradient(params: PyTree, batch: Batch) -> PyTree:
-            return jax.grad(lambda p: objective(p, state.model_state, batch, key_model)[0])(params)
+        def value_of(params: PyTree, batch: Batch) -> Array:
+            return objective(params, state.model_state, batch, key_model)[0]
+
+        def forward(params: PyTree, inputs: Array) -> tuple[Array, Mapping[str, Array]]:
+            outputs, _, seen = model.apply(params, state.model_state, inputs, key=None, train=False)
+            return outputs, seen
 
         info = Info(
             data_loss, state.params, grads, updates, opt_state, activations, activation_grads,
-            batch=batch, gradient=gradient, key=stream(key, "probe"),
+            batch=batch, gradient=jax.grad(value_of), key=stream(key, "probe"), objective=value_of, forward=forward,
         )  # fmt: skip
-        return State(params, model_state, opt_state), info
+        return State(params, model_state, opt_state, held), info
+
+    def judge(params: PyTree, model_state: PyTree, batch: Batch, stem: str = "") -> dict[str, Array]:
+        outputs, _, _ = model.apply(params, model_state, batch.inputs, key=None, train=False)
+        return {stem + name: metric(outputs, batch.targets) for name, metric in measured.items()}
 
     def evaluate(state: State, batch: Batch) -> dict[str, Array]:
-        outputs, _, _ = model.apply(state.params, state.model_state, batch.inputs, key=None, train=False)
-        return {name: metric(outputs, batch.targets) for name, metric in measured.items()}
+        raw = functools.partial(judge, state.params, state.model_state, batch)
+        if state.average is None:
+            return raw()
+        return judge(state.average.params, state.average.model_state, batch) | raw(averaging.RAW)
 
-    return Learner(init, step, evaluate, evaluations, hides=hides)
+    def settle(average: Average, state: State, batches: Batch, key: Array) -> State:
+        return state._replace(average=averaging.settled(average, model, state, batches, key))
+
+    settles = None if average is None else functools.partial(settle, average)
+    return Learner(init, step, evaluate, evaluations, hides=hides, settle=settles)

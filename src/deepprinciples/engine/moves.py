@@ -55,14 +55,14 @@ class GameState(NamedTuple):
     step: Array
 
     @property
-    def judged(self) -> PyTree:
+    def making(self) -> PyTree:
         """Give the generator's parameters that make the examples to be judged: the average, where there is one."""
         return self.generator.params if self.average is None else self.average
 
     @property
-    def params(self) -> dict[str, PyTree]:
-        """Give the parameters that a run keeps."""
-        return {"generator": self.judged, "discriminator": self.discriminator.params}
+    def judged(self) -> dict[str, PyTree]:
+        """Give the parameters that are judged and kept."""
+        return {"generator": self.making, "discriminator": self.discriminator.params}
 
 
 class Field(NamedTuple):

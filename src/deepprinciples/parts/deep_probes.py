@@ -1,4 +1,4 @@
-"""Probes that take further gradients: noise between examples, curvature, rank. They cost more than looking.
+"""Probes that take further gradients: noise between examples, how a step turns, rank. They cost more than looking.
 
 Each reads `Info.gradient`, the gradient of the step's objective at any parameters on any batch, with the step's random
 numbers; a learner that offers none (a game) is measured as nothing.
@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from deepprinciples.kernels.linear_algebra import singular_values
-from deepprinciples.parts.curvature import hessian_product, hutchinson, lanczos
 from deepprinciples.types import Array, Batch, Info, PyTree
 
 Measured = dict[str, Any]
@@ -32,7 +32,10 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
     Formula, over the B examples of the batch, g_i their gradients and g their mean:
     trace = (sum |g_i|^2 - B |g|^2) / (B - 1); signal = |g|^2 - trace / B, both unbiased; noise_scale = trace / signal;
     gradient_snr = mean over parameters of g^2 / (mean_i g_i^2 - g^2);
-    gradient_agreement = |sum g_i|^2 / (B sum |g_i|^2), 1 where all agree, about 1 / B where they are random.
+    gradient_agreement = |sum g_i|^2 / (B sum |g_i|^2), 1 where all agree, about 1 / B where they are random;
+    norm_test = trace / (B |g|^2), inner_product_test = var_i(g_i g) / (B |g|^4), orthogonality_test = the rest of the
+    first: each is the squared relative error of g that its name tells, and above 1 asks for a larger batch;
+    early_stopping = 1 - mean over parameters of B g^2 / var_i(g_i), above 0 where the gradient is all noise.
 
     One batch gives a rough noise scale, and a negative signal where noise drowns it: average noise_trace and
     noise_signal over seeds or steps and divide last. Batch normalization makes no sense of one example.
@@ -41,10 +44,15 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
         microbatch: examples whose gradients are in memory at once; the largest divisor of B up to it is taken.
 
     Returns:
-        (info) -> {name: scalar}. Costs about the gradient of one batch, less well batched.
+        (info) -> {name: scalar}.
+
+    Expect: grows while a run gets better: batches that were large enough no longer are.
+
+    Costs: about two gradients of the batch, taken example by example.
 
     References:
-        arXiv:1812.06162 (noise scale); arXiv:2001.07384 (signal to noise); arXiv:1905.11692 (agreement).
+        arXiv:1812.06162 (noise scale); arXiv:2001.07384 (signal to noise); arXiv:1905.11692 (agreement);
+        arXiv:1710.11258 (tests of the batch size); arXiv:1703.09580 (early stopping).
     """
 
     def probe(info: Info) -> Measured:
@@ -56,29 +64,37 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
         gradient, params = info.gradient, info.params
         each = max(n for n in range(1, min(microbatch, count) + 1) if count % n == 0)
         cut = jax.tree.map(lambda a: a.reshape(count // each, each, 1, *a.shape[1:]), info.batch)
+        whole = gradient(params, info.batch)
 
-        def some(batch: Batch) -> tuple[PyTree, PyTree, Array]:
+        def some(batch: Batch) -> tuple[PyTree, PyTree, Array, Array]:
             one = jax.vmap(lambda example: gradient(params, example))(batch)
             total = jax.tree.map(lambda g: jnp.sum(g, axis=0), one)
             squares = jax.tree.map(lambda g: jnp.sum(jnp.square(g), axis=0), one)
-            return total, squares, _square(one)
+            along = jax.vmap(lambda g: optax.tree.vdot(g, whole))(one)
+            return total, squares, _square(one), jnp.sum(jnp.square(along - _square(whole)))
 
         def add(sums: Any, batch: Batch) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, sums, some(batch)), None
 
         zeros = jax.tree.map(jnp.zeros_like, params)
-        (total, squares, energy), _ = jax.lax.scan(add, (zeros, zeros, jnp.zeros(())), cut)
+        (total, squares, energy, along), _ = jax.lax.scan(add, (zeros, zeros, jnp.zeros(()), jnp.zeros(())), cut)
         mean = jax.tree.map(lambda g: g / count, total)
         trace = (energy - count * _square(mean)) / (count - 1)
         signal = _square(mean) - trace / count
         ratios = jax.tree.map(lambda m, s: m**2 / jnp.maximum(s / count - m**2, TINY), mean, squares)
-        sizes = sum(leaf.size for leaf in jax.tree.leaves(params))
+        snr = optax.tree.sum(ratios) / sum(leaf.size for leaf in jax.tree.leaves(params))
+        square = jnp.maximum(_square(mean), TINY)
+        norm_test, inner = trace / (count * square), along / ((count - 1) * count * square**2)
         return {
             "noise_trace": trace,
             "noise_signal": signal,
             "noise_scale": trace / jnp.where(jnp.abs(signal) > TINY, signal, TINY),
-            "gradient_snr": optax.tree.sum(ratios) / sizes,
+            "gradient_snr": snr,
             "gradient_agreement": _square(total) / jnp.maximum(count * energy, TINY),
+            "norm_test": norm_test,
+            "inner_product_test": inner,
+            "orthogonality_test": norm_test - inner,
+            "early_stopping": 1.0 - snr * (count - 1),
         }
 
     return probe
@@ -87,13 +103,18 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
 def step_cosine() -> Probe:
     """Measure how far the gradient turns with a step, on the same batch: below 0 the step went too far.
 
-    Formula: cos(g(theta_t), g(theta_{t+1})).
+    Formula: cos(g, g'), g before and g' after the step s; step_alpha = -(g' s) / (g s): where the step ends on the
+    parabola through both slopes, -1 where it began, 0 at the bottom, above 1 higher than before.
 
     Returns:
-        (info) -> {"step_cosine": scalar in [-1, 1]}. Costs one gradient.
+        (info) -> {"step_cosine": scalar in [-1, 1], "step_alpha": scalar}.
+
+    Expect: near 1 far below the edge of stability, negative at and beyond it.
+
+    Costs: one gradient.
 
     References:
-        arXiv:1802.08770 (a walk along the walls of a valley).
+        arXiv:1802.08770 (a walk along the walls of a valley); arXiv:2102.06604 (alpha).
     """
 
     def probe(info: Info) -> Measured:
@@ -102,70 +123,48 @@ def step_cosine() -> Probe:
         before = info.gradient(info.params, info.batch)
         after = info.gradient(optax.apply_updates(info.params, info.updates), info.batch)
         norms = optax.tree.norm(before) * optax.tree.norm(after)
-        return {"step_cosine": optax.tree.vdot(before, after) / jnp.maximum(norms, TINY)}
+        slopes = [optax.tree.vdot(g, info.updates) for g in (before, after)]
+        return {
+            "step_cosine": optax.tree.vdot(before, after) / jnp.maximum(norms, TINY),
+            "step_alpha": -slopes[1] / jnp.where(slopes[0] == 0, -TINY, slopes[0]),
+        }
 
     return probe
 
 
-def sharpness(*, iterations: int = 16) -> Probe:
-    """Measure the largest eigenvalue of the Hessian of the step's objective, on its batch.
+def gradient_conflict(*, shares: int = 8) -> Probe:
+    """Measure whether parts of the batch pull in different directions.
 
-    Formula: lambda_1 of H by Lanczos, and the residual |H v - lambda_1 v|, small against lambda_1 where it converged.
-    Gradient descent of rate eta is stable below 2 / eta.
+    Formula: the cosines between the gradients of `shares` equal parts of the batch: the smallest, and the mean.
 
     Args:
-        iterations: Hessian-vector products, each about two gradients.
+        shares: parts; the largest divisor of the batch size up to it is taken. As many gradients are in memory.
 
     Returns:
-        (info) -> {"sharpness": scalar, "sharpness_residual": scalar}.
+        (info) -> {"gradient_cosine_least": scalar, "gradient_cosine_mean": scalar}.
+
+    Expect: near 1 at the start, falling to 0 or below as what is left differs from example to example.
+
+    Costs: about one gradient, and a copy of it for each part.
 
     References:
-        arXiv:2103.00065 (edge of stability).
+        arXiv:1904.06963 (gradient confusion).
     """
 
     def probe(info: Info) -> Measured:
-        found = _product(info)
-        if found is None:
+        if info.gradient is None or info.batch is None or len(info.batch.targets) < 2:
             return {}
-        product, size, key = found
-        ritz = lanczos(product, jax.random.normal(key, (size,)), iterations=iterations)
-        return {"sharpness": ritz.values[-1], "sharpness_residual": ritz.residual}
+        count, gradient, params = len(info.batch.targets), info.gradient, info.params
+        parts = max(n for n in range(1, min(max(shares, 2), count) + 1) if count % n == 0)
+        if parts < 2:
+            return {}
+        cut = jax.tree.map(lambda a: a.reshape(parts, count // parts, *a.shape[1:]), info.batch)
+        rows = jax.lax.map(lambda batch: ravel_pytree(gradient(params, batch))[0], cut)  # [parts, n]
+        rows = rows / jnp.maximum(jnp.linalg.norm(rows, axis=1, keepdims=True), TINY)
+        cosines = (rows @ rows.T)[jnp.triu_indices(parts, 1)]
+        return {"gradient_cosine_least": jnp.min(cosines), "gradient_cosine_mean": jnp.mean(cosines)}
 
     return probe
-
-
-def hessian_trace(*, samples: int = 8) -> Probe:
-    """Measure the trace of the Hessian of the step's objective, on its batch.
-
-    Formula: mean of z^T H z over random signs z, and its standard error.
-
-    Args:
-        samples: Hessian-vector products, each about two gradients.
-
-    Returns:
-        (info) -> {"hessian_trace": scalar, "hessian_trace_error": scalar}.
-
-    References:
-        Hutchinson 1989 (Communications in Statistics 18); arXiv:1912.07145.
-    """
-
-    def probe(info: Info) -> Measured:
-        found = _product(info)
-        if found is None:
-            return {}
-        product, size, key = found
-        trace, error = hutchinson(product, key, size=size, samples=samples)
-        return {"hessian_trace": trace, "hessian_trace_error": error}
-
-    return probe
-
-
-def _product(info: Info) -> tuple[Callable[[Array], Array], int, Array] | None:
-    if info.gradient is None or info.batch is None or info.key is None:
-        return None
-    gradient, batch = info.gradient, info.batch
-    product, size = hessian_product(lambda params: gradient(params, batch), info.params)
-    return product, size, info.key
 
 
 def rank() -> Probe:
@@ -176,7 +175,10 @@ def rank() -> Probe:
 
     Returns:
         (info) -> {"effective_rank": {layer: scalar}, "stable_rank": {layer: scalar}}; of a layer's largest kernel.
-        Costs a singular value decomposition a layer.
+
+    Expect: falls as features align; falls at once where a layer collapses.
+
+    Costs: a singular value decomposition of each kernel.
 
     References:
         Roy and Vetterli 2007 (EUSIPCO); arXiv:1706.08947 (stable rank).
@@ -206,4 +208,4 @@ def _kernels(params: PyTree) -> dict[str, Array]:
     return {name: max(leaves, key=lambda a: a.size) for name, leaves in held.items() if leaves}
 
 
-TABLE = {f.__name__: f for f in (gradient_noise, step_cosine, sharpness, hessian_trace, rank)}
+TABLE = {f.__name__: f for f in (gradient_noise, step_cosine, gradient_conflict, rank)}

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts import deep_probes
+from deepprinciples.parts import curvature_probes, deep_probes, signal_probes
 from deepprinciples.types import SLOPE, Array, ClipState, Info, PyTree
 
 Measured = dict[str, Any]
@@ -36,6 +36,10 @@ def gradient_norm() -> Callable[[Info], Measured]:
     Returns:
         (info) -> {"gradient_norm": {layer: scalar}}.
 
+    Expect: about even over layers where signals pass; by a factor a layer where they vanish or explode.
+
+    Costs: hardly anything: the gradient is there.
+
     References:
         Glorot and Bengio 2010 (AISTATS), on gradients by layer.
     """
@@ -49,6 +53,10 @@ def update_ratio() -> Callable[[Info], Measured]:
 
     Returns:
         (info) -> {"update_ratio": {layer: scalar}}; 0 where a layer's weights are all 0.
+
+    Expect: about 1e-3 in a usual run; far above, weights are overwritten, far below, they stand still.
+
+    Costs: hardly anything.
 
     References:
         Bottou 2015, quoted in Karpathy's CS231n notes.
@@ -75,6 +83,10 @@ def activation_mean_square() -> Callable[[Info], Measured]:
     Returns:
         (info) -> {"activation_mean_square": {layer: scalar}}.
 
+    Expect: even over layers at a critical initialization.
+
+    Costs: hardly anything.
+
     References:
         Poole et al. 2016, arXiv:1606.05340.
     """
@@ -93,6 +105,10 @@ def gradient_mean_square() -> Callable[[Info], Measured]:
 
     Returns:
         (info) -> {"gradient_mean_square": {layer: scalar}}; nothing for models whose activations can't be tapped.
+
+    Expect: even over layers at a critical initialization; falling from the top where gradients vanish.
+
+    Costs: one more backward pass, without gradients of weights.
 
     References:
         Schoenholz et al. 2017, arXiv:1611.01232.
@@ -118,6 +134,10 @@ def dead_units() -> Callable[[Info], Measured]:
     Returns:
         (info) -> {"dead_units": {layer: share in [0, 1]}}.
 
+    Expect: 0 for smooth activations; grows for ReLU at large rates.
+
+    Costs: hardly anything.
+
     References:
         Lu et al. 2019, arXiv:1903.06733.
     """
@@ -141,6 +161,10 @@ def saturated_units(*, threshold: float = 0.01) -> Callable[[Info], Measured]:
     Returns:
         (info) -> {"saturated_units": {layer: share in [0, 1]}}.
 
+    Expect: grows with the scale of the weights where the activation is bounded.
+
+    Costs: hardly anything.
+
     References:
         Glorot and Bengio 2010 (AISTATS).
     """
@@ -161,6 +185,11 @@ def trigger_rate() -> Callable[[Info], Measured]:
     Returns:
         (info) -> {"trigger_rate": {transform: share in [0, 1]}, "clip_norm": {transform: norm before clipping}};
         nothing where nothing clips.
+
+    Expect: 0 where a clip never acts and is worth nothing; near 1 where it has become a normalization of every
+        step.
+
+    Costs: nothing: the transforms count.
 
     References:
         Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063.
@@ -187,6 +216,10 @@ def players() -> Callable[[Info], Measured]:
     Returns:
         (info) -> {name: scalar}; nothing where no game is played.
 
+    Expect: discriminator_real and discriminator_fake near 0.5 where neither player wins.
+
+    Costs: two passes of the generator.
+
     References:
         arXiv:1406.2661; arXiv:1701.07875 (the gap).
     """
@@ -199,7 +232,11 @@ def rotation() -> Callable[[Info], Measured]:
     Formula: cos(v_t, v_{t+1}), v the gradients of both players as one vector; 1 goes straight on, below 0 turns back.
 
     Returns:
-        (info) -> {"rotation": scalar in [-1, 1]}; nothing where no game is played. Costs two more gradients.
+        (info) -> {"rotation": scalar in [-1, 1]}; nothing where no game is played.
+
+    Expect: 1 where a game goes straight on, below 0 where it turns around its fixed point.
+
+    Costs: four gradients.
 
     References:
         arXiv:1906.04848 (rotation of the game's field).
@@ -226,8 +263,14 @@ _CHEAP = (
     "gradient_norm", "update_ratio", "activation_mean_square", "gradient_mean_square", "dead_units", "saturated_units",
     "trigger_rate", "players",
 )  # fmt: skip
-_STANDARD = (*_CHEAP, "step_cosine", "rank", "rotation")
-_FULL = (*_STANDARD, "gradient_noise", "sharpness", "hessian_trace")
+_STANDARD = (
+    *_CHEAP, "step_cosine", "rank", "rotation", "travel", "dormant_units", "gradient_histogram",
+    "gradient_through_time",
+)  # fmt: skip
+_FULL = (
+    *_STANDARD, "gradient_noise", "gradient_conflict", "input_jacobian", "sharpness", "sam_sharpness",
+    "preconditioned_sharpness", "hessian_trace", "spectrum",
+)  # fmt: skip
 
 
 def cheap() -> Callable[[Info], Measured]:
@@ -244,16 +287,18 @@ def standard() -> Callable[[Info], Measured]:
     """Measure what takes a further gradient or a decomposition of each kernel.
 
     Returns:
-        (info) -> the values of cheap, step_cosine, rank and rotation.
+        (info) -> the values of cheap, step_cosine, rank, rotation, travel, dormant_units, gradient_histogram and
+        gradient_through_time.
     """
     return _all(_STANDARD)
 
 
 def full() -> Callable[[Info], Measured]:
-    """Measure everything, curvature and the noise between examples included: some fifty gradients a probed step.
+    """Measure everything, curvature and the noise between examples included: some 150 gradients a probed step.
 
     Returns:
-        (info) -> the values of standard, gradient_noise, sharpness and hessian_trace.
+        (info) -> the values of standard, gradient_noise, gradient_conflict, input_jacobian, sharpness, sam_sharpness,
+        preconditioned_sharpness, hessian_trace and spectrum.
     """
     return _all(_FULL)
 
@@ -262,20 +307,25 @@ def _all(names: Sequence[str]) -> Callable[[Info], Measured]:
     return combine({name: TABLE[name]() for name in names})
 
 
-TABLE = deep_probes.TABLE | {
-    f.__name__: f
-    for f in (
-        gradient_norm,
-        update_ratio,
-        activation_mean_square,
-        gradient_mean_square,
-        dead_units,
-        saturated_units,
-        trigger_rate,
-        players,
-        rotation,
-        cheap,
-        standard,
-        full,
-    )
-}
+TABLE = (
+    deep_probes.TABLE
+    | signal_probes.TABLE
+    | curvature_probes.TABLE
+    | {
+        f.__name__: f
+        for f in (
+            gradient_norm,
+            update_ratio,
+            activation_mean_square,
+            gradient_mean_square,
+            dead_units,
+            saturated_units,
+            trigger_rate,
+            players,
+            rotation,
+            cheap,
+            standard,
+            full,
+        )
+    }
+)

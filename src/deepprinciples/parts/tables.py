@@ -10,6 +10,7 @@ from typing import Any
 
 from deepprinciples.parts import (
     activations,
+    averages,
     data,
     game_losses,
     initializers,
@@ -42,6 +43,7 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "rule": rules.TABLE,
     "optimizer": optimizers.TABLE,
     "schedule": schedules.TABLE,
+    "average": averages.TABLE,
     "probe": probes.TABLE,
 }
 
@@ -56,6 +58,7 @@ NEUTRALS: dict[str, Mapping[str, Mapping[str, float]]] = {
     "transforms": transforms.NEUTRAL,
     "rule": rules.NEUTRAL,
     "optimizer": optimizers.NEUTRAL,
+    "average": averages.NEUTRAL,
 }
 
 HIGHER_IS_BETTER = metrics.HIGHER_IS_BETTER | sample_metrics.HIGHER_IS_BETTER

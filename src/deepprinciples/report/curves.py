@@ -128,13 +128,29 @@ def players(results: xr.Dataset) -> list[Plot]:
     return found
 
 
-_LOGARITHMIC = ("update_ratio", "gradient_snr", "sharpness")
+_LOGARITHMIC = (
+    "update_ratio", "gradient_snr", "sharpness", "sam_sharpness", "preconditioned_sharpness", "norm_test",
+    "jacobian_mean_square",
+)  # fmt: skip
+_SIGNED = (
+    "critic_gap", "rotation", "step_cosine", "hessian_trace", "noise_scale", "step_alpha", "gradient_cosine_least",
+    "sam_sharpness",
+)  # fmt: skip
 _DEEP = {
     "sharpness": ("Sharpness", "Largest eigenvalue of the loss's Hessian on the batch"),
     "hessian_trace": ("Trace of the Hessian", "Trace of the loss's Hessian on the batch, estimated"),
     "noise_scale": ("Noise scale", "Noise between examples over signal, in examples: batches far below it are noisy"),
     "gradient_snr": ("Gradient signal to noise", "Mean over parameters of squared mean over variance of the gradient"),
     "gradient_agreement": ("Agreement of examples", "1 where all examples ask for the same step, near 0 where none do"),
+    "sam_sharpness": ("Rise up the gradient", "How much the loss rises a short way (0.05) up the gradient"),
+    "preconditioned_sharpness": ("Sharpness as Adam sees it", "Largest eigenvalue of the preconditioned Hessian"),
+    "gradient_cosine_least": ("Conflict in the batch", "Smallest cosine between gradients of eight parts of the batch"),
+    "norm_test": (
+        "Error of the gradient",
+        "Squared relative error of a batch's gradient; above 1 it is mostly noise",
+    ),
+    "step_alpha": ("End of the step", "Where a step ends: -1 where it began, 0 at the bottom, 1 as high as before"),
+    "jacobian_mean_square": ("Slope of the outputs", "Mean square singular value of outputs against inputs; 1 is even"),
     "step_cosine": ("Turn of the gradient", "Cosine of the gradient before and after a step; below 0 it went too far"),
 }
 
@@ -205,7 +221,7 @@ def _panel(
         axes.set_yscale("log")
     held = np.concatenate([lines[np.isfinite(lines)], [marks[index] for index in marks if index in seen]])
     limits = canvas.frame(held[held > 0] if log else held, log=log)
-    if name in ("critic_gap", "rotation", "step_cosine", "hessian_trace", "noise_scale"):  # these may be below 0
+    if name in _SIGNED:  # these may be below 0
         _finish(axes, when, limits, log)
         return _told(name, title, what, seen, figure)
     least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air

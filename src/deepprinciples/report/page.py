@@ -19,6 +19,13 @@ from deepprinciples.report.sheet import CSS
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
+_KINDS = {"probe": "Trained networks under the probes"}
+
+
+def _compared(summary: Mapping[str, Any]) -> bool:
+    return summary.get("kind") not in ("train", "probe")
+
+
 def render(results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     """Return the report as HTML; the same input gives the same bytes.
 
@@ -68,21 +75,21 @@ def write(path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], man
 
 
 def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str) -> str:
-    compared = summary.get("kind") != "train"
+    compared = _compared(summary)
     protocol, cost = text.table(summary.get("protocol")), text.table(summary.get("cost"))
     rows = text.rows(summary.get("arms"))
     better = "smaller is better" if summary.get("direction") == "min" else "larger is better"
     seeds = protocol.get("seeds")
     counts = sorted({text.number(row.get("n")) for row in rows}) if seeds is None else [text.number(seeds)]
     facts = {
-        "metric": f"{text.name(summary.get('metric'))} ({better})",
+        "metric": f"{text.name(summary.get('metric'))} ({better})" if summary.get("metric") else "",
         "arms": text.number(len(rows)) if compared else "",
         "seeds per arm": ", ".join(counts),
         "trials per arm": text.number(protocol.get("trials")),
         "time": text.duration(cost.get("seconds")),
         "made on": text.name(manifest.get("device")) if manifest.get("device") is not None else "",
     }
-    kind = "Comparison of training methods" if compared else "Training run"
+    kind = "Comparison of training methods" if compared else _KINDS.get(str(summary.get("kind")), "Training run")
     created = f" · {text.escape(manifest.get('created'))}" if manifest.get("created") is not None else ""
     warnings = text.sentences(summary.get("warnings"))
     warned = f'<div class="warn" role="note"><p>Before you trust it</p>{tables.bullets(warnings)}</div>\n'
@@ -97,16 +104,18 @@ def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str)
 def _sections(
     results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any], drawn: Sequence[canvas.Plot]
 ) -> list[tuple[str, str, str]]:
-    compared = summary.get("kind") != "train"
+    compared = _compared(summary)
     tuned = compared and (text.table(summary.get("protocol")).get("trials") is not None or _plots(drawn, "tuning"))
     limits = text.sentences(summary.get("limits"))
     return [
         ("arms", "Arms" if compared else "Result", tables.arms(summary) if text.rows(summary.get("arms")) else ""),
         ("comparisons", "What the comparison says" if compared else "Seeds", _effects(summary, drawn)),
+        ("averages", "Averaged and raw weights", _averages(summary)),
         ("learning", "Learning curves", _plots(drawn, "learning")),
         ("samples", "What was made", _plots(drawn, "samples")),
         ("players", "The two players", _plots(drawn, "players")),
         ("flow", "Gradient flow", _plots(drawn, "flow")),
+        ("landscape", "Around and between solutions", _plots(drawn, "landscape")),
         ("curvature", "Curvature and noise", _plots(drawn, "curvature")),
         ("units", "Units, clipping and updates", _plots(drawn, "units")),
         ("tuning", "How it was tuned", tables.tuning(summary) + _plots(drawn, "tuning") if tuned else ""),
@@ -127,6 +136,18 @@ def _effects(summary: Mapping[str, Any], drawn: Sequence[canvas.Plot]) -> str:
         "second; p-values are corrected for all comparisons made (Holm).</p>"
     )
     return told + _plots(drawn, "effects") + words + tables.comparisons(summary)
+
+
+def _averages(summary: Mapping[str, Any]) -> str:
+    rows = text.rows(summary.get("averages"))
+    if not rows:
+        return ""
+    told = tables.bullets(text.name(row.get("sentence")) for row in rows if row.get("sentence") is not None)
+    words = (
+        "<p>The score of an arm is that of its averaged weights; here it stands against the last weights of the same "
+        "lanes. These comparisons are a family of their own, corrected apart from the others (Holm).</p>"
+    )
+    return told + words + tables.comparisons({**summary, "comparisons": rows})
 
 
 def _plots(drawn: Sequence[canvas.Plot], group: str) -> str:

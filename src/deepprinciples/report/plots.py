@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import canvas, curves, effects, flow, putting, samples
+from deepprinciples.report import canvas, curves, effects, flow, putting, samples, spectra
 from deepprinciples.report.canvas import Plot
 
 
@@ -34,6 +34,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         found += flow.heat_maps(results)
         found += curves.units(results)
         found += curves.deep(results, summary)
+        found += spectra.figures(results)
         found += effects.tuning(results, summary)
     return found
 

@@ -100,6 +100,8 @@ def learner(config: Config, parts: Dataset) -> Learner:
         metrics={metric_name(config): part("metric", config["study"]["metric"])},
         evaluations=rules.EVALUATIONS.get(rule.get("name", ""), 1),
         hides=hides(config),
+        average=part("average", config["average"]),
+        steps=config["train"]["steps"],
     )
 
 

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepprinciples.engine.averaging import RAW
 from deepprinciples.engine.causes import CAUSES
 from deepprinciples.study import verdicts
 from deepprinciples.study.settings import Study
 
 SCHEMA_VERSION = 1
 BY_TRANSFORM = ("trigger_rate", "clip_norm")
+_DIMS = {**dict.fromkeys(BY_TRANSFORM, "transform"), "gradient_through_time": "lag"}
+_DIMS |= {"hessian_ritz": "ritz", "hessian_weight": "ritz", "gradient_histogram": "decade"}
 _LANES = ("arm", "seed")
 
 
@@ -36,48 +39,54 @@ def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -
         "validation_loss": ((*base, "eval_step"), np.stack([o.curves["loss"] for o in outcomes])),
     }
     variables |= _extras(outcomes, metric)
-    names = _merged(list(o.logs) for o in outcomes)
-    for name in names:
-        held = [o.logs.get(name) for o in outcomes]
-        if any(isinstance(h, Mapping) for h in held):
-            dim = "transform" if name in BY_TRANSFORM else "layer"
-            keys = _merged(
-                list(o.logs[n])
-                for n in names
-                for o in outcomes
-                if n in o.logs and isinstance(o.logs[n], Mapping) and (n in BY_TRANSFORM) == (dim == "transform")
-            )
-            coords[dim] = keys
-            variables[name] = ((*base, "step", dim), _stacked(held, keys, finished))
-        else:
-            variables[name] = ((*base, "step"), np.stack([_or_nan(h, finished) for h in held]))
+    seen, named = probed([o.logs for o in outcomes], finished.seeds, finished.probe_steps)
+    variables, coords = variables | seen, coords | named
     variables |= _tuning(finished, coords)
     attrs = {"title": title, "metric": metric, "direction": "max" if higher_is_better else "min"}
     return xr.Dataset(variables, coords, attrs)
 
 
+def probed(
+    logs: Sequence[Mapping[str, Any]], seeds: Sequence[int], steps: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Lay out what probes told of each arm, values [seed, step] or tables of them: variables and their coordinates."""
+    shape = (len(seeds), len(steps))
+    names = _merged(list(log) for log in logs)
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+    for name in names:
+        held = [log.get(name) for log in logs]
+        if any(isinstance(one, Mapping) for one in held):
+            dim = _DIMS.get(name, "layer")
+            alike = [n for n in names if _DIMS.get(n, "layer") == dim]
+            keys = _merged(list(log[n]) for n in alike for log in logs if isinstance(log.get(n), Mapping))
+            coords[dim] = keys
+            tables = [np.stack([_or_nan((one or {}).get(key), shape) for key in keys], axis=-1) for one in held]
+            variables[name] = ((*_LANES, "step", dim), np.stack(tables))
+        else:
+            variables[name] = ((*_LANES, "step"), np.stack([_or_nan(one, shape) for one in held]))
+    return variables, coords
+
+
 def _extras(outcomes: Sequence[Any], metric: str) -> dict[str, Any]:
     """Lay out what an evaluation gave beside metric and loss: further metrics, and arrays such as samples."""
-    names = [n for n in outcomes[0].curves if n not in (metric, "loss") and all(n in o.curves for o in outcomes)]
     found: dict[str, Any] = {}
-    for name in names:
-        values = np.stack([o.curves[name] for o in outcomes])  # [arm, seed, eval_step, ...]
-        if values.ndim == 3:
-            found[f"validation_{name}"] = ((*_LANES, "eval_step"), values)
-            found[f"test_{name}"] = (_LANES, np.stack([o.final[name] for o in outcomes]))
-        else:
+    for name in _merged([n for n in o.curves if n not in (metric, "loss")] for o in outcomes):
+        known = next(o for o in outcomes if name in o.curves)
+        if np.ndim(known.curves[name]) == 2:  # an arm may lack it, such as the raw weights beside an average
+            for split, part in (("validation", "curves"), ("test", "final")):
+                lacking = np.full_like(getattr(known, part)[name], np.nan)
+                held = [getattr(o, part).get(name, lacking) for o in outcomes]
+                found[f"{split}_{name}"] = ((*_LANES, "eval_step")[: 1 + lacking.ndim], np.stack(held))
+        elif all(name in o.curves for o in outcomes):
+            values = np.stack([o.curves[name] for o in outcomes])  # [arm, seed, eval_step, ...]
             inner = [f"{name}_{k}" for k in range(values.ndim - 3)]
             found[name] = ((*_LANES, "eval_step", *inner), values.astype(np.float32))
     return found
 
 
-def _or_nan(values: np.ndarray | None, finished: Any) -> np.ndarray:
-    shape = (len(finished.seeds), len(finished.probe_steps))
+def _or_nan(values: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
     return np.full(shape, np.nan, np.float32) if values is None else np.asarray(values, np.float32)
-
-
-def _stacked(held: Sequence[Mapping[str, np.ndarray] | None], keys: Sequence[str], finished: Any) -> np.ndarray:
-    return np.stack([np.stack([_or_nan((h or {}).get(key), finished) for key in keys], axis=-1) for h in held])
 
 
 def _merged(orders: Iterable[Sequence[str]]) -> list[str]:
@@ -180,6 +189,7 @@ def summary(
         "headline": head,
         "arms": rows,
         "comparisons": compared,
+        "averages": _averaged(results, diverged, metric, study, shared),
         "programs": finished.programs,
         "cost": cost(finished, steps),
         "protocol": {
@@ -195,6 +205,28 @@ def summary(
         "warnings": [*notes, *_warnings(finished, rows, compared)],
         "limits": _limits(finished, study),
     }
+
+
+def _averaged(
+    results: xr.Dataset, diverged: np.ndarray, metric: str, study: Study, shared: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Judge the averaged weights of each arm that has them against its raw ones: the same lanes, so pairs of one."""
+    name = f"test_{RAW}{metric}"
+    if name not in results:
+        return []
+    raw = results[name].values
+    held = [k for k in range(len(raw)) if np.isfinite(raw[k]).any()]
+    names = [f"{results.arm.values[k]}, {which}" for k in held for which in ("averaged", "raw")]
+    return verdicts.compare(
+        np.concatenate([[results.score.values[k], raw[k]] for k in held]),
+        np.repeat(diverged[held], 2, axis=0),
+        names,
+        pairs=[(2 * k, 2 * k + 1) for k in range(len(held))],
+        metric=metric,
+        delta=study.delta,
+        meaningful=study.meaningful,
+        **shared,
+    )
 
 
 def pairs(arms: Sequence[str], study: Study) -> list[tuple[int, int]]:

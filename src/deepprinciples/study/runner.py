@@ -253,7 +253,7 @@ def _write(
     files.write_jsonl(path / "metrics.jsonl", metric_rows(found))
     states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
     if states:
-        kept = {f"seed-{seed}": _seed_of(states["run"].params, k) for k, seed in enumerate(finished.seeds)}
+        kept = {f"seed-{seed}": _seed_of(states["run"].judged, k) for k, seed in enumerate(finished.seeds)}
         arrays.save_arrays(kept, path / "parameters.safetensors")
     manifest = directory.manifest(
         device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",

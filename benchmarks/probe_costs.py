@@ -1,0 +1,104 @@
+"""What each probe costs, measured: a page of its own, docs/probes.md.
+
+    python benchmarks/probe_costs.py [--out docs/probes.md]
+
+Each probe is compiled into the same run, alone, and that run is timed against one without probes, in turns. It looks at
+every step here; a run's own interval is at least 25 steps where it has 250 or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deepprinciples import config as configs
+from deepprinciples.engine.population import use_all_cores
+from deepprinciples.parts import probes
+from deepprinciples.study import bench, build
+from deepprinciples.study.groups import Group
+from deepprinciples.study.settings import Train
+
+TIERS = ("cheap", "standard", "full")
+STEPS = 20
+LEARNS = {"loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "adam", "learning_rate": 1e-3}}
+NETS: dict[str, dict[str, Any]] = {
+    "MLP": {
+        "data": {"name": "digits", "batch_size": 64},
+        "model": {"name": "mlp", "depth": 2, "width": 64},
+    },
+    "LSTM": {
+        "data": {"name": "mnist_1d", "batch_size": 64},
+        "model": {"name": "lstm", "width": 32},
+    },
+}
+
+
+class Cost(NamedTuple):
+    """A probe's price at one probed step, in steps of plain training; and the seconds it adds to compiling."""
+
+    steps: float
+    compiling: float
+
+
+def measured(net: dict[str, Any], names: list[str], bare: float) -> Cost:
+    """Time a run of `names` at every step against one without probes."""
+    train = {"steps": STEPS, "probe_every": 1, "evaluate_every": STEPS, "probes": names}
+    config = configs.resolve({**net, **LEARNS, "train": train}, build.KINDS)
+    parts = bench.datasets({"run": config})["run"]
+    group = Group(("run",), config, (), ({},))
+    settings = Train(**config["train"])
+    made = bench.set_up(group, parts, settings, [1])
+    if not names:
+        return Cost(0.0, made.program.compile_seconds)
+    return Cost(bench.probe_cost(made, parts, settings), made.program.compile_seconds - bare)
+
+
+def page(rows: dict[str, dict[str, Cost]]) -> str:
+    """Write the page."""
+    kinds = list(NETS)
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib", "flax", "optax"))
+    head = "".join(f" {kind}, steps | {kind}, at every 25th |" for kind in kinds)
+    lines = [
+        "# What probes cost",
+        "",
+        "Written by `make probe-costs`; edits are lost. *Steps*: what looking once costs, in plain training steps of",
+        "the same model, the median of five turns. *At every 25th*: what that adds to the time of a run whose probes",
+        "look at one step in 25, the default of a long run. Small nets on small batches: a larger net makes fixed",
+        "costs smaller, and a decomposition of its kernels (`rank`) larger.",
+        "",
+        f"- Date: {datetime.date.today().isoformat()}",
+        f"- Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}; {versions}",
+        "- MLP: digits, 2 layers of 64, batches of 64. LSTM: MNIST-1D, 32 units over 40 steps, batches of 64. Adam.",
+        "",
+        f"| probe |{head} compiling, s |",
+        "|---|" + "---|" * (2 * len(kinds) + 1),
+    ]
+    for name, costs in rows.items():
+        cells = [f" {costs[k].steps:.2f} | {100 * costs[k].steps / 25:.1f} % |" for k in kinds]
+        said = f"**{name}**" if name in TIERS else name
+        lines.append(f"| {said} |{''.join(cells)} {costs[kinds[0]].compiling:+.1f} |")
+    return "\n".join([*lines, "", "Differences of a few hundredths of a step are noise of the timing.", ""])
+
+
+def main() -> None:
+    """Measure all and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("docs/probes.md"))
+    out = parser.parse_args().out
+    use_all_cores()
+    bare = {kind: measured(net, [], 0.0).compiling for kind, net in NETS.items()}
+    names = [*TIERS, *sorted(set(probes.TABLE) - {*TIERS, "players", "rotation"})]
+    rows = {}
+    for name in names:
+        rows[name] = {kind: measured(net, [name], bare[kind]) for kind, net in NETS.items()}
+        print(name, *(f"{kind} {cost.steps:.2f}" for kind, cost in rows[name].items()), flush=True)
+    out.write_text(page(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

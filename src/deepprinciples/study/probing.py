@@ -1,0 +1,225 @@
+"""A saved run looked at afterwards: every probe, the spectrum, the loss around each solution and between them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from deepprinciples import config as configs
+from deepprinciples.engine import averaging
+from deepprinciples.engine.population import use_all_cores
+from deepprinciples.engine.streams import lane_key
+from deepprinciples.errors import ConfigError
+from deepprinciples.parts import landscape, probes
+from deepprinciples.runs import arrays, directory, files
+from deepprinciples.study import build, results, runner
+from deepprinciples.types import SLOPE, Array, Batch, Dataset, Info, Learner, Model, PyTree
+
+# What can be measured of weights without the optimizer that made them.
+PROBES: Mapping[str, Mapping[str, Any]] = {
+    "gradient_norm": {}, "activation_mean_square": {}, "gradient_mean_square": {}, "dead_units": {},
+    "saturated_units": {}, "dormant_units": {}, "rank": {}, "gradient_histogram": {}, "gradient_through_time": {},
+    "gradient_noise": {}, "gradient_conflict": {}, "input_jacobian": {}, "sharpness": {"iterations": 32},
+    "sam_sharpness": {}, "hessian_trace": {"samples": 32}, "spectrum": {"iterations": 64},
+}  # fmt: skip
+WAYS, PLACES, BETWEEN, ALIKE = 2, 21, 11, 256  # directions, places along each, places between solutions, CKA examples
+REACH = 1.0
+
+
+class _Subject(NamedTuple):
+    """What is looked at: the run, its learner and model, the weights of its seeds [S, ...], and the examples."""
+
+    config: Mapping[str, Any]
+    learner: Learner
+    model: Model
+    params: PyTree
+    seeds: list[int]
+    batch: Batch
+
+
+def probe(
+    run_dir: str | Path,
+    out: str | Path | None = None,
+    *,
+    examples: int = 512,
+    progress: Callable[[str], None] = lambda text: None,
+) -> directory.Run:
+    """Measure the trained weights of a `train` run on its training examples, and write what was found as a run.
+
+    Args:
+        run_dir: a finished run of `train`. Nothing in it is changed.
+        out: the new run directory; by default runs/<name>-probe-<number>. Never overwritten.
+        examples: training examples that are looked at, the first ones.
+        progress: hears what is being done.
+
+    Returns:
+        The new run; its `results` hold the probes' values by seed, and `landscape` [arm, seed, way, place], the loss
+        along random directions; `between` [arm, pair, point], the loss on the straight way from one seed's weights to
+        another's, and `barrier` [arm, pair]; `similarity` [arm, layer, other_layer], CKA of layers of two seeds.
+
+    Raises:
+        ConfigError: the run has no parameters, or is of a game. IntegrityError: it cannot be read.
+        ResourceError: nothing can be written.
+    """
+    run = directory.load(run_dir)
+    kept = run.path / directory.PARAMETERS
+    if not kept.is_file():
+        raise ConfigError(f"{run.path}: holds no parameters, since only `train` keeps them; probe a run of train")
+    if examples < 2:
+        raise ConfigError(f"examples: found {examples}; expected 2 or more")
+    directory.check_free(out)
+    use_all_cores()
+    prepared = runner.prepare("train", configs.load(run.path / directory.CONFIG))
+    config, parts = prepared.arms["run"], prepared.data["run"]
+    if "game" in config:
+        raise ConfigError(f"{run.path}: is of a game; its samples are measured while it trains, and not afterwards")
+    subject = _subject(config, parts, arrays.load_arrays(kept), examples)
+    progress(f"probing {len(subject.seeds)} seeds on {len(subject.batch.targets)} examples")
+    found = _measured(subject, steps=config["train"]["steps"])
+    progress("looking around and between solutions")
+    found = found.assign(_around(subject) | _alike(subject))
+    path = directory.create(out, f"{run.path.name}-probe")
+    return _write(path, run, found, subject)
+
+
+def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any], examples: int) -> _Subject:
+    model, learner = build.model_of(config, parts), build.learner(config, parts)
+    like = jax.eval_shape(lambda key: model.init(key, np.asarray(parts.train.inputs[:1]))[0], lane_key(0))
+    named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
+    seeds = sorted(int(name.removeprefix("seed-")) for name in kept)
+    rows = [[_at(kept[f"seed-{seed}"], runner.words_of(path)) for path in named] for seed in seeds]
+    stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
+    params = jax.tree.unflatten(jax.tree.structure(like), stacked)
+    batch = Batch(*(np.asarray(array[:examples]) for array in parts.train))
+    return _Subject(config, learner, model, params, seeds, batch)
+
+
+def _at(table: Mapping[str, Any], words: Sequence[str]) -> np.ndarray:
+    found: Any = table
+    for word in words:
+        found = found[word]
+    return np.asarray(found)
+
+
+def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
+    """Take a step from trained weights, with a fresh optimizer, and give what a probe reads of it."""
+    key = lane_key(seed)
+    begun = subject.learner.init(key)
+    some = jax.tree.map(lambda a: jnp.asarray(a)[None], subject.batch)
+    kept = averaging.statistics(subject.model, params, begun.model_state, some, key)
+    _, info = subject.learner.step(begun._replace(params=params, model_state=kept), subject.batch, key)
+    return info._replace(start=lambda: subject.learner.init(key).params)
+
+
+def _measured(subject: _Subject, *, steps: int) -> xr.Dataset:
+    """Run the probes on every seed's weights, one seed after another."""
+    look = probes.combine({name: probes.TABLE[name](**given) for name, given in PROBES.items()})
+
+    def one(each: tuple[PyTree, Array]) -> dict[str, Any]:
+        info = _seen(subject, *each)
+        moved = probes.TABLE["travel"]()(info)["distance"]
+        return {**look(info), "distance": moved}
+
+    seeds = np.asarray(subject.seeds, np.uint32)
+    logs = jax.tree.map(np.asarray, jax.jit(lambda every: jax.lax.map(one, every))((subject.params, seeds)))
+    logs = jax.tree.map(lambda a: a[:, None], logs)  # [seed, step]
+    variables, coords = results.probed([logs], subject.seeds, [steps])
+    own = {"arm": ["run"], "seed": subject.seeds, "step": [steps]}
+    return xr.Dataset(variables, {**own, **coords}, {"title": str(subject.config["title"])})
+
+
+def _around(subject: _Subject) -> dict[str, Any]:
+    """Give the loss along random directions around each solution, and on straight ways between them."""
+    places, points = np.linspace(-REACH, REACH, PLACES), np.linspace(0.0, 1.0, BETWEEN)
+    pairs = list(itertools.combinations(range(len(subject.seeds)), 2))[:10]
+
+    def objective(info: Info) -> Callable[[PyTree], Array]:
+        assert info.objective is not None
+        value, batch = info.objective, subject.batch
+        return lambda params: value(params, batch)
+
+    def slices(each: tuple[PyTree, Array]) -> Array:
+        params, seed = each
+        value = objective(_seen(subject, params, seed))
+        keys = jax.random.split(jax.random.fold_in(lane_key(seed), 1), WAYS)
+        ways = [landscape.filter_normalized(key, params) for key in keys]
+        return jnp.stack([landscape.along(value, params, way, jnp.asarray(places)) for way in ways])
+
+    def between(ends: tuple[PyTree, PyTree]) -> Array:
+        value = objective(_seen(subject, ends[0], jnp.uint32(0)))
+        return landscape.along(value, ends[0], jax.tree.map(jnp.subtract, ends[1], ends[0]), jnp.asarray(points))
+
+    seeds = np.asarray(subject.seeds, np.uint32)
+    held = jax.jit(lambda every: jax.lax.map(slices, every))((subject.params, seeds))
+    found: dict[str, Any] = {"landscape": (("arm", "seed", "way", "place"), np.asarray(held)[None])}
+    found["place"] = ("place", places)
+    if pairs:
+        ends = tuple(jax.tree.map(lambda a, k=k: a[[pair[k] for pair in pairs]], subject.params) for k in (0, 1))
+        lines = jax.jit(lambda every: jax.lax.map(between, every))(ends)
+        names = [f"{subject.seeds[a]} to {subject.seeds[b]}" for a, b in pairs]
+        found["between"] = (("arm", "pair", "point"), np.asarray(lines)[None])
+        found["barrier"] = (("arm", "pair"), np.asarray(landscape.barrier(lines))[None])
+        found |= {"pair": ("pair", names), "point": ("point", points)}
+    return found
+
+
+def _alike(subject: _Subject) -> dict[str, Any]:
+    """Compare the layers of neighboring seeds with each other: CKA, the mean over neighbors."""
+    if len(subject.seeds) < 2:
+        return {}
+    inputs = subject.batch.inputs[:ALIKE]
+
+    def layers(each: tuple[PyTree, Array]) -> dict[str, Array]:
+        info = _seen(subject, *each)
+        assert info.forward is not None
+        seen = info.forward(each[0], inputs)[1]
+        return {name: h.reshape(len(inputs), -1) for name, h in seen.items() if not name.endswith(SLOPE)}
+
+    held = jax.jit(lambda every: jax.lax.map(layers, every))((subject.params, np.asarray(subject.seeds, np.uint32)))
+    if not held:
+        return {}
+    names = sorted(held)
+    match = jax.jit(landscape.cka)
+    pairs = list(zip(range(len(subject.seeds) - 1), range(1, len(subject.seeds)), strict=True))[:8]
+    found = [[np.mean([match(held[a][i], held[b][j]) for i, j in pairs]) for b in names] for a in names]
+    return {
+        "similarity": (("arm", "layer", "other_layer"), np.asarray(found)[None]),
+        "layer": ("layer", names),
+        "other_layer": ("other_layer", names),
+    }
+
+
+def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject) -> directory.Run:
+    from deepprinciples.report import page, plots  # drawing is slow to import
+
+    told = {
+        "schema_version": results.SCHEMA_VERSION,
+        "kind": "probe",
+        "title": f"{found.attrs['title']}: what was learned",
+        "headline": f"{len(subject.seeds)} trained networks, looked at on {len(subject.batch.targets)} training "
+        "examples. Nothing is compared here.",
+        "command": f"deepprinciples probe {run.path}",
+        "config_toml": run.config,
+        "arms": [],
+        "comparisons": [],
+        "warnings": [],
+        "limits": [
+            "Curvature and noise are those of the training objective on these examples, with one draw of dropout.",
+            "A random direction shows a thin slice: a smooth one does not mean that the loss is smooth elsewhere.",
+        ],
+    }
+    files.write_text(path / directory.CONFIG, run.config)
+    arrays.save_dataset(found, path / directory.RESULTS)
+    files.write_json(path / directory.SUMMARY, told)
+    manifest = directory.manifest(seeds=subject.seeds, files=directory.file_hashes(path))
+    files.write_json(path / directory.MANIFEST, manifest)
+    page.write(path / "report.html", found, told, manifest)
+    plots.save_all(found, told, path / "figures")
+    return directory.load(path)
