@@ -183,7 +183,7 @@ def adaptive_clip(*, max_ratio: Scalar = 0.01, eps: Scalar = 1e-3) -> Transform:
     Returns: transform with a ClipState: `triggered` counts the share of units clipped, `norm` is the largest ratio.
     Raises: ValueError where update gets no params.
     Expect: Claimed to let networks without normalization train at large batches and rates. With plain sgd update_ratio
-      stays below learning_rate max_ratio wherever every |w_u| is above eps. Nothing where trigger_rate is 0.
+      is at most learning_rate max_ratio wherever every |w_u| is above eps. Nothing where trigger_rate is 0.
     Costs: Norms of all weights and gradients, unit by unit, which is hardly measurable; no copy of the weights.
     References: Brock et al., arXiv:2102.06171.
     """
