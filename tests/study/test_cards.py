@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.study import cards
+from deepprinciples.study import cards, catalogue
 from deepprinciples.types import Activation, Scalar
 
 
@@ -28,6 +28,9 @@ def mlp(*, depth: int = 2, activation: Activation | str = "relu", skip: Literal[
 
     Returns:
         Outputs [B, outputs].
+    Expect: nothing at depth 0; else a claim that needs more
+      than one line.
+    Costs: a pass.
 
     References: arXiv:1234.5678
     """
@@ -61,8 +64,21 @@ def test_a_card_tells_all_a_config_needs() -> None:
         '    activation: activation = "relu"\n      what is done between two layers.\n'
         '    skip: none | residual = "none"\n      what is done between two layers.\n'
         "    outputs: whole number required\n\n"
-        "Gives:\n  Outputs [B, outputs].\n\nReferences:\n  arXiv:1234.5678"
+        "Gives:\n  Outputs [B, outputs].\n\n"
+        "What to expect:\n  nothing at depth 0; else a claim that needs more than one line.\n\n"
+        "What it costs:\n  a pass.\n\nReferences:\n  arXiv:1234.5678"
     )
+
+
+def test_a_page_tells_what_to_expect_and_what_it_costs() -> None:
+    """Lost: which probe should move, and how many gradients a step takes; silence where a part says nothing."""
+    pages = dict(catalogue.pages(TABLES, NEUTRALS))
+    assert pages["model/mlp.md"].endswith(
+        "**Gives:** Outputs [B, outputs].\n\n"
+        "**What to expect:** nothing at depth 0; else a claim that needs more than one line.\n\n"
+        "**What it costs:** a pass.\n\n**References:** arXiv:1234.5678\n"
+    )
+    assert "What " not in pages["transforms/clip.md"]
 
 
 def test_marks_come_from_the_signature_and_the_neutral_table() -> None:

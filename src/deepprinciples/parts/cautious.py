@@ -60,6 +60,9 @@ def cautious_adamw(
       weight_decay: share of the weights (biases too) taken off, times the learning rate. *Sweepable.* *Neutral: 0.0.*
       strength: share of the mask, in [0, 1]. *Sweepable.* *Neutral: 0.0* gives adamw.
     Returns: optax.GradientTransformation over params of any shape.
+    Expect: Claimed to lower the loss at least as fast, since no entry of the step, decay aside, points against the
+      gradient; step_cosine should be no lower. Nothing where momentum and gradient agree in every sign.
+    Costs: Two copies of the weights, as adamw; the mask is nothing that is measurable.
     References: Liang et al., arXiv:2411.16085.
     """
     return optax.chain(
@@ -90,6 +93,9 @@ def cautious_lion(
       weight_decay: share of the weights (biases too) taken off, times the learning rate. *Sweepable.* *Neutral: 0.0.*
       strength: share of the mask, in [0, 1]. *Sweepable.* *Neutral: 0.0* gives lion.
     Returns: optax.GradientTransformation over params of any shape.
+    Expect: Claimed as for cautious_adamw: no entry of the step, decay aside, points against the gradient; step_cosine
+      should be no lower. Nothing where average and gradient agree in every sign.
+    Costs: One copy of the weights, as lion; the mask is nothing that is measurable.
     References: Liang et al., arXiv:2411.16085.
     """
     return optax.chain(
@@ -113,6 +119,9 @@ def cautious_sgd(
       momentum: share of the last step kept. *Sweepable.*
       strength: share of the mask, in [0, 1]. *Sweepable.* *Neutral: 0.0* gives sgd.
     Returns: optax.GradientTransformation over params of any shape.
+    Expect: Claimed as for cautious_adamw: no entry of the step points against the gradient; step_cosine should be no
+      lower, momentum overshoots less. Nothing at momentum 0, where every entry agrees, or without oscillation.
+    Costs: One copy of the weights, as sgd with momentum; the mask is nothing that is measurable.
     References: Liang et al., arXiv:2411.16085.
     """
     return optax.chain(masked(optax.trace(decay=momentum), strength), optax.scale_by_learning_rate(learning_rate))

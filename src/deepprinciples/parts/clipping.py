@@ -98,6 +98,9 @@ def clip_by_value(*, max_value: Scalar = 1.0) -> Transform:
     Args:
       max_value: largest entry let through. *Sweepable.* *Neutral: inf.*
     Returns: transform with a ClipState: `triggered` counts the share of entries cut, `norm` is the largest entry.
+    Expect: Claimed to hold off exploding gradients, of recurrent nets above all; the direction of the step bends. Peaks
+      of update_ratio go; gradient_norm is taken before it. Nothing where trigger_rate is 0.
+    Costs: Nothing that is measurable; no copy of the weights.
     References: Mikolov 2012, Statistical language models based on neural networks.
     """
 
@@ -121,6 +124,9 @@ def clip_by_global_norm(*, max_norm: Scalar = 1.0) -> Transform:
     Args:
       max_norm: largest norm let through. *Sweepable.* *Neutral: inf.*
     Returns: transform with a ClipState: `triggered` counts the steps clipped, `norm` is |g|.
+    Expect: Keeps one steep batch from throwing the weights far away, in recurrent nets above all. Peaks of update_ratio
+      go; gradient_norm is taken before it. Nothing where trigger_rate is 0, and little under Adam where it is 1.
+    Costs: One pass over the gradient, which is hardly measurable; no copy of the weights.
     References: Pascanu et al., arXiv:1211.5063.
     """
 
@@ -141,6 +147,9 @@ def clip_per_layer(*, max_norm: Scalar = 1.0) -> Transform:
     Args:
       max_norm: largest norm of a layer let through. *Sweepable.* *Neutral: inf.*
     Returns: transform with a ClipState: `triggered` counts the share of layers clipped, `norm` is the largest |g_l|.
+    Expect: A steep layer no longer shortens the steps of all others, so update_ratio should differ less from layer to
+      layer; gradient_norm is taken before it. Nothing where trigger_rate is 0.
+    Costs: One pass over the gradient, which is hardly measurable; no copy of the weights.
     References: Pascanu et al., arXiv:1211.5063; You et al., arXiv:1708.03888.
     """
 
@@ -173,6 +182,9 @@ def adaptive_clip(*, max_ratio: Scalar = 0.01, eps: Scalar = 1e-3) -> Transform:
       eps: smallest |w_u| counted, so that weights that start at zero can move. *Sweepable.*
     Returns: transform with a ClipState: `triggered` counts the share of units clipped, `norm` is the largest ratio.
     Raises: ValueError where update gets no params.
+    Expect: Claimed to let networks without normalization train at large batches and rates. With plain sgd update_ratio
+      is at most learning_rate max_ratio wherever every |w_u| is above eps. Nothing where trigger_rate is 0.
+    Costs: Norms of all weights and gradients, unit by unit, which is hardly measurable; no copy of the weights.
     References: Brock et al., arXiv:2102.06171.
     """
 
@@ -201,6 +213,9 @@ def auto_clip(*, percentile: Scalar = 10.0, history: int = 256) -> Transform:
       percentile: in [0, 100]. *Sweepable.* *Neutral: 100.0.*
       history: how many norms are kept.
     Returns: transform with a HistoryState.
+    Expect: Claimed to spare the search for a norm. trigger_rate should come near 1 - percentile / 100 where the norm is
+      steady, and stay below where it falls; peaks of update_ratio go. gradient_norm is taken before it.
+    Costs: A sort of `history` numbers a step, which is hardly measurable; no copy of the weights.
     References: Seetharaman et al., arXiv:2007.14469.
     """
 
@@ -239,6 +254,9 @@ def clip_by_z_score(*, max_score: Scalar = 2.5, decay: Scalar = 0.97, delay: int
       decay: weight of a step against that of the next. *Sweepable.*
       delay: steps that are only measured and never clipped, at least 2.
     Returns: transform with a ScoreState.
+    Expect: Claimed to prevent spikes of the loss and to leave the rest alone: trigger_rate stays near 0 in a calm run,
+      and is 0 for the first `delay` steps. gradient_norm shows a spike, update_ratio should not.
+    Costs: One pass over the gradient, which is hardly measurable; no copy of the weights.
     References: Kumar et al., arXiv:2504.02507, which shortens a larger outlier further, below this bound.
     """
 

@@ -51,6 +51,10 @@ def minimax(*, real_smoothing: Scalar = 0.0, fake_smoothing: Scalar = 0.0) -> Ga
       fake_smoothing: given to the target of fake examples, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
     Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
+    Expect: Where the generator is caught (discriminator_fake near 0) its slope fades: generator_gradient falls, and it
+      may stop to learn. At the solution discriminator_real = discriminator_fake = 1/2; smoothing keeps
+      discriminator_real below 1.
+    Costs: Nothing that is measurable.
     References: Goodfellow et al., arXiv:1406.2661; smoothing: Salimans et al., arXiv:1606.03498.
     """
     discriminator = _cross_entropy(real_smoothing, fake_smoothing)
@@ -69,6 +73,9 @@ def non_saturating(*, real_smoothing: Scalar = 0.0, fake_smoothing: Scalar = 0.0
       fake_smoothing: given to the target of fake examples, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
     Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
+    Expect: generator_gradient stays large where discriminator_fake is near 0, unlike with minimax; both have the same
+      solution, discriminator_real = discriminator_fake = 1/2. Smoothing keeps discriminator_real below 1.
+    Costs: Nothing that is measurable.
     References: Goodfellow et al., arXiv:1406.2661; smoothing: Salimans et al., arXiv:1606.03498.
     """
     discriminator = _cross_entropy(real_smoothing, fake_smoothing)
@@ -86,6 +93,9 @@ def least_squares(*, real_target: Scalar = 1.0, fake_target: Scalar = 0.0, gener
       generator_target: what the generator wants it to give to fake examples. *Sweepable.*
     Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
+    Expect: Claimed to be steadier and to fade less: critic_gap is near real_target - fake_target where the
+      discriminator wins and near 0 at the solution; generator_gradient grows with the distance from the target.
+    Costs: Nothing that is measurable.
     References: Mao et al., arXiv:1611.04076.
     """
 
@@ -102,6 +112,9 @@ def wasserstein() -> GameLoss:
 
     Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
+    Expect: Claimed to give a slope everywhere and a loss that follows the samples: with a penalty critic_gap estimates
+      a distance and should fall. Without one, or weight clipping, critic_gap grows without bound.
+    Costs: Nothing that is measurable, without the penalty that it needs.
     References: Arjovsky et al., arXiv:1701.07875.
     """
     return _game("wasserstein", lambda r, f: f - r, lambda r, f: -f)
@@ -114,6 +127,10 @@ def hinge() -> GameLoss:
 
     Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
+    Expect: Pairs told apart by the margin no longer teach the discriminator, so discriminator_gradient fades and
+      critic_gap stays near 2 where it wins; generator_gradient does not fade with it. Claimed to be steady with
+      spectral norm.
+    Costs: Nothing that is measurable.
     References: Lim and Ye, arXiv:1705.02894; Miyato et al., arXiv:1802.05957.
     """
     return _game("hinge", lambda r, f: jax.nn.relu(1.0 - r) + jax.nn.relu(1.0 + f), lambda r, f: -f)
@@ -126,6 +143,9 @@ def relativistic() -> GameLoss:
 
     Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
+    Expect: Only the difference of the logits matters, so discriminator_real and discriminator_fake may drift together:
+      look at critic_gap, near 0 at the solution. Claimed to be steadier, since real examples teach the generator too.
+    Costs: Nothing that is measurable.
     References: Jolicoeur-Martineau, arXiv:1807.00734, "RSGAN".
     """
     return _game("relativistic", lambda r, f: jax.nn.softplus(f - r), lambda r, f: jax.nn.softplus(r - f))
@@ -140,6 +160,9 @@ def relativistic_average() -> GameLoss:
 
     Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
+    Expect: As relativistic, against the mean of the other side, so single pairs matter less: look at critic_gap, near 0
+      at the solution. Claimed to be steadier; small batches make the means noisy.
+    Costs: Nothing that is measurable.
     References: Jolicoeur-Martineau, arXiv:1807.00734, "RaSGAN".
     """
 

@@ -56,6 +56,10 @@ def zeros() -> Draw:
     w = 0
 
     Returns: function (key, shape, dtype) -> Array of that shape.
+    Expect: The usual start of biases. Kernels of zeros let nothing through a relu or tanh network:
+      activation_mean_square and the gradient_norm of all layers but the last are 0, and units that start alike stay
+      alike.
+    Costs: Nothing that is measurable: it is drawn once.
     """
     return constant(value=0.0)
 
@@ -66,6 +70,9 @@ def ones() -> Draw:
     w = 1
 
     Returns: function (key, shape, dtype) -> Array of that shape.
+    Expect: A start for scales. As a kernel it makes all units of a layer alike, and they stay so: rank is 1, and
+      activation_mean_square may grow with the square of the fan-in.
+    Costs: Nothing that is measurable: it is drawn once.
     """
     return constant(value=1.0)
 
@@ -78,6 +85,8 @@ def constant(*, value: Scalar = 0.0) -> Draw:
     Args:
       value: the number. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
+    Expect: A start for biases. As a kernel it makes all units of a layer alike, and they stay so: rank is 1.
+    Costs: Nothing that is measurable: it is drawn once.
     """
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
@@ -95,6 +104,9 @@ def normal(*, stddev: Scalar = 0.01) -> Draw:
     Args:
       stddev: standard deviation. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
+    Expect: At a relu layer activation_mean_square changes by the factor fan_in stddev^2 / 2, so with depth it vanishes
+      or explodes, and gradient_mean_square with it on the way back. Nothing of that below a normalization.
+    Costs: Nothing that is measurable: it is drawn once.
     """
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
@@ -111,6 +123,9 @@ def truncated_normal(*, stddev: Scalar = 0.01) -> Draw:
     Args:
       stddev: standard deviation of what comes out. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
+    Expect: As normal of the same stddev: activation_mean_square changes by the factor fan_in stddev^2 / 2 at a relu
+      layer. No weight starts beyond 2.27 stddev, which matters little after the first steps.
+    Costs: Nothing that is measurable: it is drawn once.
     """
     width_of_cut = 0.87962566103423978  # standard deviation of N(0, 1) given |z| < 2
 
@@ -129,6 +144,9 @@ def uniform(*, bound: Scalar = 0.05) -> Draw:
     Args:
       bound: half the width of the interval. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
+    Expect: As normal with stddev bound / sqrt(3): activation_mean_square changes by the factor fan_in bound^2 / 6 at a
+      relu layer, so with depth it vanishes or explodes. Nothing of that below a normalization.
+    Costs: Nothing that is measurable: it is drawn once.
     """
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
@@ -146,6 +164,9 @@ def glorot_normal(*, gain: Scalar = 1.0) -> Draw:
       gain: factor on the standard deviation. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes.
+    Expect: With layers of one width and a linear activation, activation_mean_square and gradient_mean_square are the
+      same in all of them at the start, and fall slowly with tanh; with relu both halve from layer to layer.
+    Costs: Nothing that is measurable: it is drawn once.
     References: Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks.
     """
     return _gaussian("glorot_normal", _glorot, gain)
@@ -160,6 +181,9 @@ def glorot_uniform(*, gain: Scalar = 1.0) -> Draw:
       gain: factor on the bound. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes.
+    Expect: With layers of one width and a linear activation, activation_mean_square and gradient_mean_square are the
+      same in all of them at the start, and fall slowly with tanh; with relu both halve from layer to layer.
+    Costs: Nothing that is measurable: it is drawn once.
     References: Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks.
     """
     return _flat("glorot_uniform", _glorot, gain)
@@ -174,6 +198,9 @@ def he_normal(*, gain: Scalar = 1.0) -> Draw:
       gain: factor on the standard deviation. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes.
+    Expect: With relu activation_mean_square is about the same in every layer at the start, and with layers of one width
+      gradient_mean_square too, where glorot and lecun halve it. Little where layers are normalized.
+    Costs: Nothing that is measurable: it is drawn once.
     References: He et al., arXiv:1502.01852.
     """
     return _gaussian("he_normal", _he, gain)
@@ -188,6 +215,9 @@ def he_uniform(*, gain: Scalar = 1.0) -> Draw:
       gain: factor on the bound. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes.
+    Expect: With relu activation_mean_square is about the same in every layer at the start, and with layers of one width
+      gradient_mean_square too. Against he_normal nothing should move but for narrow layers.
+    Costs: Nothing that is measurable: it is drawn once.
     References: He et al., arXiv:1502.01852.
     """
     return _flat("he_uniform", _he, gain)
@@ -202,6 +232,9 @@ def lecun_normal(*, gain: Scalar = 1.0) -> Draw:
       gain: factor on the standard deviation. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes.
+    Expect: With selu or a linear activation activation_mean_square is about the same in every layer at the start; with
+      relu it halves, with tanh it falls slowly. Little where layers are normalized.
+    Costs: Nothing that is measurable: it is drawn once.
     References: LeCun et al. 1998, Efficient backprop; Schoenholz et al., arXiv:1611.01232.
     """
     return _gaussian("lecun_normal", _lecun, gain)
@@ -216,6 +249,9 @@ def lecun_uniform(*, gain: Scalar = 1.0) -> Draw:
       gain: factor on the bound. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes.
+    Expect: With selu or a linear activation activation_mean_square is about the same in every layer at the start; with
+      relu it halves. Against lecun_normal nothing should move but for narrow layers.
+    Costs: Nothing that is measurable: it is drawn once.
     References: LeCun et al. 1998, Efficient backprop.
     """
     return _flat("lecun_uniform", _lecun, gain)
@@ -230,6 +266,10 @@ def pytorch_default(*, gain: Scalar = 1.0) -> Draw:
       gain: factor on the bound. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes: a bias does not show its fan-in.
+    Expect: With relu activation_mean_square and gradient_mean_square fall to a sixth from layer to layer at the start:
+      little in two layers, a dead signal in many. Biases that start at random hide part of it. Little where layers are
+      normalized.
+    Costs: Nothing that is measurable: it is drawn once.
     References: PyTorch, torch.nn.Linear.
     """
     return _flat("pytorch_default", lambda fan_in, fan_out: 1.0 / (3.0 * fan_in), gain)

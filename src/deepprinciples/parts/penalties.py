@@ -52,6 +52,9 @@ def r1(*, strength: Scalar = 1.0) -> Penalty:
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
     Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Expect: Theory: near the solution a game that circles now converges. `penalty` and discriminator_gradient (players)
+      should fall, discriminator_real and discriminator_fake come near 1/2. Nothing where D is flat at real examples.
+    Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
     References: Mescheder et al., arXiv:1801.04406.
     """
 
@@ -70,6 +73,9 @@ def r2(*, strength: Scalar = 1.0) -> Penalty:
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
     Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Expect: Theory as for r1, of which it is the mirror: it damps on what is made, so it does little while the fakes are
+      far from where D turns. `penalty` and discriminator_gradient (players) should fall.
+    Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
     References: Mescheder et al., arXiv:1801.04406.
     """
 
@@ -91,6 +97,9 @@ def gradient_penalty(*, strength: Scalar = 10.0) -> Penalty:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
     Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
     Raises: ValueError where real and fake differ in shape.
+    Expect: Claimed to keep a critic Lipschitz better than weight clipping: critic_gap (players) stays bounded and can
+      be read as a distance, `penalty` falls towards 0. Theory: no convergence close to the solution, where r1 has it.
+    Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
     References: Gulrajani et al., arXiv:1704.00028.
     """
 
@@ -109,6 +118,9 @@ def zero_centered(*, strength: Scalar = 10.0) -> Penalty:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
     Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
     Raises: ValueError where real and fake differ in shape.
+    Expect: Claimed to keep the discriminator from learning the examples by heart, and to make training converge:
+      discriminator_real and discriminator_fake (players) come near 1/2, `penalty` and generator_gradient should fall.
+    Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
     References: Thanh-Tung et al., arXiv:1902.03984.
     """
 
@@ -130,6 +142,9 @@ def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> Penalty:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
       noise: length of the shift, in standard deviations. *Sweepable.* At 0.0 the points are the real examples.
     Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Expect: Claimed to prevent sharp slopes around real examples, and with them mode collapse: diversity (players)
+      should fall less, discriminator_real stay below 1. The slope is pulled to 1, so it does not fade at the solution.
+    Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
     References: Kodali et al., arXiv:1705.07215.
     """
 

@@ -31,6 +31,9 @@ def proximal_sgd(
       biases: also act on leaves with fewer than two axes.
     Returns: optax.GradientTransformation over params of any shape; its update needs params.
     Raises: ValueError where update gets no params.
+    Expect: Exact zeros among the weights, more with more strength: a weight at zero stays while its gradient is below
+      the strength. rank should fall, update_ratio too as weights come to rest. At strength 0 it is sgd.
+    Costs: No copy of the weights.
     References: Daubechies et al., arXiv:math/0307152; Beck and Teboulle 2009, A fast iterative
       shrinkage-thresholding algorithm.
     """
@@ -68,6 +71,9 @@ def projected_sgd(
       max_norm: largest norm of a unit's weights. *Sweepable.* *Neutral: inf* gives sgd.
     Returns: optax.GradientTransformation over params of any shape; its update needs params.
     Raises: ValueError where update gets no params.
+    Expect: No unit's weights grow beyond the bound, which is claimed to allow large rates, beside dropout above all;
+      activation_mean_square stops growing with them. Nothing but sgd while all units are shorter.
+    Costs: One copy of the weights, at momentum 0 too.
     References: Srebro and Shraibman 2005, Rank, trace-norm and max-norm; Hinton et al., arXiv:1207.0580.
     """
 

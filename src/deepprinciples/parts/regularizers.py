@@ -24,6 +24,9 @@ def l1(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
       strength: force per weight. *Sweepable.* *Neutral: 0.0.*
       biases: also act on leaves with fewer than two axes.
     Returns: function (params) -> scalar float32.
+    Expect: Many weights come near zero, none to exact zeros (see proximal_sgd); rank should fall. gradient_norm and
+      sharpness are those of the loss with the penalty, the loss that is told leaves it out.
+    Costs: One pass over the weights, which is hardly measurable.
     References: Tibshirani 1996, Regression shrinkage and selection via the lasso.
     """
     return lambda params: strength * total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
@@ -38,6 +41,9 @@ def l2(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
       strength: force per unit of weight. *Sweepable.* *Neutral: 0.0.*
       biases: also act on leaves with fewer than two axes.
     Returns: function (params) -> scalar float32.
+    Expect: Weights that the loss does not hold shrink: without normalization activation_mean_square falls, with it
+      update_ratio rises. It adds `strength` to every curvature along the kernels, hence to sharpness.
+    Costs: One pass over the weights, which is hardly measurable.
     References: Krogh and Hertz 1991, A simple weight decay can improve generalization.
     """
     return lambda params: 0.5 * strength * total(params, biases, lambda w: jnp.sum(jnp.square(w)))
@@ -53,6 +59,9 @@ def elastic_net(*, strength: Scalar = 1e-4, l1_share: Scalar = 0.5, biases: bool
       l1_share: share of l1, in [0, 1]. *Sweepable.*
       biases: also act on leaves with fewer than two axes.
     Returns: function (params) -> scalar float32.
+    Expect: Small weights go towards zero as by l1, large ones shrink as by l2, and weights that do the same work share
+      it. rank and activation_mean_square should fall; gradient_norm is that of the loss with the penalty.
+    Costs: One pass over the weights, which is hardly measurable.
     References: Zou and Hastie 2005, Regularization and variable selection via the elastic net.
     """
 
@@ -72,6 +81,10 @@ def orthogonality(*, strength: Scalar = 1e-3) -> Penalty:
     Args:
       strength: force. *Sweepable.* *Neutral: 0.0.*
     Returns: function (params) -> scalar float32.
+    Expect: Singular values come near 1, so rank rises to the shorter side of each kernel; in a linear or tanh network
+      activation_mean_square and gradient_mean_square become alike over the layers. Nothing more on kernels already
+      orthonormal.
+    Costs: A matrix product and its way back per kernel and step, whatever the batch: measurable with small batches.
     References: Bansal et al., arXiv:1810.09102; Brock et al., arXiv:1609.07093.
     """
 
@@ -106,6 +119,9 @@ def label_smoothing(*, strength: Scalar = 0.1, outputs: int) -> Augment:
       outputs: number of classes.
     Returns: Augment; apply(key, batch) -> batch with targets [B, ..., outputs].
     Raises: ValueError for real targets of another width.
+    Expect: Claimed to calibrate and to regularize. The training loss has a floor above 0, so gradient_norm no longer
+      fades as examples are fitted, and activation_mean_square of the output stays small.
+    Costs: Nothing that is measurable.
     References: Szegedy et al., arXiv:1512.00567.
     """
 
@@ -146,6 +162,9 @@ def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
       outputs: number of classes, for integer labels.
     Returns: Augment; apply(key, batch) -> batch; integer labels become probabilities [B, ..., outputs].
     Raises: ValueError for token inputs.
+    Expect: Claimed to make the model go in straight lines between examples, and to bear wrong labels better. The
+      training loss has a floor above 0 and is that of the mixed batch, as all probes are.
+    Costs: Nothing that is measurable.
     References: Zhang et al., arXiv:1710.09412.
     """
 
@@ -171,6 +190,9 @@ def cutmix(*, strength: Scalar = 1.0, outputs: int) -> Augment:
       outputs: number of classes, for integer labels.
     Returns: Augment; apply(key, batch) -> batch; integer labels become probabilities [B, ..., outputs].
     Raises: ValueError for token inputs and for vectors, which have no neighborhood.
+    Expect: Claimed to make the model look at all of a picture. The training loss has a floor above 0 and is that of the
+      mixed batch, as all probes are. Little where what matters lies in one small place.
+    Costs: Nothing that is measurable.
     References: Yun et al., arXiv:1905.04899.
     """
 
@@ -204,6 +226,9 @@ def dropout(*, rate: Scalar = 0.1) -> Augment:
       rate: probability of a zero, in [0, 1). *Sweepable.* *Neutral: 0.0.*
     Returns: Augment; apply(key, batch) -> batch of the same shapes.
     Raises: ValueError for token inputs.
+    Expect: The model relies less on single features; in linear regression it acts like l2 weighted by the size of each
+      feature. The training loss and gradient_noise rise, and activation_mean_square of the first layer with the rate.
+    Costs: One random number per input and step.
     References: Srivastava et al. 2014, Dropout; Wager et al., arXiv:1307.1493.
     """
 
@@ -224,6 +249,9 @@ def input_noise(*, strength: Scalar = 0.1) -> Augment:
       strength: standard deviation, in units of the inputs. *Sweepable.* *Neutral: 0.0.*
     Returns: Augment; apply(key, batch) -> batch of the same shapes.
     Raises: ValueError for token inputs.
+    Expect: Theory for small noise: a penalty on the slope of the outputs with respect to the inputs. The training loss
+      and gradient_noise rise, sharpness should fall. Nothing where the noise is far below that of the data.
+    Costs: One random number per input and step.
     References: Bishop 1995, Training with noise is equivalent to Tikhonov regularization.
     """
 

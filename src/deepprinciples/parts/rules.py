@@ -31,6 +31,8 @@ def plain() -> Rule:
 
     Returns: function (loss_fn) -> gradient_fn; gradient_fn(params, *args) -> ((loss, aux), grads), grads shaped as
       params.
+    Expect: It is the ground that other rules are compared with: gradient_norm shows the gradient of the loss as it is.
+    Costs: One gradient evaluation a step.
     """
     return lambda loss_fn: jax.value_and_grad(loss_fn, has_aux=True)
 
@@ -48,6 +50,10 @@ def input_gradient_penalty(*, strength: Scalar = 0.01) -> Rule:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
     Returns: function (loss_fn) -> gradient_fn.
     Raises: ValueError where inputs are no floats.
+    Expect: Claimed to make predictions smoother and harder to attack. gradient_mean_square should fall in the layers
+      near the input; gradient_norm includes the pull of the penalty, sharpness does not. Nothing where the loss is flat
+      in x.
+    Costs: Two gradient evaluations a step, as counted; the way back keeps the activations of both.
     References: Drucker and LeCun 1992, Improving generalization performance using double backpropagation; Ross and
       Doshi-Velez, arXiv:1711.09404.
     """

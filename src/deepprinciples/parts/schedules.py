@@ -36,6 +36,9 @@ def constant() -> Schedule:
     factor = 1
 
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: update_ratio settles at a floor that the rate and gradient_noise set, and the training loss goes no lower
+      than that noise lets it. It is the ground that other schedules are compared with.
+    Costs: Nothing that is measurable.
     """
     return lambda progress: jnp.ones_like(jnp.asarray(progress, jnp.float32))
 
@@ -49,6 +52,9 @@ def cosine(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
       warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: update_ratio falls with the factor, the noise of late steps dies out and the training loss drops towards the
+      end; sharpness may rise, since 2 / rate does. A warm-up should keep early step_cosine above 0.
+    Costs: Nothing that is measurable.
     References: Loshchilov and Hutter, arXiv:1608.03983.
     """
 
@@ -69,6 +75,9 @@ def linear(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
       warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: Claimed to be the best of the simple shapes where the length of the run is known. update_ratio falls with
+      the factor, and the training loss drops towards the end; sharpness may rise, since 2 / rate does.
+    Costs: Nothing that is measurable.
     References: Defazio et al., arXiv:2310.07831.
     """
     return polynomial(warmup=warmup, final=final, power=1.0)
@@ -84,6 +93,9 @@ def polynomial(*, warmup: Scalar = 0.0, final: Scalar = 0.0, power: Scalar = 2.0
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
       power: above 0. *Sweepable.* At 1.0 it is linear.
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: update_ratio falls with the factor, for powers above 1 mostly early and with long small steps at the end;
+      the training loss drops with its noise. sharpness may rise, since 2 / rate does.
+    Costs: Nothing that is measurable.
     References: Chen et al., arXiv:1606.00915.
     """
 
@@ -104,6 +116,9 @@ def exponential(*, warmup: Scalar = 0.0, final: Scalar = 0.01) -> Schedule:
       warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end, above 0. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: update_ratio falls with the factor at an even pace in its logarithm. As a range test (final far above 1) the
+      loss falls, then turns up: about where the rate passes 2 / sharpness and step_cosine drops below 0.
+    Costs: Nothing that is measurable.
     References: Smith, arXiv:1506.01186 (range test).
     """
 
@@ -122,6 +137,9 @@ def inverse_sqrt(*, warmup: Scalar = 0.1) -> Schedule:
     Args:
       warmup: share of the run, above 0. *Sweepable.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: update_ratio falls slowly and does not come near 0: at the end the factor is sqrt(warmup), 0.32 at the
+      default, so some noise of the steps stays. Claimed to suit runs whose length is not known before.
+    Costs: Nothing that is measurable.
     References: Vaswani et al., arXiv:1706.03762.
     """
 
@@ -143,6 +161,9 @@ def step(*, boundaries: tuple[float, ...] = (0.5, 0.75), factor: Scalar = 0.1, w
       factor: what each fall multiplies by, above 0. *Sweepable.* *Neutral: 1.0.*
       warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: update_ratio falls by the factor at each boundary, and the training loss with it at once, as far as it was
+      held up by the noise of the steps (gradient_noise); sharpness may rise after, since 2 / rate does.
+    Costs: Nothing that is measurable.
     References: He et al., arXiv:1512.03385.
     """
 
@@ -164,6 +185,9 @@ def warmup_stable_decay(*, warmup: Scalar = 0.05, cooldown: Scalar = 0.2, final:
       cooldown: share of the run over which the factor falls. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: The loss stays on a plateau in the stable part and drops in the cooldown, as update_ratio does; claimed to
+      come close to cosine while the end can be chosen late. The warm-up should keep early step_cosine above 0.
+    Costs: Nothing that is measurable.
     References: Hu et al., arXiv:2404.06395; Hägele et al., arXiv:2405.18392.
     """
 
@@ -186,6 +210,9 @@ def one_cycle(*, peak: Scalar = 0.3, start: Scalar = 0.04, final: Scalar = 1e-4)
       start: factor at the start. *Sweepable.*
       final: factor at the end. *Sweepable.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: Claimed to train in far fewer steps, the large rates of the middle acting as a regularizer: sharpness should
+      be low at the peak and rise as the rate falls. update_ratio follows the factor.
+    Costs: Nothing that is measurable.
     References: Smith and Topin, arXiv:1708.07120.
     """
 
@@ -208,6 +235,9 @@ def cyclic(*, cycles: Scalar = 4.0, final: Scalar = 0.1) -> Schedule:
       cycles: how many. *Sweepable.*
       final: lowest factor. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: The loss, update_ratio and the noise of the steps rise and fall with the factor; claimed to spare the search
+      for one rate. Compare it where a cycle ends, not in its middle.
+    Costs: Nothing that is measurable.
     References: Smith, arXiv:1506.01186.
     """
 
@@ -228,6 +258,9 @@ def warm_restarts(*, cycles: Scalar = 4.0, final: Scalar = 0.0) -> Schedule:
       cycles: how many. *Sweepable.*
       final: factor at the end of each cycle. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
+    Expect: The loss falls towards the end of each cycle and jumps up at the restart, as update_ratio does; claimed to
+      give good weights at any end of a cycle. Compare it there. At one cycle it is cosine.
+    Costs: Nothing that is measurable.
     References: Loshchilov and Hutter, arXiv:1608.03983.
     """
 

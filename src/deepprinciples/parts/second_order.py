@@ -89,6 +89,10 @@ def shampoo(
       weight_decay: share of the weights (biases too) taken off, times the learning rate. *Sweepable.* *Neutral: 0.0.*
       max_size: longest axis with a matrix; a longer one keeps the diagonal of H only.
     Returns: optax.GradientTransformation over params of any shape; a single number counts as a vector.
+    Expect: Theory as for adagrad, with correlations within an axis: flat directions get longer steps, so that bad
+      conditioning slows it less. update_ratio falls as the sums grow, at a steady gradient_norm too.
+    Costs: One copy of the weights and an n x n matrix per axis up to max_size, each decomposed at every step, which
+      takes some n^3: mostly more than the gradient.
     References: Gupta et al., arXiv:1802.09568.
     """
 
@@ -161,6 +165,10 @@ def soap(
       weight_decay: share of the weights (biases too) taken off, times the learning rate. *Sweepable.* *Neutral: 0.0.*
       max_size: longest axis that is rotated.
     Returns: optax.GradientTransformation over params of any shape.
+    Expect: Claimed to need fewer steps than adamw, and less care for its rate than shampoo. Without correlations
+      between entries it is adam; update_ratio follows gradient_norm no more than there, and is 0 at the first step.
+    Costs: Two copies of the weights and two n x n matrices per axis up to max_size, decomposed at every step, which
+      takes some n^3: mostly more than the gradient.
     References: Vyas et al., arXiv:2409.11321, with a new decomposition at every step.
     """
 

@@ -55,6 +55,10 @@ def microbatches(*, count: int = 4) -> Rule:
       count: number of equal shares; it divides the batch size.
     Returns: function (loss_fn) -> gradient_fn; one gradient evaluation a step.
     Raises: ValueError where the batch does not come in equal shares.
+    Expect: Nothing but rounding: it is there for the memory. With batch norm or dropout it is another method, whose
+      statistics and masks are those of the shares, and activation_mean_square may differ.
+    Costs: One gradient evaluation a step, in `count` pieces one after another: fewer activations are kept, and wide
+      hardware is used less well.
     """
 
     def rule(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,6 +131,10 @@ def dp_sgd(*, max_norm: Scalar = 1.0, noise_multiplier: Scalar = 1.0, microbatch
       microbatch: how many gradients of examples are held at once; it changes memory and time, no result.
     Returns: function (loss_fn) -> gradient_fn; one gradient evaluation a step.
     Raises: ValueError for models with batch norm.
+    Expect: No example counts for more than max_norm, and noise covers the rest; the theory promises privacy, paid for
+      in accuracy. gradient_norm is at most max_norm beside the noise, update_ratio and step_cosine turn noisy.
+    Costs: One gradient evaluation a step, less well batched, and one more forward pass; `microbatch` gradients are held
+      at once.
     References: Abadi et al., arXiv:1607.00133.
     """
 
@@ -234,6 +242,9 @@ def pcgrad(*, tasks: int = 2, grouping: Grouping = "target") -> Rule:
       grouping: how the batch is cut into tasks.
     Returns: function (loss_fn) -> gradient_fn; one gradient evaluation a step.
     Raises: ValueError where the batch does not come in equal shares, or targets are no single numbers to sort by.
+    Expect: Claimed to help where the gradients of tasks pull against each other; gradient_norm is that of what is left.
+      Nothing but rounding where no two tasks conflict, as where gradient_agreement (gradient_noise) is near 1.
+    Costs: One gradient evaluation a step and one more forward pass; `tasks` gradients are held at once.
     References: Yu et al., arXiv:2001.06782.
     """
     return _agreed("pcgrad", tasks, grouping, 0.0)
@@ -254,6 +265,9 @@ def gradvac(*, tasks: int = 2, cosine: Scalar = 0.1, grouping: Grouping = "targe
       grouping: how the batch is cut into tasks.
     Returns: function (loss_fn) -> gradient_fn; one gradient evaluation a step.
     Raises: ValueError where the batch does not come in equal shares, or targets are no single numbers to sort by.
+    Expect: Claimed to help tasks that have something in common, also where they do not conflict; gradient_norm is that
+      of what is left. Nothing but rounding where all tasks agree beyond the cosine asked for.
+    Costs: One gradient evaluation a step and one more forward pass; `tasks` gradients are held at once.
     References: Wang et al., arXiv:2010.05874.
     """
     return _agreed("gradvac", tasks, grouping, cosine)

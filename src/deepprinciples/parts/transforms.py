@@ -59,6 +59,9 @@ def centralize(*, strength: Scalar = 1.0) -> Transform:
     Args:
       strength: share of the mean taken out, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
     Returns: transform without state. At strength 1 the entries of each unit sum to zero.
+    Expect: Claimed to smooth training and to regularize. With plain sgd the sum of each unit's weights stands still and
+      update_ratio falls a little; gradient_norm is taken before it. Nothing on vectors, or where the mean is 0 anyway.
+    Costs: Nothing that is measurable; no copy of the weights.
     References: Yong et al., arXiv:2004.01461. optax.centralize averages over outputs instead.
     """
 
@@ -80,6 +83,9 @@ def noise(*, strength: Scalar = 0.1, decay: Scalar = 0.55) -> Transform:
       decay: power with which the variance falls. *Sweepable.* At 0.0 it stays.
     Returns: transform with a CountState; its update needs `key=`.
     Raises: ValueError where update gets no key.
+    Expect: Claimed to help very deep networks out of bad starts. While it is large, update_ratio rises and step_cosine
+      should fall; both come back as it decays. gradient_norm and gradient_noise are taken before it.
+    Costs: One random number per weight and step; no copy of the weights.
     References: Neelakantan et al., arXiv:1511.06807. optax.add_noise gives all lanes of a vmap the same noise.
     """
 
@@ -102,6 +108,9 @@ def sign() -> Transform:
     g' = sign(g), 0 at 0
 
     Returns: transform without state.
+    Expect: With sgd every weight that has a gradient moves by the learning rate, so update_ratio no longer follows
+      gradient_norm, and the weights circle a minimum unless a schedule lowers the rate: step_cosine falls there.
+    Costs: Nothing that is measurable; no copy of the weights.
     References: Bernstein et al., arXiv:1802.04434.
     """
     return _stateless(lambda grads, params: jax.tree.map(jnp.sign, grads))
@@ -118,6 +127,9 @@ def normalize() -> Transform:
     g' = g / |g|, |g| over all parameters
 
     Returns: transform without state.
+    Expect: With plain sgd every step is as long as the learning rate, so update_ratio no longer follows gradient_norm:
+      flat places are left quickly, and a minimum is circled unless a schedule lowers the rate. Little under Adam.
+    Costs: One pass over the gradient, which is hardly measurable; no copy of the weights.
     References: Hazan et al., arXiv:1507.02030.
     """
     return _stateless(lambda grads, params: _unit(grads))
@@ -129,6 +141,9 @@ def normalize_per_layer() -> Transform:
     g_l' = g_l / |g_l|
 
     Returns: transform without state.
+    Expect: Claimed to help where gradients vanish or explode with depth. With plain sgd the step of every layer is as
+      long as the learning rate, so update_ratio depends on the weights alone and no longer on gradient_norm.
+    Costs: One pass over the gradient, which is hardly measurable; no copy of the weights.
     References: Yu et al., arXiv:1707.04822.
     """
 
@@ -150,6 +165,9 @@ def weight_decay(*, strength: Scalar = 1e-4, biases: bool = False) -> Transform:
       biases: also act on leaves with fewer than two axes.
     Returns: transform without state.
     Raises: ValueError where update gets no params.
+    Expect: Weights that the loss does not hold shrink; without normalization activation_mean_square falls, with it
+      update_ratio rises. With plain sgd it is l2; under Adam the share is divided by the size of the gradient.
+    Costs: Nothing that is measurable; no copy of the weights.
     References: Loshchilov and Hutter, arXiv:1711.05101.
     """
 
@@ -168,6 +186,9 @@ def ema(*, decay: Scalar = 0.9) -> Transform:
     Args:
       decay: share of the past kept. *Sweepable.* *Neutral: 0.0.*
     Returns: transform with an AverageState.
+    Expect: Noise of single batches averages out, so update_ratio falls where gradient_noise is high and hardly where
+      gradients agree. The step comes late: too long an average overshoots, and step_cosine goes below 0.
+    Costs: One copy of the weights.
     References: Kingma and Ba, arXiv:1412.6980.
     """
 
@@ -189,6 +210,9 @@ def scale(*, factor: Scalar = 1.0) -> Transform:
     Args:
       factor: any number. *Sweepable.* *Neutral: 1.0.*
     Returns: transform without state.
+    Expect: With plain sgd it is a change of the learning rate, and update_ratio moves by the factor. Nothing under
+      optimizers that divide by the size of the gradient, such as Adam, but for their eps.
+    Costs: Nothing that is measurable; no copy of the weights.
     """
     return _stateless(lambda grads, params: jax.tree.map(lambda g: g * factor, grads))
 

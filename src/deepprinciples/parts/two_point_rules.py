@@ -50,6 +50,10 @@ def sam(*, rho: Scalar = 0.05) -> Rule:
     Args:
       rho: radius of the ball. *Sweepable.* *Neutral: 0.0.*
     Returns: function (loss_fn) -> gradient_fn; two gradient evaluations a step.
+    Expect: Claimed to end in flatter places that generalize better: sharpness and hessian_trace should fall.
+      gradient_norm is that of the second point, mostly the larger one. Little where rho is short against the width of
+      the valley.
+    Costs: Two gradient evaluations a step, and a copy of the weights for the moment.
     References: Foret et al., arXiv:2010.01412.
     """
     return _at(lambda params, grads: _moved(params, _unit(grads), rho))
@@ -64,6 +68,9 @@ def asam(*, rho: Scalar = 0.5, eps: Scalar = 0.01) -> Rule:
       rho: radius of the ball, in units of the weights. *Sweepable.* *Neutral: 0.0.*
       eps: added to |w|, so that a weight of zero moves. *Sweepable.*
     Returns: function (loss_fn) -> gradient_fn; two gradient evaluations a step.
+    Expect: Claimed as for sam, without its dependence on how layers are scaled. sharpness and hessian_trace should
+      fall, though they do depend on that scale; gradient_norm is that of the second point. Little where rho is small.
+    Costs: Two gradient evaluations a step, and a copy of the weights for the moment.
     References: Kwon et al., arXiv:2102.11600.
     """
 
@@ -84,6 +91,9 @@ def extragradient(*, step_size: Scalar = 0.1) -> Rule:
     Args:
       step_size: length of the step ahead per unit of gradient. *Sweepable.* *Neutral: 0.0.*
     Returns: function (loss_fn) -> gradient_fn; two gradient evaluations a step.
+    Expect: Where the curvature is h, the gradient is (1 - step_size h) times the plain one: gradient_norm falls along
+      sharp directions, and step_cosine should rise. Little while step_size times sharpness is far below 1.
+    Costs: Two gradient evaluations a step, and a copy of the weights for the moment.
     References: Korpelevich 1976, The extragradient method for finding saddle points; Gidel et al., arXiv:1802.10551.
     """
     return _at(lambda params, grads: _moved(params, grads, -step_size))
@@ -102,6 +112,9 @@ def gradient_norm_penalty(*, strength: Scalar = 0.01, radius: Scalar = 0.05) -> 
       strength: weight of the norm. *Sweepable.* *Neutral: 0.0.*
       radius: length of the difference. *Sweepable.*
     Returns: function (loss_fn) -> gradient_fn; two gradient evaluations a step.
+    Expect: Claimed to end in flatter places that generalize better: sharpness and hessian_trace should fall.
+      gradient_norm is that of the whole objective. Little where the gradient hardly changes within the radius.
+    Costs: Two gradient evaluations a step, and a copy of the weights for the moment.
     References: Zhao et al., arXiv:2202.03599.
     """
 

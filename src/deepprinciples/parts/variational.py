@@ -36,6 +36,9 @@ def elbo(*, strength: Scalar = 1.0) -> Callable[[Variational, Array], Array]:
         from noisy codes.
     Returns: function (outputs: Variational, targets [B, ...] like the reconstruction) -> [B].
     Raises: ValueError where the outputs are not Variational, or the shapes do not pair.
+    Expect: The KL term pulls codes to the normal distribution: a direction that does not pay for its KL collapses, so
+      activation_mean_square of "code" falls there. A higher strength collapses more; at 0.0 none does.
+    Costs: Nothing that is measurable.
     References: Kingma and Welling, arXiv:1312.6114.
     """
 

@@ -18,7 +18,16 @@ from deepprinciples.errors import ConfigError
 Tables = Mapping[str, Mapping[str, Callable[..., Any]]]
 
 _WIDTH = 80
-_HEADING = re.compile(r"(Args|Returns|Raises|References?|Examples?): ?(.*)")
+_HEADING = re.compile(r"(Args|Returns|Raises|Expect|Costs|References?|Examples?): ?(.*)")
+# The headed parts of a docstring that are shown below the hyper-parameters, in this order, and what a card calls them.
+SECTIONS = {
+    "Returns": "Gives",
+    "Raises": "Raises",
+    "Expect": "What to expect",
+    "Costs": "What it costs",
+    "References": "References",
+}
+_PROSE = ("Expect", "Costs")  # their lines end where the source line did, which means nothing
 
 
 def list_parts(tables: Tables, kind: str | None = None) -> str:
@@ -36,7 +45,7 @@ def list_parts(tables: Tables, kind: str | None = None) -> str:
 
 
 def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]]], kind: str, name: str) -> str:
-    """Tell all about one part: what it does, formula, hyper-parameters with marks, what it gives, references.
+    """Tell all about one part: what it does, formula, hyper-parameters with marks, what to expect, references.
 
     Args:
         tables: kind -> name -> factory.
@@ -63,9 +72,10 @@ def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]
         told = arguments(text["Args"])
         off = neutrals.get(kind, {}).get(name, {})
         lines += [_row(field, told.get(field.name, ""), off) for field in known.values()]
-    for heading, title in (("Returns", "Gives"), ("Raises", "Raises"), ("References", "References")):
+    for heading, title in SECTIONS.items():
         if text[heading]:
-            lines += ["", f"{title}:", _wrapped(text[heading])]
+            words = " ".join(text[heading].split()) if heading in _PROSE else text[heading]
+            lines += ["", f"{title}:", _wrapped(words)]
     return "\n".join(lines)
 
 
@@ -145,7 +155,7 @@ def _hung(line: str) -> list[str]:
 
 def parsed(factory: Callable[..., Any]) -> dict[str, str]:
     """Cut a docstring into summary, body and its headed parts; what is absent is empty."""
-    parts: dict[str, list[str]] = {"summary": [], "body": [], "Args": [], "Returns": [], "Raises": [], "References": []}
+    parts: dict[str, list[str]] = {name: [] for name in ("summary", "body", "Args", *SECTIONS)}
     here = "summary"
     for line in (inspect.getdoc(factory) or "").splitlines():
         heading = _HEADING.fullmatch(line)

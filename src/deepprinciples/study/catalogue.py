@@ -13,7 +13,7 @@ from typing import Any
 
 from deepprinciples.config.schema import LIMITS, REQUIRED, fields
 from deepprinciples.config.wording import plural, singular
-from deepprinciples.study.cards import Tables, arguments, parsed, type_of, unmarked, value_of
+from deepprinciples.study.cards import SECTIONS, Tables, arguments, parsed, type_of, unmarked, value_of
 
 Neutrals = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -64,7 +64,7 @@ def _page(kind: str, name: str, factory: Callable[..., Any], off: Mapping[str, f
     if rows:
         head = ["| hyper-parameter | type | default | marks | range | meaning |", "|---|---|---|---|---|---|"]
         blocks.append("\n".join([*head, *rows]))
-    for heading, title in (("Returns", "Gives"), ("Raises", "Raises"), ("References", "References")):
+    for heading, title in SECTIONS.items():
         if text[heading]:
             blocks.append(f"**{title}:** {_plain(text[heading])}")
     return "\n\n".join(blocks) + "\n"

@@ -21,6 +21,10 @@ def softmax_cross_entropy() -> Loss:
 
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: gradient_norm fades as examples are fitted. Where all can be, weights and activation_mean_square of the
+      output grow without end, and sharpness falls late in training. It is the ground that other class losses are
+      compared with.
+    Costs: Nothing that is measurable.
     References: Bridle 1990, Probabilistic interpretation of feedforward classification network outputs.
     """
 
@@ -40,6 +44,10 @@ def poly_loss(*, epsilon: Scalar = 2.0) -> Loss:
       epsilon: weight of the extra term. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Claimed to gain a little on images. The slope of an example is that of the cross-entropy times 1 + epsilon
+      q, q the probability of the right class: gradient_norm is higher for examples half learned, and hardly at the
+      start.
+    Costs: Nothing that is measurable.
     References: Leng et al., arXiv:2204.12511.
     """
 
@@ -61,6 +69,9 @@ def focal(*, gamma: Scalar = 2.0) -> Loss:
       gamma: focus, at least 0. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Claimed to help where easy examples outnumber hard ones, and to calibrate. Fitted examples count less, so
+      gradient_norm fades sooner than with cross-entropy and outputs stay smaller. Little while all examples are hard.
+    Costs: Nothing that is measurable.
     References: Lin et al., arXiv:1708.02002.
     """
 
@@ -83,6 +94,9 @@ def generalized_cross_entropy(*, q: Scalar = 0.7) -> Loss:
       q: in [0, 1]. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Claimed to bear wrong labels: the slope of an example is that of the cross-entropy times softmax^q, so what
+      looks wrong counts less. gradient_norm starts lower, at (1 / classes)^q of it, and learning starts slower.
+    Costs: Nothing that is measurable.
     References: Zhang and Sabuncu, arXiv:1805.07836.
     """
 
@@ -104,6 +118,9 @@ def kl_divergence() -> Loss:
 
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Every probe as with softmax_cross_entropy, since the gradient is the same; only the loss that is told is
+      lower, by the entropy of the targets. Nothing at all with labels.
+    Costs: Nothing that is measurable.
     References: Kullback and Leibler 1951, On information and sufficiency.
     """
 
@@ -121,6 +138,10 @@ def one_hot_mse() -> Loss:
 
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Claimed to do as well as cross-entropy on many tasks. Its curvature in the outputs is constant, so sharpness
+      is that of the network; activation_mean_square of the output stays bounded, and gradient_norm falls with the
+      errors.
+    Costs: Nothing that is measurable.
     References: Hui and Belkin, arXiv:2006.07322.
     """
 
@@ -139,6 +160,9 @@ def multiclass_hinge(*, margin: Scalar = 1.0) -> Loss:
       margin: the lead asked for. *Sweepable.* At 0.0 it is the perceptron loss.
     Returns: function (outputs [B, ..., C], labels [B, ...]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Examples that lead by the margin have no gradient, so gradient_norm can fall to 0, and outputs stop growing.
+      Only one rival class is taught at a time, which is noisier: step_cosine should be lower than with cross-entropy.
+    Costs: Nothing that is measurable.
     References: Crammer and Singer 2001, On the algorithmic implementation of multiclass kernel-based vector machines.
     """
 
@@ -159,6 +183,9 @@ def confidence_penalty(*, strength: Scalar = 0.1) -> Loss:
       strength: weight of the entropy. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Claimed to calibrate and to regularize, much as label_smoothing does: activation_mean_square of the output
+      stays smaller, and gradient_norm no longer fades as examples are fitted.
+    Costs: Nothing that is measurable.
     References: Pereyra et al., arXiv:1701.06548.
     """
 
@@ -181,6 +208,9 @@ def logit_adjusted_cross_entropy(*, strength: Scalar = 1.0, priors: tuple[float,
       priors: how frequent each class is, above 0 and up to a common factor; empty where all are alike.
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair, or priors are not positive or not C.
+    Expect: Claimed to raise the accuracy of rare classes, at a price for frequent ones: look at the mean over classes.
+      Nothing where all classes are alike, or once the training examples are fitted by a wide margin.
+    Costs: Nothing that is measurable.
     References: Menon et al., arXiv:2007.07314.
     """
     if not all(0.0 < prior < float("inf") for prior in priors):
@@ -213,6 +243,9 @@ def distillation(*, temperature: Scalar = 2.0) -> Loss:
       temperature: above 0. *Sweepable.* *Neutral: 1.0* gives kl_divergence, and for labels softmax_cross_entropy.
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Claimed to teach more than labels do, by how a teacher ranks the wrong classes. With labels there is no
+      teacher: it is cross-entropy at a temperature, and gradient_norm starts at about T times that of cross-entropy.
+    Costs: Nothing that is measurable; the teacher is run beforehand.
     References: Hinton et al., arXiv:1503.02531.
     """
 

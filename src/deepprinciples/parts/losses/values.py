@@ -26,6 +26,9 @@ def sigmoid_binary_cross_entropy() -> Loss:
 
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B], in [0, 1]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: gradient_norm fades as examples are fitted. Where all can be, weights and activation_mean_square of the
+      output grow without end, and sharpness falls late in training.
+    Costs: Nothing that is measurable.
     References: Cox 1958, The regression analysis of binary sequences.
     """
     return _elementwise("sigmoid_binary_cross_entropy", optax.losses.sigmoid_binary_cross_entropy)
@@ -40,6 +43,9 @@ def sigmoid_focal(*, gamma: Scalar = 2.0) -> Loss:
       gamma: focus, at least 0. *Sweepable.* *Neutral: 0.0* gives sigmoid_binary_cross_entropy.
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B], in [0, 1]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Claimed to help where easy negatives outnumber all else. Fitted answers count less, so gradient_norm fades
+      sooner than with cross-entropy and outputs stay smaller. Little while all answers are hard.
+    Costs: Nothing that is measurable.
     References: Lin et al., arXiv:1708.02002.
     """
 
@@ -59,6 +65,9 @@ def hinge(*, margin: Scalar = 1.0) -> Loss:
       margin: the margin asked for. *Sweepable.* At 0.0 it is the perceptron loss.
     Returns: function (outputs [B, ...] or [B, 1], targets 0 or 1 of the same shape or [B]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Answers right by the margin have no gradient, so gradient_norm can fall to 0 and outputs stop growing; what
+      is wrong pulls with the same force however wrong it is, where squared_hinge pulls harder.
+    Costs: Nothing that is measurable.
     References: Cortes and Vapnik 1995, Support-vector networks.
     """
     return _elementwise("hinge", lambda x, t: jnp.maximum(margin - (2.0 * t - 1.0) * x, 0.0))
@@ -73,6 +82,9 @@ def squared_hinge(*, margin: Scalar = 1.0) -> Loss:
       margin: the margin asked for. *Sweepable.*
     Returns: function (outputs [B, ...] or [B, 1], targets 0 or 1 of the same shape or [B]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Answers right by the margin have no gradient, so gradient_norm can fall to 0, and smoothly, unlike with
+      hinge: step_cosine should be higher near the margin. What is very wrong dominates the gradient.
+    Costs: Nothing that is measurable.
     References: Tang, arXiv:1306.0239.
     """
     return _elementwise("squared_hinge", lambda x, t: jnp.square(jnp.maximum(margin - (2.0 * t - 1.0) * x, 0.0)))
@@ -85,6 +97,9 @@ def mse() -> Loss:
 
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: It asks for the mean of the target, and large errors dominate: gradient_norm falls with the errors, and
+      jumps at outliers. Its curvature in the outputs is constant, so sharpness is that of the network.
+    Costs: Nothing that is measurable.
     References: Gauss 1809, Theoria motus.
     """
     return _elementwise("mse", lambda x, t: jnp.square(x - t))
@@ -97,6 +112,10 @@ def mae() -> Loss:
 
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: It asks for the median, so outliers count no more than others. Every error pulls with the same force:
+      gradient_norm hardly falls near the minimum, which is circled (step_cosine falls) unless a schedule lowers the
+      rate.
+    Costs: Nothing that is measurable.
     References: Laplace 1774.
     """
     return _elementwise("mae", lambda x, t: jnp.abs(x - t))
@@ -111,6 +130,9 @@ def huber(*, delta: Scalar = 1.0) -> Loss:
       delta: where the square ends, above 0. *Sweepable.*
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: No error pulls with more than delta, so outliers make no peaks of gradient_norm; near the minimum it is
+      smooth. Where all errors are below delta it is half of mse; for a tiny delta it is delta times mae.
+    Costs: Nothing that is measurable.
     References: Huber 1964, Robust estimation of a location parameter.
     """
 
@@ -128,6 +150,9 @@ def log_cosh() -> Loss:
 
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: Small errors count as in half of mse, large ones as in mae, so outliers make no peaks of gradient_norm, and
+      near the minimum it is smooth. Nothing against half of mse where errors are far below 1.
+    Costs: Nothing that is measurable.
     References: Chen et al., arXiv:1811.08564.
     """
     return _elementwise("log_cosh", optax.losses.log_cosh)
@@ -142,6 +167,9 @@ def quantile(*, level: Scalar = 0.5) -> Loss:
       level: which quantile, in (0, 1). *Sweepable.* At 0.5 it is half of mae.
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: It asks for the quantile, so a share `level` of the targets should lie below the outputs. As with mae,
+      gradient_norm hardly falls near the minimum, which is circled unless a schedule lowers the rate.
+    Costs: Nothing that is measurable.
     References: Koenker and Bassett 1978, Regression quantiles.
     """
     return _elementwise("quantile", lambda x, t: jnp.maximum(level * (t - x), (level - 1.0) * (t - x)))
@@ -156,6 +184,9 @@ def cosine_distance(*, eps: Scalar = 1e-8) -> Loss:
       eps: smallest norm divided by. *Sweepable.*
     Returns: function (outputs [B, ..., D], targets [B, ..., D]) -> [B].
     Raises: ValueError where the shapes do not pair.
+    Expect: The length of outputs has no say, and the gradient stands at right angles to them: steps lengthen them
+      (activation_mean_square of the output rises), which makes gradient_norm fall.
+    Costs: Nothing that is measurable.
     References: Salton and McGill 1983, Introduction to modern information retrieval.
     """
 

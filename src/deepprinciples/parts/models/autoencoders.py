@@ -96,6 +96,13 @@ def autoencoder(
     Raises:
         ValueError: the inputs are not floats [B, *shape].
 
+    Expect:
+        At depth 0 it can do no better than the first `latent` principal components. A narrower code means a higher
+        error; activation_mean_square of "code" is free, unlike that of a vae.
+
+    Costs:
+        Some 2 (D width + (depth - 1) width^2 + width latent) weights for D inputs.
+
     References:
         doi:10.1126/science.1127647.
     """
@@ -141,6 +148,14 @@ def vae(
 
     Raises:
         ValueError: the inputs are not floats [B, *shape], or there is no key in training.
+
+    Expect:
+        As autoencoder with noise in the code: directions that do not pay for their KL collapse to the normal
+        distribution. In training gradient_noise is higher, since codes are drawn; at evaluation nothing is drawn.
+
+    Costs:
+        Some 2 (D width + (depth - 1) width^2 + width latent) weights for D inputs, one random number per code entry and
+        step.
 
     References:
         arXiv:1312.6114.

@@ -112,6 +112,14 @@ def resize_cnn(
         ConfigError: the shape has no spatial axis, or more than two.
         ValueError: the latents are not floats [batch, latents].
 
+    Expect:
+        Claimed to avoid the checkerboards of transposed convolutions. With he_normal and relu activation_mean_square is
+        about the same in every layer at the start; diversity (players) tells whether the samples differ.
+
+    Costs:
+        kernel^axes width^2 weights per doubling, used at every position; with kernels "auto" repeated values are
+        multiplied once.
+
     References:
         doi:10.23915/distill.00003 (resize and convolve), arXiv:1511.06434 (convolutional generators).
     """
@@ -159,6 +167,14 @@ def transposed_cnn(
     Raises:
         ConfigError: the shape has no spatial axis, or more than two, or the kernel leaves positions empty.
         ValueError: the latents are not floats [batch, latents].
+
+    Expect:
+        With an odd kernel neighbors get different numbers of products: a checkerboard at the start, which may be
+        learned away. Zeros take part of every sum, so with he_normal and relu activation_mean_square falls by 2^axes a
+        doubling. diversity (players) tells whether the samples differ.
+
+    Costs:
+        kernel^axes width^2 weights per doubling, as resize_cnn; the zeros between the values need no products.
 
     References:
         arXiv:1511.06434, arXiv:1603.07285 (arithmetic of transposed convolutions).

@@ -84,6 +84,13 @@ def mlp(
     Raises:
         ValueError: the inputs are not floats [batch, ...].
 
+    Expect:
+        With he_normal and relu activation_mean_square is about the same in every layer; with skip "residual" it doubles
+        from layer to layer unless branch_scale, "rezero" or a norm holds it. It knows nothing of neighboring pixels.
+
+    Costs:
+        Some inputs width + (depth - 1) width^2 + width outputs weights; "highway" doubles the square term.
+
     References:
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero), arXiv:1802.05957 (spectral), arXiv:1710.10196 (minibatch deviation).

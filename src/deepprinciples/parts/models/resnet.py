@@ -112,6 +112,15 @@ def resnet(
     Raises:
         ValueError: the inputs have no spatial axes.
 
+    Expect:
+        Claimed to train at depths where plain stacks do not: gradient_mean_square should be of one size over the
+        blocks. Without normalization activation_mean_square doubles from block to block unless branch_scale or "rezero"
+        holds it.
+
+    Costs:
+        Two convolutions of 3^axes in out weights per block, each used at every position; batch norm keeps two numbers
+        per channel beside the weights.
+
     References:
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero), arXiv:1802.05957 (spectral).

@@ -30,7 +30,7 @@ _ARGS = {
     "eps_root": "small number under the square root.",
     "weight_decay": "share of the weights (biases too) taken off, times the learning rate.",
     "nesterov": "look one step ahead.",
-    "alpha": "weight of the optimism or of the slow average; for cocob the share of the wealth not bet.",
+    "alpha": "weight of the optimism or of the slow average.",
     "optimism": "weight of the change since the last gradient.",
     "trust_coefficient": "step of a layer as a share of the norm of its weights.",
     "threshold": "length of the average from which the variance is trusted.",
@@ -55,16 +55,49 @@ _ARGS = {
     "initial_estimate": "first guess of the distance to the solution.",
     "init_step": "first step as a share of 1 + |params|.",
 }
+# Where a keyword means something else to one optimizer.
+_IN_GRADIENT = {"weight_decay": "share of the weights (biases too) added to the gradient: L2."}
+_OWN_ARGS: dict[str, dict[str, str]] = {
+    "adadelta": _IN_GRADIENT,
+    "adan": {
+        "b2": "share of the past kept in the average of changes.",
+        "b3": "share of the past kept in the average of squared gradients.",
+    },
+    "cocob": _IN_GRADIENT | {"alpha": "first bets are 1 / alpha of the wealth."},
+    "dog": _IN_GRADIENT,
+    "dowg": _IN_GRADIENT,
+    "lamb": {"weight_decay": "share of the weights (biases too) added to the step before it is scaled."},
+    "lars": _IN_GRADIENT,
+    "lion": {
+        "b1": "share of the past kept in the direction.",
+        "b2": "share of the past kept in the average of gradients.",
+    },
+    "madgrad": _IN_GRADIENT,
+    "muon": {"weight_decay": "share of the matrices, and of nothing else, taken off, times the learning rate."},
+    "novograd": {"weight_decay": "share of the weights (biases too) added to the scaled gradient, before momentum."},
+    "simplified_ademamix": {
+        "alpha": "weight of the present gradient.",
+        "b1": "share of the past kept in the sum of gradients.",
+    },
+}
 
 
 def part(
-    name: str, make: Callable[..., Any], summary: str, formula: str, reference: str, /, **defaults: float | int | bool
+    name: str,
+    make: Callable[..., Any],
+    summary: str,
+    formula: str,
+    reference: str,
+    expect: str = "",
+    costs: str = "",
+    /,
+    **defaults: float | int | bool,
 ) -> Factory:
     """Turn an optax factory into a part: exact annotations, defaults in the signature, a card as docstring.
 
     Args:
       name: of the part; make: optax's factory, with the keywords of `defaults`.
-      summary, formula, reference: lines of the card.
+      summary, formula, reference, expect, costs: lines of the card.
       defaults: every keyword; a float may be swept, an int or bool may not.
     Returns: a factory with keywords only, which refuses unknown ones.
     """
@@ -87,7 +120,8 @@ def part(
     marks = {key: " *Sweepable.*" if isinstance(value, float) else "" for key, value in defaults.items()}
     for key in ("momentum", "weight_decay"):
         marks[key] = marks.get(key, "") + " *Neutral: 0.0.*"
-    lines = "\n".join(f"  {key}: {_ARGS[key]}{marks[key]}" for key in defaults)
+    words = _ARGS | _OWN_ARGS.get(name, {})
+    lines = "\n".join(f"  {key}: {words[key]}{marks[key]}" for key in defaults)
     factory.__doc__ = f"""{summary}
 
 {formula}
@@ -95,6 +129,8 @@ def part(
 Args:
 {lines}
 Returns: optax.GradientTransformation over params of any shape.
+Expect: {expect}
+Costs: {costs}
 References: {reference}
 """
     return factory

@@ -52,6 +52,9 @@ adadelta = part(
     "Measure the step in units of past steps.",
     "v, u: averages of g^2 and s^2 with `decay`, s = g sqrt(u + eps) / sqrt(v + eps); params -= learning_rate s",
     "Zeiler, arXiv:1212.5701.",
+    "Claimed to need no rate: steps have the units of the weights. update_ratio starts tiny, at a scale that eps "
+    "sets, and grows; it hardly follows gradient_norm.",
+    "Two copies of the weights.",
     learning_rate=1.0,
     decay=0.9,
     eps=1e-6,
@@ -63,6 +66,10 @@ adafactor = part(
     "Keep squared gradients of matrices as a row and a column only.",
     "v = outer(row means, column means) / mean; params -= learning_rate clip(g / sqrt(v)) max(rms(params), 1e-3)",
     "Shazeer and Stern, arXiv:1804.04235.",
+    "update_ratio of a leaf is at most learning_rate clipping_threshold, once its weights have a root mean square "
+    "above 1e-3: it follows the rate, not gradient_norm. Claimed to do about as well as Adam with less memory.",
+    "One copy of the weights; but only a row and a column for kernels with two axes of at least "
+    "min_dim_size_to_factor.",
     learning_rate=1e-2,
     decay_rate=0.8,
     clipping_threshold=1.0,
@@ -76,6 +83,9 @@ adagrad = part(
     "Divide by the root of all squared gradients so far.",
     "v = v + g^2; params -= learning_rate g / sqrt(v + eps)",
     "Duchi et al. 2011, Adaptive subgradient methods.",
+    "Theory for convex losses and rare features. Steps only shrink: at a steady gradient_norm update_ratio falls like "
+    "1 / sqrt(steps), and long runs may stop too early.",
+    "One copy of the weights.",
     learning_rate=1e-2,
     initial_accumulator_value=0.1,
     eps=1e-7,
@@ -86,6 +96,9 @@ madgrad = part(
     "Average iterates of dual averaging with a cube root in place of Adagrad's square root.",
     "z = params_0 - sum(l g) / cbrt(sum(l g^2)), l = learning_rate sqrt(t); params += (1 - momentum) (z - params)",
     "Defazio and Jelassi, arXiv:2101.11075.",
+    "Claimed to do as well as sgd on pictures and as Adam on text. The step goes with the cube root of the gradient: "
+    "update_ratio follows gradient_norm, but less than sgd's. The weights stay tied to where they started.",
+    "Three copies of the weights.",
     learning_rate=1e-2,
     momentum=0.9,
     weight_decay=0.0,
@@ -97,6 +110,9 @@ rmsprop = part(
     "Divide the gradient by the root of its averaged square.",
     "v = decay v + (1 - decay) g^2; params -= momentum sum of learning_rate g / sqrt(v + eps)",
     "Hinton 2012, Neural networks for machine learning, lecture 6; Graves, arXiv:1308.0850.",
+    "Every weight moves by about the learning rate at most, in the first step by 1 / sqrt(1 - decay) times that, 3.2 "
+    "at the default: update_ratio starts high, and later hardly follows gradient_norm.",
+    "Two copies of the weights, three where centered; the sum of momentum is kept at momentum 0 too.",
     learning_rate=1e-3,
     decay=0.9,
     momentum=0.0,
@@ -111,6 +127,9 @@ sm3 = part(
     "Keep one accumulator per row and column of Adagrad's.",
     "v = min over the axes of their accumulators + g^2; params -= momentum average of learning_rate g / sqrt(v)",
     "Anil et al., arXiv:1901.11150.",
+    "Claimed to come close to adagrad with less memory. Its divisor is at least the root of all squared gradients so "
+    "far, and only grows: at a steady gradient_norm update_ratio falls, and is no larger than there.",
+    "One copy of the weights, for momentum, and a vector per axis.",
     learning_rate=1e-2,
     momentum=0.9,
 )
@@ -120,6 +139,9 @@ lamb = part(
     "Scale Adam's step of each leaf to the norm of its weights.",
     "r = m / (sqrt(v) + eps) + weight_decay params; params -= learning_rate |params| r / |r|",
     "You et al., arXiv:1904.00962.",
+    "Claimed to bear very large batches. update_ratio of a leaf is the learning rate, at every step and whatever "
+    "gradient_norm is; a leaf of zeros, such as a bias at the start, takes adam's step.",
+    "Two copies of the weights.",
     learning_rate=1e-2,
     b1=0.9,
     b2=0.999,
@@ -132,6 +154,9 @@ lars = part(
     "Scale the gradient of each leaf to the norm of its weights.",
     "r = g + weight_decay params; params -= momentum sum of learning_rate trust_coefficient |params| r / |r|",
     "You et al., arXiv:1708.03888.",
+    "Claimed to bear very large batches. update_ratio of a leaf is about learning_rate trust_coefficient, up to 1 / "
+    "(1 - momentum) times that, whatever gradient_norm is; a leaf of zeros takes the step of sgd.",
+    "One copy of the weights.",
     learning_rate=1.0,
     momentum=0.9,
     weight_decay=0.0,
@@ -140,9 +165,12 @@ lars = part(
 novograd = part(
     "novograd",
     optax.novograd,
-    "Divide the gradient of each leaf by its averaged norm, then average.",
+    "Divide the gradient of each leaf by its averaged norm, then add momentum.",
     "v = b2 v + (1 - b2) |g|^2, m = b1 m + g / (sqrt(v) + eps) + weight_decay params; params -= learning_rate m",
     "Ginsburg et al., arXiv:1905.11286.",
+    "Claimed to bear large batches and rates. A leaf with small gradients moves as far as others, so update_ratio "
+    "does not follow gradient_norm; where gradients agree the step is up to learning_rate / (1 - b1) long.",
+    "One copy of the weights and a number per leaf.",
     learning_rate=1e-2,
     b1=0.9,
     b2=0.25,
@@ -155,6 +183,9 @@ fromage = part(
     "Scale the gradient of each leaf to the norm of its weights and keep that norm from growing.",
     "params = (params - learning_rate |params| g / |g|) / sqrt(1 + learning_rate^2)",
     "Bernstein et al., arXiv:2002.03432.",
+    "update_ratio of a leaf is about the learning rate, and the norms of weights hardly change, whatever "
+    "gradient_norm is. A leaf that starts at zero, such as a bias, can hardly leave it.",
+    "No copy of the weights.",
     learning_rate=1e-2,
     min_norm=1e-6,
 )
@@ -164,6 +195,9 @@ muon = part(
     "Orthogonalize the momentum of each matrix; train all else by AdamW.",
     "M: average of G, M = U S V^T; params -= learning_rate U V^T sqrt(max(1, out / in)), by Newton-Schulz steps",
     "Jordan et al. 2024, Muon; Liu et al., arXiv:2502.16982.",
+    "All directions of a matrix get about the same step (0.7 to 1.1), so rank should fall less than with Adam, and "
+    "update_ratio does not follow gradient_norm. Kernels of convolutions are no matrices here and get Adam.",
+    "One copy of the matrices, two of all else, and 3 ns_steps products of matrices a step, which small batches feel.",
     learning_rate=1e-2,
     beta=0.95,
     eps=1e-8,
@@ -179,6 +213,10 @@ lion = part(
     "Step by the sign of an averaged gradient.",
     "params -= learning_rate (sign(b1 m + (1 - b1) g) + weight_decay params), then m = b2 m + (1 - b2) g",
     "Chen et al., arXiv:2302.06675.",
+    "Claimed to do as well as adamw with less memory and a rate 3 to 10 times lower. Every weight moves by the "
+    "learning rate, so update_ratio does not follow gradient_norm, and a minimum is circled unless a schedule lowers "
+    "the rate.",
+    "One copy of the weights.",
     learning_rate=1e-4,
     b1=0.9,
     b2=0.99,
@@ -190,6 +228,10 @@ sign_sgd = part(
     "Step by the sign of the gradient.",
     "params -= learning_rate sign(g)",
     "Bernstein et al., arXiv:1802.04434.",
+    "Every weight with a gradient moves by the learning rate, so update_ratio does not follow gradient_norm, and a "
+    "minimum is circled (step_cosine falls) unless a schedule lowers the rate. Theory: best where gradients are "
+    "dense.",
+    "No copy of the weights.",
     learning_rate=1e-3,
 )
 signum = part(
@@ -198,6 +240,9 @@ signum = part(
     "Step by the sign of the averaged gradient.",
     "m = beta m + (1 - beta) g; params -= learning_rate sign(m)",
     "Bernstein et al., arXiv:1802.04434.",
+    "As sign_sgd with signs that single batches disturb less: step_cosine should be higher where gradient_noise is. "
+    "update_ratio does not follow gradient_norm; at beta 0 it is sign_sgd.",
+    "One copy of the weights.",
     learning_rate=1e-3,
     beta=0.9,
 )
@@ -205,8 +250,12 @@ rprop = part(
     "rprop",
     _rprop,
     "Grow the step of an entry while its sign stays, shrink it when it changes; a schedule sets only the first step.",
-    "s = clip(s eta_plus or s eta_minus, min_step_size, max_step_size); params -= s sign(g)",
-    "Riedmiller and Braun 1993. Meant for full batches.",
+    "s = clip(s eta_plus or s eta_minus, min_step_size, max_step_size); params -= the s sign(g) of the step before, "
+    "0 where the sign has changed since",
+    "Riedmiller and Braun 1993.",
+    "Meant for full batches; on small ones noise turns the signs and steps shrink, and update_ratio with them. It "
+    "never follows gradient_norm. optax moves a step late: the first step is 0.",
+    "Two copies of the weights.",
     learning_rate=1e-3,
     eta_minus=0.5,
     eta_plus=1.2,
@@ -219,6 +268,9 @@ optimistic_gradient_descent = part(
     "Add the change of the gradient to the gradient, for games.",
     "params -= learning_rate ((alpha + beta) g - beta g_last)",
     OPTIMISM,
+    "Theory for simple games: it goes to the solution where plain steps circle, so the gradients of both players "
+    "(players) should fall. Near sgd where gradients change slowly; with noisy batches update_ratio rises.",
+    "One copy of the weights.",
     learning_rate=0.1,
     alpha=1.0,
     beta=1.0,

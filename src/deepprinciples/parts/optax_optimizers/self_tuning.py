@@ -49,6 +49,9 @@ cocob = part(
     "Bet coins on every weight; needs no learning rate beyond 1.",
     "params = params_0 + bet share times wealth, per entry",
     "Orabona and Tommasi, arXiv:1705.07795.",
+    "Claimed to need no rate: learning_rate only scales the gradient, to which the bets are blind. update_ratio "
+    "starts small, since first bets are 1 / alpha of the wealth, and grows where gradients agree.",
+    "Five copies of the weights.",
     learning_rate=1.0,
     alpha=100.0,
     eps=1e-8,
@@ -60,6 +63,9 @@ dog = part(
     "Set the step by the distance travelled over the gradients seen.",
     "params -= learning_rate max_i |params_i - params_0| / sqrt(sum |g_i|^2 + eps) g",
     "Ivgi et al., arXiv:2302.12022.",
+    "Claimed to need no rate: update_ratio starts tiny and grows with the distance travelled, then falls as gradients "
+    "add up. The authors judge an average of the weights; a rate other than 1 leaves the theory.",
+    "One copy of the weights.",
     learning_rate=1.0,
     init_step=1e-6,
     eps=1e-8,
@@ -71,6 +77,9 @@ dowg = part(
     "Set the step by the distance travelled over the gradients seen, weighted by distance.",
     "params -= learning_rate r^2 / sqrt(sum r_i^2 |g_i|^2) g, r = max_i |params_i - params_0|",
     "Khaled et al., arXiv:2305.16284.",
+    "Claimed to need no rate and to follow how smooth the loss is: update_ratio starts tiny and grows with the "
+    "distance travelled. A rate other than 1 leaves the theory.",
+    "One copy of the weights.",
     learning_rate=1.0,
     eps=1e-4,
     weight_decay=0.0,
@@ -81,6 +90,9 @@ prodigy = part(
     "Take AdamW's step times an estimate of the distance to the solution; rest where the gradient is zero.",
     "params -= learning_rate d (m / (sqrt(v) + d eps) + weight_decay params), d growing with <g, params_0 - params>",
     "Mishchenko and Defazio, arXiv:2306.06101.",
+    "Claimed to match a tuned AdamW at rate 1, with a d that grows faster than in dadapt_adamw. update_ratio starts "
+    "tiny and grows with d, which never falls; a short run may end before d has grown.",
+    "Four copies of the weights.",
     learning_rate=1.0,
     b1=0.9,
     b2=0.999,
@@ -93,6 +105,9 @@ dadapt_adamw = part(
     "Take AdamW's step times an estimate of the distance to the solution; rest where the gradient is zero.",
     "params -= learning_rate d (m / (sqrt(v) + eps) + weight_decay params), d estimated from sums of gradients",
     "Defazio and Mishchenko, arXiv:2301.07733.",
+    "Claimed to match a tuned AdamW at rate 1: update_ratio starts tiny and grows with d, which never falls; a short "
+    "run may end before d has grown.",
+    "Three copies of the weights.",
     learning_rate=1.0,
     b1=0.9,
     b2=0.999,
@@ -106,6 +121,9 @@ momo = part(
     "Choose the step of averaged momentum from the loss, at most the learning rate.",
     "params -= min(learning_rate, (f + <m, params> - lower_bound)_+ / |m|^2) m; f, m: means of loss - <g, params>, g",
     "Schaipp et al., arXiv:2305.07583.",
+    "Claimed to depend less on the rate: steps shorten as the loss nears the bound, so update_ratio falls with the "
+    "loss. Where learning_rate is the shorter step it is sgd with averaged momentum.",
+    "One copy of the weights.",
     learning_rate=1.0,
     beta=0.9,
     lower_bound=0.0,
@@ -118,6 +136,9 @@ momo_adam = part(
     "Choose the step of Adam from the loss, at most the learning rate.",
     "as momo, with m / (sqrt(v) + eps) in place of m; needs the loss",
     "Schaipp et al., arXiv:2305.07583.",
+    "Claimed to depend less on the rate than Adam: steps shorten as the loss nears the bound, so update_ratio falls "
+    "with the loss. Where learning_rate is the shorter step it is near adam.",
+    "Two copies of the weights.",
     learning_rate=1e-2,
     b1=0.9,
     b2=0.999,
