@@ -214,8 +214,8 @@ def test_every_tier_holds_the_one_below(run: Any) -> None:
     assert found.gradient_histogram.dims == ("arm", "seed", "step", "decade")
     np.testing.assert_allclose(found.gradient_histogram.sum("decade"), 1.0, atol=1e-5)
     for name in (
-        "sharpness", "sharpness_residual", "hessian_trace", "noise_scale", "gradient_snr", "step_cosine", "sam_sharpness",
-        "preconditioned_sharpness", "gradient_cosine_least", "norm_test", "jacobian_largest",
+        "sharpness", "sharpness_residual", "hessian_trace", "noise_scale", "gradient_snr", "step_cosine",
+        "sam_sharpness", "preconditioned_sharpness", "gradient_cosine_least", "norm_test", "jacobian_largest",
     ):  # fmt: skip
         assert found[name].dims == ("arm", "seed", "step") and np.isfinite(found[name]).all(), name
     assert (found.distance.isel(step=0) < 1e-5).all() and (found.distance.isel(step=1) > 0).all()
@@ -235,6 +235,7 @@ def test_a_saved_run_is_probed_afterwards(run: Any, tmp_path: Any) -> None:
     assert (found.barrier >= 0).all() and (np.diag(found.similarity[0]) > 0.1).all()
     assert (found.sharpness > 0).all() and done.summary["kind"] == "probe"
     page = (done.path / "report.html").read_text()
+    assert '<th scope="row" class="text">sam sharpness</th>' in page  # one step: a table, and no dots
     assert "Around and between solutions" in page and "Trained networks under the probes" in page
 
 

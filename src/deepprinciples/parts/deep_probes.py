@@ -81,7 +81,9 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
         mean = jax.tree.map(lambda g: g / count, total)
         trace = (energy - count * _square(mean)) / (count - 1)
         signal = _square(mean) - trace / count
-        ratios = jax.tree.map(lambda m, s: m**2 / jnp.maximum(s / count - m**2, TINY), mean, squares)
+        # A variance below what float32 can tell from 0 would give a ratio of pure rounding.
+        spread = jax.tree.map(lambda m, s: jnp.maximum(s / count - m**2, 1e-6 * s / count + TINY), mean, squares)
+        ratios = jax.tree.map(lambda m, v: m**2 / v, mean, spread)
         snr = optax.tree.sum(ratios) / sum(leaf.size for leaf in jax.tree.leaves(params))
         square = jnp.maximum(_square(mean), TINY)
         norm_test, inner = trace / (count * square), along / ((count - 1) * count * square**2)

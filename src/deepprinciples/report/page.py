@@ -12,7 +12,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import canvas, plots, tables, text
+from deepprinciples.report import canvas, measures, plots, tables, text
 from deepprinciples.report.putting import put
 from deepprinciples.report.sheet import CSS
 
@@ -75,7 +75,7 @@ def write(path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], man
 
 
 def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str) -> str:
-    compared = _compared(summary)
+    compared, looked = _compared(summary), summary.get("kind") == "probe"
     protocol, cost = text.table(summary.get("protocol")), text.table(summary.get("cost"))
     rows = text.rows(summary.get("arms"))
     better = "smaller is better" if summary.get("direction") == "min" else "larger is better"
@@ -84,7 +84,7 @@ def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str)
     facts = {
         "metric": f"{text.name(summary.get('metric'))} ({better})" if summary.get("metric") else "",
         "arms": text.number(len(rows)) if compared else "",
-        "seeds per arm": ", ".join(counts),
+        "seeds" if looked else "seeds per arm": ", ".join(counts),
         "trials per arm": text.number(protocol.get("trials")),
         "time": text.duration(cost.get("seconds")),
         "made on": text.name(manifest.get("device")) if manifest.get("device") is not None else "",
@@ -107,7 +107,9 @@ def _sections(
     compared = _compared(summary)
     tuned = compared and (text.table(summary.get("protocol")).get("trials") is not None or _plots(drawn, "tuning"))
     limits = text.sentences(summary.get("limits"))
+    looked = summary.get("kind") == "probe"
     return [
+        ("measures", "What was measured", measures.tables(results) if looked else ""),
         ("arms", "Arms" if compared else "Result", tables.arms(summary) if text.rows(summary.get("arms")) else ""),
         ("comparisons", "What the comparison says" if compared else "Seeds", _effects(summary, drawn)),
         ("averages", "Averaged and raw weights", _averages(summary)),
@@ -119,8 +121,8 @@ def _sections(
         ("curvature", "Curvature and noise", _plots(drawn, "curvature")),
         ("units", "Units, clipping and updates", _plots(drawn, "units")),
         ("tuning", "How it was tuned", tables.tuning(summary) + _plots(drawn, "tuning") if tuned else ""),
-        ("diverged", "What diverged", tables.divergence(results)),
-        ("cost", "Cost", tables.cost(summary)),
+        ("diverged", "What diverged", "" if looked else tables.divergence(results)),
+        ("cost", "Cost", "" if looked else tables.cost(summary)),
         ("limits", "What this cannot say", tables.bullets(limits) if limits else ""),
         ("repeat", "Repeat it", _repeat(summary, manifest)),
     ]

@@ -31,9 +31,10 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         found += curves.learning(results, summary)
         found += samples.pictures(results)
         found += curves.players(results)
-        found += flow.heat_maps(results)
-        found += curves.units(results)
-        found += curves.deep(results, summary)
+        if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables tell it
+            found += flow.heat_maps(results)
+            found += curves.units(results)
+            found += curves.deep(results, summary)
         found += spectra.figures(results)
         found += effects.tuning(results, summary)
     return found

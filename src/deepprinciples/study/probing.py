@@ -210,6 +210,7 @@ def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject)
         "arms": [],
         "comparisons": [],
         "warnings": [],
+        "protocol": {"seeds": len(subject.seeds), "examples": len(subject.batch.targets)},
         "limits": [
             "Curvature and noise are those of the training objective on these examples, with one draw of dropout.",
             "A random direction shows a thin slice: a smooth one does not mean that the loss is smooth elsewhere.",
