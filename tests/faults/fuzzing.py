@@ -65,6 +65,7 @@ KINDS = configs.Kinds(
         "rule": {"plain": lambda: None},
         "optimizer": {"sgd": sgd},
         "schedule": {"constant": lambda: None},
+        "average": {"none": lambda: None},
         "regularizers": {},
         "transforms": {},
     },

@@ -132,7 +132,7 @@ def test_penalties_join_the_objective_and_not_the_reported_loss():
 
 def _plain(result):
     state, info = result
-    return state, info._replace(activation_grads=None, measures=None, gradient=None)
+    return state, info._replace(activation_grads=None, measures=None, gradient=None, objective=None, forward=None)
 
 
 def test_a_metric_of_your_own_needs_a_direction_only_if_lower_is_not_better(small):
