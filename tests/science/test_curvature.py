@@ -72,7 +72,7 @@ def test_the_numbers_of_a_convex_problem(softmax: Softmax) -> None:
 def _newton(objective: Any, w: jax.Array, batch: Batch) -> jax.Array:
     """Go to the optimum by Newton's steps, a little ridge for the direction that nothing depends on."""
     gradient, hessian = jax.jit(jax.grad(objective)), jax.jit(jax.hessian(objective))
-    for _ in range(12):
+    for _ in range(8):
         h = np.asarray(hessian(w, batch)).reshape(w.size, w.size).astype(np.float64)
         g = np.asarray(gradient(w, batch)).ravel().astype(np.float64)
         w = w - jnp.asarray(np.linalg.solve(h + 1e-7 * np.eye(len(h)), g).reshape(w.shape), jnp.float32)

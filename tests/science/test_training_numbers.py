@@ -93,38 +93,34 @@ def test_sharpness_settles_at_the_edge_of_stability() -> None:
     """Lost: what full-batch descent is known for (arXiv:2103.00065), by our data, learner, optimizer and probe.
 
     Over the last third of 8,000 steps the mean sharpness is 0.95 to 1.12 of 2 / rate at rates 0.4 and 0.2. Heavy ball
-    has its own, higher edge, 2 (1 + momentum) / rate; sharpness rises towards that one and does not pass it.
+    has its own, higher edge, 2 (1 + momentum) / rate: its sharpness stays below 0.8 of that for 1,600 steps, goes on
+    rising, and does not pass it by more than some percent either.
     """
     base = resolved()
     data = build.dataset(base["data"])
     batch, probe = build.splits(data)["train"], deep_probes.sharpness()
-    before, looks, apart = 5360, 33, 80
+    looks, apart = 50, 160
 
     def lane(key: jax.Array, rate: jax.Array, momentum: jax.Array) -> jax.Array:
-        learner = build.learner(
-            build.replaced(base, {"optimizer.learning_rate": rate, "optimizer.momentum": momentum}), data
-        )
+        changes = {"optimizer.learning_rate": rate, "optimizer.momentum": momentum}
+        learner = build.learner(build.replaced(base, changes), data)
         plain = lambda _, state: learner.step(state, batch, key)[0]  # noqa: E731
 
         def look(state: Any, _: None) -> Any:
             state, info = learner.step(jax.lax.fori_loop(1, apart, plain, state), batch, key)
             return state, probe(info)["sharpness"]
 
-        return jax.lax.scan(look, jax.lax.fori_loop(0, before, plain, learner.init(key)), None, length=looks)[1]
+        return jax.lax.scan(look, learner.init(key), None, length=looks)[1]
 
-    settings = np.array([[0.4, 0.0], [0.2, 0.0], [0.05, 0.9]])
-    lanes = jax.vmap(jax.vmap(lane, (None, 0, 0)), (0, None, None))
-    found = jax.jit(lanes)(jax.random.split(KEY, 2), *jnp.asarray(settings.T, jnp.float32))  # [seed, setting, look]
-    edges = [
-        build.stability_edge(build.replaced(base, {"optimizer.learning_rate": r, "optimizer.momentum": m}))
-        for r, m in settings.tolist()
-    ]
-    shares = np.asarray(found) / np.asarray(edges)[None, :, None]
-    settled = shares.mean(axis=2)
-    assert settled[:, :2].min() > 0.95 and settled[:, :2].max() < 1.12, settled
-    rising = shares[:, 2]
-    assert rising.max() < 1.0 and (rising[:, -1] > rising[:, 0]).all(), rising
-    assert rising.min() > 2 / 0.05 / edges[2] * 0.5, "it left the edge of plain descent far behind"
+    settings = [(0.4, 0.0), (0.2, 0.0), (0.05, 0.9)]
+    rates, momenta = jnp.asarray(settings).T
+    found = np.asarray(jax.jit(jax.vmap(lane, (None, 0, 0)))(KEY, rates, momenta))  # [setting, look]
+    edges = np.array([2 * (1 + momentum) / rate for rate, momentum in settings])
+    shares = found / edges[:, None]
+    settled = shares[:2, looks * 2 // 3 :].mean(axis=1)
+    assert settled.min() > 0.95 and settled.max() < 1.12, settled
+    early, late = shares[2, :10], shares[2, looks * 2 // 3 :]
+    assert early.max() < 0.8 < late.min() and late.max() < 1.03, (early, late)
 
 
 def test_noise_leaves_the_variance_of_theory() -> None:
@@ -214,11 +210,20 @@ def ridgeless(weights: int, examples: int = 200, draws: int = 8, outputs: int = 
 
 
 def test_muon_brings_every_singular_value_near_one() -> None:
-    """Lost: five Newton-Schulz steps that put singular values of every size, 1 to 1/300, in [0.68, 1.14]."""
+    """Lost: five Newton-Schulz steps, each s -> 3.4445 s - 4.7750 s^3 + 2.0315 s^5, that leave all in [0.68, 1.14].
+
+    So it is where a singular value is at least a hundredth of the Frobenius norm; smaller ones may end at 1.2024.
+    """
     random = np.random.RandomState(0)
     u, v = (np.linalg.qr(random.randn(24, 24))[0] for _ in range(2))
-    given = {"w": jnp.asarray(u @ np.diag(np.geomspace(1.0, 1 / 300, 24)) @ v.T, jnp.float32)}
+    given = np.geomspace(1.0, 1 / 50, 24)
+    grads = {"w": jnp.asarray(u @ np.diag(given) @ v.T, jnp.float32)}
     part = optimizers.muon(learning_rate=1.0)
-    updates, _ = part.update(given, part.init(given), given)
+    updates, _ = part.update(grads, part.init(grads), grads)
     values = np.linalg.svd(np.asarray(updates["w"], np.float64), compute_uv=False)
-    assert 0.68 <= values.min() and values.max() <= 1.14, values
+    assert values.min() >= 0.68 and values.max() <= 1.14, values
+    s = given / np.linalg.norm(given)
+    assert s.min() > 0.01
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    np.testing.assert_allclose(values, np.sort(s)[::-1], atol=1e-4)
