@@ -6,7 +6,7 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
-.PHONY: demo test long torture catalogue bench probe-costs experiments clean
+.PHONY: demo test long torture science catalogue bench probe-costs experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -27,6 +27,10 @@ torture: $(VENV)/.test
 	rm -f $(VENV)/account.jsonl
 	TORTURE=$(abspath $(VENV))/account.jsonl $(BIN)/python -m pytest -n auto --dist loadfile tests/faults
 	$(BIN)/python tests/faults/account.py $(VENV)/account.jsonl docs/reliability.md
+
+# Published numbers at real size, in some minutes: writes docs/science.md, and fails where one is missed.
+science: $(VENV)/.core
+	$(BIN)/python tests/science/proof.py docs/science.md
 
 # The pages of docs/catalogue, from the docstrings of the parts.
 catalogue: $(VENV)/.core

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts import curvature, curvature_probes, deep_probes
+from deepprinciples.parts import curvature, curvature_probes, deep_probes, losses, metrics
 from deepprinciples.parts.data import mnist1d
+from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.types import Batch, Info
 
 KEY = jax.random.key(0, impl="threefry2x32")
@@ -28,25 +29,36 @@ def measured(probe: Any, objective: Any, params: Any, batch: Batch) -> dict[str,
     return jax.jit(lambda p, b: probe(looked(objective, p, b)))(params, batch)
 
 
+class Softmax(NamedTuple):
+    """Softmax regression on MNIST-1D, convex: our linear model and our loss over one array w [41, 10], biases last."""
+
+    objective: Any
+    outputs: Any
+    train: Batch
+    test: Batch
+
+
 @pytest.fixture(scope="module")
-def softmax() -> tuple[Any, Batch]:
-    """Softmax regression on MNIST-1D: 410 parameters, convex."""
-    train, _ = mnist1d.generate()
-    inputs = np.concatenate([train.inputs, np.ones((len(train.inputs), 1))], axis=1).astype(np.float32)
+def softmax() -> Softmax:
+    parts = [Batch(jnp.asarray(x, jnp.float32), jnp.asarray(y)) for x, y in mnist1d.generate()]
+    model, loss = mlp(outputs=10, depth=0), losses.TABLE["softmax_cross_entropy"]()
 
-    def objective(w: jax.Array, batch: Batch) -> jax.Array:
-        logits = batch.inputs @ w
-        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(len(logits)), batch.targets])
+    def outputs(w: jax.Array, inputs: jax.Array) -> jax.Array:
+        params = {"output": {"kernel": w[:40], "bias": w[40]}}
+        return model.apply(params, {}, inputs, key=None, train=False)[0]
 
-    return objective, Batch(jnp.asarray(inputs), jnp.asarray(train.targets))
+    return Softmax(lambda w, batch: jnp.mean(loss(outputs(w, batch.inputs), batch.targets)), outputs, *parts)
 
 
-def test_the_numbers_of_a_convex_problem(softmax: tuple[Any, Batch]) -> None:
-    """Lost: largest eigenvalue 0.963191 and trace 36.7309 at W = 0, 0.986682 and 28.0584 at the optimum."""
-    objective, batch = softmax
+def test_the_numbers_of_a_convex_problem(softmax: Softmax) -> None:
+    """Lost: least cross-entropy 1.5832478 with 37.225 % right on train and 32.4 % on test examples; largest
+    eigenvalue 0.963191 and trace 36.7309 at W = 0, 0.986682 and 28.0584 at the optimum."""
+    objective, batch = softmax.objective, softmax.train
     start = jnp.zeros((41, 10))
     best = _newton(objective, start, batch)
     assert float(objective(best, batch)) == pytest.approx(1.5832478, abs=1e-5)
+    for part, right in ((softmax.train, 1489), (softmax.test, 324)):
+        assert int(metrics.accuracy()(softmax.outputs(best, part.inputs), part.targets).sum()) == right
     for w, largest, trace in ((start, 0.963191, 36.7309), (best, 0.986682, 28.0584)):
         top = measured(curvature_probes.sharpness(iterations=40), objective, w, batch)
         assert float(top["sharpness"]) == pytest.approx(largest, rel=1e-4)
@@ -59,7 +71,7 @@ def test_the_numbers_of_a_convex_problem(softmax: tuple[Any, Batch]) -> None:
 def _newton(objective: Any, w: jax.Array, batch: Batch) -> jax.Array:
     """Go to the optimum by Newton's steps, a little ridge for the direction that nothing depends on."""
     gradient, hessian = jax.jit(jax.grad(objective)), jax.jit(jax.hessian(objective))
-    for _ in range(12):
+    for _ in range(8):
         h = np.asarray(hessian(w, batch)).reshape(w.size, w.size).astype(np.float64)
         g = np.asarray(gradient(w, batch)).ravel().astype(np.float64)
         w = w - jnp.asarray(np.linalg.solve(h + 1e-7 * np.eye(len(h)), g).reshape(w.shape), jnp.float32)
