@@ -24,7 +24,9 @@ SHAPES = {
 def test_the_choices_are_those_users_are_promised():
     """A skip or a normalization would be missing from every model at once."""
     assert SKIPS == ("none", "residual", "highway", "dense", "rezero")
-    assert NORMALIZATIONS == ("none", "batch", "layer", "group", "rms", "weight", "spectral")
+    assert NORMALIZATIONS == (
+        "none", "batch", "ghost", "layer", "group", "instance", "rms", "weight", "weight_standardized", "spectral"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -33,6 +35,10 @@ def test_the_choices_are_those_users_are_promised():
 def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
     """A combination a config allows would fail when it is built."""
     sizes = {"resnet": {"blocks": 1}, "cnn": {"depth": 3}}.get(name, {"depth": 2})
+    if normalization == "instance":
+        if name == "mlp":
+            pytest.skip("has no positions: tests/parts/test_models_normalization.py")
+        sizes |= {"stages": 1} if name == "cnn" else {}
     model = TABLE[name](outputs=3, width=4, skip=skip, normalization=normalization, **sizes)
 
     def call(x):
@@ -43,7 +49,7 @@ def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
     shape = SHAPES[name][turn % len(SHAPES[name])]
     outputs, state = jax.eval_shape(call, jax.ShapeDtypeStruct(shape, jnp.float32))
     assert outputs.shape == (2, 3)
-    assert set(state) == ({"batch_stats"} if normalization in ("batch", "spectral") else set())
+    assert set(state) == ({"batch_stats"} if normalization in ("batch", "ghost", "spectral") else set())
 
 
 @pytest.mark.parametrize(

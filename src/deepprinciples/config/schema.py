@@ -25,7 +25,9 @@ REQUIRED: Any = inspect.Parameter.empty
 LIMITS: dict[str, tuple[str, str]] = {
     "learning_rate": ("(0, inf)", "give a positive rate such as 0.1"),
     "rate": ("[0, 1)", "0.0 switches it off"),
-    "dropout": ("[0, 1)", "0.0 switches it off"),
+    **dict.fromkeys(("dropout", "drop_connect", "stochastic_depth"), ("[0, 1)", "0.0 switches it off")),
+    **dict.fromkeys(("variational_dropout", "zoneout", "cell_zoneout"), ("[0, 1)", "0.0 switches it off")),
+    "max_gradient": ("(0, inf]", "inf switches it off"),
     "strength": ("[0, inf)", "0.0 switches it off"),
     "max_norm": ("(0, inf]", "inf switches it off"),
     "max_value": ("(0, inf]", "inf switches it off"),
@@ -57,7 +59,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("seed", "data_seed", "split_seed"), ("[0, 4294967296)", "JAX takes other seeds for one of these")),
     **dict.fromkeys(("batch_size", "steps", "width", "embedding", "blocks", "stages", "kernel"), ("[1, inf)", "")),
     **dict.fromkeys(("length", "features", "symbols", "history", "k", "ns_steps"), ("[1, inf)", "")),
-    **dict.fromkeys(("count", "tasks", "microbatch"), ("[1, inf)", "")),
+    **dict.fromkeys(("count", "tasks", "microbatch", "ghost_size", "projections"), ("[1, inf)", "")),
     **dict.fromkeys(("trials", "seeds", "tuning_seeds"), ("[1, 1000000]", "")),
     **dict.fromkeys(("evaluate_every", "probe_every", "lane_limit", "extend", "delay"), ("[0, inf)", "")),
     **dict.fromkeys(
