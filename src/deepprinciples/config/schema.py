@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "strength": ("[0, inf)", "0.0 switches it off"),
     "max_norm": ("(0, inf]", "inf switches it off"),
     "max_value": ("(0, inf]", "inf switches it off"),
-    "max_ratio": ("(0, inf]", "inf switches it off"),
+    **dict.fromkeys(("max_ratio", "max_rms"), ("(0, inf]", "inf switches it off")),
     "max_score": ("(0, inf]", "inf switches it off"),
     "eps": ("(0, inf)", "give a small positive number such as 1e-8"),
     "eps_root": ("[0, inf)", ""),
