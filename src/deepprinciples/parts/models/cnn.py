@@ -77,6 +77,7 @@ def cnn(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    stream_scale: Scalar = 1.0,
     drop_connect: Scalar = 0.0,
     stochastic_depth: Scalar = 0.0,
     ghost_size: int = 16,
@@ -106,6 +107,8 @@ def cnn(
             The outputs have none but "spectral".
         dropout: rate at which what a layer gives on is dropped before the next map. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
+            *Neutral: 1.0.*
         drop_connect: rate at which single weights are dropped, for a batch at a time. *Sweepable.* *Neutral: 0.0.*
         stochastic_depth: rate at which an example goes past the last hidden layer, with skip "residual" or "rezero";
             it falls in proportion to the number of the layer, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
@@ -135,7 +138,7 @@ def cnn(
     )  # fmt: skip
     network = _Cnn(depth, width, min(stages, depth), kernel, readout, outputs, design, minibatch_deviation)
     numbers = Step(
-        rate=dropout, branch_scale=branch_scale, drop_connect=drop_connect, stochastic_depth=stochastic_depth,
-        last=max(depth - 1, 1),
+        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
+        stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
     )  # fmt: skip
     return layers.from_network(network, numbers)

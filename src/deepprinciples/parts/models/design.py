@@ -47,6 +47,7 @@ class Step(NamedTuple):
     taps: Mapping[str, Array] = MappingProxyType({})
     drop_connect: Scalar = 0.0
     stochastic_depth: Scalar = 0.0
+    stream_scale: Scalar = 1.0
     last: int = 1
     through: Any = None
 

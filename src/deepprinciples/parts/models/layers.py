@@ -215,7 +215,7 @@ def join(
         stream: what the layers before gave; where there is none, or its shape differs, the branch is the new stream
             ("dense" excepted: it takes any number of features).
         branch: [B, ..., C].
-        step: brings branch_scale, and the rate of `drop_branch`, where the skip is a sum.
+        step: brings branch_scale, stream_scale and the rate of `drop_branch`, for skips that are a sum.
         read: what the gate of skip "highway" reads, by a `linear` map with this kernel and stride.
         number: of the layer.
         kernel: window of the gate.
@@ -237,7 +237,7 @@ def join(
         return gate * branch + (1.0 - gate) * stream
     if skip == "rezero":
         branch = module.param("alpha", nn.initializers.zeros, (), jnp.float32) * branch
-    return stream + step.branch_scale * drop_branch(branch, step, number)
+    return step.stream_scale * stream + step.branch_scale * drop_branch(branch, step, number)
 
 
 def unit_variance(initializer: Function, x: Array, stride: int = 1) -> Function:

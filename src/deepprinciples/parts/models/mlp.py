@@ -50,6 +50,7 @@ def mlp(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    stream_scale: Scalar = 1.0,
     drop_connect: Scalar = 0.0,
     stochastic_depth: Scalar = 0.0,
     ghost_size: int = 16,
@@ -59,7 +60,7 @@ def mlp(
     """Build a multilayer perceptron.
 
     none:     a_l = act(norm(W_l a_{l-1} + b_l))
-    residual: s_l = s_{l-1} + branch_scale (W_l a_{l-1} + b_l), a_l = act(norm(s_l))
+    residual: s_l = stream_scale s_{l-1} + branch_scale (W_l a_{l-1} + b_l), a_l = act(norm(s_l))
     rezero:   as residual, with the branch times a learned alpha_l that starts at 0
     highway:  a_l = T act(norm(W_l a_{l-1} + b_l)) + (1 - T) a_{l-1}, T = sigmoid(W_T a_{l-1} + b_T - 1)
     dense:    a_l = concat(a_{l-1}, act(norm(W_l a_{l-1} + b_l)))
@@ -78,6 +79,8 @@ def mlp(
             The outputs have none but "spectral". "instance" needs positions, which there are none.
         dropout: rate at which what a layer gives on is dropped before the next linear map. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero", such as 1 / sqrt(depth). *Sweepable.*
+            *Neutral: 1.0.*
+        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
             *Neutral: 1.0.*
         drop_connect: rate at which single weights are dropped, for a batch at a time. *Sweepable.* *Neutral: 0.0.*
         stochastic_depth: rate at which an example goes past the last hidden layer, with skip "residual" or "rezero";
@@ -107,7 +110,7 @@ def mlp(
     )  # fmt: skip
     network = _Mlp(depth, width, outputs, design, minibatch_deviation)
     numbers = Step(
-        rate=dropout, branch_scale=branch_scale, drop_connect=drop_connect, stochastic_depth=stochastic_depth,
-        last=max(depth - 1, 1),
+        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
+        stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
     )  # fmt: skip
     return layers.from_network(network, numbers)

@@ -1,7 +1,8 @@
 """What keeps the scale of signals and kernels in check, inside the layers of a model.
 
 Some normalizations act on what an activation reads (`normalize`), some on the kernel that made it: `Rescale`
-("weight"), `standardized` and `Spectral`. A feature that tells how alike the examples of a batch are lives in `batchwise`.
+("weight"), `standardized` and `Spectral`. A feature that tells how alike the examples of a batch are lives in
+`batchwise`.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ def lstm(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    stream_scale: Scalar = 1.0,
     drop_connect: Scalar = 0.0,
     stochastic_depth: Scalar = 0.0,
     variational_dropout: Scalar = 0.0,
@@ -171,9 +172,9 @@ def lstm(
     lstm: i, f, g, o = W x_t + U h_{t-1} + b; c_t = sig(f) c_{t-1} + sig(i) act(g); h_t = sig(o) act(c_t)
     gru:  z, r = sig(W x_t + U h_{t-1} + b); n = W_n x_t + b_n + r U_n h_{t-1}; h_t = (1 - z) act(n) + z h_{t-1}
     rnn:  h_t = act(W x_t + U h_{t-1} + b)
-    Layers are stacked; from the second on they may have a skip: s_l = s_{l-1} + branch_scale h_l ("residual"; "rezero"
-    with a learned factor that starts at 0), a gated sum ("highway") or s_l = concat(s_{l-1}, h_l) ("dense"); the next
-    layer reads norm(s_l).
+    Layers are stacked; from the second on they may have a skip: s_l = stream_scale s_{l-1} + branch_scale h_l
+    ("residual"; "rezero" with a learned factor that starts at 0), a gated sum ("highway") or s_l = concat(s_{l-1}, h_l)
+    ("dense"); the next layer reads norm(s_l).
 
     Args:
         outputs: number of classes or regression targets.
@@ -194,11 +195,14 @@ def lstm(
         bias_initializer: of all biases.
         skip: how a layer passes on what it was given.
         normalization: of what each layer gives on; "batch", "ghost", "group", "instance" and "weight_standardized"
-            average over time too, so they are not causal; "weight" normalizes the kernels of inputs and recurrence instead, one unit of one gate at a time, and
-            "spectral" divides them, all gates side by side, and the outputs' kernel by their largest singular value;
-            "weight_standardized" standardizes them and then normalizes by groups.
+            average over time too, so they are not causal; "weight" normalizes the kernels of inputs and recurrence
+            instead, one unit of one gate at a time, and "spectral" divides them, all gates side by side, and the
+            outputs' kernel by their largest singular value; "weight_standardized" standardizes them and then
+            normalizes by groups.
         dropout: rate, between layers and before the outputs, not through time. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
+            *Neutral: 1.0.*
         drop_connect: rate at which single weights are dropped, of the recurrent kernels and of what is not part of a
             cell, the same ones at all steps of a batch. *Sweepable.* *Neutral: 0.0.*
         stochastic_depth: rate at which an example goes past the last layer, with skip "residual" or "rezero"; it falls
@@ -254,7 +258,8 @@ def lstm(
         kernels,
     )
     numbers = Step(
-        rate=dropout, branch_scale=branch_scale, drop_connect=drop_connect, stochastic_depth=stochastic_depth,
-        last=max(depth - 1, 1), through=Through(variational_dropout, zoneout, cell_zoneout, max_gradient),
+        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
+        stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
+        through=Through(variational_dropout, zoneout, cell_zoneout, max_gradient),
     )  # fmt: skip
     return layers.from_network(network, numbers)

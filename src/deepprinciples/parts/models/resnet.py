@@ -97,6 +97,7 @@ def resnet(
     normalization: Normalization = "batch",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    stream_scale: Scalar = 1.0,
     drop_connect: Scalar = 0.0,
     stochastic_depth: Scalar = 0.0,
     ghost_size: int = 16,
@@ -106,7 +107,8 @@ def resnet(
 ) -> Model:
     """Build a small pre-activation residual network.
 
-    s_l = s_{l-1} + branch_scale (W_2 * act(norm(W_1 * a_{l-1}))), a_l = act(norm(s_l)), outputs = W gather(a) + b;
+    s_l = stream_scale s_{l-1} + branch_scale (W_2 * act(norm(W_1 * a_{l-1}))), a_l = act(norm(s_l)),
+    outputs = W gather(a) + b;
     the first layer is one convolution. "rezero" multiplies the branch with a learned alpha_l that starts at 0;
     "highway" has s_l = T branch + (1 - T) s_{l-1} with T = sigmoid(W_T a_{l-1} + b_T - 1), position by position;
     "dense" has s_l = concat(s_{l-1}, branch); "none" leaves the sum out. At the start of a stage the map is halved by
@@ -126,6 +128,8 @@ def resnet(
             "weight_standardized" the kernels and then, by groups, what the activation reads.
         dropout: rate, between the two convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
+            *Neutral: 1.0.*
         drop_connect: rate at which single weights are dropped, for a batch at a time. *Sweepable.* *Neutral: 0.0.*
         stochastic_depth: rate at which an example goes past the last block, where the skip is a sum; it falls in
             proportion to the number of the block. *Sweepable.* *Neutral: 0.0.*
@@ -160,7 +164,7 @@ def resnet(
     )  # fmt: skip
     network = _Resnet(blocks, stages, width, readout, outputs, design, fixup)
     numbers = Step(
-        rate=dropout, branch_scale=branch_scale, drop_connect=drop_connect, stochastic_depth=stochastic_depth,
-        last=blocks * stages,
+        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
+        stochastic_depth=stochastic_depth, last=blocks * stages,
     )  # fmt: skip
     return layers.from_network(network, numbers)
