@@ -91,8 +91,11 @@ def test_jacobian_of_a_recurrent_network() -> None:
     for kernels in ("auto", "stock"):
         model = lstm(outputs=2, width=3, readout="every", kernels=kernels)
         params, state = jax.jit(model.init)(KEY, x)
-        slopes = jax.grad(lambda p, m=model, s=state: part.apply(lambda x: m.apply(p, s, x, key=None, train=True)[0], x, KEY))
-        found.append(jax.device_get(jax.jit(slopes)(params)))
+
+        def penalty(params, model=model, state=state):
+            return part.apply(lambda x: model.apply(params, state, x, key=None, train=True)[0], x, KEY)
+
+        found.append(jax.device_get(jax.jit(jax.grad(penalty))(params)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *found)
     assert np.abs(found[0]["layer_00"]["forward"]["recurrent"]["kernel"]).max() > 1e-4
 

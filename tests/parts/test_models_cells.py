@@ -156,7 +156,7 @@ def test_zoneout_of_the_cell_leaves_the_output_gate_to_see_it():
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_gradients_between_steps_are_bounded(cell):
-    """Lost: clipped backpropagation through time. W = U, h_T = 2^t h_{T-t}: gradients 1, 2, 4, 8, 16 become 1, 2, 3, 3, 3."""
+    """Lost: clipped backpropagation through time. With U = 2 gradients of 1, 2, 4, 8, 16 become 1, 2, 3, 3, 3."""
     x = jnp.zeros((1, 5, 1))
     initializer = jax.nn.initializers.constant(2.0)
     model = lstm(**{**PLAIN, "recurrent_initializer": initializer}, width=1, max_gradient=jnp.float32(3.0))

@@ -59,7 +59,7 @@ def test_one_ghost_is_batch_normalization(size):
 
 
 def test_instances_are_pytorchs():
-    """Lost: statistics of each picture and each channel; where Linen gives zeros, the network is dead without a word."""
+    """Lost: statistics of each picture and channel; and where Linen gives zeros, a dead network without a word."""
     model = cnn(outputs=2, depth=1, width=4, stages=0, activation="identity", normalization="instance")
     plain = cnn(outputs=2, depth=1, width=4, stages=0, activation="identity")
     z = torch.tensor(run(plain, PICTURES)[2]["layer_00"]).movedim(-1, 1)
@@ -72,8 +72,9 @@ def test_instances_are_pytorchs():
 def test_standardized_kernels_by_hand():
     """Lost: mean 0 and variance 1 / fan-in for each output unit; a library's axes would make it of each input."""
     found = standardized(jnp.array([[1.0, 5.0], [3.0, 5.0], [1.0, 2.0], [3.0, 0.0]]))
-    np.testing.assert_allclose(found, [[-0.5, 2 / 18**0.5], [0.5, 2 / 18**0.5], [-0.5, -1 / 18**0.5], [0.5, -3 / 18**0.5]],
-                               rtol=1e-5)  # fmt: skip
+    root = 18**0.5
+    by_hand = [[-0.5, 2 / root], [0.5, 2 / root], [-0.5, -1 / root], [0.5, -3 / root]]
+    np.testing.assert_allclose(found, by_hand, rtol=1e-5)
     conv = standardized(jax.random.normal(KEY, (3, 3, 2, 5)) + 0.3)
     np.testing.assert_allclose(conv.mean(axis=(0, 1, 2)), np.zeros(5), atol=1e-6)
     np.testing.assert_allclose((conv**2).sum(axis=(0, 1, 2)), np.ones(5), rtol=1e-5)

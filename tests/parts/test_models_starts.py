@@ -68,7 +68,7 @@ def test_a_config_gives_lsuv_the_first_batch():
 
 
 def test_fixup_starts_at_the_identity():
-    """Lost: Fixup. Each plain He block doubles the mean square of the stream; here blocks start at zero, scaled by L."""
+    """Lost: Fixup. A plain He block doubles the mean square of the stream; here blocks start at zero, scaled by L."""
     x = jax.random.normal(KEY, (4, 9, 2))
     sizes = {"outputs": 3, "blocks": 3, "stages": 1, "width": 4, "normalization": "none"}
     params, outputs, activations = run(resnet(**sizes, fixup=True), x)
@@ -100,7 +100,8 @@ def test_fixup_learns_and_its_multiplier_acts():
 
 
 @pytest.mark.parametrize(
-    ("changes", "found"), [({"skip": "rezero"}, 'skip = "rezero"'), ({"skip": "none"}, "none"), ({"lsuv": True}, "lsuv")]
+    ("changes", "found"),
+    [({"skip": "rezero"}, 'skip = "rezero"'), ({"skip": "none"}, "none"), ({"lsuv": True}, "lsuv")],
 )
 def test_fixup_refuses_what_would_keep_it_from_learning(changes, found):
     """Lost: rezero's zero times Fixup's zero has no gradient at all; LSUV would scale what Fixup has scaled."""

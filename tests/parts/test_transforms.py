@@ -94,7 +94,8 @@ def test_blocks_are_clipped_by_their_mean_square() -> None:
     np.testing.assert_array_equal(out["output"]["kernel"], GRADS["output"]["kernel"])
     assert float(state.triggered) == pytest.approx(2 / 3) and float(state.norm) == pytest.approx((25 / 3) ** 0.5)
     grads = {"w": jnp.array([3e25, -4e25])}
-    ours, theirs = (once(part, grads)[0]["w"] for part in (transforms.clip_by_block_rms(), optax.clip_by_block_rms(1.0)))
+    parts = transforms.clip_by_block_rms(), optax.clip_by_block_rms(1.0)
+    ours, theirs = (once(part, grads)[0]["w"] for part in parts)
     np.testing.assert_allclose(ours, np.sqrt(2) * np.array([0.6, -0.8]), rtol=1e-6)
     np.testing.assert_array_equal(theirs, [0.0, -0.0])
 

@@ -114,7 +114,7 @@ def problems(config: Config, parts: Dataset) -> list[str]:
             if isinstance(made, Augment):
                 found.append(f"{player}.regularizers.{key}: acts on a labeled batch; a game has none to act on")
             elif isinstance(made, OnActivations | OnFunction):
-                found.append(f"{player}.regularizers.{key}: acts on a model in supervised training; a game has penalties")
+                found.append(f"{player}.regularizers.{key}: asks for a single model; a game has penalties")
     return found
 
 
