@@ -100,7 +100,9 @@ def test_jacobian_of_a_recurrent_network() -> None:
     assert np.abs(found[0]["layer_00"]["forward"]["recurrent"]["kernel"]).max() > 1e-4
 
 
-def test_jacobian_refuses_tokens_in_words() -> None:
-    """Lost: a traceback from inside a derivative."""
+def test_jacobian_refuses_tokens_and_triples_in_words() -> None:
+    """Lost: the reason, in place of a traceback from inside a derivative."""
+    with pytest.raises(ValueError, match="jacobian: the model puts out tuple, expected one array"):
+        regularizers.jacobian().apply(lambda x: (x, x), jnp.zeros((2, 3)), KEY)
     with pytest.raises(ValueError, match="jacobian: inputs are int32 .* remove regularizers.jacobian"):
         regularizers.jacobian().apply(lambda x: x, jnp.zeros((2, 3), jnp.int32), KEY)

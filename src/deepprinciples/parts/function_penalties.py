@@ -82,7 +82,7 @@ def jacobian(*, strength: Scalar = 0.01, projections: int = 1) -> OnFunction:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
       projections: random directions for each example.
     Returns: OnFunction; apply(function, inputs, key) -> scalar float32.
-    Raises: ValueError for token inputs.
+    Raises: ValueError for token inputs, and for outputs that are no single array.
     References: Hoffman et al., arXiv:1908.02729.
     """
 
@@ -92,6 +92,8 @@ def jacobian(*, strength: Scalar = 0.01, projections: int = 1) -> OnFunction:
                 f"jacobian: inputs are {inputs.dtype} (tokens?), expected floats; remove regularizers.jacobian"
             )
         outputs, pull = jax.vjp(function, inputs)
+        if not isinstance(outputs, jax.Array):
+            raise ValueError(f"jacobian: the model puts out {type(outputs).__name__}, expected one array of outputs")
         size = outputs.size // len(outputs)
 
         def along(key: Array) -> Array:
