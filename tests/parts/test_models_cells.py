@@ -184,7 +184,7 @@ def test_neutral_tricks_leave_values_and_gradients(cell):
     """Lost: an arm with all tricks carried along at their neutral values would train otherwise."""
     off = {"variational_dropout": 0.0, "zoneout": 0.0, "cell_zoneout": 0.0, "max_gradient": float("inf")}
     tokens = jnp.array([[3, 1, 2, 0, 0], [2, 2, 6, 1, 0]])
-    sizes = {**SMALL, "cell": cell, "depth": 2, "bidirectional": True, "vocabulary": 7, "padding": 0}
+    sizes = {**SMALL, "cell": cell, "vocabulary": 7, "padding": 0}
 
     @jax.jit
     def call(values):
@@ -199,6 +199,7 @@ def test_neutral_tricks_leave_values_and_gradients(cell):
 
 def test_without_tricks_the_quick_kernels_run():
     """Lost: their speed, and the bits of every network that was trained before."""
+
     def program(**tricks):
         model = lstm(**SMALL, **tricks)
         params, state = jax.eval_shape(model.init, KEY, X)

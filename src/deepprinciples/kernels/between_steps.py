@@ -5,6 +5,7 @@ The quick kernels in `recurrence` know nothing of this, so that they stay as the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def recur_between(
     units, stays, normed, shown, max_gradient = between
     advance = CELLS[cell]
     if cell == "lstm" and shown is not None:
-        advance = lambda *a: lstm_step(*a, shown)  # noqa: E731
+        advance = functools.partial(lstm_step, shown=shown)
     dropped = None if mask is None else mask[..., None]
 
     def body(carry: Carry, inputs: tuple) -> tuple[Carry, tuple[Array, Array]]:

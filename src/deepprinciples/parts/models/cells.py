@@ -111,7 +111,7 @@ class Recurrence(nn.Module):
         if weighted:
             kernel = Rescale(name="recurrent_scale")(kernel, kernel)
         kernel = drop_weights(kernel, step, (*self.path, "recurrent"))
-        between = _between(self, step, x.shape[:2])
+        between = _between(self, step, *x.shape[:2])
         if normed:
             v = Rescale(name="input_scale")(v, v) if weighted else v
             projected, between = _cell_norm(self, x @ v, bias, between or Between())
@@ -124,13 +124,12 @@ class Recurrence(nn.Module):
         return projected, kernel, between
 
 
-def _between(one: Recurrence, step: Step, shape: tuple[int, int]) -> Between | None:
-    """Gather the tricks between steps for sequences of a shape [T, B]; None where all of them are off."""
+def _between(one: Recurrence, step: Step, time: int, batch: int) -> Between | None:
+    """Gather the tricks between steps for sequences [T, B]; None where all of them are off."""
     drop, *zoneouts, bound = step.through
     zoneouts = zoneouts[: 2 if one.cell == "lstm" else 1]
     if all(is_off(rate) for rate in (drop, *zoneouts)) and is_off(bound, float("inf")):
         return None
-    time, batch = shape
     place = "/".join(one.path)
     key = key_of(step, drop, "variational_dropout")
     units = None

@@ -235,9 +235,7 @@ def lstm(
         cells), arXiv:1512.05287 (variational dropout), arXiv:1606.01305 (zoneout), arXiv:1708.02182 (dropped recurrent
         weights), arXiv:1603.09382 (stochastic depth), arXiv:1308.0850 (bounded gradients in cells).
     """
-    design = design_of(
-        "lstm", activation, initializer, bias_initializer, skip, normalization, ghost_size=ghost_size
-    )
+    design = design_of("lstm", activation, initializer, bias_initializer, skip, normalization, ghost_size=ghost_size)
     recurrent = resolve(initializers.TABLE, recurrent_initializer, "lstm.recurrent_initializer")
     bias = row(design.bias_initializer, width)
     gate_bias = lstm_bias(bias, forget_bias, longest_lag) if cell == "lstm" else stacked(bias, GATES[cell])
