@@ -55,6 +55,21 @@ class Augment(NamedTuple):
     apply: Callable[[Array, Batch], Batch]
 
 
+class OnActivations(NamedTuple):
+    """A regularizer that reads what the layers give on: apply(activations) -> scalar, see `Model`."""
+
+    apply: Callable[[Mapping[str, Array]], Array]
+
+
+class OnFunction(NamedTuple):
+    """A regularizer that asks what the model does: apply(function, inputs, key) -> scalar.
+
+    function maps inputs [B, ...] to outputs, with the parameters, the state and the random numbers of the step.
+    """
+
+    apply: Callable[[Callable[[Array], Array], Array, Array], Array]
+
+
 class GameLoss(NamedTuple):
     """What two players minimize, of the logits [B] that the discriminator gives to real and to generated examples.
 

@@ -26,7 +26,7 @@ from deepprinciples.parts import (
     schedules,
     transforms,
 )
-from deepprinciples.types import Array, Augment, Batch, ClipState, Scalar
+from deepprinciples.types import Array, Augment, Batch, ClipState, OnActivations, OnFunction, Scalar
 
 ROOMS = {
     "activations": activations,
@@ -85,6 +85,10 @@ def result(room: str, name: str, hypers: dict):
     if room in ("losses", "metrics"):
         return part(LOGITS, targets_of(name))
     if room == "regularizers":
+        if isinstance(part, OnActivations):
+            return part.apply({"layer_00": LOGITS, "layer_01": PARAMS["output"]["kernel"], "output": LOGITS})
+        if isinstance(part, OnFunction):
+            return part.apply(jnp.sin, REAL, KEY)
         return part.apply(KEY, Batch(inputs_of(name), LABELS)) if isinstance(part, Augment) else part(PARAMS)
     if room == "rules":
         return part(curved)(PARAMS, {}, Batch(REAL, LABELS), KEY)

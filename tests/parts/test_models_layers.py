@@ -82,13 +82,13 @@ def test_plain_perceptron_by_hand():
 def test_residual_perceptron_by_hand(skip):
     """A skip would add in the wrong place, or its scale would do nothing."""
     learned = lambda params: jax.tree.map(lambda leaf: leaf + 0.3 if leaf.ndim == 0 else leaf, params)  # noqa: E731
-    params, outputs, _, activations = run(mlp(**SMALL, skip=skip, branch_scale=0.5), X, learned)
+    params, outputs, _, activations = run(mlp(**SMALL, skip=skip, branch_scale=0.5, stream_scale=0.9), X, learned)
     if skip == "rezero":
         np.testing.assert_allclose(params["layer_01"]["alpha"], 0.0 + 0.3)
     s = dense(params["layer_00"]["linear"], np.asarray(X))
     for name in ("layer_01", "layer_02"):
         factor = 0.5 * (0.3 if skip == "rezero" else 1.0)
-        s = s + factor * dense(params[name]["linear"], np.tanh(s))
+        s = 0.9 * s + factor * dense(params[name]["linear"], np.tanh(s))
         np.testing.assert_allclose(activations[name], s, atol=1e-5)
         np.testing.assert_allclose(activations[name + SLOPE], 1 - np.tanh(s) ** 2, atol=1e-5)
     np.testing.assert_allclose(outputs, dense(params["output"], np.tanh(s)), atol=1e-5)

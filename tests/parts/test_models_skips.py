@@ -24,7 +24,9 @@ SHAPES = {
 def test_the_choices_are_those_users_are_promised():
     """A skip or a normalization would be missing from every model at once."""
     assert SKIPS == ("none", "residual", "highway", "dense", "rezero")
-    assert NORMALIZATIONS == ("none", "batch", "layer", "group", "rms", "weight", "spectral")
+    assert NORMALIZATIONS == (
+        "none", "batch", "ghost", "layer", "group", "instance", "rms", "weight", "weight_standardized", "spectral"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -33,6 +35,8 @@ def test_the_choices_are_those_users_are_promised():
 def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
     """A combination a config allows would fail when it is built."""
     sizes = {"resnet": {"blocks": 1}, "cnn": {"depth": 3}}.get(name, {"depth": 2})
+    if normalization == "instance" and name == "cnn":
+        sizes["stages"] = 1  # a map of one position has nothing to normalize over
     model = TABLE[name](outputs=3, width=4, skip=skip, normalization=normalization, **sizes)
 
     def call(x):
@@ -41,9 +45,13 @@ def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
 
     turn = SKIPS.index(skip) + NORMALIZATIONS.index(normalization)  # each sees signals and images
     shape = SHAPES[name][turn % len(SHAPES[name])]
+    if normalization == "instance" and name == "mlp":
+        with pytest.raises(ValueError, match="instance: each feature has one position"):
+            jax.eval_shape(call, jax.ShapeDtypeStruct(shape, jnp.float32))
+        return
     outputs, state = jax.eval_shape(call, jax.ShapeDtypeStruct(shape, jnp.float32))
     assert outputs.shape == (2, 3)
-    assert set(state) == ({"batch_stats"} if normalization in ("batch", "spectral") else set())
+    assert set(state) == ({"batch_stats"} if normalization in ("batch", "ghost", "spectral") else set())
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,32 @@ def test_layers_are_clipped_on_their_own() -> None:
     assert float(state.triggered) == 0.5
 
 
+def test_blocks_are_clipped_by_their_mean_square() -> None:
+    """Lost: one array at a time; and the array whose squares overflow, of which optax leaves nothing."""
+    out, state = once(transforms.clip_by_block_rms(max_rms=0.5))
+    np.testing.assert_allclose(flat(out), flat(once(optax.clip_by_block_rms(0.5))[0]), rtol=1e-5)
+    assert np.sqrt(np.mean(flat(out["layer_00"]["bias"]) ** 2)) == pytest.approx(0.5, rel=1e-6)
+    np.testing.assert_array_equal(out["output"]["kernel"], GRADS["output"]["kernel"])
+    assert float(state.triggered) == pytest.approx(2 / 3) and float(state.norm) == pytest.approx((25 / 3) ** 0.5)
+    grads = {"w": jnp.array([3e25, -4e25])}
+    parts = transforms.clip_by_block_rms(), optax.clip_by_block_rms(1.0)
+    ours, theirs = (once(part, grads)[0]["w"] for part in parts)
+    np.testing.assert_allclose(ours, np.sqrt(2) * np.array([0.6, -0.8]), rtol=1e-6)
+    np.testing.assert_array_equal(theirs, [0.0, -0.0])
+
+
+def test_trust_ratio_is_the_norm_of_the_weights() -> None:
+    """Lost: steps as a share of the weights; weights or gradients of 0 that would never move, or turn to NaN."""
+    params = jax.tree.map(lambda g: 2.0 + g, GRADS)
+    out = once(transforms.trust_ratio(coefficient=0.1), GRADS, params)[0]
+    np.testing.assert_allclose(flat(out), flat(once(optax.scale_by_trust_ratio(0.0, 0.1), GRADS, params)[0]), rtol=1e-5)
+    for g, w in zip(jax.tree.leaves(out), jax.tree.leaves(params), strict=True):
+        assert np.linalg.norm(flat(g)) == pytest.approx(0.1 * np.linalg.norm(flat(w)), rel=1e-5)
+    one, zero = jnp.array([3.0, 4.0]), jnp.zeros(2)
+    for grad, weight in ((one, zero), (zero, one)):
+        np.testing.assert_array_equal(once(transforms.trust_ratio(), {"w": grad}, {"w": weight})[0]["w"], grad)
+
+
 def _adaptive_clip(ratio: float):
     return transforms.adaptive_clip(max_ratio=ratio)
 
@@ -235,7 +261,7 @@ def test_norm_by_hand() -> None:
     assert float(transforms.norm({})) == 0.0
 
 
-@pytest.mark.parametrize("name", ["adaptive_clip", "weight_decay"])
+@pytest.mark.parametrize("name", ["adaptive_clip", "weight_decay", "trust_ratio"])
 def test_missing_params_are_named(name: str) -> None:
     """Lost: the reason for a failure inside a hand-written loop."""
     part = transforms.TABLE[name]()

@@ -98,6 +98,13 @@ def signals() -> nn.Module:
     ))  # fmt: skip
 
 
+def instances() -> nn.Module:
+    return nn.Sequential(OrderedDict(
+        layer_00=nn.Conv1d(8, 4, 2, padding="same"), norm_00=nn.InstanceNorm1d(4, eps=1e-6, affine=True),
+        act_00=nn.Tanh(), flatten=nn.Flatten(), output=nn.Linear(8 * 4, 10),
+    ))  # fmt: skip
+
+
 WINE = {"name": "wine", "batch_size": 16}
 DIGITS = {"name": "digits", "batch_size": 16}
 ROWS = {"name": "arrays", "batch_size": 16, "inputs": load_digits().images, "targets": load_digits().target}
@@ -112,6 +119,10 @@ TWINS: dict[str, Any] = {  # data, our model, PyTorch's
     "cnn signals": (
         ROWS, {"name": "cnn", "depth": 1, "width": 4, "stages": 1, "kernel": 2, "normalization": "group",
                "activation": "tanh"}, signals,
+    ),
+    "cnn instances": (
+        ROWS, {"name": "cnn", "depth": 1, "width": 4, "stages": 0, "kernel": 2, "normalization": "instance",
+               "activation": "tanh"}, instances,
     ),
     "lstm": (ROWS, {"name": "lstm", "width": 6}, lambda: Recurrent("lstm", 8, 6)),
     "lstm deep": (
@@ -255,6 +266,10 @@ WITHOUT = {
     "running statistics": ("cnn", {"normalization": "batch"}, "layer_00/norm/bias"),
     "two for one": ("mlp", {"normalization": "weight"}, "layer_00/linear_scale/bias"),
     "a state": ("mlp", {"normalization": "spectral"}, "layer_00/linear/kernel"),
+    "ghosts": ("mlp", {"normalization": "ghost"}, "layer_00/norm/bias"),
+    "other kernels": ("mlp", {"normalization": "weight_standardized"}, "layer_00/linear/kernel"),
+    "a norm in cells": ("lstm", {"cell_normalization": "layer"}, "layer_00/forward/cell_bias"),
+    "states that stay": ("lstm", {"zoneout": 0.1}, "layer_00/forward/recurrent/kernel"),
     "the batch": ("cnn", {"minibatch_deviation": True}, "output/kernel"),
     "a norm between": ("lstm", {"normalization": "layer"}, "layer_00/norm/bias"),
     "a skip between": ("lstm", {"depth": 2, "skip": "residual"}, "layer_01/forward/input/bias"),

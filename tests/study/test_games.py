@@ -197,6 +197,8 @@ def test_every_metric_of_samples_can_judge_a_game():
         ({"generator.modle": NET}, r"generator\.modle: unknown key; did you mean \"model\"\?"),
         ({"generator.model": {"name": "resize_cnn"}}, r"resize_cnn\.shape: found \(2,\)"),
         ({"discriminator.regularizers": {"mixup": {}}}, r"discriminator\.regularizers\.mixup: acts on a labeled batch"),
+        ({"generator.regularizers": {"jacobian": {}}}, r"generator\.regularizers\.jacobian: .*; a game has penalties"),
+        ({"discriminator.model.lsuv": True}, r"discriminator\.model\.lsuv: needs a batch to start with"),
         ({"data": {"name": "copy_memory"}, "study.metric": "sliced_wasserstein"}, r"the inputs are token ids"),
     ],
 )  # fmt: skip

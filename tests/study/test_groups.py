@@ -66,6 +66,7 @@ def test_structure_has_a_program_of_its_own(small, change):
         "regularizers.mixup",
         "regularizers.input_noise",
         "regularizers.label_smoothing",
+        "regularizers.jacobian",
     ],
 )
 def test_costly_tricks_are_never_carried_along(small, path):

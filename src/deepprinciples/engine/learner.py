@@ -16,7 +16,19 @@ import optax
 
 from deepprinciples.engine import averaging
 from deepprinciples.engine.streams import stream
-from deepprinciples.types import SLOPE, Array, Augment, Average, Batch, Info, Learner, Model, PyTree
+from deepprinciples.types import (
+    SLOPE,
+    Array,
+    Augment,
+    Average,
+    Batch,
+    Info,
+    Learner,
+    Model,
+    OnActivations,
+    OnFunction,
+    PyTree,
+)
 
 
 class State(NamedTuple):
@@ -40,7 +52,7 @@ def supervised(
     optimizer: optax.GradientTransformation,
     rule: Callable,
     example: Any,
-    penalties: Sequence[Callable[[PyTree], Array]] = (),
+    penalties: Sequence[Callable[[PyTree], Array] | OnActivations | OnFunction] = (),
     augments: Sequence[Augment] = (),
     metrics: Mapping[str, Callable[[Array, Array], Array]] | None = None,
     evaluations: int = 1,
@@ -50,7 +62,7 @@ def supervised(
 ) -> Learner:
     """Make the learner of supervised training.
 
-    objective(params) = mean_i loss(model(x_i), y_i) + sum of penalties(params); the rule takes its gradient, the
+    objective(params) = mean_i loss(model(x_i), y_i) + sum of penalties; the rule takes its gradient, the
     optimizer (transforms included) turns it into updates.
 
     Args:
@@ -59,8 +71,8 @@ def supervised(
         optimizer: the whole chain of gradient transformations; it is given `key=` and `value=` (the loss) as extras.
         rule: (loss_fn) -> gradient_fn, see `parts.rules`; it is given `objective` and calls it with the parameters,
             the model state, the batch (or any share of it) and the key of the step (or one derived from it).
-        example: inputs [1, ...] that fix the shapes at initialization.
-        penalties: (params) -> scalar, added to the loss.
+        example: inputs [B, ...] that the model is initialized with; for most only their shapes count, and B may be 1.
+        penalties: added to the loss: functions (params) -> scalar, or see `types.OnActivations` and `OnFunction`.
         augments: applied to each training batch in order.
         metrics: name -> (outputs, targets) -> [B]; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
@@ -82,7 +94,18 @@ def supervised(
     def objective(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
         outputs, new_state, activations = model.apply(params, model_state, batch.inputs, key=key, train=True)
         data_loss = jnp.mean(loss(outputs, batch.targets))
-        penalty = sum((p(params) for p in penalties), start=jnp.zeros(()))
+
+        def function(inputs: Array) -> Array:
+            return model.apply(params, model_state, inputs, key=key, train=True)[0]
+
+        def cost(number: int, penalty: Any) -> Array:
+            if isinstance(penalty, OnActivations):
+                return penalty.apply(activations)
+            if isinstance(penalty, OnFunction):
+                return penalty.apply(function, batch.inputs, stream(key, f"penalty{number}"))
+            return penalty(params)
+
+        penalty = sum((cost(*each) for each in enumerate(penalties)), start=jnp.zeros(()))
         return data_loss + penalty, (data_loss, new_state, activations)
 
     def step(state: State, batch: Batch, key: Array) -> tuple[State, Info]:

@@ -46,11 +46,15 @@ class Rule(NamedTuple):
     backward: Callable[[Carry, Array, tuple[Array, ...]], tuple[Array, tuple[Array, ...], Carry]]
 
 
-def _lstm(carry: Carry, x: Array, recurrent: Array, activation: Function) -> tuple[Carry, Array]:
+def lstm_step(
+    carry: Carry, x: Array, recurrent: Array, activation: Function, shown: Function = lambda c: c
+) -> tuple[Carry, Array]:
+    """Take one step of an LSTM; the output gate sees `shown`(c)."""
     h, c = carry
     i, f, g, o = jnp.split(x + recurrent, 4, axis=-1)
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * activation(g)
-    return (jax.nn.sigmoid(o) * activation(c), c), c
+    read = shown(c)
+    return (jax.nn.sigmoid(o) * activation(read), c), read
 
 
 def _gru(carry: Carry, x: Array, recurrent: Array, activation: Function) -> tuple[Carry, Array]:
@@ -67,7 +71,7 @@ def _rnn(carry: Carry, x: Array, recurrent: Array, activation: Function) -> tupl
     return (activation(x + recurrent),), x + recurrent
 
 
-CELLS: dict[str, Advance] = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
+CELLS: dict[str, Advance] = {"lstm": lstm_step, "gru": _gru, "rnn": _rnn}
 
 
 def _apart(x: Any) -> Any:
@@ -136,12 +140,14 @@ RULES = {
 }
 
 
-def _start(cell: str, projected: Array, kernel: Array) -> Carry:
+def start(cell: str, projected: Array, kernel: Array) -> Carry:
+    """Give the state of zeros before the first step."""
     zeros = jnp.zeros((projected.shape[1], kernel.shape[0]), projected.dtype)
     return (zeros, zeros) if cell == "lstm" else (zeros,)
 
 
-def _keep(mask: Array | None, new: Carry, old: Carry) -> Carry:
+def keep(mask: Array | None, new: Carry, old: Carry) -> Carry:
+    """Leave masked sequences as they were."""
     return new if mask is None else tuple(jnp.where(mask, a, b) for a, b in zip(new, old, strict=True))
 
 
@@ -160,11 +166,11 @@ def _run(step: Function, cell: str, projected: Array, kernel: Array, along: Sequ
         carry, buffer = state
         t, (push, mask) = inputs
         new, read, factors = step(carry, _at(buffer, t), carry[0] @ kernel)
-        h, *rest = _keep(mask, new, carry)
+        h, *rest = keep(mask, new, carry)
         buffer = _put(buffer, factors[0], t) if factors else buffer
         return ((h if push is None else h + push, *rest), buffer), (h, read, factors[1:])
 
-    state = (_start(cell, projected, kernel), projected)
+    state = (start(cell, projected, kernel), projected)
     (_, buffer), (hidden, read, more) = lax.scan(body, state, (jnp.arange(len(projected)), along), reverse=reverse)
     return hidden, read, (buffer, *more)
 
@@ -175,10 +181,10 @@ def _stock(
     def body(carry: Carry, inputs: tuple[Array, Sequence]) -> tuple[Carry, tuple[Array, Array]]:
         x, (push, mask) = inputs
         new, read = CELLS[cell](carry, x, carry[0] @ kernel, act)
-        h, *rest = _keep(mask, new, carry)
+        h, *rest = keep(mask, new, carry)
         return (h if push is None else h + push, *rest), (h, read)
 
-    return lax.scan(body, _start(cell, projected, kernel), (projected, along), reverse=reverse)[1]
+    return lax.scan(body, start(cell, projected, kernel), (projected, along), reverse=reverse)[1]
 
 
 def _hand_written(cell: str, activation: Function, reverse: bool) -> Function:
@@ -210,13 +216,13 @@ def _hand_written(cell: str, activation: Function, reverse: bool) -> Function:
             out = (carry[0] + d_hidden, *carry[1:])
             zeros = tuple(jnp.zeros_like(a) for a in out)
             factors = (_at(buffer, t), *more)
-            d_recurrent, d_inputs, (dh, *rest) = rule.backward(_keep(mask, out, zeros), d_read, factors)
+            d_recurrent, d_inputs, (dh, *rest) = rule.backward(keep(mask, out, zeros), d_read, factors)
             passed = (dh + d_recurrent @ transposed, *rest)
             if mask is not None:
                 passed = tuple(a + jnp.where(mask, 0.0, b) for a, b in zip(passed, out, strict=True))
             return (passed, _put(buffer, d_recurrent, t)), (d_inputs, None if push is None else carry[0])
 
-        state = (_start(cell, projected, kernel), buffer)
+        state = (start(cell, projected, kernel), buffer)
         inputs = (jnp.arange(len(projected)), *cotangents, more, mask)
         (_, d_recurrent), (d_inputs, d_push) = lax.scan(body, state, inputs, reverse=not reverse)
         same = d_recurrent.shape[-1] - sum(a.shape[-1] for a in d_inputs)

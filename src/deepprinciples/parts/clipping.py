@@ -164,6 +164,28 @@ def clip_per_layer(*, max_norm: Scalar = 1.0) -> Transform:
     return Transform(_start, update)
 
 
+def clip_by_block_rms(*, max_rms: Scalar = 1.0) -> Transform:
+    """Scale each kernel or bias of the gradient down to a largest root mean square.
+
+    g_b' = g_b min(1, max_rms / rms(g_b)), rms(g) = |g| / sqrt(entries), a block is one array of the parameters
+
+    Args:
+      max_rms: largest root mean square of a block let through. *Sweepable.* *Neutral: inf.*
+    Returns: transform with a ClipState: `triggered` counts the share of blocks clipped, `norm` is the largest rms.
+    References: Shazeer and Stern, arXiv:1804.04235. optax.clip_by_block_rms turns a block whose squares overflow to 0.
+    """
+
+    def update(grads: PyTree, state: ClipState, params: PyTree = None, **extra):
+        del params, extra
+        leaves, structure = jax.tree.flatten(grads)
+        sizes = jnp.stack([norm(g) / max(g.size, 1) ** 0.5 for g in leaves])  # [blocks]
+        factors, over = _shrink(sizes, max_rms)
+        clipped = [g * factors[i] for i, g in enumerate(leaves)]
+        return jax.tree.unflatten(structure, clipped), _count(state, jnp.mean(over), jnp.max(sizes))
+
+    return Transform(_start, update)
+
+
 def _unit_norm(w: Array) -> Array:
     """Measure each output unit: all axes but the last for kernels, everything for vectors."""
     axes = tuple(range(w.ndim - 1)) if w.ndim >= 2 else None

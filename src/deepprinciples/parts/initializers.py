@@ -5,7 +5,7 @@ Every factory returns `(key, shape, dtype) -> Array`, the protocol of jax.nn.ini
 written here and not taken from jax.nn because there scales must be Python floats in places, and because `he_normal`,
 `glorot_normal` and `lecun_normal` are truncated there; here they are the plain normals of the papers.
 Orthogonal maps and the identity live in `isometries`, what mean-field theory asks for in `mean_field`. What needs data
-or a forward pass (LSUV) or knows the model (Fixup, ReZero) is no initializer.
+(LSUV) or knows the model (Fixup, ReZero) is no initializer but a keyword of the models.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Regularizers: what is asked of a solution beside fitting the data.
 
-Two kinds. Weight-side factories return `(params) -> scalar`, a penalty added to the loss; they act on kernels
-(leaves with two axes or more), biases and scales of norms only with `biases=True`. Data-side factories return
-`Augment(apply(key, batch) -> batch)`, which changes a training batch and nothing at evaluation. Dropout of hidden
+Weight-side factories return `(params) -> scalar`, a penalty added to the loss; they act on kernels (leaves with two
+axes or more), biases and scales of norms only with `biases=True`. What is a penalty on activations or on the model's
+slope lives in `function_penalties`. Data-side factories return `Augment(apply(key, batch) -> batch)`, which changes a
+training batch and nothing at evaluation. Dropout of hidden
 units is a keyword of the models; weight decay that does not pass through the loss is a transform.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.parts.function_penalties import activation_l2, jacobian, temporal_activation_l2
 from deepprinciples.parts.kernel_penalties import Penalty, group_lasso, spectral, total
 from deepprinciples.types import Array, Augment, Batch, PyTree, Scalar
 
@@ -271,6 +273,9 @@ TABLE = {
         group_lasso,
         orthogonality,
         spectral,
+        activation_l2,
+        temporal_activation_l2,
+        jacobian,
         label_smoothing,
         mixup,
         cutmix,
@@ -286,6 +291,9 @@ NEUTRAL = {
     "group_lasso": {"strength": 0.0},
     "orthogonality": {"strength": 0.0},
     "spectral": {"strength": 0.0},
+    "activation_l2": {"strength": 0.0},
+    "temporal_activation_l2": {"strength": 0.0},
+    "jacobian": {"strength": 0.0},
     "label_smoothing": {"strength": 0.0},
     "mixup": {"strength": 0.0},
     "cutmix": {"strength": 0.0},

@@ -19,6 +19,7 @@ from optax import GradientTransformationExtraArgs as Transform
 from deepprinciples.parts.clipping import (
     adaptive_clip,
     auto_clip,
+    clip_by_block_rms,
     clip_by_global_norm,
     clip_by_value,
     clip_by_z_score,
@@ -155,6 +156,26 @@ def normalize_per_layer() -> Transform:
     return _stateless(change)
 
 
+def trust_ratio(*, coefficient: Scalar = 1.0) -> Transform:
+    """Give the gradient of each kernel or bias the norm of its weights, as LARS does.
+
+    g' = coefficient g |w| / |g|, array by array; g' = g where either norm is 0
+
+    Args:
+      coefficient: step of an array as a share of its norm, at learning rate 1. *Sweepable.*
+    Returns: transform without state.
+    Raises: ValueError where update gets no params.
+    References: You et al., arXiv:1708.03888.
+    """
+
+    def change(g: Array, w: Array) -> Array:
+        size, own = norm(g), norm(w)
+        there = (size > 0) & (own > 0)
+        return g * jnp.where(there, coefficient * own / jnp.where(there, size, 1.0), 1.0)
+
+    return _stateless(lambda grads, params: jax.tree.map(change, grads, need_params("trust_ratio", params)))
+
+
 def weight_decay(*, strength: Scalar = 1e-4, biases: bool = False) -> Transform:
     """Add a share of the kernels to the gradient; before Adam this is "Adam with L2", and not AdamW.
 
@@ -223,6 +244,7 @@ TABLE = {
         clip_by_value,
         clip_by_global_norm,
         clip_per_layer,
+        clip_by_block_rms,
         adaptive_clip,
         auto_clip,
         clip_by_z_score,
@@ -231,6 +253,7 @@ TABLE = {
         sign,
         normalize,
         normalize_per_layer,
+        trust_ratio,
         weight_decay,
         ema,
         scale,
@@ -241,6 +264,7 @@ NEUTRAL = {
     "clip_by_value": {"max_value": float("inf")},
     "clip_by_global_norm": {"max_norm": float("inf")},
     "clip_per_layer": {"max_norm": float("inf")},
+    "clip_by_block_rms": {"max_rms": float("inf")},
     "adaptive_clip": {"max_ratio": float("inf")},
     "auto_clip": {"percentile": 100.0},
     "clip_by_z_score": {"max_score": float("inf")},

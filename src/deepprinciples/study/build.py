@@ -89,12 +89,14 @@ def learner(config: Config, parts: Dataset) -> Learner:
         else:
             penalties.append(made)
     rule = config["rule"]
+    # A model that fits its weights to data when it starts is shown a whole batch, others the shape of one example.
+    shown = parts.batch_size if config["model"].get("lsuv") else 1
     return supervised(
         model=model_of(config, parts),
         loss=part("loss", config["loss"]),
         optimizer=chain(config, config["train"]["steps"]),
         rule=part("rule", rule),
-        example=np.asarray(parts.train.inputs[:1]),
+        example=np.asarray(parts.train.inputs[:shown]),
         penalties=penalties,
         augments=augments,
         metrics={metric_name(config): part("metric", config["study"]["metric"])},

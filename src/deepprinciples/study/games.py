@@ -15,7 +15,7 @@ from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.parts.sample_metrics import TABLE
 from deepprinciples.study.features import features_of
 from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part
-from deepprinciples.types import Augment, Batch, Dataset, Learner, SampleMetric, Scalar
+from deepprinciples.types import Augment, Batch, Dataset, Learner, OnActivations, OnFunction, SampleMetric, Scalar
 
 Loss = Annotated[Callable[..., Any], "game_loss"]
 
@@ -107,9 +107,14 @@ def problems(config: Config, parts: Dataset) -> list[str]:
     if not np.issubdtype(np.asarray(parts.train.inputs[:1]).dtype, np.floating):
         found.append("data: [game] makes arrays of numbers, but the inputs are token ids")
     for player in ("generator", "discriminator"):
+        if config[player]["model"].get("lsuv"):
+            found.append(f"{player}.model.lsuv: needs a batch to start with; a game has none then")
         for key, section in named(config[player]["regularizers"]):
-            if isinstance(part("regularizers", section, outputs=parts.outputs), Augment):
+            made = part("regularizers", section, outputs=parts.outputs)
+            if isinstance(made, Augment):
                 found.append(f"{player}.regularizers.{key}: acts on a labeled batch; a game has none to act on")
+            elif isinstance(made, OnActivations | OnFunction):
+                found.append(f"{player}.regularizers.{key}: asks for a single model; a game has penalties")
     return found
 
 

@@ -17,8 +17,11 @@ from deepprinciples.config.sections import at, form_of
 from deepprinciples.parts.tables import NEUTRALS
 from deepprinciples.study.build import KINDS, Config, replaced
 
-# Tricks that draw random numbers or find eigenvalues at every step cost too much to carry along switched off.
-NEVER_FILLED = frozenset({"noise", "dropout", "input_noise", "mixup", "cutmix", "label_smoothing", "spectral"})
+# Tricks that draw random numbers, find eigenvalues or take another gradient at every step cost too much to carry along
+# switched off.
+NEVER_FILLED = frozenset(
+    {"noise", "dropout", "input_noise", "mixup", "cutmix", "label_smoothing", "spectral", "jacobian"}
+)
 # And so do penalties on a critic: each is a gradient of a gradient.
 NEVER_FILLED_KINDS = frozenset({"penalties"})
 

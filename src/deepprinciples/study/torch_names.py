@@ -1,7 +1,7 @@
 """PyTorch's names and layouts for our parameters: the state_dict of the network that computes the same.
 
-mlp, cnn: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ... (nn.LayerNorm, nn.GroupNorm or nn.RMSNorm,
-          with eps 1e-6)
+mlp, cnn: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ... (nn.LayerNorm, nn.GroupNorm,
+          nn.InstanceNorm1d or 2d with affine=True, or nn.RMSNorm, with eps 1e-6)
 lstm:     lstm, gru or rnn after the cell (nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
 all:      output (nn.Linear)
 
@@ -96,14 +96,20 @@ def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     kind = section.get("normalization", "none")
     if kind == "spectral":
         yield r".*/kernel", "spectral normalization keeps a state, which is no parameter"
-    if kind == "batch":
+    if kind == "weight_standardized":
+        yield r".*/kernel", "weight standardization changes kernels, which PyTorch's modules apply as they are"
+    if kind in ("batch", "ghost"):
         yield r".*/norm/.*", "batch normalization keeps running statistics, which are no parameters"
     if section.get("minibatch_deviation"):
         yield r"output/kernel", "its last row reads the minibatch deviation"
     if section["name"] != "lstm":
         return
     cell = section.get("cell")
-    if kind in ("layer", "group", "rms"):
+    if section.get("cell_normalization", "none") != "none":
+        yield r".*_gain|.*/cell_bias", "PyTorch's cells have nothing that normalizes inside"
+    if section.get("zoneout") or (cell == "lstm" and section.get("cell_zoneout")):
+        yield r".*/recurrent/kernel", "zoneout mixes states in evaluation too, which PyTorch's cells do not"
+    if kind in ("layer", "group", "instance", "rms"):
         yield r".*/norm/.*", "PyTorch's recurrent modules have nothing between their layers"
     if section.get("skip", "none") != "none":
         yield r"layer_0*[1-9]\d*/.*", "PyTorch's recurrent modules have no skip between their layers"

@@ -13,6 +13,8 @@ from deepprinciples.types import Model
 
 _NETWORKS = {f.__name__: f for f in (mlp, cnn, resnet, lstm)}
 TABLE = {**_NETWORKS, **autoencoders.TABLE}
-NEUTRAL = {name: {"dropout": 0.0, "branch_scale": 1.0} for name in _NETWORKS}
+_OFF = {"dropout": 0.0, "branch_scale": 1.0, "stream_scale": 1.0, "drop_connect": 0.0, "stochastic_depth": 0.0}
+NEUTRAL = {name: dict(_OFF) for name in _NETWORKS}
+NEUTRAL["lstm"] |= {"variational_dropout": 0.0, "zoneout": 0.0, "cell_zoneout": 0.0, "max_gradient": float("inf")}
 # What makes examples of noise; its outputs are given the examples' shape.
 GENERATORS: dict[str, Callable[..., Model]] = {"mlp": mlp, **generators.TABLE}

@@ -1,18 +1,21 @@
-"""What all layers of a model have in common, read once from the model's keywords."""
+"""What all layers of a model have in common, read once from the model's keywords, and what each call brings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import activations, initializers
-from deepprinciples.types import Array
+from deepprinciples.types import Array, Scalar
 
 Skip = Literal["none", "residual", "highway", "dense", "rezero"]
-Normalization = Literal["none", "batch", "layer", "group", "rms", "weight", "spectral"]
+Normalization = Literal[
+    "none", "batch", "ghost", "layer", "group", "instance", "rms", "weight", "weight_standardized", "spectral"
+]
 Kernels = Literal["auto", "stock"]
 Function = Callable[..., Array]
 
@@ -26,6 +29,27 @@ class Design(NamedTuple):
     skip: str
     normalization: Normalization
     kernels: Kernels = "auto"
+    ghost_size: int = 16
+    lsuv: bool = False
+
+
+class Step(NamedTuple):
+    """What one call of a model brings besides its inputs: all layers read it.
+
+    The numbers are the model's keywords and may be tracers. `last`: number of the last layer that may have a skip;
+    `through`: what a recurrent layer does between time steps.
+    """
+
+    key: Array | None = None
+    train: bool = False
+    rate: Scalar = 0.0
+    branch_scale: Scalar = 1.0
+    taps: Mapping[str, Array] = MappingProxyType({})
+    drop_connect: Scalar = 0.0
+    stochastic_depth: Scalar = 0.0
+    stream_scale: Scalar = 1.0
+    last: int = 1
+    through: Any = None
 
 
 def resolve(table: Mapping[str, Callable], value: Any, where: str) -> Function:
@@ -45,6 +69,9 @@ def design_of(
     skip: str,
     normalization: Normalization,
     kernels: Kernels = "auto",
+    *,
+    ghost_size: int = 16,
+    lsuv: bool = False,
 ) -> Design:
     """Gather what all layers have in common, with names of parts turned into functions."""
     return Design(
@@ -54,6 +81,8 @@ def design_of(
         skip,
         normalization,
         kernels,
+        ghost_size,
+        lsuv,
     )
 
 

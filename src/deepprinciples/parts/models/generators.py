@@ -33,13 +33,13 @@ class _Stage(nn.Module):
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
         name, design = str(self.name), self.design
         if x.ndim == 2:
-            z = layers.linear(x, design, math.prod(self.start) * self.width, name="linear", train=step.train)
+            z = layers.linear(x, design, math.prod(self.start) * self.width, name="linear", step=step)
             z = z.reshape(-1, *self.start, self.width)
         else:
             z = layers.linear(
-                x, design, self.width, name="linear", train=step.train, kernel=self.kernel, upsample=self.upsample
+                x, design, self.width, name="linear", step=step, kernel=self.kernel, upsample=self.upsample
             )
-        given, slope = layers.with_slope(design.activation, normalize(z, design.normalization, step.train))
+        given, slope = layers.with_slope(design.activation, normalize(z, design, step.train))
         given = layers.tap(given, step, name)
         return given, {name: given, name + SLOPE: slope}
 
@@ -65,7 +65,7 @@ class _Generator(nn.Module):
             name = layers.layer_name(number, self.depth + 1)
             x, seen = _Stage(start, self.width, self.kernel, self.upsample, self.design, name=name)(x, step)
             activations |= seen
-        y = layers.linear(x, unnormalized(self.design), channels, name="output", train=step.train, kernel=self.kernel)
+        y = layers.linear(x, unnormalized(self.design), channels, name="output", step=step, kernel=self.kernel)
         y = y[(slice(None), *(slice(n) for n in spatial))]  # [B, *shape]
         outputs = layers.tap(jnp.tanh(y) if self.bound else y, step, "output")
         return outputs, {**activations, "output": outputs}

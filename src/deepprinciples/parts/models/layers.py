@@ -1,14 +1,13 @@
-"""What the models here are built of: one hidden layer, dropout with a traced rate, taps, and the Linen boundary.
+"""What the models here are built of: one hidden layer, linear maps, skips, taps, and the Linen boundary.
 
 Linen's layers do the arithmetic; this room only joins them, so that every model names its layers, skips, norms and
-activations in the same way. Whole models live in the rooms beside it.
+activations in the same way. What is dropped at random lives in `noise`, whole models in the rooms beside.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -19,9 +18,10 @@ from jax import lax
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
-from deepprinciples.parts.models.design import Design, Function, Kernels, row
-from deepprinciples.parts.models.normalization import Rescale, Spectral, normalize, through, unnormalized
-from deepprinciples.types import SLOPE, Array, Model, PyTree, Scalar
+from deepprinciples.parts.models.design import Design, Function, Kernels, Step, row
+from deepprinciples.parts.models.noise import drop_branch, drop_weights, dropout, is_off
+from deepprinciples.parts.models.normalization import Rescale, Spectral, normalize, standardized, through, unnormalized
+from deepprinciples.types import SLOPE, Array, Model, PyTree
 
 HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)
 
@@ -33,41 +33,10 @@ class Flow(NamedTuple):
     stream: Array | None = None  # the sum a residual network carries, before normalization and activation
 
 
-class Step(NamedTuple):
-    """What one call of a model brings besides its inputs: all layers read it."""
-
-    key: Array | None
-    train: bool
-    rate: Scalar
-    branch_scale: Scalar
-    taps: Mapping[str, Array]
-
-
 def layer_name(number: int, depth: int) -> str:
     """Name a layer so that names sort in the order of the layers."""
     digits = max(2, len(str(depth - 1)))
     return f"layer_{number:0{digits}d}"
-
-
-def dropout(x: Array, step: Step, number: int) -> Array:
-    """Drop entries at random: y = x * mask / (1 - rate) in training, y = x otherwise.
-
-    Args:
-        x: any shape.
-        step: brings the key, the rate (may be a tracer, *Neutral: 0.0.*) and whether this is training.
-        number: of the layer, so that layers draw different masks.
-
-    Returns:
-        An array like x.
-    """
-    if not step.train or (isinstance(step.rate, float) and step.rate == 0.0):
-        return x
-    if step.key is None:
-        raise ValueError("dropout: key is None in training; expected a key; pass key= or train=False")
-    keep = 1.0 - jnp.asarray(step.rate)
-    mask = jax.random.bernoulli(jax.random.fold_in(step.key, number), keep, x.shape)
-    # Division by a guarded value: at rate 1 both 0/0 and its gradient would be NaN.
-    return jnp.where(mask, x / jnp.where(keep > 0, keep, 1.0), 0.0)
 
 
 def tap(x: Array, step: Step, name: str) -> Array:
@@ -101,7 +70,7 @@ def linear(
     width: int,
     *,
     name: str,
-    train: bool,
+    step: Step,
     kernel: int = 0,
     stride: int = 1,
     pooled: bool = False,
@@ -110,14 +79,14 @@ def linear(
     """Apply a dense map, or a convolution where `kernel` is above 0; call it inside a compact Linen module.
 
     With normalization "weight" the kernel is scale * v / |v| per output unit (arXiv:1602.07868), with "spectral" it
-    is divided by its largest singular value (see `Spectral`).
+    is divided by its largest singular value (see `Spectral`), with "weight_standardized" it is `standardized`.
 
     Args:
         x: [B, F], [B, T, C] or [B, H, W, C].
         design: brings the initializers and the normalization.
         width: output features.
         name: of the Linen layer.
-        train: whether "spectral" learns the singular value better with this call.
+        step: brings the rate of `drop_weights`, and whether "spectral" learns the singular value with this call.
         kernel: window of a convolution along every spatial axis; 0 is a dense map.
         stride: of a convolution.
         pooled: apply `pool` to a convolution, before the bias is added: the same to the bit, on a quarter of the data.
@@ -129,7 +98,8 @@ def linear(
     weighted = design.normalization == "weight"
     window = (kernel,) * (x.ndim - 2) if kernel else ()
     bias = row(design.bias_initializer, math.prod(window) * x.shape[-1])
-    options: dict[str, Any] = {"kernel_init": design.initializer, "bias_init": bias, "use_bias": not weighted}
+    initializer = unit_variance(design.initializer, x, stride) if design.lsuv else design.initializer
+    options: dict[str, Any] = {"kernel_init": initializer, "bias_init": bias, "use_bias": not weighted}
     early = pooled and not weighted
     product: Function = lax.conv_general_dilated if kernel else lax.dot_general
     if kernel and design.kernels == "auto":
@@ -138,9 +108,13 @@ def linear(
         product = functools.partial(upsample_convolve, how=upsample) if upsample else product
     elif early:
         product = lambda *a, **k: pool(lax.conv_general_dilated(*a, **k), design.kernels)  # noqa: E731
-    if design.normalization == "spectral":
+    if not is_off(step.drop_connect):
+        product = through(product, lambda w: drop_weights(w, step, layer.path))
+    if design.normalization == "weight_standardized":
+        product = through(product, standardized)
+    elif design.normalization == "spectral":
         spectral = Spectral(name=f"{name}_norm")
-        product = through(product, lambda w: spectral(w, train))
+        product = through(product, lambda w: spectral(w, step.train))
     if kernel:
         strides = (stride,) * len(window)
         layer: nn.Module = nn.Conv(width, window, strides, conv_general_dilated=product, name=name, **options)
@@ -196,15 +170,15 @@ class Layer(nn.Module):
         gated = design.skip == "highway" and flow.given.shape[-1] == self.width
         mixed = number > 0 and (gated or design.skip == "dense")
         early = self.pooled and not (summed or mixed)
-        z = linear(read, design, self.width, name="linear", train=step.train, kernel=self.kernel, pooled=early)
+        z = linear(read, design, self.width, name="linear", step=step, kernel=self.kernel, pooled=early)
         if summed:
-            stream = join(self, design, flow.stream, z, step, read)
+            stream = join(self, design, flow.stream, z, step, read, number)
             stream = tap(pool(stream, design.kernels) if self.pooled else stream, step, name)
-            given, slope = with_slope(design.activation, normalize(stream, design.normalization, step.train))
+            given, slope = with_slope(design.activation, normalize(stream, design, step.train))
             return Flow(given, stream), {name: stream, name + SLOPE: slope}
-        given, slope = with_slope(design.activation, normalize(z, design.normalization, step.train))
+        given, slope = with_slope(design.activation, normalize(z, design, step.train))
         if mixed:
-            given = join(self, design, flow.given, given, step, read, kernel=self.kernel)
+            given = join(self, design, flow.given, given, step, read, number, kernel=self.kernel)
         given = tap(pool(given, design.kernels) if self.pooled and mixed else given, step, name)
         return Flow(given), {name: given, name + SLOPE: slope}
 
@@ -212,7 +186,7 @@ class Layer(nn.Module):
 def readout(flow: Flow, design: Design, outputs: int, step: Step, number: int, name: str = "output") -> Array:
     """Map what the last layer gave on to the outputs; not activated, and not normalized except by "spectral"."""
     read = dropout(flow.given, step, number) if number else flow.given
-    y = linear(read, unnormalized(design), outputs, name=name, train=step.train)
+    y = linear(read, unnormalized(design), outputs, name=name, step=step)
     return tap(y, step, name)
 
 
@@ -228,6 +202,7 @@ def join(
     branch: Array,
     step: Step,
     read: Array,
+    number: int,
     *,
     kernel: int = 0,
     stride: int = 1,
@@ -240,8 +215,9 @@ def join(
         stream: what the layers before gave; where there is none, or its shape differs, the branch is the new stream
             ("dense" excepted: it takes any number of features).
         branch: [B, ..., C].
-        step: brings branch_scale.
+        step: brings branch_scale, stream_scale and the rate of `drop_branch`, for skips that are a sum.
         read: what the gate of skip "highway" reads, by a `linear` map with this kernel and stride.
+        number: of the layer.
         kernel: window of the gate.
         stride: of the gate.
 
@@ -256,35 +232,65 @@ def join(
     if stream.shape != branch.shape:
         return branch
     if skip == "highway":
-        logits = linear(read, design, branch.shape[-1], name="gate", train=step.train, kernel=kernel, stride=stride)
+        logits = linear(read, design, branch.shape[-1], name="gate", step=step, kernel=kernel, stride=stride)
         gate = jax.nn.sigmoid(logits + HIGHWAY_BIAS)
         return gate * branch + (1.0 - gate) * stream
     if skip == "rezero":
         branch = module.param("alpha", nn.initializers.zeros, (), jnp.float32) * branch
-    return stream + step.branch_scale * branch
+    return step.stream_scale * stream + step.branch_scale * drop_branch(branch, step, number)
 
 
-def from_network(network: nn.Module, *, rate: Scalar = 0.0, branch_scale: Scalar = 1.0) -> Model:
+def unit_variance(initializer: Function, x: Array, stride: int = 1) -> Function:
+    """Scale a drawn kernel so that what it makes of x has variance 1 (one step of LSUV, exact without a bias).
+
+    Args:
+        initializer: draws the kernel, [in, out] or [kernel, (kernel,) in, out].
+        x: what the kernel reads when the model is initialized.
+        stride: of a convolution.
+
+    Returns:
+        An initializer. What layers before were given is already scaled when their successors are drawn.
+
+    References:
+        arXiv:1511.06422.
+    """
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        kernel = initializer(key, shape, dtype)
+        axes = shape[:-2]
+        made = x @ kernel if not axes else _convolved(x, kernel, (stride,) * len(axes))
+        std = jnp.std(made)
+        return kernel / jnp.where(std > 0, std, 1.0)
+
+    return init
+
+
+def _convolved(x: Array, kernel: Array, strides: tuple[int, ...]) -> Array:
+    order = ("NHC", "HIO", "NHC") if x.ndim == 3 else ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=order)
+
+
+def from_network(network: nn.Module, settings: Step | None = None) -> Model:
     """Make the Model of a network whose call is (x, step) -> (outputs, activations).
 
     Args:
         network: a Linen module of this package.
-        rate: of dropout. *Sweepable.* *Neutral: 0.0.*
-        branch_scale: factor of residual branches. *Sweepable.* *Neutral: 1.0.*
+        settings: the model's own numbers; each call brings the rest of the step.
 
     Returns:
         A tapped `Model`; its state holds the Linen collections other than params.
     """
+    own = Step() if settings is None else settings
 
     def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
-        variables = dict(network.init(key, x, Step(None, False, rate, branch_scale, {})))
+        variables = dict(network.init(key, x, own))
         return variables.pop("params"), variables
 
     def apply(
         params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool
     ) -> tuple[Array, PyTree, dict[str, Array]]:
         state = dict(state)
-        step = Step(key, train, rate, branch_scale, state.pop("perturbations", {}))
+        step = own._replace(key=key, train=train, taps=state.pop("perturbations", {}))
         variables = {"params": params, **state}
         (outputs, activations), changed = network.apply(variables, x, step, mutable=list(state) if train else [])
         return outputs, {**state, **changed}, activations

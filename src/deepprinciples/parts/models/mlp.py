@@ -50,12 +50,17 @@ def mlp(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    stream_scale: Scalar = 1.0,
+    drop_connect: Scalar = 0.0,
+    stochastic_depth: Scalar = 0.0,
+    ghost_size: int = 16,
+    lsuv: bool = False,
     minibatch_deviation: bool = False,
 ) -> Model:
     """Build a multilayer perceptron.
 
     none:     a_l = act(norm(W_l a_{l-1} + b_l))
-    residual: s_l = s_{l-1} + branch_scale (W_l a_{l-1} + b_l), a_l = act(norm(s_l))
+    residual: s_l = stream_scale s_{l-1} + branch_scale (W_l a_{l-1} + b_l), a_l = act(norm(s_l))
     rezero:   as residual, with the branch times a learned alpha_l that starts at 0
     highway:  a_l = T act(norm(W_l a_{l-1} + b_l)) + (1 - T) a_{l-1}, T = sigmoid(W_T a_{l-1} + b_T - 1)
     dense:    a_l = concat(a_{l-1}, act(norm(W_l a_{l-1} + b_l)))
@@ -70,10 +75,19 @@ def mlp(
         bias_initializer: of all biases [out].
         skip: how a layer passes on what it was given.
         normalization: of what the activation reads; "weight" normalizes kernels instead, and "spectral" divides them
-            by their largest singular value. The outputs have none but "spectral".
+            by their largest singular value; "weight_standardized" standardizes kernels and then normalizes by groups.
+            The outputs have none but "spectral". "instance" needs positions, which there are none.
         dropout: rate at which what a layer gives on is dropped before the next linear map. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero", such as 1 / sqrt(depth). *Sweepable.*
             *Neutral: 1.0.*
+        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
+            *Neutral: 1.0.*
+        drop_connect: rate at which single weights are dropped, for a batch at a time. *Sweepable.* *Neutral: 0.0.*
+        stochastic_depth: rate at which an example goes past the last hidden layer, with skip "residual" or "rezero";
+            it falls in proportion to the number of the layer, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
+        ghost_size: examples in a part of the batch, with normalization "ghost".
+        lsuv: scale every kernel so that what it makes of the first batch has variance 1; the paper's initializer is
+            orthogonal.
         minibatch_deviation: let the outputs also read how much the examples of the batch differ, as one more feature
             (see `with_deviation`); they are then no longer functions of one example each.
 
@@ -93,8 +107,17 @@ def mlp(
 
     References:
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
-        arXiv:2003.04887 (ReZero), arXiv:1802.05957 (spectral), arXiv:1710.10196 (minibatch deviation).
+        arXiv:2003.04887 (ReZero) and arXiv:2002.10444 (SkipInit, the same), arXiv:1802.05957 (spectral),
+        arXiv:1903.10520 (weight standardization), arXiv:1705.08741 (ghost), arXiv:1603.09382 (stochastic depth),
+        arXiv:1511.06422 (LSUV), arXiv:1710.10196 (minibatch deviation).
     """
-    design = design_of("mlp", activation, initializer, bias_initializer, skip, normalization)
+    design = design_of(
+        "mlp", activation, initializer, bias_initializer, skip, normalization,
+        ghost_size=ghost_size, lsuv=lsuv,
+    )  # fmt: skip
     network = _Mlp(depth, width, outputs, design, minibatch_deviation)
-    return layers.from_network(network, rate=dropout, branch_scale=branch_scale)
+    numbers = Step(
+        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
+        stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
+    )  # fmt: skip
+    return layers.from_network(network, numbers)

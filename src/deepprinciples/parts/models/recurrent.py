@@ -1,96 +1,30 @@
 """Recurrent networks over sequences [B, T, F] of floats or [B, T] of token ids: LSTM, GRU and the plain cell.
 
-The cells are our own (`kernels.recurrence`), not Linen's, for three reasons: the input projection runs outside the
-loop, the forget bias is a hyper-parameter (Linen's starts at 0), and a tap reaches into the recurrence, so that its
-gradient is the whole gradient with respect to the hidden state of that time step.
+How layers are stacked and read stands here; a layer's weights and what happens between its time steps are in `cells`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, recur
+from deepprinciples.kernels.recurrence import GATES, Cell, Kernels
 from deepprinciples.parts import initializers
 from deepprinciples.parts.models import layers
+from deepprinciples.parts.models.cells import (
+    CellNormalization,
+    Recurrence,
+    Through,
+    drop_through_time,
+    lstm_bias,
+    stacked,
+)
 from deepprinciples.parts.models.design import Design, Function, Normalization, Skip, design_of, resolve, row
-from deepprinciples.parts.models.layers import Flow, Step, Weights
-from deepprinciples.parts.models.normalization import Rescale, Spectral, normalize
+from deepprinciples.parts.models.layers import Flow, Step
+from deepprinciples.parts.models.normalization import normalize
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
-
-
-def stacked(initializer: Function, gates: int) -> Function:
-    """Initialize each gate by itself and put the gates side by side, so that fans are those of one gate."""
-
-    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        gate = (*shape[:-1], shape[-1] // gates)
-        return jnp.concatenate([initializer(k, gate, dtype) for k in jax.random.split(key, gates)], axis=-1)
-
-    return init
-
-
-def lstm_bias(initializer: Function, forget_bias: Scalar, longest_lag: int) -> Function:
-    """Initialize the biases of the gates i, f, g, o, with `forget_bias` added to f, or chrono biases on i and f.
-
-    Chrono: b_f = log U(1, longest_lag - 1), b_i = -b_f (arXiv:1804.11188); used where `longest_lag` is above 2.
-    """
-
-    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        i, f, g, o = jnp.split(stacked(initializer, 4)(key, shape, dtype), 4)
-        if longest_lag > 2:
-            chrono = jnp.log(jax.random.uniform(jax.random.fold_in(key, 1), f.shape, dtype, 1.0, longest_lag - 1.0))
-            return jnp.concatenate([i - chrono, f + chrono, g, o])
-        return jnp.concatenate([i, f + forget_bias, g, o])
-
-    return init
-
-
-class _Recurrence(nn.Module):
-    """One direction of one layer: [B, T, F] -> hidden states [B, T, H] and what the activation read [B, T, H]."""
-
-    width: int
-    cell: Cell
-    activation: Function
-    initializer: Function
-    recurrent_initializer: Function
-    bias_initializer: Function
-    normalization: Normalization
-    reverse: bool
-    kernels: Kernels
-
-    @nn.compact
-    def __call__(self, x: Array, push: Array | None, mask: Array | None, train: bool) -> tuple[Array, Array]:
-        gates, weighted = GATES[self.cell], self.normalization == "weight"
-        x, push, mask = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, push, mask))  # time first
-
-        bias_initializer = None if weighted else self.bias_initializer
-        table = Weights(gates * self.width, stacked(self.initializer, gates), bias_initializer, name="input")
-        v, bias = table(x.shape[-1])
-        recurrent = Weights(gates * self.width, stacked(self.recurrent_initializer, gates), None, name="recurrent")
-        kernel, _ = recurrent(self.width)
-        if self.normalization == "spectral":
-            v, kernel = Spectral(name="input_norm")(v, train), Spectral(name="recurrent_norm")(kernel, train)
-        if weighted:
-            projected = Rescale(self.bias_initializer, name="input_scale")(x @ v, v)
-            kernel = Rescale(name="recurrent_scale")(kernel, kernel)
-        else:  # with the bias as one more row, its gradient is part of the kernel's product and no sum of its own
-            with_one = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
-            rows = jnp.concatenate([v, bias[None]])
-            projected = project(with_one, rows) if self.kernels == "auto" else with_one @ rows  # [T, B, gates * H]
-        hidden, read = recur(
-            self.cell,
-            projected,
-            kernel,
-            activation=self.activation,
-            push=push,
-            mask=mask,
-            reverse=self.reverse,
-            kernels=self.kernels,
-        )
-        return hidden.swapaxes(0, 1), read.swapaxes(0, 1)
 
 
 class _Layer(nn.Module):
@@ -102,35 +36,36 @@ class _Layer(nn.Module):
     design: Design
     recurrent_initializer: Function
     gate_bias: Function
+    cell_normalization: CellNormalization
     kernels: Kernels
 
     @nn.compact
     def __call__(self, flow: Flow, step: Step, number: int, mask: Array | None) -> tuple[Flow, dict[str, Array]]:
         name, design = str(self.name), self.design
         read = layers.dropout(flow.given, step, number) if number else flow.given
+        read = drop_through_time(read, step, number)
         names = ("forward", "backward") if self.bidirectional else ("forward",)
         push = step.taps.get(name)
         pushes: list[Array | None] = [None] * len(names)
         if push is not None:  # with skip "dense" this layer's own features come last
             pushes = [*jnp.split(push[..., -self.width * len(names) :], len(names), axis=-1)]
         runs = [
-            _Recurrence(
+            Recurrence(
                 self.width,
                 self.cell,
-                design.activation,
-                design.initializer,
+                design,
                 self.recurrent_initializer,
                 self.gate_bias,
-                normalization=design.normalization,
+                self.cell_normalization,
                 reverse=direction == "backward",
                 kernels=self.kernels,
                 name=direction,
-            )(read, p, mask, step.train)
+            )(read, p, mask, step)
             for direction, p in zip(names, pushes, strict=True)
         ]
         hidden, before = (jnp.concatenate(parts, axis=-1) for parts in zip(*runs, strict=True))
-        stream = layers.tap(layers.join(self, design, flow.stream, hidden, step, read), step, name)
-        given = normalize(stream, design.normalization, step.train)
+        stream = layers.tap(layers.join(self, design, flow.stream, hidden, step, read, number), step, name)
+        given = normalize(stream, design, step.train)
         return Flow(given, stream), {name: stream, name + SLOPE: layers.with_slope(design.activation, before)[1]}
 
 
@@ -147,6 +82,7 @@ class _Recurrent(nn.Module):
     design: Design
     recurrent_initializer: Function
     gate_bias: Function
+    cell_normalization: CellNormalization
     kernels: Kernels
 
     @nn.compact
@@ -166,6 +102,7 @@ class _Recurrent(nn.Module):
                 self.design,
                 self.recurrent_initializer,
                 self.gate_bias,
+                self.cell_normalization,
                 self.kernels,
                 name=layers.layer_name(number, self.depth),
             )
@@ -179,6 +116,7 @@ class _Recurrent(nn.Module):
             given = jnp.concatenate([given[:, -1, :, 0], given[:, 0, :, 1]], axis=-1).reshape(x.shape[0], -1)
         elif self.readout == "last":
             given = given[:, -1]
+        given = drop_through_time(given, step, self.depth)
         outputs = layers.readout(Flow(given), self.design, self.outputs, step, self.depth)
         return outputs, {**activations, "output": outputs}
 
@@ -218,6 +156,15 @@ def lstm(
     normalization: Normalization = "none",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    stream_scale: Scalar = 1.0,
+    drop_connect: Scalar = 0.0,
+    stochastic_depth: Scalar = 0.0,
+    variational_dropout: Scalar = 0.0,
+    zoneout: Scalar = 0.0,
+    cell_zoneout: Scalar = 0.0,
+    max_gradient: Scalar = float("inf"),
+    cell_normalization: CellNormalization = "none",
+    ghost_size: int = 16,
     kernels: Kernels = "auto",
 ) -> Model:
     """Build a recurrent network: LSTM, GRU or plain cells.
@@ -225,9 +172,9 @@ def lstm(
     lstm: i, f, g, o = W x_t + U h_{t-1} + b; c_t = sig(f) c_{t-1} + sig(i) act(g); h_t = sig(o) act(c_t)
     gru:  z, r = sig(W x_t + U h_{t-1} + b); n = W_n x_t + b_n + r U_n h_{t-1}; h_t = (1 - z) act(n) + z h_{t-1}
     rnn:  h_t = act(W x_t + U h_{t-1} + b)
-    Layers are stacked; from the second on they may have a skip: s_l = s_{l-1} + branch_scale h_l ("residual"; "rezero"
-    with a learned factor that starts at 0), a gated sum ("highway") or s_l = concat(s_{l-1}, h_l) ("dense"); the next
-    layer reads norm(s_l).
+    Layers are stacked; from the second on they may have a skip: s_l = stream_scale s_{l-1} + branch_scale h_l
+    ("residual"; "rezero" with a learned factor that starts at 0), a gated sum ("highway") or s_l = concat(s_{l-1}, h_l)
+    ("dense"); the next layer reads norm(s_l).
 
     Args:
         outputs: number of classes or regression targets.
@@ -247,12 +194,32 @@ def lstm(
         recurrent_initializer: of the recurrent kernels, gate by gate [H, H].
         bias_initializer: of all biases.
         skip: how a layer passes on what it was given.
-        normalization: of what each layer gives on; "batch" averages over time too, so it is not causal in training;
-            "weight" normalizes the kernels of inputs and recurrence instead, one unit of one gate at a time, and
-            "spectral" divides them, all gates side by side, and the outputs' kernel by their largest singular value.
+        normalization: of what each layer gives on; "batch", "ghost", "group", "instance" and "weight_standardized"
+            average over time too, so they are not causal; "weight" normalizes the kernels of inputs and recurrence
+            instead, one unit of one gate at a time, and "spectral" divides them, all gates side by side, and the
+            outputs' kernel by their largest singular value; "weight_standardized" standardizes them and then
+            normalizes by groups.
         dropout: rate, between layers and before the outputs, not through time. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
-        kernels: "auto" has a gradient through time written by hand, in reverse mode only; "stock" is a plain scan.
+        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
+            *Neutral: 1.0.*
+        drop_connect: rate at which single weights are dropped, of the recurrent kernels and of what is not part of a
+            cell, the same ones at all steps of a batch. *Sweepable.* *Neutral: 0.0.*
+        stochastic_depth: rate at which an example goes past the last layer, with skip "residual" or "rezero"; it falls
+            in proportion to the number of the layer, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
+        variational_dropout: rate at which units are dropped from what each layer and the outputs read and, on its way
+            into the recurrent kernel, from h, the same ones at all time steps. *Sweepable.* *Neutral: 0.0.*
+        zoneout: rate at which an entry of h stays what it was; in evaluation h = (1 - zoneout) h_t + zoneout h_{t-1}.
+            *Sweepable.* *Neutral: 0.0.*
+        cell_zoneout: the same for c, in an LSTM. *Sweepable.* *Neutral: 0.0.*
+        max_gradient: largest absolute value of an entry of the gradient, of the mean loss, that passes from the state
+            of a time step to the one before. *Sweepable.* *Neutral: inf.*
+        cell_normalization: "layer" normalizes inside the cells, with LN(a) = (a - mean) / std over the units of all
+            gates (of a GRU, over r and z and over n) and learned gains: W x_t and U h_{t-1} apart, and c_t for the
+            output gate, which also gets a bias; in a plain cell W x_t + U h_{t-1}. The bias b is added after.
+        ghost_size: examples in a part of the batch, with normalization "ghost".
+        kernels: "auto" has a gradient through time written by hand, in reverse mode only; "stock" is a plain scan, and
+            so is every network with one of the five tricks above that act between time steps.
 
     Returns:
         A tapped `Model` on inputs [B, T, F] or ids [B, T]: outputs [B, outputs] or [B, T, outputs]; activations
@@ -272,9 +239,11 @@ def lstm(
 
     References:
         doi:10.1162/neco.1997.9.8.1735 (LSTM), arXiv:1406.1078 (GRU), arXiv:1804.11188 (chrono),
-        arXiv:1602.07868 (weight normalization), arXiv:1802.05957 (spectral).
+        arXiv:1602.07868 (weight normalization), arXiv:1802.05957 (spectral), arXiv:1607.06450 (layer normalization in
+        cells), arXiv:1512.05287 (variational dropout), arXiv:1606.01305 (zoneout), arXiv:1708.02182 (dropped recurrent
+        weights), arXiv:1603.09382 (stochastic depth), arXiv:1308.0850 (bounded gradients in cells).
     """
-    design = design_of("lstm", activation, initializer, bias_initializer, skip, normalization)
+    design = design_of("lstm", activation, initializer, bias_initializer, skip, normalization, ghost_size=ghost_size)
     recurrent = resolve(initializers.TABLE, recurrent_initializer, "lstm.recurrent_initializer")
     bias = row(design.bias_initializer, width)
     gate_bias = lstm_bias(bias, forget_bias, longest_lag) if cell == "lstm" else stacked(bias, GATES[cell])
@@ -291,6 +260,12 @@ def lstm(
         design,
         recurrent,
         gate_bias,
+        cell_normalization,
         kernels,
     )
-    return layers.from_network(network, rate=dropout, branch_scale=branch_scale)
+    numbers = Step(
+        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
+        stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
+        through=Through(variational_dropout, zoneout, cell_zoneout, max_gradient),
+    )  # fmt: skip
+    return layers.from_network(network, numbers)

@@ -6,10 +6,12 @@ Networks of single convolutions are `cnn`.
 from __future__ import annotations
 
 import flax.linen as nn
+import jax.numpy as jnp
 
+from deepprinciples.errors import ConfigError
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.cnn import Readout, check_windows, gather
-from deepprinciples.parts.models.design import Design, Kernels, Normalization, Skip, design_of
+from deepprinciples.parts.models.design import Design, Function, Kernels, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.parts.models.normalization import normalize
 from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
@@ -21,22 +23,29 @@ class _Block(nn.Module):
     width: int
     design: Design
     stride: int
+    fixup: int  # number of blocks where the blocks start at zero, else 0
 
     @nn.compact
     def __call__(self, flow: Flow, step: Step, number: int) -> tuple[Flow, dict[str, Array]]:
         name, design = str(self.name), self.design
-        z = layers.linear(flow.given, design, self.width, name="first", train=step.train, kernel=3, stride=self.stride)
-        z = design.activation(normalize(z, design.normalization, step.train, "norm_inner"))
+        first, second = design, design
+        if self.fixup:
+            first = design._replace(initializer=_scaled(design.initializer, self.fixup**-0.5))
+            second = design._replace(initializer=nn.initializers.zeros)
+        z = layers.linear(flow.given, first, self.width, name="first", step=step, kernel=3, stride=self.stride)
+        z = design.activation(normalize(z, design, step.train, "norm_inner"))
         z = layers.dropout(z, step, number)
-        z = layers.linear(z, design, self.width, name="second", train=step.train, kernel=3)
+        z = layers.linear(z, second, self.width, name="second", step=step, kernel=3)
+        if self.fixup:
+            z = z * self.param("multiplier", nn.initializers.ones, (), jnp.float32)
         shortcut = flow.stream
         if design.skip != "none" and self.stride > 1:
             shortcut = layers.linear(
-                flow.given, design, self.width, name="shortcut", train=step.train, kernel=1, stride=self.stride
+                flow.given, design, self.width, name="shortcut", step=step, kernel=1, stride=self.stride
             )
-        stream = layers.join(self, design, shortcut, z, step, flow.given, kernel=1, stride=self.stride)
+        stream = layers.join(self, design, shortcut, z, step, flow.given, number, kernel=1, stride=self.stride)
         stream = layers.tap(stream, step, name)
-        normed = normalize(stream, design.normalization, step.train)
+        normed = normalize(stream, design, step.train)
         given, slope = layers.with_slope(design.activation, normed)
         return Flow(given, stream), {name: stream, name + SLOPE: slope}
 
@@ -48,6 +57,7 @@ class _Resnet(nn.Module):
     readout: Readout
     outputs: int
     design: Design
+    fixup: bool
 
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
@@ -59,11 +69,18 @@ class _Resnet(nn.Module):
             stage, block = divmod(number - 1, self.blocks)
             stride = 2 if stage and not block else 1
             name = layers.layer_name(number, total + 1)
-            flow, seen = _Block(self.width * 2**stage, self.design, stride, name=name)(flow, step, number)
+            block_of = _Block(self.width * 2**stage, self.design, stride, total if self.fixup else 0, name=name)
+            flow, seen = block_of(flow, step, number)
             activations |= seen
         flow = Flow(gather(flow.given, self.readout))
-        outputs = layers.readout(flow, self.design, self.outputs, step, total + 1)
+        last = self.design._replace(initializer=nn.initializers.zeros) if self.fixup else self.design
+        outputs = layers.readout(flow, last, self.outputs, step, total + 1)
         return outputs, {**activations, "output": outputs}
+
+
+def _scaled(initializer: Function, factor: float) -> Function:
+    """Multiply what an initializer draws."""
+    return lambda *args: factor * initializer(*args)
 
 
 def resnet(
@@ -80,11 +97,18 @@ def resnet(
     normalization: Normalization = "batch",
     dropout: Scalar = 0.0,
     branch_scale: Scalar = 1.0,
+    stream_scale: Scalar = 1.0,
+    drop_connect: Scalar = 0.0,
+    stochastic_depth: Scalar = 0.0,
+    ghost_size: int = 16,
+    lsuv: bool = False,
+    fixup: bool = False,
     kernels: Kernels = "auto",
 ) -> Model:
     """Build a small pre-activation residual network.
 
-    s_l = s_{l-1} + branch_scale (W_2 * act(norm(W_1 * a_{l-1}))), a_l = act(norm(s_l)), outputs = W gather(a) + b;
+    s_l = stream_scale s_{l-1} + branch_scale (W_2 * act(norm(W_1 * a_{l-1}))), a_l = act(norm(s_l)),
+    outputs = W gather(a) + b;
     the first layer is one convolution. "rezero" multiplies the branch with a learned alpha_l that starts at 0;
     "highway" has s_l = T branch + (1 - T) s_{l-1} with T = sigmoid(W_T a_{l-1} + b_T - 1), position by position;
     "dense" has s_l = concat(s_{l-1}, branch); "none" leaves the sum out. At the start of a stage the map is halved by
@@ -100,9 +124,21 @@ def resnet(
         initializer: of all kernels.
         bias_initializer: of all biases.
         skip: how a block passes on what it was given.
-        normalization: before each activation; "weight" and "spectral" normalize kernels instead.
+        normalization: before each activation; "weight" and "spectral" normalize kernels instead, and
+            "weight_standardized" the kernels and then, by groups, what the activation reads.
         dropout: rate, between the two convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
+        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
+            *Neutral: 1.0.*
+        drop_connect: rate at which single weights are dropped, for a batch at a time. *Sweepable.* *Neutral: 0.0.*
+        stochastic_depth: rate at which an example goes past the last block, where the skip is a sum; it falls in
+            proportion to the number of the block. *Sweepable.* *Neutral: 0.0.*
+        ghost_size: examples in a part of the batch, with normalization "ghost".
+        lsuv: scale every kernel so that what it makes of the first batch has variance 1.
+        fixup: start every second convolution and the outputs' kernel at zero, scale the first convolution of each of
+            the L blocks by 1 / sqrt(L), and give each block a learned multiplier, so that neither depth nor the
+            learning rate asks for a normalization (take "none"). The biases of the convolutions stand in for the
+            paper's scalar ones.
         kernels: "auto" convolves and pools in the form that is quickest here, "stock" leaves both to XLA.
 
     Returns:
@@ -110,6 +146,7 @@ def resnet(
         first convolution), ... the streams s_l, their slopes, and "output".
 
     Raises:
+        ConfigError: fixup with another skip than "residual", or with lsuv.
         ValueError: the inputs have no spatial axes.
 
     Expect:
@@ -123,8 +160,20 @@ def resnet(
 
     References:
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
-        arXiv:2003.04887 (ReZero), arXiv:1802.05957 (spectral).
+        arXiv:2003.04887 (ReZero) and arXiv:2002.10444 (SkipInit, the same), arXiv:1802.05957 (spectral),
+        arXiv:1903.10520 (weight standardization), arXiv:1705.08741 (ghost), arXiv:1603.09382 (stochastic depth),
+        arXiv:1511.06422 (LSUV), arXiv:1901.09321 (Fixup).
     """
-    design = design_of("resnet", activation, initializer, bias_initializer, skip, normalization, kernels)
-    network = _Resnet(blocks, stages, width, readout, outputs, design)
-    return layers.from_network(network, rate=dropout, branch_scale=branch_scale)
+    if fixup and (skip != "residual" or lsuv):
+        found = "lsuv = true" if lsuv else f'skip = "{skip}"'
+        raise ConfigError(f'resnet.fixup: found {found}; expected skip = "residual" and lsuv = false beside it')
+    design = design_of(
+        "resnet", activation, initializer, bias_initializer, skip, normalization, kernels,
+        ghost_size=ghost_size, lsuv=lsuv,
+    )  # fmt: skip
+    network = _Resnet(blocks, stages, width, readout, outputs, design, fixup)
+    numbers = Step(
+        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
+        stochastic_depth=stochastic_depth, last=blocks * stages,
+    )  # fmt: skip
+    return layers.from_network(network, numbers)

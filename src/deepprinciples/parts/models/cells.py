@@ -1,0 +1,175 @@
+"""One direction of one recurrent layer: its weights, the biases of its gates, and what is done between its steps.
+
+The cells are our own (`kernels.recurrence`), not Linen's, for three reasons: the input projection runs outside the
+loop, the forget bias is a hyper-parameter (Linen's starts at 0), and a tap reaches into the recurrence, so that its
+gradient is the whole gradient with respect to the hidden state of that time step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.kernels.between_steps import Between, recur_between
+from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, recur
+from deepprinciples.parts.models.design import Design, Function, Step
+from deepprinciples.parts.models.layers import Weights
+from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, stream, thinned
+from deepprinciples.parts.models.normalization import Rescale, Spectral, standardized
+from deepprinciples.types import Array, Scalar
+
+CellNormalization = Literal["none", "layer"]
+
+
+class Through(NamedTuple):
+    """What a recurrent network does between time steps; see `lstm` for each."""
+
+    variational_dropout: Scalar = 0.0
+    zoneout: Scalar = 0.0
+    cell_zoneout: Scalar = 0.0
+    max_gradient: Scalar = float("inf")
+
+
+def stacked(initializer: Function, gates: int) -> Function:
+    """Initialize each gate by itself and put the gates side by side, so that fans are those of one gate."""
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        gate = (*shape[:-1], shape[-1] // gates)
+        return jnp.concatenate([initializer(k, gate, dtype) for k in jax.random.split(key, gates)], axis=-1)
+
+    return init
+
+
+def lstm_bias(initializer: Function, forget_bias: Scalar, longest_lag: int) -> Function:
+    """Initialize the biases of the gates i, f, g, o, with `forget_bias` added to f, or chrono biases on i and f.
+
+    Chrono: b_f = log U(1, longest_lag - 1), b_i = -b_f (arXiv:1804.11188); used where `longest_lag` is above 2.
+    """
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        i, f, g, o = jnp.split(stacked(initializer, 4)(key, shape, dtype), 4)
+        if longest_lag > 2:
+            chrono = jnp.log(jax.random.uniform(jax.random.fold_in(key, 1), f.shape, dtype, 1.0, longest_lag - 1.0))
+            return jnp.concatenate([i - chrono, f + chrono, g, o])
+        return jnp.concatenate([i, f + forget_bias, g, o])
+
+    return init
+
+
+def drop_through_time(x: Array, step: Step, number: int) -> Array:
+    """Drop the same features of a sequence [B, T, F], or of a vector [B, F], at all time steps (arXiv:1512.05287)."""
+    rate = step.through.variational_dropout
+    key = key_of(step, rate, "variational_dropout")
+    if key is None:
+        return x
+    key = jax.random.fold_in(stream(key, "variational_dropout"), number)
+    return thinned(x, rate, key, (len(x),) + (1,) * (x.ndim - 2) + (x.shape[-1],))
+
+
+class Recurrence(nn.Module):
+    """One direction of one layer: [B, T, F] -> hidden states [B, T, H] and what the activation read [B, T, H]."""
+
+    width: int
+    cell: Cell
+    design: Design
+    recurrent_initializer: Function
+    bias_initializer: Function
+    cell_normalization: CellNormalization
+    reverse: bool
+    kernels: Kernels
+
+    @nn.compact
+    def __call__(self, x: Array, push: Array | None, mask: Array | None, step: Step) -> tuple[Array, Array]:
+        x, push, mask = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, push, mask))  # time first
+        projected, kernel, between = self._prepared(x, step)
+        options: dict[str, Any] = {
+            "activation": self.design.activation, "push": push, "mask": mask, "reverse": self.reverse,
+        }  # fmt: skip
+        if between is None:
+            hidden, read = recur(self.cell, projected, kernel, kernels=self.kernels, **options)
+        else:
+            hidden, read = recur_between(self.cell, projected, kernel, between, **options)
+        return hidden.swapaxes(0, 1), read.swapaxes(0, 1)
+
+    def _prepared(self, x: Array, step: Step) -> tuple[Array, Array, Between | None]:
+        """Give the projected inputs [T, B, gates * H], the recurrent kernel, and what is done between steps, if any."""
+        gates, kind = GATES[self.cell], self.design.normalization
+        weighted, normed = kind == "weight", self.cell_normalization == "layer"
+        own_bias = None if weighted and not normed else self.bias_initializer
+        table = Weights(gates * self.width, stacked(self.design.initializer, gates), own_bias, name="input")
+        v, bias = table(x.shape[-1])
+        recurrent = Weights(gates * self.width, stacked(self.recurrent_initializer, gates), None, name="recurrent")
+        kernel, _ = recurrent(self.width)
+        if kind == "spectral":
+            v = Spectral(name="input_norm")(v, step.train)
+            kernel = Spectral(name="recurrent_norm")(kernel, step.train)
+        if kind == "weight_standardized":
+            v, kernel = standardized(v), standardized(kernel)
+        if weighted:
+            kernel = Rescale(name="recurrent_scale")(kernel, kernel)
+        kernel = drop_weights(kernel, step, (*self.path, "recurrent"))
+        between = _between(self, step, *x.shape[:2])
+        if normed:
+            v = Rescale(name="input_scale")(v, v) if weighted else v
+            projected, between = _cell_norm(self, x @ v, bias, between or Between())
+        elif weighted:
+            projected = Rescale(self.bias_initializer, name="input_scale")(x @ v, v)
+        else:  # with the bias as one more row, its gradient is part of the kernel's product and no sum of its own
+            with_one = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
+            rows = jnp.concatenate([v, bias[None]])
+            projected = project(with_one, rows) if self.kernels == "auto" else with_one @ rows
+        return projected, kernel, between
+
+
+def _between(one: Recurrence, step: Step, time: int, batch: int) -> Between | None:
+    """Gather the tricks between steps for sequences [T, B]; None where all of them are off."""
+    drop, *zoneouts, bound = step.through
+    zoneouts = zoneouts[: 2 if one.cell == "lstm" else 1]
+    if all(is_off(rate) for rate in (drop, *zoneouts)) and is_off(bound, float("inf")):
+        return None
+    place = "/".join(one.path)
+    key = key_of(step, drop, "variational_dropout")
+    units = None
+    if key is not None:
+        units = thinned(jnp.ones((batch, one.width)), drop, stream(key, f"variational_dropout/{place}"))
+    stays: list[Array | None] = []
+    for state, rate in zip("hc", zoneouts, strict=False):
+        key = key_of(step, rate, "zoneout")
+        if key is not None:
+            stays.append(jax.random.bernoulli(stream(key, f"zoneout/{state}/{place}"), rate, (time, batch, one.width)))
+        else:  # in evaluation the mean of what training draws
+            stays.append(None if is_off(rate) else jnp.broadcast_to(jnp.asarray(rate, jnp.float32), (time, 1, 1)))
+    any_stays = tuple(stays) if any(one is not None for one in stays) else None
+    return Between(units, any_stays, max_gradient=None if is_off(bound, float("inf")) else bound)
+
+
+def _cell_norm(one: Recurrence, projected: Array, bias: Array, between: Between) -> tuple[Array, Between]:
+    """Normalize the sums inside a cell, as `lstm` has them; call it inside a compact Linen module."""
+    cut = [2 * one.width] if one.cell == "gru" else []  # a GRU's candidate is normalized apart from its gates
+    ones = nn.initializers.ones
+
+    def gain(name: str, width: int) -> Array:
+        return one.param(name, ones, (width,), jnp.float32)
+
+    def by_blocks(x: Array, gains: Array) -> Array:
+        whole = jnp.concatenate([_standard(block) for block in jnp.split(x, cut, axis=-1)], axis=-1)
+        return whole * gains.reshape((1,) * (x.ndim - 1) + gains.shape)
+
+    recurrent = gain("recurrent_gain", projected.shape[-1])
+    if one.cell == "rnn":
+        row = jnp.broadcast_to(bias[None], projected.shape[1:])
+        return projected, between._replace(normed=lambda x, r: (by_blocks(x + r, recurrent), row))
+    inputs = by_blocks(projected, gain("input_gain", projected.shape[-1])) + bias[None, None]
+    shown = None
+    if one.cell == "lstm":
+        last, shift = gain("cell_gain", one.width), one.param("cell_bias", nn.initializers.zeros, (one.width,))
+        shown = lambda c: by_blocks(c, last) + shift[None]  # noqa: E731
+    return inputs, between._replace(normed=lambda x, r: (x, by_blocks(r, recurrent)), shown=shown)
+
+
+def _standard(x: Array) -> Array:
+    centered = x - jnp.mean(x, axis=-1, keepdims=True)
+    return centered * jax.lax.rsqrt(jnp.mean(centered * centered, axis=-1, keepdims=True) + 1e-6)
