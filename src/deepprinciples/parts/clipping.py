@@ -172,6 +172,10 @@ def clip_by_block_rms(*, max_rms: Scalar = 1.0) -> Transform:
     Args:
       max_rms: largest root mean square of a block let through. *Sweepable.* *Neutral: inf.*
     Returns: transform with a ClipState: `triggered` counts the share of blocks clipped, `norm` is the largest rms.
+    Expect: One steep array no longer shortens the steps of all others, and a large one may be longer than a small one:
+      update_ratio should differ less from layer to layer; gradient_norm is taken before it. Nothing where trigger_rate
+      is 0.
+    Costs: One pass over the gradient, which is hardly measurable; no copy of the weights.
     References: Shazeer and Stern, arXiv:1804.04235. optax.clip_by_block_rms turns a block whose squares overflow to 0.
     """
 

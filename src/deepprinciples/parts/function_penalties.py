@@ -39,6 +39,10 @@ def activation_l2(*, strength: Scalar = 1.0) -> OnActivations:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
     Returns: OnActivations; apply(activations) -> scalar float32.
     Raises: ValueError where the model tells no hidden activations.
+    Expect: Claimed to help recurrent language models, beside dropout. activation_mean_square of the last hidden layer
+      should fall; gradient_norm and sharpness are those of the loss with the penalty, the loss that is told leaves it
+      out.
+    Costs: Nothing that is measurable.
     References: Merity et al., arXiv:1708.01009.
     """
     return OnActivations(lambda seen: strength * _mean_square(_last_hidden("activation_l2", seen), strength))
@@ -53,6 +57,9 @@ def temporal_activation_l2(*, strength: Scalar = 1.0) -> OnActivations:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
     Returns: OnActivations; apply(activations) -> scalar float32.
     Raises: ValueError where the last hidden layer has no time axis, or a single step.
+    Expect: Claimed to help recurrent language models, beside dropout: states change less from step to step.
+      gradient_norm and sharpness are those of the loss with the penalty, the loss that is told leaves it out.
+    Costs: Nothing that is measurable.
     References: Merity et al., arXiv:1708.01009.
     """
     name = "temporal_activation_l2"
@@ -83,6 +90,10 @@ def jacobian(*, strength: Scalar = 0.01, projections: int = 1) -> OnFunction:
       projections: random directions for each example.
     Returns: OnFunction; apply(function, inputs, key) -> scalar float32.
     Raises: ValueError for token inputs, and for outputs that are no single array.
+    Expect: Claimed to make predictions bear noise and attacks on the inputs. gradient_mean_square should fall in the
+      layers near the input; gradient_norm and sharpness are those of the loss with the penalty. Nothing where outputs
+      are flat in x.
+    Costs: One more pass back through the model per projection, and one back through that; no copy of the weights.
     References: Hoffman et al., arXiv:1908.02729.
     """
 

@@ -165,6 +165,10 @@ def trust_ratio(*, coefficient: Scalar = 1.0) -> Transform:
       coefficient: step of an array as a share of its norm, at learning rate 1. *Sweepable.*
     Returns: transform without state.
     Raises: ValueError where update gets no params.
+    Expect: Claimed to bear very large batches. With plain sgd update_ratio of an array is learning_rate coefficient,
+      whatever gradient_norm is; an array of zeros, such as a bias at the start, takes the plain step. Little before
+      Adam.
+    Costs: One pass over weights and gradient, which is hardly measurable; no copy of the weights.
     References: You et al., arXiv:1708.03888.
     """
 
