@@ -88,6 +88,7 @@ def test_tests_of_the_batch_size_are_those_of_one_gradient_at_a_time() -> None:
     twins = {
         "norm_test": norm, "inner_product_test": inner, "orthogonality_test": norm - inner,
         "early_stopping": 1 - np.mean(b * g**2 / each.var(axis=0, ddof=1)),
+        "cabs": each.var(axis=0, ddof=1).sum() / np.mean((x @ w - y) ** 2),
     }  # fmt: skip
     for name, value in twins.items():
         assert float(found[name]) == pytest.approx(value, rel=2e-3), name

@@ -7,6 +7,7 @@ import pytest
 import deepprinciples as dp
 from deepprinciples.engine import averaging
 from deepprinciples.engine.streams import lane_key
+from deepprinciples.errors import ConfigError
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.runs import arrays
 from deepprinciples.types import Batch
@@ -46,6 +47,12 @@ def test_the_verdict_tells_averaged_from_raw(run) -> None:
     results = run.results.sel(arm="ema")
     assert row["difference"] == pytest.approx(float((results.score - results.test_raw_accuracy).mean()), abs=1e-6)
     assert "Averaged and raw weights" in (run.path / "report.html").read_text()
+
+
+def test_a_comparison_keeps_no_weights_to_probe(run):
+    """Lost: a traceback in place of a line that tells what to do."""
+    with pytest.raises(ConfigError, match="probe a run of train"):
+        dp.probe(run.path)
 
 
 def test_statistics_are_those_of_the_weights() -> None:

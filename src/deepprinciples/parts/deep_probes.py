@@ -35,7 +35,8 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
     gradient_agreement = |sum g_i|^2 / (B sum |g_i|^2), 1 where all agree, about 1 / B where they are random;
     norm_test = trace / (B |g|^2), inner_product_test = var_i(g_i g) / (B |g|^4), orthogonality_test = the rest of the
     first: each is the squared relative error of g that its name tells, and above 1 asks for a larger batch;
-    early_stopping = 1 - mean over parameters of B g^2 / var_i(g_i), above 0 where the gradient is all noise.
+    early_stopping = 1 - mean over parameters of B g^2 / var_i(g_i), above 0 where the gradient is all noise;
+    cabs = trace / loss: times the learning rate it is a batch size to choose.
 
     One batch gives a rough noise scale, and a negative signal where noise drowns it: average noise_trace and
     noise_signal over seeds or steps and divide last. Batch normalization makes no sense of one example.
@@ -52,7 +53,8 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
 
     References:
         arXiv:1812.06162 (noise scale); arXiv:2001.07384 (signal to noise); arXiv:1905.11692 (agreement);
-        arXiv:1710.11258 (tests of the batch size); arXiv:1703.09580 (early stopping).
+        arXiv:1710.11258 (tests of the batch size); arXiv:1703.09580 (early stopping);
+        arXiv:1612.05086 (cabs).
     """
 
     def probe(info: Info) -> Measured:
@@ -97,6 +99,7 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
             "inner_product_test": inner,
             "orthogonality_test": norm_test - inner,
             "early_stopping": 1.0 - snr * (count - 1),
+            "cabs": trace / jnp.maximum(info.loss, TINY),
         }
 
     return probe
