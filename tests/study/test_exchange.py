@@ -100,8 +100,9 @@ def signals() -> nn.Module:
 
 def instances() -> nn.Module:
     return nn.Sequential(OrderedDict(
-        layer_00=nn.Conv1d(8, 4, 2, padding="same"), norm_00=nn.InstanceNorm1d(4, eps=1e-6, affine=True),
-        act_00=nn.Tanh(), flatten=nn.Flatten(), output=nn.Linear(8 * 4, 10),
+        layer_00=nn.Conv1d(8, 4, 2, padding="same"), pool_00=nn.MaxPool1d(2),
+        norm_00=nn.InstanceNorm1d(4, eps=1e-6, affine=True), act_00=nn.Tanh(), flatten=nn.Flatten(),
+        output=nn.Linear(4 * 4, 10),
     ))  # fmt: skip
 
 
@@ -121,7 +122,7 @@ TWINS: dict[str, Any] = {  # data, our model, PyTorch's
                "activation": "tanh"}, signals,
     ),
     "cnn instances": (
-        ROWS, {"name": "cnn", "depth": 1, "width": 4, "stages": 0, "kernel": 2, "normalization": "instance",
+        ROWS, {"name": "cnn", "depth": 1, "width": 4, "stages": 1, "kernel": 2, "normalization": "instance",
                "activation": "tanh"}, instances,
     ),
     "lstm": (ROWS, {"name": "lstm", "width": 6}, lambda: Recurrent("lstm", 8, 6)),
