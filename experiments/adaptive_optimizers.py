@@ -40,11 +40,10 @@ def main(*changes: str, out: Path | None = None) -> Run:
     scores = []
     for task, setting in TASKS.items():
         given = config.override(config.load(CONFIG), [f"title={task}", *setting, *changes])
-        place = None if out is None else out.with_name(f"{out.name}-{task}")
-        run = dp.compare(given, place, name=f"{CONFIG.stem}-{task}", progress=Progress(phase=print), command=asked)
+        place, name = out and out.with_name(f"{out.name}-{task}"), f"{CONFIG.stem}-{task}"
+        run = dp.compare(given, place, name=name, progress=Progress(phase=print), command=asked)
         arms, sign = run.summary["arms"], 1 if run.summary["direction"] == "max" else -1
         scores.append([sign * row["mean"] for row in arms])
-        print(", ".join(f"{row['name']} {row['mean']:.4g}" for row in sorted(arms, key=lambda row: -sign * row["mean"])))
         print(f"{run.summary['headline']}\nReport: {run.path / 'report.html'}")
     names, found = [row["name"] for row in arms], friedman(np.array(scores))
     distance = nemenyi_distance(len(names), len(TASKS))
