@@ -36,8 +36,8 @@ def main(*changes: str, out: Path | None = None) -> Run:
     for row in run.summary["arms"]:
         one = found.sel(arm=row["name"])
         print(
-            f"{row['name']:>12}: test accuracy {row['mean']:.3f}, test loss {float(one.test_loss.mean()):.3f}, training "
-            f"loss {float(one.train_loss.isel(step=-1).mean()):.3f}, sharpness "
+            f"{row['name']:>12}: test accuracy {row['mean']:.3f}, test loss {float(one.test_loss.mean()):.3f}, "
+            f"training loss {float(one.train_loss.isel(step=-1).mean()):.3f}, sharpness "
             f"{float(one.sharpness.isel(step=last).mean('step').median()):.3g}"
         )
         if "rule" in row["changes"]:
