@@ -16,7 +16,7 @@ from deepprinciples.study.build import KINDS
 
 ROOT = Path(__file__).parents[1]
 # These make something else than a comparison of arms; their own tests run them.
-SLOW = ["gan_images"]  # run by long_experiments.py
+SLOW = ["adaptive_optimizers", "gan_images"]  # run by long_experiments.py
 OTHERS = ["gan_anomaly", "style_transfer"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
 NAMES = [name for name in SCRIPTS if name not in OTHERS]
@@ -24,10 +24,20 @@ SMALL = ("train.steps=20", "study.seeds=2", "study.trials=2", "study.tuning_seed
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
 TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
+    "adaptive_optimizers": (
+        ("model.width=4", 'train.probes=["gradient_norm"]'),
+        ["adam", "sgd", "momentum"],
+        ["Friedman over 4 tasks: p = ", "ranks differ where more than 1.66 apart", "momentum "],
+    ),
     "clipping_and_learning_rate": (
         (*MLP, "model.depth=2"),
         ["plain", "clipped", "plain_large", "clipped_large"],
         ["clipped: ", " of 2 learning rates usable", "clipped_large: accuracy", "the clip acted on"],
+    ),
+    "clipping_family": (
+        ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["trigger_rate"]'),
+        ["none", "value"],
+        ["none: mean squared error", "of 2 settings below half of chance", "value: mean", "; the clip acted on "],
     ),
     "edge_of_stability": (
         ("model.width=8", 'train.probes=["sharpness"]'),
@@ -59,20 +69,45 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["he_4", "small_12"],
         ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "too few pairs"],
     ),
+    "initialization_at_criticality": (
+        ("model.width=8", "model.depth=3"),
+        ["critical", "chaotic"],
+        ["critical: weight variance 1.761", "chaotic: weight variance 2.5", "a layer (theory 1.000)", "; accuracy "],
+    ),
     "memory_of_lstm": (
         ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["gradient_norm"]'),
         ["rnn", "lstm"],
         ["rnn: median mean squared error", "of 2 seeds", "the median curve gets there"],
+    ),
+    "noise_scale_and_batch_size": (
+        ("model.width=8", "train.probe_every=10"),
+        ["batch_8", "batch_16"],
+        ["loss 1.0: steps ", " at 8, ", "loss 0.3: steps "],
     ),
     "regularization_on_small_data": (
         (*MLP, "model.depth=1"),
         ["none", "l1", "l2", "dropout"],
         ["none: test accuracy", "chosen learning_rate ", ", l1.strength ", "dropout: test accuracy", "training loss"],
     ),
+    "residual_gradient_correlation": (
+        (*MLP, "model.depth=2"),
+        ["plain", "residual"],
+        ["plain: correlation of gradients ", " at depth 2; accuracy ", "residual: correlation"],
+    ),
+    "sharpness_aware": (
+        ("model.width=8", 'train.probes=["sharpness"]', "train.probe_every=10", "data.train_size=200"),
+        ["plain", "sam"],
+        ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
+    ),
     "vanishing_gradients": (
         (*MLP, "model.depth=2"),
         ["plain", "clipping"],
         ["plain: gradient norm at the first step", "in the first layer", "in the last"],
+    ),
+    "weight_decay_is_not_l2": (
+        (*MLP, "data.train_size=200"),
+        ["adam", "adam_penalty"],
+        ["adam_penalty: test accuracy", ", strength ", "adam_penalty - adam: ", "too few pairs"],
     ),
 }
 

@@ -164,3 +164,13 @@ def test_a_metric_of_your_own_needs_a_direction_only_if_lower_is_not_better(smal
     for direction, higher in (("min", False), ("max", True)):
         assert build.higher_is_better(configs.resolve(small(**{"study.direction": direction}), build.KINDS)) is higher
     assert not build.higher_is_better(configs.resolve(small(**{"study.metric": "error_rate"}), build.KINDS))
+
+
+def test_only_plain_gradient_descent_has_an_edge_of_stability():
+    """Lost: the line in the figure of sharpness; SAM, say, turns back far below 2 / rate, and no line would be right."""
+    assert build.stability_edge(resolved("table")) == pytest.approx(2.0 / 0.1)
+    momentum = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}
+    assert build.stability_edge(resolved("table", optimizer=momentum)) == pytest.approx(2.0 * 1.9 / 0.1)
+    for changes in ({"rule": "sam"}, {"optimizer": {"name": "adam"}}, {"schedule": "cosine"}):
+        assert build.stability_edge(resolved("table", **changes)) is None
+    assert build.stability_edge(resolved("table", transforms={"clip_by_global_norm": {}})) is None

@@ -52,10 +52,13 @@ def save_all(results: xr.Dataset, summary: Mapping[str, Any], folder: str | Path
       The paths written, in page order.
     """
     place = putting.folder(Path(folder))
-    written = []
-    for plot in figures(results, summary):
-        drawing, picture = place / f"{plot.name}.svg", place / f"{plot.name}.png"
-        putting.put(drawing, (canvas.to_svg(plot, inline=False) + "\n").encode("utf-8"))
-        putting.put(picture, canvas.to_png(plot))
-        written += [drawing, picture]
-    return written
+    return [path for plot in figures(results, summary) for path in save(plot, place)]
+
+
+def save(plot: Plot, folder: str | Path) -> list[Path]:
+    """Write one figure as .svg and .png into a folder, made if it is missing; gives the two paths."""
+    place = putting.folder(Path(folder))
+    drawing, picture = place / f"{plot.name}.svg", place / f"{plot.name}.png"
+    putting.put(drawing, (canvas.to_svg(plot, inline=False) + "\n").encode("utf-8"))
+    putting.put(picture, canvas.to_png(plot))
+    return [drawing, picture]

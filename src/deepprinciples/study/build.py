@@ -110,14 +110,15 @@ def learner(config: Config, parts: Dataset) -> Learner:
 def stability_edge(config: Config) -> float | None:
     """Give the curvature beyond which gradient descent grows on a parabola; None where no simple formula holds.
 
-    2 (1 + b) / rate for momentum b, (2 + 2 b) / ((1 - b) rate) for averaged momentum; a constant rate, no transforms.
+    2 (1 + b) / rate for momentum b, (2 + 2 b) / ((1 - b) rate) for averaged momentum; a constant rate, no transforms,
+    and the plain rule.
 
     References:
         arXiv:2103.00065.
     """
     one = config.get("optimizer", {})
     plain = one.get("name") == "sgd" and config["schedule"].get("name") == "constant" and not one.get("nesterov")
-    if not plain or config["transforms"] or not one["learning_rate"]:
+    if not plain or config["rule"].get("name") != "plain" or config["transforms"] or not one["learning_rate"]:
         return None
     momentum = one["momentum"]
     share = 1.0 - momentum if one.get("averaged") else 1.0
