@@ -83,7 +83,7 @@ def find_rate(
     debug: Debug = False,
 ) -> None:
     """Guess a range of learning rates to tune in, from short runs in which the rate rises."""
-    options = {"low": low, "high": high, "steps": steps, "seeds": seeds}
+    options: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds}
     _run("find-rate", config, changes, with_, debug, out=out, name=name, **options)
 
 

@@ -126,7 +126,10 @@ def fake_budget(arms, trials=8):
          "spread": [0.1 * (1 - n / trials) for n in counts]}
         for k, arm in enumerate(arms)
     ]  # fmt: skip
-    return {"arms": rows, "leaders": [{"arms": arms[-1:], "first": 1, "last": 3}, {"arms": arms, "first": 4, "last": 8}]}
+    return {
+        "arms": rows,
+        "leaders": [{"arms": arms[-1:], "first": 1, "last": 3}, {"arms": arms, "first": 4, "last": 8}],
+    }
 
 
 def fake_importance(arms, trials=8):
@@ -188,7 +191,14 @@ def fake_training():
     """Return (results, summary, manifest) of one training run: one arm, no tuning, no comparison."""
     results, summary, manifest = fake_study(arms=("run",), seeds=1, layers=3, steps=12)
     results = results.drop_vars(["tuning_score", "tuning_diverged_at", "tuning_point", "trigger_rate"])
-    summary = summary | {"kind": "train", "comparisons": [], "programs": [], "protocol": None, "budget": None, "importance": None}
+    summary = summary | {
+        "kind": "train",
+        "comparisons": [],
+        "programs": [],
+        "protocol": None,
+        "budget": None,
+        "importance": None,
+    }
     return results, summary, manifest
 
 

@@ -167,7 +167,7 @@ def test_variables_may_be_absent(study):
     """Lost otherwise: a study that measured less has no report at all."""
     results, summary, manifest = study(arms=("one", "two", "three"), seeds=3, layers=2, steps=4, trials=3)
     names = list(results.data_vars)
-    assert len(plots.figures(results, summary)) == 12
+    assert len(plots.figures(results, summary)) == 13
     for name in names:
         assert len(plots.figures(results[[name]], summary)) >= 1
     for gone in (names, names[::2]):

@@ -120,7 +120,7 @@ def test_files_are_whole_repeatable_and_safe(study, tmp_path):
     made = (results[["score", "train_loss", "gradient_norm"]], summary)
     first = plots.save_all(*made, tmp_path / "one")
     again = plots.save_all(*made, tmp_path / "two")
-    assert len(first) == 8 and [path.name for path in first] == [path.name for path in again]
+    assert len(first) == 10 and [path.name for path in first] == [path.name for path in again]
     for left, right in zip(first, again, strict=True):
         data = left.read_bytes()
         assert data == right.read_bytes()

@@ -130,12 +130,13 @@ def test_the_section_of_a_budget_says_who_leads(study):
     assert "With 1 to 3 trials two leads." in out and "With 4 to 8 trials one, two are level." in out
     first = summary["budget"]["arms"][0]
     assert f"{first['expected'][0]:.4g} ± {first['spread'][0]:.2g}" in out
-    assert [f"{n} trial{'s' * (n > 1)}" in out for n in (1, 2, 4, 8, 3)] == [True, True, True, True, False]
+    (head,) = [line for line in out.splitlines() if line.startswith(" arm")]
+    assert head.split() == ["arm", "1", "trial", "2", "trials", "4", "trials", "8", "trials"]
 
 
 def test_a_range_test_prints_lines_to_paste(range_test):
     """Lost otherwise: a line that a narrow terminal broke in two, which no config takes."""
-    _, summary, _ = range_test(arms=("plain", "arm with a \"name\""))
+    _, summary, _ = range_test(arms=("plain", 'arm with a "name"'))
     for terminal_like in (False, True):
         out = shown(summary, terminal_like=terminal_like, width=60)
         plain = re.sub(r"\x1b\[[0-9;]*m", "", out)

@@ -50,9 +50,7 @@ def planted(trials, weights, noise, seeds=3, seed=0):
 def test_the_share_of_each_hyper_parameter():
     """Lost: time goes into a hyper-parameter that decides nothing. Variance goes as 2^2 : 1 here."""
     scores, points = planted(64, (2.0, 1.0), 0.05)
-    (row,) = importance.rows(
-        {"a": scores}, {"a": points}, {"a": {"rate": LOG, "decay": LINEAR}}, higher_is_better=True
-    )
+    (row,) = importance.rows({"a": scores}, {"a": points}, {"a": {"rate": LOG, "decay": LINEAR}}, higher_is_better=True)
     assert row["setting"] > 0.98 and row["seed"] == pytest.approx(1 - row["setting"]) and row["note"] == ""
     first, second = row["parameters"]
     assert first["path"] == "rate" and first["share"] == pytest.approx(0.8, abs=0.07)
@@ -72,7 +70,9 @@ def test_two_that_act_only_together():
 
 def row_of(scores, axes=None, higher=True):
     axes = axes or {"rate": LOG}
-    points = [{path: float(axis.at(np.float64(t / len(scores)))) for path, axis in axes.items()} for t in range(len(scores))]
+    points = [
+        {path: float(axis.at(np.float64(t / len(scores)))) for path, axis in axes.items()} for t in range(len(scores))
+    ]
     return importance.rows({"a": np.asarray(scores)}, {"a": points}, {"a": axes}, higher_is_better=higher)[0]
 
 
@@ -84,7 +84,9 @@ def test_what_cannot_be_told_is_not_told():
     assert few["setting"] is not None and few["interval"] is not None
     assert row_of(draw.random((5, 3)))["interval"] is None
     alone = row_of(draw.random((9, 1)))
-    assert alone["setting"] is None and alone["note"] == "9 trials x 1 tuning seeds: too few to tell settings from seeds"
+    assert (
+        alone["setting"] is None and alone["note"] == "9 trials x 1 tuning seeds: too few to tell settings from seeds"
+    )
     assert row_of(np.full((9, 3), 0.5))["note"] == "all trials have the same score"
 
 

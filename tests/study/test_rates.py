@@ -37,13 +37,14 @@ def weight():
     return init, lambda params, x: x @ params["w"]
 
 
-def descent(curvature, rate, noise=0.0, seeds=1):
-    """Give the losses of gradient descent on a parabola while the rate rises."""
+def descent(curvature, rate, noise=0.0, seeds=1, size=20):
+    """Give the losses of gradient descent on a parabola in 20 dimensions, with noise in its gradient, as the rate rises."""
     draw = np.random.default_rng(0)
-    w, losses = np.ones(seeds), []
+    w, losses = np.full((seeds, size), size**-0.5), []
     for eta in rate:
-        losses.append(0.5 * curvature * w**2 + noise * draw.normal(size=seeds))
-        w = np.clip(w * (1 - eta * curvature), -1e150, 1e150)
+        losses.append(0.5 * curvature * (w**2).sum(axis=1))
+        slope = curvature * w + noise * draw.normal(size=w.shape) * size**-0.5
+        w = np.clip(w - eta * slope, -1e150, 1e150)
     return np.array(losses).T
 
 
@@ -53,15 +54,20 @@ def test_a_parabola_breaks_at_two_over_its_curvature():
     for curvature in (2.0, 40.0):
         found = rates.read(descent(curvature, rate), rate)
         assert found.fell and found.steepest < found.lowest <= found.breaks
-        assert found.breaks == pytest.approx(2 / curvature, rel=0.15)
-        assert 0.02 / curvature < found.steepest < 1.0 / curvature
+        assert found.lowest == pytest.approx(2 / curvature, rel=0.1)
+        # Beyond the edge steps grow slowly at first: five of 4 % each until the loss is four times its lowest.
+        assert 1.1 < found.breaks / (2 / curvature) < 1.3
+        assert 0.005 / curvature < found.steepest < 1.0 / curvature
 
 
-def test_a_floor_of_noise_does_not_break_it():
-    """Lost: where the loss is low, its noise is taken for the end of training."""
+def test_noise_that_grows_with_the_rate_does_not_break_it():
+    """Lost: the upper half of the range. What a small rate reaches is far below what a larger one holds."""
     rate = np.geomspace(1e-4, 10.0, 300)
-    found = rates.read(np.maximum(descent(2.0, rate, seeds=5), 0.01) + descent(2.0, rate * 0, 1e-3, 5) - 1.0, rate)
-    assert found.breaks == pytest.approx(1.0, rel=0.35)
+    losses = descent(2.0, rate, noise=0.1, seeds=5)
+    found = rates.read(losses, rate)
+    assert found.lowest < 0.2 and 0.5 < found.breaks < 1.1
+    middle = np.median(losses, axis=0)
+    assert rate[np.flatnonzero(middle <= 4 * middle.min())[-1]] < 0.6 * found.breaks
 
 
 def test_what_became_not_finite_has_broken():
@@ -112,8 +118,7 @@ def tested(tmp_path_factory):
 def test_the_toolkit_finds_the_edge(tested):
     """Lost: the rates of the report are not the rates of the steps, or the schedule of an arm was left in."""
     plain, small = tested.summary["rates"]
-    assert plain["breaks"] == pytest.approx(2 / CURVATURE, rel=0.25)
-    assert small["breaks"] == pytest.approx(8 / CURVATURE, rel=0.25)
+    assert 1.1 < plain["breaks"] / (2 / CURVATURE) < 1.5 and 1.1 < small["breaks"] / (8 / CURVATURE) < 1.5
     losses, rate = tested.results.train_loss.sel(arm="plain").values, tested.results.learning_rate.values
     np.testing.assert_allclose(rate, 1e-3 * 1e4 ** (np.arange(100) / 100))
     w = np.concatenate([[1.0], np.cumprod(1 - CURVATURE * rate[:10])])

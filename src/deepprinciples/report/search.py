@@ -19,7 +19,7 @@ _BAR = 15.0
 def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     """Draw the best validation score to expect of a number of trials, one line for each arm that tuned."""
     told = [
-        (text.name(row.get("name")), text.series(row, "trials", "expected", "spread"))
+        (text.name(row.get("name")), text.series(row, "trials", "expected", "low", "high"))
         for row in text.rows(text.table(summary.get("budget")).get("arms"))
     ]
     drawn = [(name, np.array(series)) for name, series in told if len(series) > 1]
@@ -36,10 +36,9 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     canvas.legend(figure, 34, names, marks)
     axes = canvas.panel(figure, 46, top, WIDTH - 60, _TALL)
     for place, (_, series) in zip(marks, drawn, strict=True):
-        trials, best, spread = series.T
+        trials, best, low, high = series.T
         style = canvas.look(place)
-        low = np.where(best - spread > 0, best - spread, best) if log else best - spread
-        axes.fill_between(trials, low, best + spread, color=style["color"], alpha=0.13, linewidth=0)
+        axes.fill_between(trials, low, high, color=style["color"], alpha=0.1, linewidth=0)
         axes.plot(trials, best, linewidth=1.6, markersize=4, markevery=max(1, len(trials) // 8), **style)
     if log:
         axes.set_yscale("log")
@@ -54,9 +53,9 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     return Plot(
         "budget",
         "tuning",
-        f"The line is the best validation {metric} to expect had only so many of the trials been made, the band one "
-        "standard deviation of the luck of which ones (none where all are taken): an arm whose line is high at the "
-        "left is easy to tune.",
+        f"The line is the best validation {metric} to expect had only so many of the trials been made, the band the "
+        "middle half over the luck of which ones (none where all are taken): an arm that is good at the left already "
+        "is easy to tune.",
         f"Best validation {metric} against trials for {len(names)} arms.",
         figure,
     )
@@ -74,7 +73,8 @@ def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         return None
     names = arrays.labels(results, "arm")
     rows = {text.name(row.get("name")): row for row in text.rows(summary.get("rates"))}
-    top, below = 36.0 + canvas.legend_height(len(names)), 8 + _BAR * len(names)
+    held = [name for name in names if _ends(rows.get(text.name(name), {}))]
+    top, below = 36.0 + canvas.legend_height(len(names)), 8 + _BAR * max(1, len(held))
     figure = canvas.sheet(top + _TALL + below + 50, "Training loss against learning rate")
     canvas.legend(figure, 34, names, range(len(names)))
     axes = canvas.panel(figure, 46, top, WIDTH - 60, _TALL)
@@ -89,7 +89,10 @@ def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         axes.fill_between(rate, bottom, ceiling, color=style["color"], alpha=0.16, linewidth=0)
         axes.plot(rate, middle[index], linewidth=1.5, color=style["color"], linestyle=style["linestyle"])
         _marks(axes, rate, middle[index], row, style)
-        _range(ranges, index, row, style)
+        if name in held:
+            ranges.plot(
+                _ends(row), [held.index(name) + 0.5] * 2, color=style["color"], linewidth=4, solid_capstyle="butt"
+            )
     if log:
         axes.set_yscale("log")
     axes.set_ylim(*limits)
@@ -99,7 +102,7 @@ def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         one.set_xlim(float(rate[0]), float(rate[-1]))
         canvas.scale(one, "x", log=True)
     axes.tick_params(labelbottom=False)
-    ranges.set_ylim(len(names), -0.2)
+    ranges.set_ylim(max(1, len(held)), -0.2)
     ranges.set_yticks([])
     ranges.spines["left"].set_visible(False)
     canvas.write(figure, 46 + (WIDTH - 60) / 2, top + _TALL + below + 42, "learning rate", ha="center")
@@ -124,7 +127,7 @@ def _marks(axes: Axes, rate: np.ndarray, losses: np.ndarray, row: Mapping[str, A
                 axes.plot([value], [losses[place]], marker, color=color, markersize=size, zorder=5, markeredgewidth=1.4)
 
 
-def _range(axes: Axes, index: int, row: Mapping[str, Any], style: Mapping[str, Any]) -> None:
+def _ends(row: Mapping[str, Any]) -> tuple[float, ...]:
+    """Give the range to tune in, empty where there is none."""
     low, high = text.finite(row.get("low")), text.finite(row.get("high"))
-    if low is not None and high is not None and 0 < low < high:
-        axes.plot([low, high], [index + 0.5] * 2, color=style["color"], linewidth=4, solid_capstyle="butt")
+    return (low, high) if low is not None and high is not None and 0 < low < high else ()

@@ -31,7 +31,7 @@ def budget(summary: Mapping[str, Any], console: Console) -> None:
         return
     shown = _some([int(n) for n, *_ in max((series for _, series in rows), key=len)])
     metric = text.shorten(text.name(summary.get("metric")), 24)
-    table = ruled(say(f"Best validation {metric} to expect of a number of trials (± luck of the draw)", "bold"))
+    table = ruled(say(f"Best validation {metric} to expect of so many trials (± luck)", "bold"))
     table.add_column(say("arm"), overflow="fold", min_width=8)
     for count in shown:
         table.add_column(say(f"{text.number(count)} trial{'s' * (count != 1)}"), justify="right")
@@ -43,7 +43,8 @@ def budget(summary: Mapping[str, Any], console: Console) -> None:
         table.add_row(say(text.name(row.get("name"))), *(say(cell) for cell in cells))
     console.print(table)
     for row in text.rows(told.get("leaders")):
-        say.line(leader(row))
+        if text.sentences(row.get("arms")):
+            say.line(leader(row))
     say.line(LUCK, "dim")
 
 
@@ -95,9 +96,9 @@ def importance(summary: Mapping[str, Any], console: Console) -> None:
     for row in rows:
         table.add_row(
             say(text.name(row.get("name"))),
-            say(text.percent(row.get("setting"))),
-            say(text.percents(row.get("interval"))),
-            say(text.percent(row.get("seed"))),
+            say(text.share(row.get("setting"))),
+            say(text.shares(row.get("interval"))),
+            say(text.share(row.get("seed"))),
             say(text.parameters(row)),
         )
     console.print(table)
@@ -120,15 +121,17 @@ def rates(summary: Mapping[str, Any], console: Console) -> None:
     say, rows = Voice(console), text.rows(summary.get("rates"))
     table = ruled(say("Learning rates at which the training loss ...", "bold"))
     table.add_column(say("arm"), overflow="fold", min_width=8)
-    for name in ("falls fastest", "is lowest", "breaks", "over seeds"):
+    for name in ("falls fastest", "breaks", "breaks, over seeds", "tune in"):
         table.add_column(say(name), justify="right")
-    table.add_column(say("tune in"), justify="right")
     for row in rows:
-        table.add_row(say(text.name(row.get("name"))), *(say(cell) for cell in text.rate_cells(row)))
+        steepest, _, *others = text.rate_cells(row)
+        table.add_row(*(say(cell) for cell in (text.name(row.get("name")), steepest, *others)))
     console.print(table)
     for row in rows:
         if row.get("note"):
             say.line(f"{text.name(row.get('name'))}: {text.name(row.get('note'))}", "yellow")
+    if summary.get("headline") is not None:
+        say.line(text.name(summary.get("headline")), "bold")
     for line in text.paste(rows):
         console.print(say(line), soft_wrap=True)  # a line broken by the terminal could not be pasted
 

@@ -258,7 +258,7 @@ def importance(summary: Mapping[str, Any]) -> str:
 
 
 def _importance(row: Mapping[str, Any]) -> list[str]:
-    shares = [text.percent(row.get("setting")), text.percents(row.get("interval")), text.percent(row.get("seed"))]
+    shares = [text.share(row.get("setting")), text.shares(row.get("interval")), text.share(row.get("seed"))]
     return [person(row.get("name")), *(text.escape(cell) for cell in [*shares, text.parameters(row)])]
 
 

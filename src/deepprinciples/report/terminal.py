@@ -43,7 +43,7 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
         console.print(_arms(say, summary, arms))
     if comparisons:
         console.print(_comparisons(say, comparisons))
-    if summary.get("headline") is not None:
+    if summary.get("headline") is not None and summary.get("rates") is None:
         say.line(text.name(summary.get("headline")), "bold")
     for warning in text.sentences(summary.get("warnings")):
         say.line(f"warning: {warning}", "yellow")
@@ -57,7 +57,7 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     ]
     if any(told):
         say.line("cost: " + ", ".join(part for part in told if part), "dim")
-    if _probes(cost):
+    if _probes(cost) and summary.get("rates") is None:
         say.line(_probes(cost), "dim")
 
 

@@ -212,17 +212,25 @@ def sentences(value: Any) -> list[str]:
 
 def series(row: Mapping[str, Any], *keys: str) -> list[tuple[float, ...]]:
     """Return lists of numbers that stand side by side in a summary, as rows; what is no number is left out."""
-    held = [row.get(key) for key in keys]
-    if not all(isinstance(values, (list, tuple)) for values in held):
+    held = [values for key in keys if isinstance(values := row.get(key), (list, tuple))]
+    if len(held) < len(keys):
         return []
-    told = (tuple(map(finite, values)) for values in zip(*held, strict=False))  # type: ignore[arg-type]
-    return [values for values in told if None not in values]  # type: ignore[misc]
+    told = [
+        [number for value in values if (number := finite(value)) is not None] for values in zip(*held, strict=False)
+    ]
+    return [tuple(numbers) for numbers in told if len(numbers) == len(keys)]
 
 
-def percents(interval: Any) -> str:
+def share(value: Any) -> str:
+    """Return a share in [0, 1] as whole percent: more digits would be noise."""
+    point = finite(value)
+    return NOTHING if point is None else f"{100 * point:.0f} %"
+
+
+def shares(interval: Any) -> str:
     """Return an interval of shares as "62 to 93 %"."""
     ends = pair(interval)
-    return NOTHING if ends is None else f"{percent(ends[0])[:-2]} to {percent(ends[1])}"
+    return NOTHING if ends is None else f"{100 * ends[0]:.0f} to {share(ends[1])}"
 
 
 def parameters(row: Mapping[str, Any]) -> str:
@@ -233,8 +241,8 @@ def parameters(row: Mapping[str, Any]) -> str:
     last = [str(one.get("path")).rsplit(".", 1)[-1] for one in known]
     words = last if len(set(last)) == len(last) else [str(one.get("path")) for one in known]
     told = sorted(zip(known, words, strict=True), key=lambda pair: -(finite(pair[0].get("share")) or 0.0))
-    alone = [f"{name(word)} {percent(one.get('share'))} ({percents(one.get('interval'))})" for one, word in told]
-    return "; ".join([*alone, f"jointly {percent(row.get('jointly'))}"])
+    alone = [f"{name(word)} {share(one.get('share'))} ({shares(one.get('interval'))})" for one, word in told]
+    return "; ".join([*alone, f"jointly {share(row.get('jointly'))}"])
 
 
 def paste(tested: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -253,7 +261,7 @@ def _key(word: str) -> str:
 
 
 def rate_cells(row: Mapping[str, Any]) -> list[str]:
-    """Return what a range test saw of an arm: rates of steepest fall, lowest loss and breaking, over seeds, to tune in."""
+    """Return the rates a range test found for an arm: of the steepest fall, lowest, where it breaks, to tune in."""
     places = [number(row.get(key), 2) for key in ("steepest", "lowest", "breaks")]
     return [*places, _span(row.get("breaks_range"), 2), _span([row.get("low"), row.get("high")], 4)]
 

@@ -39,7 +39,9 @@ def trial_scores(
         np.concatenate(flat), np.concatenate(lost), higher_is_better=higher_is_better, bound=bound
     ).astype(np.float64)
     ends = np.cumsum([one.size for one in flat])[:-1]
-    return {name: part.reshape(tuned[name].scores.shape) for name, part in zip(arms, np.split(judged, ends), strict=True)}
+    return {
+        name: part.reshape(tuned[name].scores.shape) for name, part in zip(arms, np.split(judged, ends), strict=True)
+    }
 
 
 def against_budget(scores: Mapping[str, NDArray[np.float64]], *, higher_is_better: bool) -> dict[str, Any]:
@@ -52,24 +54,30 @@ def against_budget(scores: Mapping[str, NDArray[np.float64]], *, higher_is_bette
         higher_is_better: direction of the metric.
 
     Returns:
-        `arms`: rows of name, trials [n], expected [n], spread [n] (standard deviation of the best of n). `leaders`:
-        rows of arms (more than one where they tie), first, last: budgets, up to the smallest search of all arms.
+        `arms`: rows of name, trials [n], expected [n], spread [n] (standard deviation of the best of n), low and high
+        [n] (its quartiles). `leaders`: rows of arms (more than one where they tie), first, last: budgets, up to the
+        smallest search of all arms.
 
     References:
         Dodge et al. 2019, arXiv:1909.03004.
     """
     means = {name: values.mean(axis=1) for name, values in scores.items() if len(values)}
-    rows = [
-        {
-            "name": name,
-            "trials": counts,
-            "expected": [planning.expected_validation_performance(x, n, higher_is_better=higher_is_better) for n in counts],
-            "spread": [planning.spread_of_best(x, n, higher_is_better=higher_is_better) for n in counts],
-        }
-        for name, x in means.items()
-        for counts in [_budgets(x.size)]
-    ]
+    rows = [_row(name, x, higher_is_better) for name, x in means.items()]
     return {"arms": rows, "leaders": _leaders(means, higher_is_better) if len(means) > 1 else []}
+
+
+def _row(name: str, means: NDArray[np.float64], higher_is_better: bool) -> dict[str, Any]:
+    counts = _budgets(means.size)
+    way = {"higher_is_better": higher_is_better}
+    quartiles = [planning.quartiles_of_best(means, n, **way) for n in counts]
+    return {
+        "name": name,
+        "trials": counts,
+        "expected": [planning.expected_validation_performance(means, n, **way) for n in counts],
+        "spread": [planning.spread_of_best(means, n, **way) for n in counts],
+        "low": [low for low, _ in quartiles],
+        "high": [high for _, high in quartiles],
+    }
 
 
 def _budgets(trials: int) -> list[int]:

@@ -101,6 +101,22 @@ def spread_of_best(scores: ArrayLike, n: int, *, higher_is_better: bool = True) 
     return unit * math.sqrt(float(weights @ (best - weights @ best) ** 2))
 
 
+def quartiles_of_best(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> tuple[float, float]:
+    """Give the lower and the upper quartile of the best of n trials, over all subsets of n of the N trials made.
+
+    Args:
+        scores, n, higher_is_better: as for `spread_of_best`.
+    Returns:
+        (low, high), two of the scores.
+    Raises:
+        ConfigError: n outside 1 ... N.
+    """
+    x = _ranked(scores, n, higher_is_better)
+    places = np.searchsorted(np.cumsum(_weights(x.size, n)), [0.25 - 1e-12, 0.75 - 1e-12])
+    found = x[n - 1 :][places] * (1 if higher_is_better else -1)
+    return float(found.min()), float(found.max())
+
+
 def _ranked(scores: ArrayLike, n: int, higher_is_better: bool) -> NDArray[np.float64]:
     """Sort scores so that the best is last."""
     x = np.sort(vector(scores, "scores") * (1 if higher_is_better else -1))

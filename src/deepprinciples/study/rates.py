@@ -21,6 +21,8 @@ from deepprinciples.study.build import KINDS
 
 PATH = "optimizer.learning_rate"
 LEAST_STEPS = 20
+_LOST = 1e300  # the loss of a lane that diverged: huge, and still a number
+RISE = 4.0  # within a doubling of the rate; more is no training
 LEAST_FALL = 0.01  # of the loss at the start; less than that is no training
 WORDS = (
     "It is a guess: it looked at the training loss of a few hundred steps at rates that never stayed the same.",
@@ -93,7 +95,7 @@ _EVERY_STEP = {"probes": (), "probe_every": 1, "evaluate_every": 0, "time_probes
 def _wrong(low: float, high: float, steps: int, seeds: int) -> list[str]:
     found = []
     if not 0 < low < high < math.inf:
-        found.append(f"--low, --high: found {low:g} and {high:g}; expected two rates above 0, the first the smaller one")
+        found.append(f"--low, --high: found {low:g} and {high:g}; expected rates above 0, the smaller one first")
     if steps < LEAST_STEPS:
         found.append(f"--steps: found {steps}; expected at least {LEAST_STEPS}: the rate would jump, not rise")
     if seeds < 1:
@@ -120,8 +122,9 @@ def read(losses: NDArray[np.float64], rates: NDArray[np.float64]) -> Reading:
     """Read a range test: the median loss over seeds, smoothed by a running median, against the rate.
 
     steepest: the least slope of loss over log rate. breaks: the first rate from which on the curve stays above four
-    times its lowest value, or above the middle between that and its start, or is not finite. A running median moves no
-    edge of a curve that only rises, as a running mean would.
+    times what it was at half that rate, or above the middle between its lowest value and its start, or is not finite.
+    Not four times its lowest value: with minibatches the loss that a small rate reaches grows with the rate, long
+    before it breaks. A running median moves no edge of a curve that only rises, as a running mean would.
 
     Args:
         losses: [seeds, steps], not finite from where a lane diverged; rates: [steps], rising.
@@ -129,21 +132,34 @@ def read(losses: NDArray[np.float64], rates: NDArray[np.float64]) -> Reading:
         Where it falls, is lowest and breaks; `fell` is false where it hardly fell, and there is nothing to suggest.
     References: Smith, arXiv:1506.01186.
     """
-    middle = np.median(np.where(np.isfinite(losses), losses, np.inf), axis=0)
+    middle = np.median(np.where(np.isfinite(losses), losses, _LOST), axis=0)
     steps = middle.size
     curve = _running_median(middle, steps // 100)
     start = float(np.median(curve[: max(1, steps // 10)]))
     bottom = int(np.argmin(curve))
     least = float(curve[bottom])
-    if not math.isfinite(start):
+    if start >= _LOST / 2:
         return Reading()
-    around = np.abs(middle[: bottom + 1] - curve[: bottom + 1])
-    noise = 1.4826 * float(np.median(around[np.isfinite(around)])) if np.isfinite(around).any() else 0.0
+    apart = (middle - curve)[: bottom + 1]
+    noise = 1.4826 * float(np.median(np.abs(apart)))
     fell = start - least > max(LEAST_FALL * abs(start), 4 * noise)
-    bar = (start + least) / 2 if least <= 0 else min((start + least) / 2, 4 * least)
-    last = int(np.flatnonzero(curve <= bar)[-1]) if fell else steps
-    breaks = float(rates[last + 1]) if last + 1 < steps else None
-    return Reading(float(rates[_steepest(curve, bottom)]), float(rates[bottom]), breaks, fell) if fell else Reading()
+    if not fell:
+        return Reading()
+    return Reading(float(rates[_steepest(curve, bottom)]), float(rates[bottom]), _broken(curve, rates, start), fell)
+
+
+def _broken(curve: NDArray[np.float64], rates: NDArray[np.float64], start: float) -> float | None:
+    """Find the rate from which on all that is left of the curve lies above what counts as broken there."""
+    bottom = int(np.argmin(curve))
+    bars = np.full(curve.size, (start + curve[bottom]) / 2)
+    if curve[bottom] > 0:
+        twice = max(1, round(math.log(2) / math.log(rates[1] / rates[0])))  # steps in which the rate doubles
+        seen = np.pad(curve, (twice, 0), mode="edge")
+        recent = np.lib.stride_tricks.sliding_window_view(seen, twice + 1).min(axis=-1)
+        bars = np.minimum(bars, RISE * recent)
+    left = np.minimum.accumulate(curve[::-1])[::-1]  # the least that is still to come
+    broken = np.flatnonzero(left[bottom:] > bars[bottom:])
+    return float(rates[bottom + broken[0]]) if broken.size else None
 
 
 def _running_median(values: NDArray[np.float64], half: int) -> NDArray[np.float64]:
@@ -158,13 +174,13 @@ def _steepest(curve: NDArray[np.float64], bottom: int) -> int:
     if not middles.size:
         return bottom
     falls = curve[middles + half] - curve[middles - half]
-    return int(middles[np.argmin(np.where(np.isfinite(falls), falls, np.inf))])
+    return int(middles[np.argmin(falls)])
 
 
 def suggestion(reading: Reading, highest: float) -> tuple[float, float]:
     """Give the range to tune in: a tenth of the rate of the steepest fall, to where training breaks.
 
-    Both ends are moved outward to 1, 2 or 5 times a power of ten. Where nothing broke it ends at the highest rate tried.
+    Both ends are moved outward to 1, 2 or 5 times a power of ten. Where nothing broke it ends at the last rate tried.
     """
     assert reading.steepest is not None
     high = reading.breaks if reading.breaks is not None else highest
@@ -177,9 +193,7 @@ def _round(value: float, *, up: bool) -> float:
     return min(s for s in steps if s >= value * (1 - 1e-9)) if up else max(s for s in steps if s <= value * (1 + 1e-9))
 
 
-def told(
-    results: xr.Dataset, resolved: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+def told(results: xr.Dataset, resolved: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put a range test into the summary: `rates`, and in place of a verdict what to tune in.
 
     Args:
@@ -194,7 +208,7 @@ def told(
     headline = (
         f"A guess, to tune in: {spans}. A tuned comparison overrides it."
         if guessed
-        else f"The loss fell at no rate from {rates[0]:g} to {rates[-1]:g}: nothing to suggest."
+        else f"The loss fell at no rate from {rates[0]:.2g} to {rates[-1]:.2g}: nothing to suggest."
     )
     unjudged = [{**row, "mean": None, "interval": [None, None]} for row in arms]
     return {
@@ -213,9 +227,9 @@ def _row(name: str, losses: NDArray[np.float64], rates: NDArray[np.float64]) -> 
     row: dict[str, Any] = {"name": name, "steepest": found.steepest, "lowest": found.lowest, "breaks": found.breaks}
     row |= {"breaks_range": [min(each), max(each)] if each else None, "low": None, "high": None, "tune": ""}
     if not found.fell:
-        return row | {"note": f"the loss did not fall at any rate from {rates[0]:g} to {rates[-1]:g}"}
+        return row | {"note": f"the loss did not fall at any rate from {rates[0]:.2g} to {rates[-1]:.2g}"}
     low, high = suggestion(found, float(rates[-1]))
-    note = "" if found.breaks is not None else f"nothing broke up to {rates[-1]:g}: --high may be raised"
+    note = "" if found.breaks is not None else f"nothing broke up to {rates[-1]:.2g}: --high may be raised"
     if found.breaks is not None and found.breaks <= rates[len(rates) // 5]:
         note = "it broke soon after the start: lower --low"
     return row | {"low": low, "high": high, "tune": tune_line(low, high), "note": note}
