@@ -354,7 +354,7 @@ def test_find_rate_prints_what_to_paste(room: Path) -> None:
     assert {path.name for path in run.path.iterdir() if path.name[0] != "."} == FILES
     assert run.results.sizes["step"] == 60 and run.results.sizes["seed"] == 2
     assert [row["name"] for row in run.summary["rates"]] == ["plain", "fast"]
-    assert "fast and plain are the same method under two names" in out  # they differ in their rate alone
+    assert "are the same method under two names" in out  # they differ in their rate alone
     for row in run.summary["rates"]:
         assert row["low"] < row["steepest"] < row["high"] and f"[arms.{row['name']}]\n{row['tune']}\n" in out
     code, _, err = command("extend", "runs/toy-1", "--seeds", "9")

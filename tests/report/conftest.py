@@ -123,7 +123,9 @@ def fake_budget(arms, trials=8):
     counts = list(range(1, trials + 1))
     rows = [
         {"name": arm, "trials": counts, "expected": [0.5 + 0.05 * k + 0.4 * (1 - 0.7**n) / (1 + k) for n in counts],
-         "spread": [0.1 * (1 - n / trials) for n in counts]}
+         "spread": [0.1 * (1 - n / trials) for n in counts],
+         "low": [0.5 + 0.05 * k + 0.4 * (1 - 0.8**n) / (1 + k) for n in counts],
+         "high": [0.55 + 0.05 * k + 0.4 * (1 - 0.6**n) / (1 + k) for n in counts]}
         for k, arm in enumerate(arms)
     ]  # fmt: skip
     return {

@@ -31,7 +31,10 @@ def test_the_best_of_n_by_hand():
     np.testing.assert_allclose(row["expected"], [0.675, 0.7833333, 0.85, 0.9])
     # Of the six pairs three have the best 0.9, two 0.7 and one 0.6.
     np.testing.assert_allclose(row["spread"][1], np.std([0.9, 0.9, 0.9, 0.7, 0.7, 0.6]))
-    assert row["spread"][3] == 0
+    assert row["spread"][3] == 0 and (row["low"][1], row["high"][1]) == (0.7, 0.9)
+    (down,) = budget.against_budget({"a": np.array([[0.5], [0.9], [0.6], [0.7]])}, higher_is_better=False)["arms"]
+    np.testing.assert_allclose(down["expected"], [0.675, 0.5666667, 0.525, 0.5])
+    assert (down["low"][1], down["high"][1]) == (0.5, 0.6)
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import qmc
 
 from deepprinciples.study import importance
 from deepprinciples.study.tuning import Axis
@@ -60,12 +61,33 @@ def test_the_share_of_each_hyper_parameter():
     assert row["jointly"] == pytest.approx(1 - first["share"] - second["share"], abs=1e-9)
 
 
+@pytest.mark.parametrize("trials", [16, 32])
+def test_a_cliff_beside_a_weak_hyper_parameter(trials):
+    """Lost: where runs break at a high rate, the shares are made up. Planted: 0.59 and 0.06, the rest together."""
+    units = qmc.Sobol(2, scramble=True, rng=np.random.default_rng(2)).random(trials)
+    draws = importance.main_effects(units, np.where(units[:, 0] + 0.3 * units[:, 1] > 0.8, 0.1, units[:, 0]))
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    assert low[0] < 0.75 and high[0] > 0.45 and 0.0 <= low[1] < 0.2 and high[1] < 0.6
+
+
+def test_the_interval_holds_what_was_planted():
+    """Lost: an interval that holds the truth much less often than it says; resampling trials gave 75 % here."""
+    draw = np.random.default_rng(0)
+    planted = 0.8
+    hits = 0
+    for _ in range(200):
+        noise = np.sqrt(0.1) * (draw.normal(size=(1, 3)) + draw.normal(size=(12, 3)))
+        low, high = importance.share_interval(np.sqrt(planted) * draw.normal(size=(12, 1)) + noise)
+        hits += low <= planted <= high
+    assert hits >= 176  # of 190 expected; the standard error is 3
+
+
 def test_two_that_act_only_together():
     """Lost: an interaction is told as a main effect of both."""
     draw = np.random.default_rng(1)
     units = draw.random((128, 2))
     effects = importance.main_effects(units, np.sign((units[:, 0] - 0.5) * (units[:, 1] - 0.5)))
-    assert np.nanmean(effects, axis=0).max() < 0.15
+    assert effects.mean(axis=0).max() < 0.15
 
 
 def row_of(scores, axes=None, higher=True):
@@ -82,7 +104,6 @@ def test_what_cannot_be_told_is_not_told():
     few = row_of(draw.random((8, 3)), {"rate": LOG, "decay": LINEAR})
     assert few["parameters"] == [] and few["note"] == "8 trials: too few to tell 2 hyper-parameters apart (from 16 on)"
     assert few["setting"] is not None and few["interval"] is not None
-    assert row_of(draw.random((5, 3)))["interval"] is None
     alone = row_of(draw.random((9, 1)))
     assert (
         alone["setting"] is None and alone["note"] == "9 trials x 1 tuning seeds: too few to tell settings from seeds"

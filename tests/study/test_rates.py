@@ -38,7 +38,7 @@ def weight():
 
 
 def descent(curvature, rate, noise=0.0, seeds=1, size=20):
-    """Give the losses of gradient descent on a parabola in 20 dimensions, with noise in its gradient, as the rate rises."""
+    """Give the losses of gradient descent on a parabola in 20 dimensions, with a noisy gradient, as the rate rises."""
     draw = np.random.default_rng(0)
     w, losses = np.full((seeds, size), size**-0.5), []
     for eta in rate:

@@ -1,13 +1,12 @@
 """What the scores of a search depend on: the setting or the seed, and which of the tuned hyper-parameters.
 
 The first is plain arithmetic on a crossed table (every setting was run with the same tuning seeds) and can be trusted
-with few trials. The second needs a model of the scores, a Gaussian process, and is not told below 16 trials. Both speak of
-the range that was searched: a wide range makes its hyper-parameter important. Numpy and scikit-learn, no jax.
+with few trials. The second needs a model of the scores, a Gaussian process, and is not told below 16 trials. Both speak
+of the range that was searched: a wide range makes its hyper-parameter important. Numpy and scipy, no jax.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,8 +18,8 @@ from scipy.stats import qmc
 from deepprinciples.study.tuning import Space
 
 ENOUGH = 16  # trials from which hyper-parameters are told apart
-GRID, INNER = 12, 32  # values of one hyper-parameter, and settings of the others at each
-POSTERIOR = 99  # draws of the function that is left uncertain
+GRID, INNER = 8, 16  # values of one hyper-parameter, and settings of the others at each
+TRIED, DRAWS = 512, 64  # lengths and noises that are weighed, and functions drawn
 MOST = 256  # trials that the model takes: its time grows with their third power
 DECADES = 2.0  # a loss that spans more is looked at in its logarithm
 
@@ -97,48 +96,70 @@ def share_interval(scores: NDArray[np.float64], *, confidence: float = 0.95) -> 
     return min(max(low, 0.0), share), max(min(high, 1.0), share)
 
 
-def main_effects(
-    units: NDArray[np.float64], values: NDArray[np.float64], *, seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def main_effects(units: NDArray[np.float64], values: NDArray[np.float64], *, seed: int = 0) -> NDArray[np.float64]:
     """Give the share of the variance over the search space that each hyper-parameter explains alone (functional ANOVA).
 
-    V_j = variance over x_j of the mean over all others, over the variance of all; of a Gaussian process fitted to the
-    scores. At 16 to 64 trials it finds planted shares, where a random forest gives nearly all to the strongest.
+    V_j / V: variance over x_j of the mean over all others, over the variance of all, of functions drawn from a Gaussian
+    process that knows the scores; the lengths on which it varies and its noise are drawn too, by their likelihood. At
+    16 to 64 trials it finds planted shares, where a random forest gives nearly all to the strongest.
 
     Args:
-        units: settings in [0, 1] [T, D]; values: their scores [T], not all equal; seed: of fit and draws.
+        units: settings in [0, 1] [T, D]; values: their scores [T], not all equal; seed: of the draws.
     Returns:
-        The shares [D] of the fitted mean, and those of functions drawn from the posterior [draws, D].
-    References: Hutter, Hoos and Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter Importance.
+        [draws, D]: their spread is what T trials leave open.
+    References: Hutter, Hoos and Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter Importance;
+        Oakley and O'Hagan 2004, Probabilistic sensitivity analysis of complex models.
     """
-    from sklearn.gaussian_process import GaussianProcessRegressor, kernels
-
     units, values = units[:MOST], values[:MOST]  # the first of a Sobol sequence lie evenly, too
-    count = units.shape[1]
-    signal = kernels.ConstantKernel(1.0, (0.05, 50.0)) * kernels.Matern([0.5] * count, (0.05, 20.0), nu=2.5)
-    model = GaussianProcessRegressor(
-        signal + kernels.WhiteKernel(0.05, (1e-5, 1.0)), normalize_y=True, n_restarts_optimizer=1, random_state=seed
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a length at its bound: the hyper-parameter does nothing
-        model.fit(units, values)
-    signal = model.kernel_.k1
-    points = qmc.Sobol(count, scramble=True, rng=np.random.default_rng(seed)).random(INNER)
-    shares = []
-    for j in range(count):
-        moved = np.repeat(points[None], GRID, axis=0)
-        moved[:, :, j] = ((np.arange(GRID) + 0.5) / GRID)[:, None]
-        flat = moved.reshape(-1, count)
-        across = signal(flat, units)
-        known = linalg.solve_triangular(model.L_, across.T, lower=True)
-        size, turn = np.linalg.eigh(signal(flat) - known.T @ known)
-        noise = np.random.default_rng(seed).normal(size=(len(flat), POSTERIOR))
-        mean = (across @ model.alpha_.reshape(-1))[:, None]
-        drawn = np.concatenate([mean, mean + turn @ (np.sqrt(np.maximum(size, 0.0))[:, None] * noise)], axis=1)
-        table = drawn.T.reshape(-1, GRID, INNER)
-        shares.append(table.mean(axis=2).var(axis=1) / np.maximum(table.var(axis=(1, 2)), 1e-30))
-    found = np.stack(shares, axis=1)
-    return found[0], found[1:]
+    trials, count = units.shape
+    draw = np.random.default_rng(seed)
+    scores = (values - values.mean()) / values.std()
+    prior = qmc.Sobol(count + 1, scramble=True, rng=draw).random(TRIED)
+    lengths, noise = 0.1 * 100 ** prior[:, :count], 1e-4 * 1e4 ** prior[:, count]
+    known = [_whitened(units / one, level, scores) for one, level in zip(lengths, noise, strict=True)]
+    fits = np.array([-trials * np.log(z @ z / trials) / 2 - np.log(np.diag(root)).sum() for root, z in known])
+    weights = np.exp(fits - fits.max())
+    chosen = draw.choice(TRIED, DRAWS, p=weights / weights.sum())
+    points = qmc.Sobol(count, scramble=True, rng=draw).random(INNER)
+    found = np.empty((DRAWS, count))
+    for number in np.unique(chosen):
+        places = np.flatnonzero(chosen == number)
+        for j in range(count):
+            at = np.repeat(points[None], GRID, axis=0)  # [grid, inner, D]
+            at[:, :, j] = ((np.arange(GRID) + 0.5) / GRID)[:, None]
+            at = at.reshape(-1, count) / lengths[number]
+            drawn = _drawn(at, units / lengths[number], *known[number], draw.normal(size=(len(at), places.size)))
+            table = drawn.T.reshape(-1, GRID, INNER)
+            found[places, j] = table.mean(axis=2).var(axis=1) / np.maximum(table.var(axis=(1, 2)), 1e-30)
+    return found
+
+
+def _matern(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the covariance of values at a and b that lie this many lengths apart (Matern 5/2)."""
+    apart = np.sqrt(5 * ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=-1))
+    return (1 + apart + apart**2 / 3) * np.exp(-apart)
+
+
+def _whitened(
+    at: NDArray[np.float64], noise: float, scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the root of the scores' covariance, and the scores in its units."""
+    root = np.linalg.cholesky(_matern(at, at) + noise * np.eye(len(at)))
+    return root, linalg.solve_triangular(root, scores, lower=True)
+
+
+def _drawn(
+    at: NDArray[np.float64],
+    trials: NDArray[np.float64],
+    root: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    normal: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Draw functions that know the scores, at other places."""
+    across = linalg.solve_triangular(root, _matern(trials, at), lower=True)
+    sizes, turn = np.linalg.eigh(_matern(at, at) - across.T @ across)
+    scale = np.sqrt(scores @ scores / len(scores))
+    return (across.T @ scores)[:, None] + scale * (turn @ (np.sqrt(np.maximum(sizes, 0.0))[:, None] * normal))
 
 
 def rows(
@@ -193,14 +214,15 @@ def _row(
     means = values.mean(axis=1)
     if np.ptp(means) <= 1e-9 * np.abs(means).max():
         return row | {"note": "all settings have the same score"}
-    alone, drawn = main_effects(units, means)
+    drawn = main_effects(units, means)
+    alone = drawn.mean(axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
     row["parameters"] = [
         {
             "path": path,
             "share": float(alone[j]),
-            "interval": [float(min(low[j], alone[j])), float(max(high[j], alone[j]))],
+            "interval": [float(low[j]), float(high[j])],
         }
         for j, path in enumerate(axes)
     ]
