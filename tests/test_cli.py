@@ -133,7 +133,7 @@ def test_help_comes_at_once() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert helped.code == 0 and min(used) < 0.3, used
-    for name in ("compare", "train", "report", "export", "import", "list", "show", "doctor"):
+    for name in ("compare", "train", "find-rate", "report", "export", "import", "list", "show", "doctor"):
         assert f"\n  {name} " in helped.out
 
 
@@ -340,3 +340,32 @@ def test_a_slip_of_the_command_line() -> None:
     for words in (["compar"], ["compare"], ["compare", "--outt", "x"]):
         code, out, err = command(*words)
         assert (code, out) == (2, "") and "Traceback" not in err and "compare" in err
+
+
+def test_find_rate_prints_what_to_paste(room: Path) -> None:
+    """Lost: the command, its options, or the line that goes into a config; and a range test is no study to extend."""
+    words = ("find-rate", "toy.toml", "model.activation=tanh", "--steps", "60", "--seeds", "2", "--low", "0.0001")
+    code, out, err = command(*words)
+    assert (code, err) == (0, ""), err
+    run = load("runs/toy-1")
+    assert run.summary["command"] == (
+        "deepprinciples find-rate toy.toml model.activation=tanh --low 0.0001 --high 10.0 --steps 60 --seeds 2"
+    )
+    assert {path.name for path in run.path.iterdir() if path.name[0] != "."} == FILES
+    assert run.results.sizes["step"] == 60 and run.results.sizes["seed"] == 2
+    assert [row["name"] for row in run.summary["rates"]] == ["plain", "fast"]
+    assert "are the same method under two names" in out  # they differ in their rate alone
+    for row in run.summary["rates"]:
+        assert row["low"] < row["steepest"] < row["high"] and f"[arms.{row['name']}]\n{row['tune']}\n" in out
+    code, _, err = command("extend", "runs/toy-1", "--seeds", "9")
+    assert code == 2 and err.endswith("is a run of find-rate; run it again with more --seeds\n")
+    code, _, err = command("find-rate", "toy.toml", "--low", "3", "--high", "1")
+    assert code == 2 and err.startswith("error: --low, --high: found 3 and 1;")
+
+
+def test_show_prints_more(room: Path, compared: Result) -> None:
+    """Lost: a section that was asked for, or the word that it is not there."""
+    code, out, err = command("report", "runs/demo-1", "--show", "budget", "--show", "importance")
+    assert (code, err) == (0, "")
+    assert out.count("nothing was tuned") == 2 and out.splitlines()[-1].startswith("Report: ")
+    assert command("report", "runs/demo-1", "--show", "luck").code == 2

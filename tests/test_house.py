@@ -31,7 +31,8 @@ MAY_KNOW = {
     "__init__": {"runs", "study"},
 }
 NO_JAX = ("errors", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts", "study/tuning",
-          "study/results", "study/settings", "study/torch_names", "cli", "__init__")  # fmt: skip
+          "study/results", "study/settings", "study/torch_names", "study/budget", "study/importance", "study/planning",
+          "cli", "__init__")  # fmt: skip
 
 
 @functools.cache

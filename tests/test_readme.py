@@ -24,6 +24,7 @@ from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.report import plots
 from deepprinciples.runs.directory import Run
+from deepprinciples.study import rates
 from deepprinciples.study.build import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -159,9 +160,12 @@ def test_commands_parse(words: list[str]) -> None:
         return  # a mention
     command = group.commands[words[1]]  # type: ignore[attr-defined]
     parsed = command.make_context(words[1], list(words[2:]), parent=typer.Context(group)).params
-    if words[1] in ("compare", "train") and str(parsed["config"]) != "CONFIG":
+    if words[1] in ("compare", "train", "find-rate") and str(parsed["config"]) != "CONFIG":
         given = configs.override(configs.load(ROOT / parsed["config"]), parsed["changes"] or [])
-        configs.resolve(given, KINDS, command=words[1])
+        if words[1] == "find-rate":
+            rates.rising(given, **{key: parsed[key] for key in ("low", "high", "steps", "seeds")})
+        else:
+            configs.resolve(given, KINDS, command=words[1])
     elif words[1] in ("list", "show"):
         assert CliRunner().invoke(app, words[1:]).exit_code == 0
 

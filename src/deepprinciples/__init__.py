@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deepprinciples.runs.directory import load as load
     from deepprinciples.study.command import compare as compare
     from deepprinciples.study.command import extend as extend
+    from deepprinciples.study.command import find_rate as find_rate
     from deepprinciples.study.command import resume as resume
     from deepprinciples.study.command import train as train
     from deepprinciples.study.exchange import export_parameters as export_parameters
@@ -27,6 +28,7 @@ _HOMES = {
     "compare": "deepprinciples.study.command",
     "train": "deepprinciples.study.command",
     "extend": "deepprinciples.study.command",
+    "find_rate": "deepprinciples.study.command",
     "resume": "deepprinciples.study.command",
     "probe": "deepprinciples.study.probing",
     "replay": "deepprinciples.study.replay",
@@ -36,7 +38,8 @@ _HOMES = {
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
 __all__ = [
-    "compare", "export_parameters", "extend", "import_parameters", "load", "probe", "replay", "resume", "train",
+    "compare", "export_parameters", "extend", "find_rate", "import_parameters", "load", "probe", "replay", "resume",
+    "train",
 ]  # fmt: skip
 
 

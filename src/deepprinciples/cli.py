@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,10 @@ Out = Annotated[
     Path | None, typer.Option(help="The run directory, by default runs/<name>-<number>. Never overwritten.")
 ]
 Name = Annotated[str, typer.Option(help="Stem of the default run directory.")]
+Section = StrEnum("Section", ["budget", "importance"])
+Show = Annotated[
+    list[Section] | None, typer.Option(help="Print more: best score against trials, or what decided the scores.")
+]
 With = Annotated[
     Path | None, typer.Option("--with", help="A trusted Python file whose TABLES adds factories of yours.")
 ]
@@ -44,10 +49,11 @@ def compare(
     out: Out = None,
     name: Name = "",
     with_: With = None,
+    show: Show = None,
     debug: Debug = False,
 ) -> None:
     """Compare the arms of a config and give a verdict."""
-    _run("compare", config, changes or [], out, name, with_, debug)
+    _run("compare", config, changes, with_, debug, show, out=out, name=name)
 
 
 @app.command()
@@ -60,28 +66,48 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train one method, on one seed or many (train.seeds)."""
-    _run("train", config, changes or [], out, name, with_, debug)
+    _run("train", config, changes, with_, debug, out=out, name=name)
+
+
+@app.command(name="find-rate")
+def find_rate(
+    config: ConfigFile,
+    changes: Changes = None,
+    low: Annotated[float, typer.Option(help="The learning rate at the first step.")] = 1e-6,
+    high: Annotated[float, typer.Option(help="The learning rate after the last step.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Steps of a run.")] = 200,
+    seeds: Annotated[int, typer.Option(help="Runs of each arm.")] = 5,
+    out: Out = None,
+    name: Name = "",
+    with_: With = None,
+    debug: Debug = False,
+) -> None:
+    """Guess a range of learning rates to tune in, from short runs in which the rate rises."""
+    options: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds}
+    _run("find-rate", config, changes, with_, debug, out=out, name=name, **options)
 
 
 def _run(
-    kind: str, config: Path, changes: list[str], out: Path | None, name: str, with_: Path | None, debug: bool
+    kind: str, config: Path, changes: Changes, with_: Path | None, debug: bool, show: Show = None, **more: Any
 ) -> None:
     own = ["--with", str(with_)] if with_ is not None else []
     with _one_line_errors(debug, own):
         from deepprinciples import config as configs
 
-        given = configs.override(configs.load(config), changes)  # before jax: a typo answers at once
+        given = configs.override(configs.load(config), changes or [])  # before jax: a typo answers at once
         from deepprinciples.report import terminal
         from deepprinciples.study import command, extend
 
         if with_ is not None:
             extend.add_parts(with_)
         console = terminal.console()
-        asked = shlex.join(["deepprinciples", kind, str(config), *changes, *own])
+        said = [word for key, value in more.items() if key not in ("out", "name") for word in (f"--{key}", f"{value}")]
+        asked = shlex.join(["deepprinciples", kind, str(config), *(changes or []), *said, *own])
         with terminal.progress(console) as bar:
-            call: Any = getattr(command, kind)
-            run = call(given, out, name=name or config.stem, progress=_listen(bar), command=asked)
-        _tell(run.path, run.summary, console)
+            call: Any = getattr(command, kind.replace("-", "_"))
+            more["name"] = more["name"] or config.stem
+            run = call(given, **more, progress=_listen(bar), command=asked)
+        _tell(run.path, run.summary, console, show)
 
 
 @app.command()
@@ -133,10 +159,12 @@ def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, debug: bool, *
         _tell(done.path, done.summary, console)
 
 
-def _tell(path: Path, summary: dict[str, Any], console: Any) -> None:
-    from deepprinciples.report import terminal
+def _tell(path: Path, summary: dict[str, Any], console: Any, show: Show = None) -> None:
+    from deepprinciples.report import sections, terminal
 
     terminal.verdict_table(summary, console)
+    for section in dict.fromkeys(show or []):
+        sections.TABLE[section](summary, console)
     console.print(f"Report: {path / 'report.html'}", soft_wrap=True, highlight=False)
 
 
@@ -201,7 +229,9 @@ def _listen(bar: Any) -> Any:
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run directory.")], debug: Debug = False) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.")], show: Show = None, debug: Debug = False
+) -> None:
     """Write the report of a run again and show its verdicts."""
     with _one_line_errors(debug):
         from deepprinciples.report import page, plots, terminal
@@ -211,7 +241,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run directory.")], debug:
         results = loaded.results
         page.write(loaded.path / "report.html", results, loaded.summary, loaded.manifest)
         plots.save_all(results, loaded.summary, loaded.path / "figures")
-        _tell(loaded.path, loaded.summary, terminal.console())
+        _tell(loaded.path, loaded.summary, terminal.console(), show)
 
 
 @app.command()

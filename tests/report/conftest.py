@@ -109,6 +109,7 @@ def fake_summary(results, arms, seeds):
         ],
         "cost": {"model_steps": 330000, "gradient_evaluations": 330000, "seconds": 88.1, "compile_seconds": 7.3,
                  "run_seconds": 80.5, "probe_share": 0.12},
+        "budget": fake_budget(arms), "importance": fake_importance(arms),
         "protocol": {"trials": 8, "tuning_seeds": 3, "seeds": seeds, "confidence": 0.95, "delta": 0.0},
         "warnings": [f"the best {RATE} of glorot lies on the edge of its space; widen it or set extend = true"],
         "command": "deepprinciples compare configs/digits_depth.toml study.seeds=20",
@@ -116,6 +117,57 @@ def fake_summary(results, arms, seeds):
         "limits": ["One data set and one architecture: nothing is said of others.",
                    "Eight trials tuned one value; a finer search may change the order of close arms."],
     }  # fmt: skip
+
+
+def fake_budget(arms, trials=8):
+    counts = list(range(1, trials + 1))
+    rows = [
+        {"name": arm, "trials": counts, "expected": [0.5 + 0.05 * k + 0.4 * (1 - 0.7**n) / (1 + k) for n in counts],
+         "spread": [0.1 * (1 - n / trials) for n in counts],
+         "low": [0.5 + 0.05 * k + 0.4 * (1 - 0.8**n) / (1 + k) for n in counts],
+         "high": [0.55 + 0.05 * k + 0.4 * (1 - 0.6**n) / (1 + k) for n in counts]}
+        for k, arm in enumerate(arms)
+    ]  # fmt: skip
+    return {
+        "arms": rows,
+        "leaders": [{"arms": arms[-1:], "first": 1, "last": 3}, {"arms": arms, "first": 4, "last": 8}],
+    }
+
+
+def fake_importance(arms, trials=8):
+    row = {"trials": trials, "seeds": 3, "log": False, "setting": 0.93, "interval": [0.81, 0.97], "seed": 0.07}
+    two = [{"path": RATE, "share": 0.7, "interval": [0.5, 0.8]}, {"path": "optimizer.momentum", "share": 0.2,
+           "interval": [0.1, 0.3]}]  # fmt: skip
+    none = {"parameters": [], "jointly": None, "note": ""}
+    return [{"name": arm, **row, **none} for arm in arms[:-1]] + [
+        {"name": arms[-1], **row, **none, "parameters": two, "jointly": 0.1}
+    ]
+
+
+def fake_test(arms=("plain", "adam"), steps=120, seeds=5):
+    """Return (results, summary, manifest) of a range test of learning rates."""
+    rate = 1e-6 * 1e7 ** (np.arange(steps) / steps)
+    draw, arms = np.random.default_rng(2), list(arms)
+    edges = np.array([0.5, 0.02, 3.0])[: len(arms), None, None]
+    fall = 2.3 - 1.8 / (1 + (0.05 * edges / rate) ** 1.5)
+    loss = fall + 3 * (rate / edges) ** 4 + 0.05 * draw.normal(size=(len(arms), seeds, steps))
+    loss = np.where(rate > 3 * edges, np.nan, loss)
+    results = xr.Dataset(
+        {"train_loss": (("arm", "seed", "step"), loss), "learning_rate": (("step",), rate),
+         "diverged_at": (("arm", "seed"), np.where(np.isnan(loss).any(axis=2), 90, -1))},
+        coords={"arm": arms, "seed": np.arange(seeds), "step": np.arange(steps)},
+    )  # fmt: skip
+    rows = [
+        {"name": arm, "steepest": 0.05 * e, "lowest": 0.3 * e, "breaks": e, "breaks_range": [0.8 * e, 1.2 * e],
+         "low": 0.005 * e, "high": e, "note": "",
+         "tune": f'tune = {{ "{RATE}" = {{ low = {0.005 * e:g}, high = {e:g}, scale = "log" }} }}'}
+        for arm, e in zip(arms, edges[:, 0, 0].tolist(), strict=True)
+    ]  # fmt: skip
+    _, summary, manifest = fake_study(arms=tuple(arms), seeds=seeds, layers=2, steps=4)
+    summary |= {"kind": "find-rate", "metric": "train_loss", "direction": "min", "comparisons": [], "rates": rows,
+                "headline": "A guess, to tune in: plain 0.0025 to 0.5. A tuned comparison overrides it.",
+                "warnings": []}  # fmt: skip
+    return results, summary, manifest
 
 
 def fake_comparison(arms, rows, index, seeds):
@@ -141,7 +193,14 @@ def fake_training():
     """Return (results, summary, manifest) of one training run: one arm, no tuning, no comparison."""
     results, summary, manifest = fake_study(arms=("run",), seeds=1, layers=3, steps=12)
     results = results.drop_vars(["tuning_score", "tuning_diverged_at", "tuning_point", "trigger_rate"])
-    summary = summary | {"kind": "train", "comparisons": [], "programs": [], "protocol": None}
+    summary = summary | {
+        "kind": "train",
+        "comparisons": [],
+        "programs": [],
+        "protocol": None,
+        "budget": None,
+        "importance": None,
+    }
     return results, summary, manifest
 
 
@@ -149,6 +208,12 @@ def fake_training():
 def study():
     """Return the maker of a comparison that never ran."""
     return fake_study
+
+
+@pytest.fixture(scope="session")
+def range_test():
+    """Return the maker of a range test that never ran."""
+    return fake_test
 
 
 @pytest.fixture(scope="session")

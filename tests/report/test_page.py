@@ -158,7 +158,7 @@ def test_everything_a_reader_needs_is_there(whole, study):
         assert line in words
     assert "seed 100 at step 750" in words and "on the edge" in words and "4 of 20" in words
     figures = whole.count("<figure>")
-    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 12
+    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 13
     assert whole.index(summary["headline"]) < whole.index("<table>")
     assert '<meta name="viewport"' in whole and "@media print" in whole
 
@@ -167,7 +167,7 @@ def test_variables_may_be_absent(study):
     """Lost otherwise: a study that measured less has no report at all."""
     results, summary, manifest = study(arms=("one", "two", "three"), seeds=3, layers=2, steps=4, trials=3)
     names = list(results.data_vars)
-    assert len(plots.figures(results, summary)) == 12
+    assert len(plots.figures(results, summary)) == 13
     for name in names:
         assert len(plots.figures(results[[name]], summary)) >= 1
     for gone in (names, names[::2]):
@@ -260,3 +260,34 @@ def test_the_shapes_that_were_measured_are_told(study):
     html = tables.cost({**summary, "programs": rows})
     assert "measured in 2 shapes; one after another, 10 wide: 0.17 ms" in html
     assert html.count("measured in") == 1
+
+
+def test_setting_or_seed_is_told_with_what_is_missing(study):
+    """Lost otherwise: whether another learning rate or only more luck would have helped."""
+    results, summary, manifest = study(arms=("one", "two"), seeds=6, layers=2, steps=4, trials=3)
+    document = page.render(results, summary, manifest)
+    assert "Setting or seed?" in document and "81 to 97 %" in document
+    assert "learning_rate 70 % (50 to 80 %); momentum 20 % (10 to 30 %); jointly 10 %" in document
+    summary["importance"][0] |= {"setting": None, "interval": None, "seed": None, "note": "all trials are <alike>"}
+    assert "all trials are &lt;alike&gt;" in page.render(results, summary, manifest)
+
+
+def test_a_range_test_has_a_page_of_its_own(range_test):
+    """Lost otherwise: what to paste, or its runs are shown as a comparison that somebody lost."""
+    document = page.render(*range_test())
+    words = " ".join(parse(document).words)
+    assert "Range test of learning rates" in words and "To paste into a config" in words
+    assert '[arms.plain]\ntune = { "optimizer.learning_rate" = { low = 0.0025, high = 0.5, scale = "log" } }' in words
+    assert document.count("<figure>") == 1 and "0.4 to 0.6" in words
+    assert "What diverged" not in words and "Comparisons" not in words
+
+
+def test_a_damaged_search_is_left_out(study, range_test):
+    """Lost otherwise: the whole report of a run, for a number of it that is not there."""
+    results, summary, manifest = study(arms=("one", "two"), seeds=4, layers=2, steps=4, trials=3)
+    row = {"name": "one", "trials": [1, 2], "expected": [None, "x"], "spread": 3}
+    for damage in ({"arms": [row, {}, None], "leaders": [{}]}, {"arms": 3}, [1], None):
+        page.render(results, summary | {"budget": damage, "importance": [{}, {"parameters": [{}]}]}, manifest)
+    results, summary, manifest = range_test()
+    page.render(results, summary | {"rates": [{}, {"steepest": "x", "low": 3.0}]}, manifest)
+    page.render(results * np.nan, summary, manifest)

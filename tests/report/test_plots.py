@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import xarray as xr
 
-from deepprinciples.report import arrays, canvas, curves, effects, plots
+from deepprinciples.report import arrays, canvas, curves, effects, plots, search
 
 
 def line_data(plot, axes=0):
@@ -120,7 +120,7 @@ def test_files_are_whole_repeatable_and_safe(study, tmp_path):
     made = (results[["score", "train_loss", "gradient_norm"]], summary)
     first = plots.save_all(*made, tmp_path / "one")
     again = plots.save_all(*made, tmp_path / "two")
-    assert len(first) == 8 and [path.name for path in first] == [path.name for path in again]
+    assert len(first) == 10 and [path.name for path in first] == [path.name for path in again]
     for left, right in zip(first, again, strict=True):
         data = left.read_bytes()
         assert data == right.read_bytes()
@@ -129,3 +129,25 @@ def test_files_are_whole_repeatable_and_safe(study, tmp_path):
         else:
             assert ElementTree.fromstring(data).tag == "{http://www.w3.org/2000/svg}svg"
             assert b"<metadata" not in data and b"matplotlib" not in data
+
+
+def test_the_budget_is_drawn_as_it_was_told(study):
+    """Lost otherwise: a curve that climbs where the numbers do not."""
+    results, summary, _ = study(arms=("a", "b"), seeds=3, layers=2, steps=4)
+    with canvas.style():
+        plot = search.budget(results, summary)
+        without = search.budget(results, summary | {"budget": {"arms": [], "leaders": []}})
+    drawn = {tuple(line[:, 1]) for line in line_data(plot) if len(line) == 8}
+    assert drawn == {tuple(row["expected"]) for row in summary["budget"]["arms"]} and without is None
+
+
+def test_a_range_test_shows_loss_edge_and_range(range_test):
+    """Lost otherwise: the marks lie beside the curve they speak of, or the bar is not the range that is printed."""
+    results, summary, _ = range_test()
+    (plot,) = plots.figures(results, summary)
+    row = summary["rates"][0]
+    np.testing.assert_allclose(line_data(plot)[0][:, 0], results.learning_rate)
+    marks = [line[0] for line in line_data(plot) if len(line) == 1]
+    assert any(np.isclose(x, row["steepest"]) for x, _ in marks) and any(np.isclose(x, row["breaks"]) for x, _ in marks)
+    np.testing.assert_allclose(line_data(plot, 1)[0][:, 0], [row["low"], row["high"]])
+    assert plot.figure.axes[0].get_xscale() == "log"

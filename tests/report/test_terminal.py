@@ -8,15 +8,15 @@ import re
 import pytest
 from rich.console import Console
 
-from deepprinciples.report import terminal
+from deepprinciples.report import sections, terminal
 
 
-def shown(summary, *, terminal_like=False, width=80, encoding="utf-8"):
+def shown(summary, *, terminal_like=False, width=80, encoding="utf-8", tell=terminal.verdict_table):
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding, newline="")
     color = "standard" if terminal_like else "auto"
     console = Console(file=stream, width=width, force_terminal=terminal_like, color_system=color)
-    terminal.verdict_table(summary, console)
+    tell(summary, console)
     stream.flush()
     return raw.getvalue().decode(encoding)
 
@@ -106,3 +106,42 @@ def test_the_bar_shows_words_as_text():
         bar.update(5, 10, "arm [red]x[/red]\x1b]0;owned\x07")
     out = stream.getvalue()
     assert "50%" in out and "20 s left, arm [red]x[/red]]0;owned" in out and "\x07" not in out
+
+
+@pytest.mark.parametrize("name", sections.TABLE)
+def test_the_sections_fit_80_columns_and_survive_what_is_missing(name, study):
+    """Lost otherwise: `--show` wraps its table into pieces, or ends in a traceback after an hour of training."""
+    _, summary, _ = study(seeds=6, layers=2, steps=4)
+    out = shown(summary, tell=sections.TABLE[name])
+    assert all(row["name"] in out for row in summary["arms"]) and "\x1b" not in out
+    sentences = (sections.LUCK, sections.RANGE, "With ")
+    assert max(len(line) for line in out.splitlines() if not line.startswith(sentences)) <= 80
+    assert "did not keep" in shown({}, tell=sections.TABLE[name])
+    assert "nothing was tuned" in shown({name: []} | {"budget": {"arms": []}}, tell=sections.TABLE[name])
+    for broken in ([{}, {"parameters": 3, "setting": "x"}], {"arms": [{}, {"trials": [1], "expected": [2]}]}, 7):
+        shown({name: broken, "metric": None}, tell=sections.TABLE[name])
+    shown(summary, encoding="ascii", tell=sections.TABLE[name])
+
+
+def test_the_section_of_a_budget_says_who_leads(study):
+    """Lost otherwise: which method to take for a small budget."""
+    _, summary, _ = study(arms=("one", "two"), seeds=6, layers=2, steps=4)
+    out = shown(summary, tell=sections.budget)
+    assert "With 1 to 3 trials two leads." in out and "With 4 to 8 trials one, two are level." in out
+    first = summary["budget"]["arms"][0]
+    assert f"{first['expected'][0]:.4g} ± {first['spread'][0]:.2g}" in out
+    (head,) = [line for line in out.splitlines() if line.startswith(" arm")]
+    assert head.split() == ["arm", "1", "trial", "2", "trials", "4", "trials", "8", "trials"]
+
+
+def test_a_range_test_prints_lines_to_paste(range_test):
+    """Lost otherwise: a line that a narrow terminal broke in two, which no config takes."""
+    _, summary, _ = range_test(arms=("plain", 'arm with a "name"'))
+    for terminal_like in (False, True):
+        out = shown(summary, terminal_like=terminal_like, width=60)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+        assert f"[arms.plain]\n{summary['rates'][0]['tune']}\n" in plain
+        assert '[arms."arm with a \\"name\\""]\n' in plain
+    summary["rates"] = [summary["rates"][0] | {"name": "run", "note": "nothing broke"}]
+    out = shown(summary)
+    assert f"[study]\n{summary['rates'][0]['tune']}\n" in out and "run: nothing broke" in out

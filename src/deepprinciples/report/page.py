@@ -17,13 +17,15 @@ from deepprinciples.report.putting import put
 from deepprinciples.report.sheet import CSS
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-
-
-_KINDS = {"probe": "Trained networks under the probes"}
+_KINDS = {
+    "train": "Training run",
+    "find-rate": "Range test of learning rates",
+    "probe": "Trained networks under the probes",
+}
 
 
 def _compared(summary: Mapping[str, Any]) -> bool:
-    return summary.get("kind") not in ("train", "probe")
+    return str(summary.get("kind")) not in _KINDS
 
 
 def render(results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
@@ -83,13 +85,13 @@ def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str)
     counts = sorted({text.number(row.get("n")) for row in rows}) if seeds is None else [text.number(seeds)]
     facts = {
         "metric": f"{text.name(summary.get('metric'))} ({better})" if summary.get("metric") else "",
-        "arms": text.number(len(rows)) if compared else "",
+        "arms": text.number(len(rows)) if compared or len(rows) > 1 else "",
         "seeds" if looked else "seeds per arm": ", ".join(counts),
-        "trials per arm": text.number(protocol.get("trials")),
+        "trials per arm": text.number(protocol.get("trials")) if compared else "",
         "time": text.duration(cost.get("seconds")),
         "made on": text.name(manifest.get("device")) if manifest.get("device") is not None else "",
     }
-    kind = "Comparison of training methods" if compared else _KINDS.get(str(summary.get("kind")), "Training run")
+    kind = _KINDS.get(str(summary.get("kind")), "Comparison of training methods")
     created = f" · {text.escape(manifest.get('created'))}" if manifest.get("created") is not None else ""
     warnings = text.sentences(summary.get("warnings"))
     warned = f'<div class="warn" role="note"><p>Before you trust it</p>{tables.bullets(warnings)}</div>\n'
@@ -104,6 +106,8 @@ def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str)
 def _sections(
     results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any], drawn: Sequence[canvas.Plot]
 ) -> list[tuple[str, str, str]]:
+    if summary.get("rates") is not None:
+        return _tested(summary, manifest, drawn)
     compared = _compared(summary)
     tuned = compared and (text.table(summary.get("protocol")).get("trials") is not None or _plots(drawn, "tuning"))
     limits = text.sentences(summary.get("limits"))
@@ -120,10 +124,28 @@ def _sections(
         ("landscape", "Around and between solutions", _plots(drawn, "landscape")),
         ("curvature", "Curvature and noise", _plots(drawn, "curvature")),
         ("units", "Units, clipping and updates", _plots(drawn, "units")),
-        ("tuning", "How it was tuned", tables.tuning(summary) + _plots(drawn, "tuning") if tuned else ""),
+        ("tuning", "How it was tuned", _search(summary, drawn) if tuned else ""),
         ("diverged", "What diverged", "" if looked else tables.divergence(results)),
         ("cost", "Cost", "" if looked else tables.cost(summary)),
         ("limits", "What this cannot say", tables.bullets(limits) if limits else ""),
+        ("repeat", "Repeat it", _repeat(summary, manifest)),
+    ]
+
+
+def _search(summary: Mapping[str, Any], drawn: Sequence[canvas.Plot]) -> str:
+    return tables.tuning(summary) + _plots(drawn, "tuning") + tables.importance(summary)
+
+
+def _tested(
+    summary: Mapping[str, Any], manifest: Mapping[str, Any], drawn: Sequence[canvas.Plot]
+) -> list[tuple[str, str, str]]:
+    """Give the sections of a range test."""
+    lines = "\n".join(text.paste(text.rows(summary.get("rates"))))
+    pasted = f"<p>To paste into a config:</p><pre>{text.escape(lines, lines=True)}</pre>" if lines else ""
+    return [
+        ("rates", "Loss against learning rate", tables.rates(summary) + pasted + _plots(drawn, "rates")),
+        ("cost", "Cost", tables.cost(summary)),
+        ("limits", "What this cannot say", tables.bullets(text.sentences(summary.get("limits")))),
         ("repeat", "Repeat it", _repeat(summary, manifest)),
     ]
 

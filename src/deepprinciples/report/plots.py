@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import canvas, curves, effects, flow, putting, samples, spectra
+from deepprinciples.report import canvas, curves, effects, flow, putting, samples, search, spectra
 from deepprinciples.report.canvas import Plot
 
 
@@ -26,6 +26,9 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
       Plots in page order; each has a name (unique), a group, a caption, a text alternative and a matplotlib figure.
     """
     with canvas.style():
+        tested = search.rates(results, summary)
+        if tested is not None:  # a range test has nothing else to show
+            return [tested]
         effect = [effects.forest(summary), effects.seed_dots(results, summary)]
         found = [plot for plot in effect if plot is not None]
         found += curves.learning(results, summary)
@@ -37,6 +40,8 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
             found += curves.deep(results, summary)
         found += spectra.figures(results)
         found += effects.tuning(results, summary)
+        against = search.budget(results, summary)
+        found += [against] if against is not None else []
     return found
 
 

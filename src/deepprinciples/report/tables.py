@@ -241,6 +241,41 @@ def tuning(summary: Mapping[str, Any]) -> str:
     return bullets(lines) if lines else "<p>Nothing was tuned.</p>"
 
 
+def importance(summary: Mapping[str, Any]) -> str:
+    """Return what the scores of the trials depend on, setting or seed; empty where that was not looked at."""
+    rows = text.rows(summary.get("importance"))
+    if not rows:
+        return ""
+    head = [
+        ("arm", "text"), ("setting", ""), (f"{confidence(summary)} interval", ""), ("seed", ""),
+        ("of what the setting decides", "text"),
+    ]  # fmt: skip
+    words = (
+        "How much of the variance of the trials' validation scores the setting decides, and how much is left to the "
+        "seed, in the range that was searched; a diverged trial counts as the worst."
+    )
+    return f"<h3>Setting or seed?</h3><p>{words}</p>" + grid(head, [_importance(row) for row in rows], "Importance")
+
+
+def _importance(row: Mapping[str, Any]) -> list[str]:
+    shares = [text.share(row.get("setting")), text.shares(row.get("interval")), text.share(row.get("seed"))]
+    return [person(row.get("name")), *(text.escape(cell) for cell in [*shares, text.parameters(row)])]
+
+
+def rates(summary: Mapping[str, Any]) -> str:
+    """Return what a range test of learning rates saw of each arm."""
+    head = [
+        ("arm", "text"), ("falls fastest", ""), ("is lowest", ""), ("breaks", ""), ("breaks, over seeds", ""),
+        ("tune in", ""), ("note", "text"),
+    ]  # fmt: skip
+    return grid(head, [_rate(row) for row in text.rows(summary.get("rates"))], "Learning rates")
+
+
+def _rate(row: Mapping[str, Any]) -> list[str]:
+    cells = [*text.rate_cells(row), text.name(row.get("note")) if row.get("note") else ""]
+    return [person(row.get("name")), *(text.escape(cell) for cell in cells)]
+
+
 def mapping(values: Any) -> str:
     """Return a dict of words as a small table."""
     told = text.table(values)

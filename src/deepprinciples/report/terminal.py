@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO, Any, cast
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from deepprinciples.report import text
+from deepprinciples.report import sections, text
+from deepprinciples.report.voice import Voice, ruled
 
 _COLORS = {"better": "green", "worse": "red", "equivalent": "blue"}
 _EVERY = 5.0  # seconds between plain lines
@@ -34,14 +34,16 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
       summary: the dict of `summary.json`; any value may be None.
       console: where to print; without a terminal no color is used.
     """
-    say = _Voice(console)
+    say = Voice(console)
     arms, comparisons = text.rows(summary.get("arms")), text.rows(summary.get("comparisons"))
     say.line(text.name(summary.get("title")), "bold")
-    if arms:
+    if summary.get("rates") is not None:
+        sections.rates(summary, console)
+    elif arms:
         console.print(_arms(say, summary, arms))
     if comparisons:
         console.print(_comparisons(say, comparisons))
-    if summary.get("headline") is not None:
+    if summary.get("headline") is not None and summary.get("rates") is None:
         say.line(text.name(summary.get("headline")), "bold")
     for warning in text.sentences(summary.get("warnings")):
         say.line(f"warning: {warning}", "yellow")
@@ -55,7 +57,7 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     ]
     if any(told):
         say.line("cost: " + ", ".join(part for part in told if part), "dim")
-    if _probes(cost):
+    if _probes(cost) and summary.get("rates") is None:
         say.line(_probes(cost), "dim")
 
 
@@ -94,21 +96,6 @@ class _Steady:
         return getattr(self._stream, name)
 
 
-class _Voice:
-    """Turns words into rich text that the console's encoding can hold and that is never read as markup."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-
-    def __call__(self, words: str, style: str = "") -> Text:
-        safe = text.clean(words).replace("\u2212", "-").replace(text.NOTHING, "-")
-        encoding = self.console.encoding or "utf-8"
-        return Text(safe.encode(encoding, "replace").decode(encoding), style=style)
-
-    def line(self, words: str, style: str = "") -> None:
-        self.console.print(self(words, style), soft_wrap=not self.console.is_terminal)
-
-
 def _probes(cost: Mapping[str, Any]) -> str:
     if cost.get("probe_share") is not None:
         return f"probes: {text.percent(cost['probe_share'])} of the training time"
@@ -118,14 +105,8 @@ def _probes(cost: Mapping[str, Any]) -> str:
     )
 
 
-def _table(title: Text) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="", header_style="bold", pad_edge=False, box=box.SIMPLE_HEAD
-    )
-
-
-def _arms(say: _Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Table:
-    table = _table(say("Arms", "bold"))
+def _arms(say: Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Table:
+    table = ruled(say("Arms", "bold"))
     table.add_column(say("arm"), overflow="fold", min_width=8)
     table.add_column(say(text.shorten(summary.get("metric"), 16)), justify="right")
     table.add_column(say("interval"), justify="right")
@@ -155,8 +136,8 @@ def replay_table(found: Mapping[str, Any], console: Console) -> None:
         found: `lane`, `diverged_at`, `cause`, `notes`, and `looks`: rows of `step`, `loss`, three norms, `first_bad`.
         console: where to print.
     """
-    say = _Voice(console)
-    table = _table(say(f"Last steps of {text.name(found['lane'])}", "bold"))
+    say = Voice(console)
+    table = ruled(say(f"Last steps of {text.name(found['lane'])}", "bold"))
     for name in ("step", "loss", "gradient norm", "update norm", "parameter norm"):
         table.add_column(say(name), justify="right")
     table.add_column(say("first not finite"), overflow="fold")
@@ -183,8 +164,8 @@ _CAUSES = {
 }
 
 
-def _comparisons(say: _Voice, rows: list[Mapping[str, Any]]) -> Table:
-    table = _table(say("Comparisons (first minus second; p after Holm)", "bold"))
+def _comparisons(say: Voice, rows: list[Mapping[str, Any]]) -> Table:
+    table = ruled(say("Comparisons (first minus second; p after Holm)", "bold"))
     table.add_column(say("comparison"), overflow="fold", min_width=12)
     table.add_column(say("difference"), justify="right")
     table.add_column(say("interval"), justify="right")
@@ -209,7 +190,7 @@ class Progress:
     """How far a long job is; made by `progress`. Use it as a context manager or call `close()`."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
-        self._say, self._clock = _Voice(console), clock
+        self._say, self._clock = Voice(console), clock
         self._start: float | None = None
         self._first, self._told, self._last = 0.0, float("-inf"), ""
         self._bar: Bar | None = None

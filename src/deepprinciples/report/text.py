@@ -208,3 +208,64 @@ def sentences(value: Any) -> list[str]:
     if isinstance(value, str):
         return [name(value)]
     return [name(item) for item in value] if isinstance(value, (list, tuple)) else []
+
+
+def series(row: Mapping[str, Any], *keys: str) -> list[tuple[float, ...]]:
+    """Return lists of numbers that stand side by side in a summary, as rows; what is no number is left out."""
+    held = [values for key in keys if isinstance(values := row.get(key), (list, tuple))]
+    if len(held) < len(keys):
+        return []
+    told = [
+        [number for value in values if (number := finite(value)) is not None] for values in zip(*held, strict=False)
+    ]
+    return [tuple(numbers) for numbers in told if len(numbers) == len(keys)]
+
+
+def share(value: Any) -> str:
+    """Return a share in [0, 1] as whole percent: more digits would be noise."""
+    point = finite(value)
+    return NOTHING if point is None else f"{100 * point:.0f} %"
+
+
+def shares(interval: Any) -> str:
+    """Return an interval of shares as "62 to 93 %"."""
+    ends = pair(interval)
+    return NOTHING if ends is None else f"{100 * ends[0]:.0f} to {share(ends[1])}"
+
+
+def parameters(row: Mapping[str, Any]) -> str:
+    """Return what each hyper-parameter explains alone, and what only their combination does; or why it is not told."""
+    known = rows(row.get("parameters"))
+    if not known:
+        return name(row.get("note")) if row.get("note") else ""
+    last = [str(one.get("path")).rsplit(".", 1)[-1] for one in known]
+    words = last if len(set(last)) == len(last) else [str(one.get("path")) for one in known]
+    told = sorted(zip(known, words, strict=True), key=lambda pair: -(finite(pair[0].get("share")) or 0.0))
+    alone = [f"{name(word)} {share(one.get('share'))} ({shares(one.get('interval'))})" for one, word in told]
+    return "; ".join([*alone, f"jointly {share(row.get('jointly'))}"])
+
+
+def paste(tested: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return lines of TOML that tune every arm in the range that a range test found for it."""
+    lines = []
+    for row in tested:
+        if row.get("tune"):
+            alone = row.get("name") == "run" and len(tested) == 1
+            lines += ["[study]" if alone else f"[arms.{_key(name(row.get('name')))}]", clean(row["tune"])]
+    return lines
+
+
+def _key(word: str) -> str:
+    plain = word.isascii() and word.replace("-", "").replace("_", "").isalnum()
+    return word if plain else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def rate_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return the rates a range test found for an arm: of the steepest fall, lowest, where it breaks, to tune in."""
+    places = [number(row.get(key), 2) for key in ("steepest", "lowest", "breaks")]
+    return [*places, _span(row.get("breaks_range"), 2), _span([row.get("low"), row.get("high")], 4)]
+
+
+def _span(ends: Any, digits: int) -> str:
+    found = pair(ends)
+    return NOTHING if found is None else f"{number(found[0], digits)} to {number(found[1], digits)}"

@@ -10,7 +10,7 @@ from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import checkpoints, directory, files
-from deepprinciples.study import ledger, memory, protocol, runner
+from deepprinciples.study import ledger, memory, protocol, rates, runner
 
 
 def compare(
@@ -67,6 +67,44 @@ def train(
     return _study("train", config, out, name, progress, command)
 
 
+def find_rate(
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 200,
+    seeds: int = 5,
+    name: str = "",
+    progress: protocol.Progress | None = None,
+    command: str = "",
+) -> directory.Run:
+    """Guess a range of learning rates to tune in: the rate rises in short runs, and the training loss is watched.
+
+    Every arm of the config (or the config itself, where it has none) runs once per seed, all side by side.
+
+    Args:
+        config: as for `compare`; its own rate, schedule, steps, seeds and search space are not used.
+        out, name, progress, command: as for `compare`.
+        low, high: the rates at the first and at the last step; between them it rises by equal factors.
+        steps: of a run.
+        seeds: runs of each arm.
+
+    Returns:
+        The finished run; `.summary["rates"]` has a row for each arm, its `tune` a line to paste into a config.
+
+    Raises:
+        ConfigError, DataError: as for `compare`; and where an optimizer has no learning rate.
+
+    References:
+        Smith, arXiv:1506.01186.
+    """
+    stem = name or ("" if isinstance(config, Mapping) else Path(config).stem)
+    given = config if isinstance(config, Mapping) else configs.load(config)
+    tested = rates.rising(given, low=low, high=high, steps=steps, seeds=seeds)
+    return _study("find-rate", tested, out, stem, progress, command or "dp.find_rate(config)")
+
+
 def resume(
     run_dir: str | Path,
     *,
@@ -104,7 +142,7 @@ def resume(
         return directory.load(path)
     use_all_cores()
     with directory.locked(path):
-        kind: runner.Kind = "train" if known.get("kind") == "train" else "compare"
+        kind = runner.kind_of(known)
         prepared = runner.prepare(kind, configs.load(path / directory.CONFIG))
         found = checkpoints.latest(path / ledger.FOLDER)
         narrowed = known.get("narrowed", {})
@@ -150,7 +188,9 @@ def extend(
     known, given = directory.status(path), configs.load(path / directory.CONFIG)
     if known.get("state") != "finished":
         raise IntegrityError(f"{path}: is not finished; resume it first, then extend it")
-    kind: runner.Kind = "train" if known.get("kind") == "train" else "compare"
+    kind = runner.kind_of(known)
+    if kind == "find-rate":
+        raise ConfigError(f"{path}: is a run of find-rate; run it again with more --seeds")
     section = "train" if kind == "train" else "study"
     use_all_cores()
     directory.check_free(out)

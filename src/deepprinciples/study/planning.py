@@ -10,7 +10,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
 from deepprinciples.errors import ConfigError
@@ -77,11 +77,57 @@ def expected_validation_performance(scores: ArrayLike, n: int, *, higher_is_bett
         ConfigError: n outside 1 ... N.
     References: Dodge et al. 2019, arXiv:1909.03004; Tang et al. 2020 (the unbiased form).
     """
+    x = _ranked(scores, n, higher_is_better)
+    best = float(_weights(x.size, n) @ x[n - 1 :])
+    return best if higher_is_better else -best
+
+
+def spread_of_best(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> float:
+    """Give the standard deviation of the best of n trials, over all subsets of n of the N trials made.
+
+    sqrt(sum_i w_i (x_(i) - m)^2), w_i and m as in `expected_validation_performance`. It is the luck of which trials
+    were drawn, exact for these N and 0 at n = N; it knows nothing of trials that were never made.
+
+    Args:
+        scores: trials [N], finite; n: budget, 1 <= n <= N.
+    Returns:
+        In the unit of the scores.
+    Raises:
+        ConfigError: n outside 1 ... N.
+    """
+    x = _ranked(scores, n, higher_is_better)
+    unit = float(np.abs(x).max()) or 1.0  # squares of large losses would overflow
+    weights, best = _weights(x.size, n), x[n - 1 :] / unit
+    return unit * math.sqrt(float(weights @ (best - weights @ best) ** 2))
+
+
+def quartiles_of_best(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> tuple[float, float]:
+    """Give the lower and the upper quartile of the best of n trials, over all subsets of n of the N trials made.
+
+    Args:
+        scores, n, higher_is_better: as for `spread_of_best`.
+    Returns:
+        (low, high), two of the scores.
+    Raises:
+        ConfigError: n outside 1 ... N.
+    """
+    x = _ranked(scores, n, higher_is_better)
+    places = np.searchsorted(np.cumsum(_weights(x.size, n)), [0.25 - 1e-12, 0.75 - 1e-12])
+    found = x[n - 1 :][places] * (1 if higher_is_better else -1)
+    return float(found.min()), float(found.max())
+
+
+def _ranked(scores: ArrayLike, n: int, higher_is_better: bool) -> NDArray[np.float64]:
+    """Sort scores so that the best is last."""
     x = np.sort(vector(scores, "scores") * (1 if higher_is_better else -1))
     if not 1 <= n <= x.size:
         raise ConfigError(f"n: found {n}; expected 1 to {x.size}, the number of scores; lower n or make more trials")
-    rank = np.arange(n, x.size + 1)
+    return x
+
+
+def _weights(size: int, n: int) -> NDArray[np.float64]:
+    """Give the chance of each rank from n up to be the best of n out of `size`: C(i - 1, n - 1) / C(size, n)."""
+    rank = np.arange(n, size + 1)
     log_weight = special.gammaln(rank) - special.gammaln(n) - special.gammaln(rank - n + 1)
-    log_total = special.gammaln(x.size + 1) - special.gammaln(n + 1) - special.gammaln(x.size - n + 1)
-    best = float(np.exp(log_weight - log_total) @ x[n - 1 :])
-    return best if higher_is_better else -best
+    log_total = special.gammaln(size + 1) - special.gammaln(n + 1) - special.gammaln(size - n + 1)
+    return np.exp(log_weight - log_total)

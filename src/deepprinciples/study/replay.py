@@ -69,7 +69,7 @@ def replay(
     path = Path(run_dir)
     known = directory.status(path)
     use_all_cores()
-    kind: runner.Kind = "train" if known.get("kind") == "train" else "compare"
+    kind = runner.kind_of(known)
     prepared = runner.prepare(kind, configs.load(path / directory.CONFIG))
     course = protocol.course_of(prepared.arms, prepared.tune)
     wanted = _named(lane, course, prepared)
@@ -98,7 +98,7 @@ def _named(lane: str, course: protocol.Course, prepared: runner.Prepared) -> _La
     """Read the name of a lane."""
     words = lane.split("/")
     trial = int(words[-2][6:]) if len(words) > 2 and words[-2][:6] == "trial-" and words[-2][6:].isdecimal() else None
-    arm = "/".join(words[: -1 if trial is None else -2]) or ("run" if prepared.kind == "train" else "")
+    arm = "/".join(words[: -1 if trial is None else -2]) or ("run" if list(prepared.arms) == ["run"] else "")
     if arm not in prepared.arms:
         names = ", ".join(prepared.arms)
         raise ConfigError(f"lane {lane!r}: no arm {arm!r}; expected ARM/SEED or ARM/trial-T/SEED (arms: {names})")

@@ -14,7 +14,7 @@ import xarray as xr
 
 from deepprinciples.engine.averaging import RAW
 from deepprinciples.engine.causes import CAUSES
-from deepprinciples.study import verdicts
+from deepprinciples.study import budget, importance, verdicts
 from deepprinciples.study.settings import Study
 
 SCHEMA_VERSION = 1
@@ -147,7 +147,7 @@ def summary(
         study: the [study] section.
         steps: of a lane.
         bound: the metric's worst possible value, if it has one.
-        kind: "compare" or "train".
+        kind: "compare", "train" or "find-rate"; of the last `rates.told` has the rest.
         changes: what each arm changes.
         notes: warnings already known, about the data or the config.
     """
@@ -176,9 +176,10 @@ def summary(
             meaningful=study.meaningful,
             **shared,
         )
-        if len(arms) > 1
+        if len(arms) > 1 and kind == "compare"
         else []
     )
+    found = budget.trial_scores(finished.tuned, higher_is_better=shared["higher_is_better"], bound=bound)
     head = verdicts.headline(compared, rows, metric) if compared else _alone(rows[0], metric)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -202,7 +203,15 @@ def summary(
             "comparisons": study.comparisons,
             "search": dict(study.tune),
         },
-        "warnings": [*notes, *_warnings(finished, rows, compared)],
+        "budget": budget.against_budget(found, higher_is_better=shared["higher_is_better"]),
+        "importance": importance.rows(
+            found,
+            {name: finished.tuned[name].points for name in found},
+            {name: finished.tuned[name].axes for name in found},
+            higher_is_better=shared["higher_is_better"],
+            confidence=study.confidence,
+        ),
+        "warnings": [*notes, *_warnings(finished, rows if kind != "find-rate" else [], compared)],
         "limits": _limits(finished, study),
     }
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,12 @@ from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped
 from deepprinciples.parts.tables import WORST
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import bench, build, memory, protocol, results
+from deepprinciples.study import bench, build, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.features import digest
 from deepprinciples.study.settings import Study, Train, shape_problems
 
-Kind = Literal["compare", "train"]
+Kind = Literal["compare", "train", "find-rate"]
 MOST_LANES = 1_000_000
 
 
@@ -54,6 +54,11 @@ def elsewhere(
     return notes + ([f"not exact: resumed elsewhere than it was begun ({'; '.join(other)})"] if other else [])
 
 
+def kind_of(known: Mapping[str, Any]) -> Kind:
+    """Read the kind of a run from its status."""
+    return next((kind for kind in get_args(Kind) if kind == known.get("kind")), "compare")
+
+
 class Prepared(NamedTuple):
     """A config that can run, and its data."""
 
@@ -72,8 +77,8 @@ def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
     """
     if kind == "train":
         given = {key: value for key, value in given.items() if key != "arms"}
-    resolved = configs.resolve(given, build.KINDS, command=kind)
-    arms = configs.arm_configs(resolved, build.KINDS) if kind == "compare" else {"run": resolved}
+    resolved = configs.resolve(given, build.KINDS, command="compare" if kind == "compare" else "train")
+    arms = configs.arm_configs(resolved, build.KINDS) if "arms" in resolved else {"run": resolved}
     tune = configs.tuned(resolved, build.KINDS) if kind == "compare" else {}
     study, settings = Study(**resolved["study"]), Train(**resolved["train"])
     if problems := shape_problems(settings.shapes):
@@ -87,7 +92,7 @@ def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
             f"{MOST_LANES:,}; lower study.trials or study.seeds"
         )
     data = bench.datasets(arms)
-    bench.check(arms, data, prefixed=kind == "compare")
+    bench.check(arms, data, prefixed="arms" in resolved)
     return Prepared(kind, resolved, arms, tune, data)
 
 
@@ -206,6 +211,8 @@ def _told(
     resolved, kind = prepared.resolved, prepared.kind
     metric, higher = build.metric_name(resolved), build.higher_is_better(resolved)
     found = results.dataset(finished, metric=metric, higher_is_better=higher, title=resolved.get("title", "") or stem)
+    if kind == "find-rate":
+        found = found.assign(learning_rate=("step", rates.rates_of(next(iter(prepared.arms.values())))))
     heard = dict.fromkeys(note for one in prepared.data.values() for note in one.notes)
     summary = results.summary(
         finished,
@@ -219,6 +226,8 @@ def _told(
         },
         notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *notes],
     )
+    if kind == "find-rate":
+        summary |= rates.told(found, resolved, summary["arms"])
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured

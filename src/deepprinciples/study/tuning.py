@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,12 @@ class Axis(NamedTuple):
         if self.log:
             return self.low * (self.high / self.low) ** unit
         return self.low + unit * (self.high - self.low)
+
+    def unit(self, value: float) -> float:
+        """Map the range onto [0, 1]: the inverse of `at`."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
 
     def widened(self, *, down: bool, up: bool) -> Axis:
         """Move an end outward by the length of the range, on the axis's own scale."""

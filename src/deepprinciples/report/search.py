@@ -1,0 +1,133 @@
+"""Figures of a search: the best score against the budget, and what a range test of learning rates saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from deepprinciples.report import arrays, canvas, text
+from deepprinciples.report.canvas import INK, WIDTH, Plot
+
+_TALL = 170.0
+_BAR = 15.0
+
+
+def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
+    """Draw the best validation score to expect of a number of trials, one line for each arm that tuned."""
+    told = [
+        (text.name(row.get("name")), text.series(row, "trials", "expected", "low", "high"))
+        for row in text.rows(text.table(summary.get("budget")).get("arms"))
+    ]
+    drawn = [(name, np.array(series)) for name, series in told if len(series) > 1]
+    if not drawn:
+        return None
+    places = {text.name(name): index for index, name in enumerate(arrays.labels(results, "arm"))}
+    metric, count = text.name(summary.get("metric")), max(len(series) for _, series in drawn)
+    held = np.concatenate([series[:, 1] for _, series in drawn])
+    log = summary.get("direction") == "min" and arrays.spans_decades(held, 1.3)
+    names = [name for name, _ in drawn]
+    marks = [places.get(name, number) for number, name in enumerate(names)]
+    top = 36.0 + canvas.legend_height(len(names))
+    figure = canvas.sheet(top + _TALL + 36, f"Best {text.shorten(metric, 24)} against trials")
+    canvas.legend(figure, 34, names, marks)
+    axes = canvas.panel(figure, 46, top, WIDTH - 60, _TALL)
+    for place, (_, series) in zip(marks, drawn, strict=True):
+        trials, best, low, high = series.T
+        style = canvas.look(place)
+        axes.fill_between(trials, low, high, color=style["color"], alpha=0.1, linewidth=0)
+        axes.plot(trials, best, linewidth=1.6, markersize=4, markevery=max(1, len(trials) // 8), **style)
+    if log:
+        axes.set_yscale("log")
+    axes.set_ylim(*canvas.frame(held, log=log, margin=0.12))
+    longest = max(float(series[-1, 0]) for _, series in drawn)
+    if count > 24:
+        axes.set_xscale("log")
+    axes.set_xlim(*canvas.frame([1.0, longest], log=count > 24, margin=0.03))
+    canvas.scale(axes, "x", log=count > 24)
+    canvas.scale(axes, "y", log=log)
+    canvas.write(figure, 46 + (WIDTH - 60) / 2, top + _TALL + 29, "trials", ha="center")
+    return Plot(
+        "budget",
+        "tuning",
+        f"The line is the best validation {metric} to expect had only so many of the trials been made, the band the "
+        "middle half over the luck of which ones (none where all are taken): an arm that is good at the left already "
+        "is easy to tune.",
+        f"Best validation {metric} against trials for {len(names)} arms.",
+        figure,
+    )
+
+
+def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
+    """Draw training loss against a rising learning rate, with the range to tune in below; None for other runs."""
+    losses = arrays.take(results, "train_loss", ("arm", "seed", "step"))
+    rate = arrays.take(results, "learning_rate", ("step",))
+    if losses is None or rate is None or not (rate > 0).all():
+        return None
+    low, middle, high = arrays.quartiles(np.where(np.isfinite(losses), losses, 1e300), axis=1)  # [arm, step]
+    started = middle[:, 0][np.isfinite(middle[:, 0])]
+    if not started.size:
+        return None
+    names = arrays.labels(results, "arm")
+    rows = {text.name(row.get("name")): row for row in text.rows(summary.get("rates"))}
+    held = [name for name in names if _ends(rows.get(text.name(name), {}))]
+    top, below = 36.0 + canvas.legend_height(len(names)), 8 + _BAR * max(1, len(held))
+    figure = canvas.sheet(top + _TALL + below + 50, "Training loss against learning rate")
+    canvas.legend(figure, 34, names, range(len(names)))
+    axes = canvas.panel(figure, 46, top, WIDTH - 60, _TALL)
+    ranges = canvas.panel(figure, 46, top + _TALL + 12, WIDTH - 60, below, grid="x")
+    seen = middle[np.isfinite(middle) & (middle < 1.6 * started.max())]
+    log = arrays.spans_decades(seen, 1.3)
+    limits = canvas.frame([*seen, *started], log=log)
+    for index, name in enumerate(names):
+        style, row = canvas.look(index), rows.get(text.name(name), {})
+        bottom = np.where(np.isfinite(low[index]), low[index], limits[1])
+        ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
+        axes.fill_between(rate, bottom, ceiling, color=style["color"], alpha=0.16, linewidth=0)
+        axes.plot(rate, middle[index], linewidth=1.5, color=style["color"], linestyle=style["linestyle"])
+        _marks(axes, rate, middle[index], row, style)
+        if name in held:
+            ranges.plot(
+                _ends(row), [held.index(name) + 0.5] * 2, color=style["color"], linewidth=4, solid_capstyle="butt"
+            )
+    if log:
+        axes.set_yscale("log")
+    axes.set_ylim(*limits)
+    canvas.scale(axes, "y", log=log)
+    for one in (axes, ranges):
+        one.set_xscale("log")
+        one.set_xlim(float(rate[0]), float(rate[-1]))
+        canvas.scale(one, "x", log=True)
+    axes.tick_params(labelbottom=False)
+    ranges.set_ylim(max(1, len(held)), -0.2)
+    ranges.set_yticks([])
+    ranges.spines["left"].set_visible(False)
+    canvas.write(figure, 46 + (WIDTH - 60) / 2, top + _TALL + below + 42, "learning rate", ha="center")
+    return Plot(
+        "rates",
+        "rates",
+        "The line is the median training loss over seeds while the learning rate rises, the band the middle half of "
+        "them; the marker is where it falls fastest, the cross where it breaks, and the bar below is the range to "
+        "tune in, which is a guess.",
+        f"Training loss against learning rate for {len(names)} arms.",
+        figure,
+    )
+
+
+def _marks(axes: Axes, rate: np.ndarray, losses: np.ndarray, row: Mapping[str, Any], style: Mapping[str, Any]) -> None:
+    """Mark the steepest fall and the place where it breaks."""
+    for key, marker, color, size in (("steepest", style["marker"], style["color"], 6.5), ("breaks", "x", INK, 6.5)):
+        value = text.finite(row.get(key))
+        if value is not None and value > 0:
+            place = min(int(np.searchsorted(rate, value * (1 - 1e-9))), losses.size - 1)
+            if np.isfinite(losses[place]):
+                axes.plot([value], [losses[place]], marker, color=color, markersize=size, zorder=5, markeredgewidth=1.4)
+
+
+def _ends(row: Mapping[str, Any]) -> tuple[float, ...]:
+    """Give the range to tune in, empty where there is none."""
+    low, high = text.finite(row.get("low")), text.finite(row.get("high"))
+    return (low, high) if low is not None and high is not None and 0 < low < high else ()

@@ -1,0 +1,141 @@
+"""Sections that the terminal shows when they are asked for: a search against its budget, and what its scores depend on.
+
+And the table of a range test, which has no verdict. Numbers come with the summary; none are made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from rich.console import Console
+
+from deepprinciples.report import text
+from deepprinciples.report.voice import Voice, ruled
+
+_COLUMNS = 4  # budgets that 80 columns hold
+
+
+def budget(summary: Mapping[str, Any], console: Console) -> None:
+    """Print the best validation score to expect of a few budgets, and which arm leads from where to where.
+
+    Args:
+        summary: the dict of `summary.json`; any value may be None.
+        console: where to print.
+    """
+    say, told = Voice(console), text.table(summary.get("budget"))
+    rows = [(row, text.series(row, "trials", "expected", "spread")) for row in text.rows(told.get("arms"))]
+    if not any(series for _, series in rows):
+        say.line(_nothing(summary, "budget"))
+        return
+    shown = _some([int(n) for n, *_ in max((series for _, series in rows), key=len)])
+    metric = text.shorten(text.name(summary.get("metric")), 24)
+    table = ruled(say(f"Best validation {metric} to expect of so many trials (± luck)", "bold"))
+    table.add_column(say("arm"), overflow="fold", min_width=8)
+    for count in shown:
+        table.add_column(say(f"{text.number(count)} trial{'s' * (count != 1)}"), justify="right")
+    for row, series in rows:
+        held = {int(n): (best, spread) for n, best, spread in series}
+        cells = [
+            f"{text.number(held[n][0])} ± {text.number(held[n][1], 2)}" if n in held else text.NOTHING for n in shown
+        ]
+        table.add_row(say(text.name(row.get("name"))), *(say(cell) for cell in cells))
+    console.print(table)
+    for row in text.rows(told.get("leaders")):
+        if text.sentences(row.get("arms")):
+            say.line(leader(row))
+    say.line(LUCK, "dim")
+
+
+LUCK = (
+    "The luck is that of drawing fewer of these trials, so it is 0 where all are drawn; scores are those of the "
+    "validation split, and a diverged trial counts as the worst."
+)
+
+
+def leader(row: Mapping[str, Any]) -> str:
+    """Say which arm leads from which budget to which."""
+    arms = text.sentences(row.get("arms"))
+    first, last = row.get("first"), row.get("last")
+    span = f"With {text.number(first)}" + (f" to {text.number(last)}" if last != first else "")
+    trials = f"{span} trial{'s' * (last != 1)}"
+    return f"{trials} {', '.join(arms)} {'leads' if len(arms) == 1 else 'are level'}."
+
+
+def _some(counts: list[int]) -> list[int]:
+    """Take at most four budgets by equal factors, the first and the last among them."""
+    if len(counts) <= _COLUMNS:
+        return counts
+    wanted = [counts[-1] ** (k / (_COLUMNS - 1)) for k in range(_COLUMNS)]
+    return sorted({min(counts, key=lambda n: abs(n - goal)) for goal in wanted})
+
+
+def _nothing(summary: Mapping[str, Any], key: str) -> str:
+    if summary.get(key) is None:
+        return f"This run was made by a version that did not keep its {key}; run it again to see it."
+    return f"There is no {key} to show: nothing was tuned."
+
+
+def importance(summary: Mapping[str, Any], console: Console) -> None:
+    """Print what the scores of each arm's trials depend on: setting or seed, and which hyper-parameter.
+
+    Args:
+        summary: the dict of `summary.json`; any value may be None.
+        console: where to print.
+    """
+    say, rows = Voice(console), text.rows(summary.get("importance"))
+    if not rows:
+        say.line(_nothing(summary, "importance"))
+        return
+    table = ruled(say("What the scores of the trials depend on (share of their variance)", "bold"))
+    table.add_column(say("arm"), overflow="fold", min_width=8)
+    for name in ("setting", "interval", "seed"):
+        table.add_column(say(name), justify="right")
+    table.add_column(say("of what the setting decides"), overflow="fold", min_width=20)
+    for row in rows:
+        table.add_row(
+            say(text.name(row.get("name"))),
+            say(text.share(row.get("setting"))),
+            say(text.shares(row.get("interval"))),
+            say(text.share(row.get("seed"))),
+            say(text.parameters(row)),
+        )
+    console.print(table)
+    say.line(RANGE, "dim")
+
+
+RANGE = (
+    "Shares are those in the range that was searched: a wider one makes its setting matter more. Seed is what is left "
+    "to luck at one setting."
+)
+
+
+def rates(summary: Mapping[str, Any], console: Console) -> None:
+    """Print what a range test saw of each arm, and the lines to paste into a config.
+
+    Args:
+        summary: the dict of `summary.json` of a find-rate run; any value may be None.
+        console: where to print.
+    """
+    say, rows = Voice(console), text.rows(summary.get("rates"))
+    table = ruled(say("Learning rates at which the training loss ...", "bold"))
+    table.add_column(say("arm"), overflow="fold", min_width=8)
+    for name in ("falls fastest", "breaks", "breaks, over seeds", "tune in"):
+        table.add_column(say(name), justify="right")
+    for row in rows:
+        steepest, _, *others = text.rate_cells(row)
+        table.add_row(*(say(cell) for cell in (text.name(row.get("name")), steepest, *others)))
+    console.print(table)
+    for row in rows:
+        if row.get("note"):
+            say.line(f"{text.name(row.get('name'))}: {text.name(row.get('note'))}", "yellow")
+    if summary.get("headline") is not None:
+        say.line(text.name(summary.get("headline")), "bold")
+    for line in text.paste(rows):
+        console.print(say(line), soft_wrap=True)  # a line broken by the terminal could not be pasted
+
+
+TABLE: Mapping[str, Callable[[Mapping[str, Any], Console], None]] = MappingProxyType(
+    {"budget": budget, "importance": importance}
+)
