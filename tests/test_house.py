@@ -27,12 +27,13 @@ MAY_KNOW = {
     "parts": {"errors", "types", "kernels"},
     "engine": {"errors", "types"},
     "study": {"errors", "types", "report", "runs", "config", "parts", "engine"},
-    "cli": {"errors", "report", "runs", "config", "parts", "study"},
+    "console": {"errors", "report", "study"},
+    "cli": {"console", "errors", "report", "runs", "config", "parts", "study"},
     "__init__": {"runs", "study"},
 }
 NO_JAX = ("errors", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts", "study/tuning",
           "study/results", "study/settings", "study/torch_names", "study/budget", "study/importance", "study/planning",
-          "cli", "__init__")  # fmt: skip
+          "cli", "console", "__init__")  # fmt: skip
 
 
 @functools.cache

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deepprinciples.errors import DeepprinciplesError, OutOfMemory, Stopped
+from deepprinciples.console import listen, one_line_errors, tell
+from deepprinciples.errors import Stopped
 
 app = typer.Typer(
     name="deepprinciples",
@@ -91,7 +91,7 @@ def _run(
     kind: str, config: Path, changes: Changes, with_: Path | None, debug: bool, show: Show = None, **more: Any
 ) -> None:
     own = ["--with", str(with_)] if with_ is not None else []
-    with _one_line_errors(debug, own):
+    with one_line_errors(debug, own):
         from deepprinciples import config as configs
 
         given = configs.override(configs.load(config), changes or [])  # before jax: a typo answers at once
@@ -106,8 +106,8 @@ def _run(
         with terminal.progress(console) as bar:
             call: Any = getattr(command, kind.replace("-", "_"))
             more["name"] = more["name"] or config.stem
-            run = call(given, **more, progress=_listen(bar), command=asked)
-        _tell(run.path, run.summary, console, show)
+            run = call(given, **more, progress=listen(bar), command=asked)
+        tell(run.path, run.summary, console, show)
 
 
 @app.command()
@@ -146,7 +146,7 @@ def extend(
 def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, debug: bool, **allowed: bool) -> None:
     flags = [f"--{key.replace('_', '-')}" for key, value in allowed.items() if value]
     own = [*(["--with", str(with_)] if with_ else []), *flags]
-    with _one_line_errors(debug, own):
+    with one_line_errors(debug, own):
         from deepprinciples.report import terminal
         from deepprinciples.study import command, extend
 
@@ -155,17 +155,8 @@ def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, debug: bool, *
         console = terminal.console()
         with terminal.progress(console) as bar:
             call: Any = getattr(command, name)
-            done = call(*given, **allowed, progress=_listen(bar))
-        _tell(done.path, done.summary, console)
-
-
-def _tell(path: Path, summary: dict[str, Any], console: Any, show: Show = None) -> None:
-    from deepprinciples.report import sections, terminal
-
-    terminal.verdict_table(summary, console)
-    for section in dict.fromkeys(show or []):
-        sections.TABLE[section](summary, console)
-    console.print(f"Report: {path / 'report.html'}", soft_wrap=True, highlight=False)
+            done = call(*given, **allowed, progress=listen(bar))
+        tell(done.path, done.summary, console)
 
 
 @app.command()
@@ -177,7 +168,7 @@ def replay(
     debug: Debug = False,
 ) -> None:
     """Run one lane of a run again and look at its last steps: where a number stopped being finite, and why."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples.report import terminal
         from deepprinciples.study import extend
         from deepprinciples.study import replay as replays
@@ -199,7 +190,7 @@ def probe(
     debug: Debug = False,
 ) -> None:
     """Measure the trained weights of a run: every probe, the spectrum, the loss around and between solutions."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples.report import terminal
         from deepprinciples.study import extend, probing
 
@@ -211,29 +202,12 @@ def probe(
         console.print(f"Report: {done.path / 'report.html'}", soft_wrap=True, highlight=False)
 
 
-def _listen(bar: Any) -> Any:
-    """Turn the study's progress into the terminal's."""
-    from deepprinciples.study.protocol import Progress
-
-    state: dict[str, Any] = {"done": 0, "total": 1, "text": ""}
-
-    def show(**news: Any) -> None:
-        state.update(news)
-        bar.update(state["done"], state["total"], state["text"])
-
-    return Progress(
-        begin=lambda total: show(total=total),
-        phase=lambda text: show(text=text),
-        advance=lambda steps: show(done=state["done"] + steps),
-    )
-
-
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run directory.")], show: Show = None, debug: Debug = False
 ) -> None:
     """Write the report of a run again and show its verdicts."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples.report import page, plots, terminal
         from deepprinciples.runs.directory import load
 
@@ -241,7 +215,7 @@ def report(
         results = loaded.results
         page.write(loaded.path / "report.html", results, loaded.summary, loaded.manifest)
         plots.save_all(results, loaded.summary, loaded.path / "figures")
-        _tell(loaded.path, loaded.summary, terminal.console(), show)
+        tell(loaded.path, loaded.summary, terminal.console(), show)
 
 
 @app.command()
@@ -253,7 +227,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write the trained parameters of one seed as a safetensors file."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples.study import exchange
 
         path = exchange.export_parameters(run, out, seed=seed, naming=naming)
@@ -271,7 +245,7 @@ def import_(
     debug: Debug = False,
 ) -> None:
     """Check a file of parameters against the model of a config and write it in our own naming."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples import config as configs
 
         given = configs.override(configs.load(config), changes or [])
@@ -291,7 +265,7 @@ def list_(
     debug: Debug = False,
 ) -> None:
     """List the parts a config can name."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples.parts.tables import TABLES
         from deepprinciples.study.cards import list_parts
 
@@ -305,7 +279,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Show the card of a part: what it does, formula, hyper-parameters, reference."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples.parts.tables import NEUTRALS, TABLES
         from deepprinciples.study.cards import card
 
@@ -315,40 +289,11 @@ def show(
 @app.command()
 def doctor(debug: Debug = False) -> None:
     """Tell devices and versions, and check that this machine repeats itself bit for bit."""
-    with _one_line_errors(debug):
+    with one_line_errors(debug):
         from deepprinciples.study.doctor import examine
 
         for line in examine():
             typer.echo(line)
-
-
-@contextmanager
-def _one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
-    """Turn errors that are the user's to mend into lines on stderr and an exit code.
-
-    A run that is out of memory is resumed, with the options `again`, in this process's place: only a fresh one has all
-    memory to itself.
-    """
-    try:
-        yield
-    except OutOfMemory as error:
-        with suppress(OSError):
-            typer.echo(str(error), err=True)
-            sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "deepprinciples.cli", "resume", error.run, *again])
-    except DeepprinciplesError as error:
-        if debug:
-            raise
-        stem = "" if isinstance(error, Stopped) else "error: "
-        from deepprinciples.report.text import clean  # a message may quote a stranger's file
-
-        with suppress(OSError):  # a closed terminal hears nothing
-            for line in str(error).splitlines() or [type(error).__name__]:
-                typer.echo(f"{stem}{clean(line)}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("stopped; the run directory is incomplete", err=True)
-        raise typer.Exit(130) from None
 
 
 def main() -> None:

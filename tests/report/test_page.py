@@ -158,7 +158,7 @@ def test_everything_a_reader_needs_is_there(whole, study):
         assert line in words
     assert "seed 100 at step 750" in words and "on the edge" in words and "4 of 20" in words
     figures = whole.count("<figure>")
-    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 13
+    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 15
     assert whole.index(summary["headline"]) < whole.index("<table>")
     assert '<meta name="viewport"' in whole and "@media print" in whole
 
@@ -167,7 +167,7 @@ def test_variables_may_be_absent(study):
     """Lost otherwise: a study that measured less has no report at all."""
     results, summary, manifest = study(arms=("one", "two", "three"), seeds=3, layers=2, steps=4, trials=3)
     names = list(results.data_vars)
-    assert len(plots.figures(results, summary)) == 13
+    assert len(plots.figures(results, summary)) == 15
     for name in names:
         assert len(plots.figures(results[[name]], summary)) >= 1
     for gone in (names, names[::2]):
