@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from deepprinciples.types import Array, Average, Batch, Model, PyTree
 
-RAW = "raw_"  # what metrics of the last weights are called where an average is judged
 _FAR = 2.0**20  # against which what a batch adds is small, so that m is read without cancellation
 _STATISTICS = ("mean", "var")  # what batch normalization keeps running, by Linen's names
 

@@ -1,4 +1,4 @@
-"""Why a lane diverged, told on the host from what is at hand when it has: no step pays for it."""
+"""Words of the engine that rooms without jax read too, and why a lane diverged, told on the host when it has."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 CAUSES = ("", "init", "data", "update")
 INIT, DATA, UPDATE = 1, 2, 3
+RAW = "raw_"  # what metrics of the last weights are called where an average of them is judged
 
 
 def causes(

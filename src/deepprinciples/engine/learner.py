@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.engine import averaging
+from deepprinciples.engine.causes import RAW
 from deepprinciples.engine.streams import stream
 from deepprinciples.types import (
     SLOPE,
@@ -149,7 +150,7 @@ def supervised(
         raw = functools.partial(judge, state.params, state.model_state, batch)
         if state.average is None:
             return raw()
-        return judge(state.average.params, state.average.model_state, batch) | raw(averaging.RAW)
+        return judge(state.average.params, state.average.model_state, batch) | raw(RAW)
 
     def settle(average: Average, state: State, batches: Batch, key: Array) -> State:
         return state._replace(average=averaging.settled(average, model, state, batches, key))

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepprinciples.engine.averaging import RAW
-from deepprinciples.engine.causes import CAUSES
+from deepprinciples.engine.causes import CAUSES, RAW
 from deepprinciples.study import budget, importance, verdicts
 from deepprinciples.study.settings import Study
 
