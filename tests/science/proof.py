@@ -20,6 +20,7 @@ import flax.linen as nn
 import numpy as np
 
 import deepprinciples as dp
+from deepprinciples.kernels.convolution import convolve
 from deepprinciples.parts.data import mnist1d
 from deepprinciples.parts.initializers import pytorch_default
 from deepprinciples.parts.models import adapters
@@ -65,8 +66,8 @@ class Cnn(nn.Module):
         for number, window in enumerate((5, 3, 3)):
             bias = row(DRAW, window * x.shape[-1])
             name = f"convolution_{number}"
-            conv = nn.Conv(self.channels, (window,), 2, padding=1, kernel_init=DRAW, bias_init=bias, name=name)
-            x = nn.relu(conv(x))
+            how = {"kernel_init": DRAW, "bias_init": bias, "conv_general_dilated": convolve, "name": name}
+            x = nn.relu(nn.Conv(self.channels, (window,), 2, padding=1, **how)(x))
         x = x.reshape(len(x), -1)
         return dense(self.outputs, x.shape[-1], "output")(x)
 
@@ -161,7 +162,7 @@ def mnist_1d(steps: int = 6000, seeds: int = 8) -> Iterator[Figure]:
             yield Figure(21, title, f"{low:g} to {high:g} %", told, bool(low <= found.mean() <= high))
 
 
-def adding(steps: int = 3000, seeds: int = 6) -> Iterator[Figure]:
+def adding(steps: int = 3000, seeds: int = 5) -> Iterator[Figure]:
     """Measure number 22: gates remember for 60 steps, the plain cell does not; always answering 1 gives 1/6."""
     found = {cell: scores(adding_config(cell), steps, seeds) for cell in ("lstm", "rnn")}
     solved = np.mean(found["lstm"] < 0.02)
@@ -210,7 +211,8 @@ NOTES = """
   C relu(s), where the paper's adds after it. Our `cnn` has one window for all layers and halves by maxima, not strides,
   so the paper's CNN and its skip-MLP are written in Flax for this page and trained through the adapter.
 - Adding problem: T = 60, 32 units, 3,000 steps of 64 sequences from 30,000, Adam 3e-3, clipped at norm 1; mean squared
-  error on 10,000 others. Always answering 1 has 1/6.
+  error on 10,000 others. Always answering 1 has 1/6. Our recurrent kernels start orthogonal and keep lengths, which may
+  be why some seeds of the tanh network learn the task.
 - Copy task: cross-entropy on 4,000 sequences after 1,000 steps of a tanh network of 32 units, Adam 3e-3, clipped at
   norm 1. Whoever has no memory but knows where the blanks are ends at 10 ln 8 / (T + 20).
 - A lane that diverges would make its row NaN, and its goal missed.
@@ -235,7 +237,7 @@ def page(figures: Sequence[Figure], seconds: float) -> str:
     return "\n".join(lines) + "\n" + NOTES
 
 
-def main(target: Path, measures: Sequence[Callable[[], Iterator[Figure]]] = (copying, adding, mnist_1d)) -> int:
+def main(target: Path, measures: Sequence[Callable[[], Iterator[Figure]]] = (mnist_1d, copying, adding)) -> int:
     """Measure all, print each figure as it comes, write the page; 1 where a goal was missed."""
     begun, figures = time.monotonic(), []
     for measure in measures:
