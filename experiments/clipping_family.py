@@ -5,8 +5,10 @@
 Varies: how the gradient is clipped (global norm, per layer, per unit, by percentile, by z-score, by value) in a GRU
 under SGD with momentum; each arm tunes its learning rate, up to ones that are far too large, and its threshold.
 Looks at: the mean squared error, how many of the settings tried learn at all, and how often the clip acts.
-Time on 2 cores: TIME
-Found on 2026-11-21: FOUND
+Time on 2 cores: 4 minutes with much other work beside it.
+Found on 2026-11-21: By norm: global (0.00108) and per layer (0.00124) beat none (0.00213), at three times its rate and
+acting on 4 % and 2 % of the steps. Per unit is worse (0.00459); no evidence for the others. Of ten settings tried
+five diverge without a clip, four by z-score, none with the other clips.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Experiments whose toys take most of a minute: `make long` runs them, `make test` does not."""
+"""Experiments whose toys take too long for every change: `make long` runs them, `make test` does not."""
 
 from __future__ import annotations
 
