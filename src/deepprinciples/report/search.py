@@ -32,7 +32,7 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     names = [name for name, _ in drawn]
     marks = [places.get(name, number) for number, name in enumerate(names)]
     top = 36.0 + canvas.legend_height(len(names))
-    figure = canvas.sheet(top + _TALL + 36, f"Best {text.shorten(metric, 24)} against trials")
+    figure = canvas.sheet(top + _TALL + 36, f"Best validation {text.shorten(metric, 24)} of so many trials")
     canvas.legend(figure, 34, names, marks)
     axes = canvas.panel(figure, 46, top, WIDTH - 60, _TALL)
     for place, (_, series) in zip(marks, drawn, strict=True):
@@ -44,10 +44,11 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         axes.set_yscale("log")
     axes.set_ylim(*canvas.frame(held, log=log, margin=0.12))
     longest = max(float(series[-1, 0]) for _, series in drawn)
-    if count > 24:
+    wide = count > 5  # the first trials are the ones that differ
+    if wide:
         axes.set_xscale("log")
-    axes.set_xlim(*canvas.frame([1.0, longest], log=count > 24, margin=0.03))
-    canvas.scale(axes, "x", log=count > 24)
+    axes.set_xlim(*canvas.frame([1.0, longest], log=wide, margin=0.03))
+    canvas.scale(axes, "x", log=wide)
     canvas.scale(axes, "y", log=log)
     canvas.write(figure, 46 + (WIDTH - 60) / 2, top + _TALL + 29, "trials", ha="center")
     return Plot(

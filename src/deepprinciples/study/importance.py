@@ -128,7 +128,8 @@ def main_effects(units: NDArray[np.float64], values: NDArray[np.float64], *, see
             at = np.repeat(points[None], GRID, axis=0)  # [grid, inner, D]
             at[:, :, j] = ((np.arange(GRID) + 0.5) / GRID)[:, None]
             at = at.reshape(-1, count) / lengths[number]
-            drawn = _drawn(at, units / lengths[number], *known[number], draw.normal(size=(len(at), places.size)))
+            root, z = known[number]
+            drawn = _drawn(at, units / lengths[number], root, z, draw.normal(size=(len(at), places.size)))
             table = drawn.T.reshape(-1, GRID, INNER)
             found[places, j] = table.mean(axis=2).var(axis=1) / np.maximum(table.var(axis=(1, 2)), 1e-30)
     return found
@@ -144,8 +145,8 @@ def _whitened(
     at: NDArray[np.float64], noise: float, scores: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give the root of the scores' covariance, and the scores in its units."""
-    root = np.linalg.cholesky(_matern(at, at) + noise * np.eye(len(at)))
-    return root, linalg.solve_triangular(root, scores, lower=True)
+    root = np.asarray(np.linalg.cholesky(_matern(at, at) + noise * np.eye(len(at))), np.float64)
+    return root, np.asarray(linalg.solve_triangular(root, scores, lower=True))
 
 
 def _drawn(
