@@ -32,6 +32,7 @@ def test_the_best_of_n_by_hand():
     # Of the six pairs three have the best 0.9, two 0.7 and one 0.6.
     np.testing.assert_allclose(row["spread"][1], np.std([0.9, 0.9, 0.9, 0.7, 0.7, 0.6]))
     assert row["spread"][3] == 0 and (row["low"][1], row["high"][1]) == (0.7, 0.9)
+    assert (row["low"][0], row["high"][0]) == (0.5, 0.7)
     (down,) = budget.against_budget({"a": np.array([[0.5], [0.9], [0.6], [0.7]])}, higher_is_better=False)["arms"]
     np.testing.assert_allclose(down["expected"], [0.675, 0.5666667, 0.525, 0.5])
     assert (down["low"][1], down["high"][1]) == (0.5, 0.6)
@@ -51,7 +52,7 @@ def test_a_diverged_trial_is_the_worst_of_the_study():
     """Lost: an arm that often breaks is easy to tune, because its broken trials are forgotten."""
     tuned = {
         "calm": searched([[2.0, 4.0], [9.0, 1.0]]),
-        "wild": searched([[1.0, np.nan], [1.0, 3.0]], [[False, True], [False, False]]),
+        "wild": searched([[1.0, 2.0], [1.0, 3.0]], [[False, True], [False, False]]),  # frozen at a finite score
         "fixed": Tuned({}, [{}], np.zeros((0, 2)), np.zeros((0, 2)), 0, {}),
     }
     scores = budget.trial_scores(tuned, higher_is_better=False, bound=None)

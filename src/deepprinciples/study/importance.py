@@ -110,9 +110,15 @@ def main_effects(units: NDArray[np.float64], values: NDArray[np.float64], *, see
     References: Hutter, Hoos and Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter Importance;
         Oakley and O'Hagan 2004, Probabilistic sensitivity analysis of complex models.
     """
-    units, values = units[:MOST], values[:MOST]  # the first of a Sobol sequence lie evenly, too
+    from threadpoolctl import threadpool_limits  # scikit-learn brings it
+
+    with threadpool_limits(1, user_api="blas"):  # matrices are small: threads would only wait for each other
+        # The first of a Sobol sequence lie evenly, too.
+        return _effects(units[:MOST], values[:MOST], np.random.default_rng(seed))
+
+
+def _effects(units: NDArray[np.float64], values: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.float64]:
     trials, count = units.shape
-    draw = np.random.default_rng(seed)
     scores = (values - values.mean()) / values.std()
     prior = qmc.Sobol(count + 1, scramble=True, rng=draw).random(TRIED)
     lengths, noise = 0.1 * 100 ** prior[:, :count], 1e-4 * 1e4 ** prior[:, count]
