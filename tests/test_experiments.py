@@ -17,8 +17,12 @@ from deepprinciples.study.build import KINDS
 ROOT = Path(__file__).parents[1]
 # These make something else than a comparison of arms; their own tests run them.
 SLOW = [
-    "adaptive_optimizers", "clipping_family", "gan_images", "initialization_at_criticality",
-    "residual_gradient_correlation", "sharpness_aware",
+    "adaptive_optimizers",
+    "clipping_family",
+    "gan_images",
+    "initialization_at_criticality",
+    "residual_gradient_correlation",
+    "sharpness_aware",
 ]  # run by long_experiments.py; fmt: skip
 OTHERS = ["gan_anomaly", "style_transfer"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))

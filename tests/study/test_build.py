@@ -145,7 +145,7 @@ def test_a_metric_of_your_own_needs_a_direction_only_if_lower_is_not_better(smal
 
 
 def test_only_plain_gradient_descent_has_an_edge_of_stability():
-    """Lost: the line in the figure of sharpness; SAM, say, turns back far below 2 / rate, and no line would be right."""
+    """Lost: the line in the figure of sharpness; with SAM, say, 2 / rate is not where steps begin to grow."""
     assert build.stability_edge(resolved("table")) == pytest.approx(2.0 / 0.1)
     momentum = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}
     assert build.stability_edge(resolved("table", optimizer=momentum)) == pytest.approx(2.0 * 1.9 / 0.1)
