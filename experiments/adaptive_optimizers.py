@@ -5,8 +5,9 @@
 Varies: twelve optimizers on digits (MLP), MNIST-1D (CNN), the adding problem (GRU) and diabetes (MLP); each tunes its
 learning rate over three decades around its usual one.
 Looks at: verdicts against Adam on each task, mean ranks over the tasks, and the critical difference of Nemenyi.
-Time on 2 cores: TIME
-Found on 2026-11-21: FOUND
+Time on 2 cores: 26 minutes with much other work beside it, 11 minutes of processor time.
+Found on 2026-11-21: Not over four tasks: no two mean ranks differ (p = 0.46; 2.75 AdaBelief to 9.0 RMSProp, 8.33 apart
+would count). On single tasks they do, in changing orders: plain SGD is last on adding, and beats Adam on diabetes.
 """
 
 from __future__ import annotations

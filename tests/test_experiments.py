@@ -20,6 +20,7 @@ SLOW = [
     "adaptive_optimizers",
     "clipping_family",
     "gan_images",
+    "gan_mode_collapse",
     "initialization_at_criticality",
     "residual_gradient_correlation",
     "sharpness_aware",

@@ -156,7 +156,7 @@ def test_every_workload_of_ours_is_a_config_that_fits(rooms):
         resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), build.KINDS, command="train")
         data = bench.datasets({"run": resolved})["run"]
         assert build.check(resolved, data) == []
-        params = jax.eval_shape(build.learner(resolved, data).init, jax.random.key(0)).params
+        params = jax.eval_shape(build.learner(resolved, data).init, jax.random.key(0)).judged
         trees = (params["generator"], params["discriminator"]) if workload.kind == "game" else (params,)
         assert sizes(*trees) == SIZES[name]
 
