@@ -20,7 +20,7 @@ test: $(VENV)/.test
 
 # Everything as it is compiled for a user, and what takes too long for every change.
 long: $(VENV)/.test
-	XLA_FLAGS= $(BIN)/python -m pytest -n auto --dist loadfile tests tests/long_*.py
+	XLA_FLAGS= $(BIN)/python -m pytest -n auto --dist loadfile tests tests/long_*.py tests/*/long_*.py
 
 # The promises of docs/reliability.md in their long form, about an hour; the page is written anew if all of them hold.
 torture: $(VENV)/.test

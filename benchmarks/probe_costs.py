@@ -24,7 +24,8 @@ from deepprinciples.study.groups import Group
 from deepprinciples.study.settings import Train
 
 TIERS = ("cheap", "standard", "full")
-STEPS = 20
+STEPS = {"MLP": 400, "LSTM": 100}
+HEAVY = ("full", "spectrum", "sharpness", "hessian_trace", "preconditioned_sharpness")  # a tenth of the steps will do
 LEARNS = {"loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "adam", "learning_rate": 1e-3}}
 NETS: dict[str, dict[str, Any]] = {
     "MLP": {
@@ -45,10 +46,11 @@ class Cost(NamedTuple):
     compiling: float
 
 
-def measured(net: dict[str, Any], names: list[str], bare: float) -> Cost:
+def measured(kind: str, names: list[str], bare: float) -> Cost:
     """Time a run of `names` at every step against one without probes."""
-    train = {"steps": STEPS, "probe_every": 1, "evaluate_every": STEPS, "probes": names}
-    config = configs.resolve({**net, **LEARNS, "train": train}, build.KINDS)
+    steps = STEPS[kind] // (10 if set(names) & set(HEAVY) else 1)
+    train = {"steps": steps, "probe_every": 1, "evaluate_every": steps, "probes": names}
+    config = configs.resolve({**NETS[kind], **LEARNS, "train": train}, build.KINDS)
     parts = bench.datasets({"run": config})["run"]
     group = Group(("run",), config, (), ({},))
     settings = Train(**config["train"])
@@ -92,13 +94,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/probes.md"))
     out = parser.parse_args().out
     use_all_cores()
-    bare = {kind: measured(net, [], 0.0).compiling for kind, net in NETS.items()}
+    bare = {kind: measured(kind, [], 0.0).compiling for kind in NETS}
     names = [*TIERS, *sorted(set(probes.TABLE) - {*TIERS, "players", "rotation"})]
     rows: dict[str, dict[str, Cost]] = {}
     for name in names:
         # A probe alone is measured on the first net; only those of time need the other.
-        nets = NETS if name in (*TIERS, "gradient_through_time") else {"MLP": NETS["MLP"]}
-        rows[name] = {kind: measured(net, [name], bare[kind]) for kind, net in nets.items()}
+        nets = list(NETS) if name in (*TIERS, "gradient_through_time") else ["MLP"]
+        rows[name] = {kind: measured(kind, [name], bare[kind]) for kind in nets}
         print(name, *(f"{kind} {cost.steps:.2f}" for kind, cost in rows[name].items()), flush=True)
     out.write_text(page(rows), encoding="utf-8")
 

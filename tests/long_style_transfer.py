@@ -1,4 +1,4 @@
-"""The feed-forward way of style transfer: compiling it takes a minute, so `make long` runs it, `make test` does not."""
+"""Style transfer both ways: compiling takes up to a minute, so `make long` runs it, `make test` does not."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ def test_a_network_paints_own_pictures(
     assert len(reports) == 5 and reports[-1] < reports[0]
     with Image.open("runs/style_transfer-1.png") as picture:
         assert picture.size == (21, 32)
+
+
+def test_the_photograph_is_painted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else the user waits for nothing, or gets the picture that was given."""
+    out = tmp_path / "out.png"
+    assert script("style_transfer").main(*TOY, "steps=15", f"out={out}") == out
+    printed = capsys.readouterr().out
+    (content,), (recolored,), (painted,) = (losses(printed, name) for name in ("content", "recolored", "painted"))
+    assert painted < recolored < content
+    assert "optimize: step 15 of 15, loss " in printed and printed.rstrip().endswith(f"Picture: {out}")
+    with Image.open(out) as picture:
+        assert picture.format == "PNG" and picture.size == (32, 21) and np.asarray(picture).std() > 1
+    assert list(tmp_path.iterdir()) == [out]

@@ -12,8 +12,10 @@ from deepprinciples.parts.rules import EVALUATIONS
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.study.cards import parsed
 
-KINDS = ("transforms", "rule", "optimizer", "schedule", "regularizers", "penalties", "initializer", "game_loss", "loss",
-         "activation", "model", "generator")  # fmt: skip
+KINDS = (
+    "transforms", "rule", "average", "probe", "optimizer", "schedule", "regularizers", "penalties", "initializer",
+    "game_loss", "loss", "activation", "model", "generator",
+)  # fmt: skip
 # Read while tests are collected: what other tests add to the tables is not ours.
 CARDS = {(kind, name): parsed(factory) for kind in KINDS for name, factory in TABLES[kind].items()}
 KEYWORDS = {key for kind in KINDS for factory in TABLES[kind].values() for key in inspect.signature(factory).parameters}

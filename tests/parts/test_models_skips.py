@@ -54,13 +54,18 @@ def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
     assert set(state) == ({"batch_stats"} if normalization in ("batch", "ghost", "spectral") else set())
 
 
+# Each takes ten seconds to compile: long_skips.py runs them, and `make long` that.
+SLOW = [
+    ("lstm", {"depth": 2, "skip": "dense", "normalization": "weight"}),
+    ("resnet", {"blocks": 1, "skip": "dense", "normalization": "none"}),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("lstm", {"depth": 2, "skip": "dense", "normalization": "weight"}),
         ("cnn", {"depth": 2, "skip": "highway", "normalization": "spectral"}),
         ("resnet", {"blocks": 1, "skip": "highway", "normalization": "none"}),
-        ("resnet", {"blocks": 1, "skip": "dense", "normalization": "none"}),
     ],
 )
 def test_lanes_train_as_they_would_alone(name, changes):

@@ -279,6 +279,10 @@ def cheap() -> Callable[[Info], Measured]:
     Returns:
         (info) -> the values of gradient_norm, update_ratio, activation_mean_square, gradient_mean_square, dead_units,
         saturated_units, trigger_rate and players.
+
+    Expect: what a run needs to tell whether signals pass, and whether steps are of a good size.
+
+    Costs: one more backward pass without gradients of weights, at a probed step.
     """
     return _all(_CHEAP)
 
@@ -289,6 +293,10 @@ def standard() -> Callable[[Info], Measured]:
     Returns:
         (info) -> the values of cheap, step_cosine, rank, rotation, travel, dormant_units, gradient_histogram and
         gradient_through_time.
+
+    Expect: also how steps turn, how far they lead, and which layers collapse.
+
+    Costs: one more gradient, and a decomposition of each kernel, at a probed step.
     """
     return _all(_STANDARD)
 
@@ -299,6 +307,10 @@ def full() -> Callable[[Info], Measured]:
     Returns:
         (info) -> the values of standard, gradient_noise, gradient_conflict, input_jacobian, sharpness, sam_sharpness,
         preconditioned_sharpness, hessian_trace and spectrum.
+
+    Expect: also how stiff and how noisy the loss is: for short runs, or few probed steps.
+
+    Costs: some 150 gradients at a probed step.
     """
     return _all(_FULL)
 
