@@ -15,7 +15,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15 $(foreach room,$(FAITHFUL),--ignore=$(room))
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15 -m 'not slow' $(foreach room,$(FAITHFUL),--ignore=$(room))
 	XLA_FLAGS= $(BIN)/python -m pytest -n auto $(FAITHFUL)
 
 # Everything as it is compiled for a user, and what takes too long for every change.

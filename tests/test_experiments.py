@@ -19,9 +19,12 @@ ROOT = Path(__file__).parents[1]
 SLOW = [
     "adaptive_optimizers",
     "clipping_family",
+    "fashion_mnist_cnn",
     "gan_images",
     "gan_mode_collapse",
     "initialization_at_criticality",
+    "memory_of_lstm",
+    "regularization_on_small_data",
     "residual_gradient_correlation",
     "sharpness_aware",
 ]  # run by long_experiments.py; fmt: skip

@@ -192,6 +192,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_and_a_closed_terminal_stop_nothing(
     small: Path, tmp_path: Path, whole: dict[str, Any]
 ) -> None:
@@ -213,6 +214,7 @@ def test_a_reader_that_goes_away_and_a_closed_terminal_stop_nothing(
     assert told(tmp_path / "run") == whole
 
 
+@pytest.mark.slow
 def test_the_second_signal_leaves_at_once(small: Path, tmp_path: Path) -> None:
     """Someone in a hurry would have to wait for a compiler or a disk. Row 56."""
     hold = tmp_path / "hold.py"

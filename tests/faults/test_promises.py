@@ -38,14 +38,14 @@ def driven(mode: str, folder: Path, count: int) -> dict[str, Any]:
 
 def test_kills_at_any_time_change_nothing(tmp_path: Path, often: Often, account: Account) -> None:
     """P2, P3, P13, P15: a preempted machine would cost the run, or change its numbers in silence."""
-    found = driven("kill", tmp_path, often(2, 200))
+    found = driven("kill", tmp_path, often(4, 200))
     account("P2", **found)
-    assert found["kills"] == often(2, 200) and found["bit_identical"] == found["runs"]
+    assert found["kills"] == often(4, 200) and found["bit_identical"] == found["runs"]
 
 
 def test_stops_at_any_time_save_and_leave(tmp_path: Path, often: Often, account: Account) -> None:
     """P11: a scheduler gives ten seconds; a run that takes longer is killed."""
-    found = driven("stop", tmp_path, often(2, 50))
+    found = driven("stop", tmp_path, often(3, 50))
     account("P11", **found)
     assert found["stops"] > 0 and found["bit_identical"] == found["runs"] and found["slowest_seconds"] < 10
 

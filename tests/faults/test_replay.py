@@ -99,6 +99,7 @@ def test_a_stopped_run_is_replayed_from_its_checkpoint(tmp_path: Path, monkeypat
     assert [start for _, start in begun] == [0, 6]
 
 
+@pytest.mark.slow
 def test_a_trial_is_replayed_where_its_search_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The point that failed in the search could not be seen, or the wrong one would be."""
     assert stopped_at(20, "compare", tmp_path / "run", monkeypatch)

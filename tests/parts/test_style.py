@@ -137,6 +137,7 @@ def test_feature_network_names_its_layers():
     assert activations["stage_2_2"].shape == (2, 4, 5, 8) and activations["pixels_1"].shape == (2, 9, 11, 4)
 
 
+@pytest.mark.slow
 def test_features_are_learned_and_scaled_alike():
     """The puzzle would teach nothing, or one loud channel decide every loss."""
     pair = [jnp.tile(jnp.linspace(0, 1, 24)[:, None, None], (1, 24, 3)) * jnp.array(c)[None, None] for c in

@@ -184,6 +184,7 @@ def test_streamed_batches_train_as_a_study(small, tmp_path):
         dp.compare(config, tmp_path / "broken")
 
 
+@pytest.mark.slow
 def test_a_long_run_measures_its_shape_and_a_repeat_does_not(small, tmp_path, monkeypatch):
     """A repeat would run in another shape, and so give other last bits."""
     monkeypatch.setattr(shape, "WORTH", 0)

@@ -87,6 +87,7 @@ def played(seeds, rates=(RATE,)):
     return bench.train(made(4), seeds, points, judged=False, progress=lambda steps: None, keep_states=True)
 
 
+@pytest.mark.slow
 def test_a_lane_is_the_game_it_stands_for():
     """A study of games would compare something else than the methods it names."""
     states = played([3, 4, 5, 6]).states
@@ -168,6 +169,7 @@ def test_every_part_of_a_game_fits(changes):
     assert steps_of(changes).evaluations >= 2
 
 
+@pytest.mark.slow
 def test_every_metric_of_samples_can_judge_a_game():
     """A metric from the list would fail when it is used, or judge perfect samples badly."""
     first, *others = sorted(set(sample_metrics.TABLE) - {"modes_covered", "high_quality", "reverse_kl"})

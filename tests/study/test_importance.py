@@ -61,6 +61,7 @@ def test_the_share_of_each_hyper_parameter():
     assert row["jointly"] == pytest.approx(1 - first["share"] - second["share"], abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", [16, 32])
 def test_a_cliff_beside_a_weak_hyper_parameter(trials):
     """Lost: where runs break at a high rate, the shares are made up. Planted: 0.59 and 0.06, the rest together."""
