@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 POPULATION_GOALS = {"mlp": 0.35, "cnn": 0.7, "lstm": 0.7, "gan": 0.6, "dcgan": 0.6}
 ENGINE_GOAL, PROBES_GOAL, COMPILE_GOAL, DEMO_GOAL = 1.03, 1.10, 2.0, 45.0
-DEFAULT_INTERVAL = 16  # of the grid; a run probes no more often than every 25th step
+DEFAULT_INTERVAL = 25  # a run of 250 steps or more probes no more often, unless told to
 CLOSE = 1.02  # a line this close is no winner: the clock is not better than that
 
 
@@ -52,8 +52,10 @@ def best(rows: Iterable[Row], model: str, start: str) -> Row | None:
 
 
 def ratio(one: Row | None, other: Row | None) -> float | None:
-    """Divide the times of two lines, None where one is missing."""
-    return one["ms_per_model_step"] / other["ms_per_model_step"] if one and other else None
+    """Divide the times of two lines, None where one is missing; those measured in turns were divided turn by turn."""
+    if one is None or other is None:
+        return None
+    return one["ratio"] if "ratio" in one else one["ms_per_model_step"] / other["ms_per_model_step"]
 
 
 def goals(rows: Sequence[Row]) -> list[Goal]:

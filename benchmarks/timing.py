@@ -29,6 +29,8 @@ def seconds(call: Callable[[], Any]) -> float:
 def rounds(calls: Sequence[Callable[[int], Any]], repeats: int) -> list[list[float]]:
     """Time calls in turns, so that a slow moment of the machine hits them alike; the first, warm turn is thrown away.
 
+    Every other turn goes through them from the last to the first, so that none always follows the same one.
+
     Args:
         calls: each is given the number of the turn.
         repeats: turns that count.
@@ -36,8 +38,28 @@ def rounds(calls: Sequence[Callable[[int], Any]], repeats: int) -> list[list[flo
     Returns:
         For each call its seconds, [repeats].
     """
-    turns = [[seconds(lambda call=call, turn=turn: call(turn)) for call in calls] for turn in range(repeats + 1)]
-    return [list(column) for column in zip(*turns[1:], strict=True)]
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(repeats + 1):
+        order = list(enumerate(calls))
+        for number, call in reversed(order) if turn % 2 else order:
+            times[number].append(seconds(lambda call=call, turn=turn: call(turn)))
+    return [column[1:] for column in times]
+
+
+def against(times: Sequence[float], base: Sequence[float]) -> float:
+    """Give the median over turns of one call's time divided by another's in the same turn."""
+    return statistics.median(one / other for one, other in zip(times, base, strict=True))
+
+
+def pooled(runs: Sequence[Sequence[Row]]) -> list[Row]:
+    """Make one row of each line that several processes measured: medians, the lowest low, the highest high."""
+    rows = []
+    for same in zip(*runs, strict=True):
+        medians = ("ms_per_model_step", "compile_seconds", *(["ratio"] if "ratio" in same[0] else []))
+        found = {key: statistics.median(one[key] for one in same) for key in medians}
+        spread = {"low": min(one["low"] for one in same), "high": max(one["high"] for one in same)}
+        rows.append({**same[0], **found, **spread})
+    return rows
 
 
 def row(model: str, line: str, times: Sequence[float], model_steps: int, compile_seconds: float, **more: Any) -> Row:

@@ -76,9 +76,9 @@ WORKLOADS = {
     )
 }
 EFFORTS = {
-    "short": Effort(3, 0.45, (16,), (1, 64)),
-    "full": Effort(5, 3, (1, 4, 16, 64, 256), (1, 4, 16, 64, 256, 1024)),
-    "smoke": Effort(1, 0.03, (16,), (1, 4)),  # shows that everything runs; its numbers mean nothing
+    "short": Effort(3, 0.45, (25,), (1, 64)),
+    "full": Effort(5, 3, (1, 4, 16, 25, 64, 256), (1, 4, 16, 64, 256, 1024)),
+    "smoke": Effort(1, 0.03, (25,), (1, 4)),  # shows that everything runs; its numbers mean nothing
 }
 
 

@@ -50,7 +50,7 @@ ROWS = [
     line("mlp", "ours, one device", 0.31, 1.5, table="engine"),
     line("mlp", "minimal scan", 0.30, 1.0, table="engine"),
     line("mlp", "probes off", 0.20, 1.0, table="probes"),
-    line("mlp", "probes every 16", 0.24, 1.0, table="probes"),
+    line("mlp", "probes every 25", 0.24, 1.0, table="probes"),
     line("demo", "time to verdict", 0.4, seconds=40.0, table="demo"),
 ]
 RESULT = {
@@ -82,7 +82,7 @@ def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(rooms):
         "CNN, one model: torch eager is 1.6 times as fast as ours solo (5 against 8 ms a model-step).",
     ]
     assert "Goal missed, CNN: compile time: 2.5 s, not 2 s." in said
-    assert "Goal missed, MLP: default probes every 16 steps: 1.2, not 1.1." in said
+    assert "Goal missed, MLP: default probes every 25 steps: 1.2, not 1.1." in said
     assert not any("the demo" in one for one in said) and not any(one.startswith("MLP") for one in said)
 
 
@@ -130,7 +130,22 @@ def test_the_warm_turn_is_not_counted_and_turns_alternate(rooms):
     order = []
     times = rooms.timing.rounds([lambda turn: order.append(("a", turn)), lambda turn: order.append(("b", turn))], 2)
     assert [len(one) for one in times] == [2, 2]
-    assert order == [(name, turn) for turn in range(3) for name in "ab"]
+    assert order == [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
+
+
+def test_what_is_measured_in_turns_is_divided_turn_by_turn(rooms):
+    """A slow moment that hits both would be told as a difference."""
+    assert rooms.timing.against([1.0, 30.0, 1.5], [1.0, 20.0, 1.0]) == 1.5
+    one = line("mlp", "ours, one device", 0.4, ratio=1.02)
+    assert rooms.reading.ratio(one, line("mlp", "minimal scan", 0.3)) == 1.02
+
+
+def test_rows_of_several_processes_become_one(rooms):
+    """The luck of one process would be the result."""
+    runs = [[line("mlp", "x", value, ratio=value)] for value in (1.0, 5.0, 2.0)]
+    (row,) = rooms.timing.pooled(runs)
+    assert (row["ms_per_model_step"], row["ratio"]) == (2.0, 2.0)
+    assert (row["low"], row["high"]) == pytest.approx((0.9, 6.0))
 
 
 # Parameters, worked by hand: of a model (PyTorch's LSTM has 256 more), or of a generator and a discriminator.

@@ -2,8 +2,8 @@
 
 Every factory returns an `optax.GradientTransformation`. `learning_rate` is a number, a tracer, or a function of the
 step count (a schedule times a rate). `sgd`, `polyak_sgd` and `adam_l2` are written here because optax's have traps or
-are missing, and so are those of `cautious`, `proximal` and `second_order`; the others are optax's own. What is done to
-a gradient before, clipping or L2, is a transform.
+are missing, and so are those of `cautious`, `mended`, `proximal` and `second_order`; the others are optax's own. What
+is done to a gradient before, clipping or L2, is a transform.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.parts.cautious import cautious_adamw, cautious_lion, cautious_sgd
+from deepprinciples.parts.mended import adan, rprop
 from deepprinciples.parts.optax_optimizers import (
     acprop,
     adabelief,
@@ -25,7 +26,6 @@ from deepprinciples.parts.optax_optimizers import (
     adamax,
     adamaxw,
     adamw,
-    adan,
     ademamix,
     adopt,
     amsgrad,
@@ -49,7 +49,6 @@ from deepprinciples.parts.optax_optimizers import (
     prodigy,
     radam,
     rmsprop,
-    rprop,
     sign_sgd,
     signum,
     simplified_ademamix,

@@ -36,10 +36,6 @@ _ARGS = {
     "threshold": "length of the average from which the variance is trusted.",
     "lower_bound": "smallest loss there can be.",
     "adapt_lower_bound": "estimate that bound while training.",
-    "eta_minus": "factor on the step of an entry whose sign changes.",
-    "eta_plus": "factor on the step of an entry whose sign stays.",
-    "min_step_size": "smallest step of an entry.",
-    "max_step_size": "largest step of an entry.",
     "min_norm": "smallest norm divided by.",
     "initial_accumulator_value": "squared gradients counted before the first.",
     "initial_scale": "average of squared gradients before the first.",
@@ -59,10 +55,6 @@ _ARGS = {
 _IN_GRADIENT = {"weight_decay": "share of the weights (biases too) added to the gradient: L2."}
 _OWN_ARGS: dict[str, dict[str, str]] = {
     "adadelta": _IN_GRADIENT,
-    "adan": {
-        "b2": "share of the past kept in the average of changes.",
-        "b3": "share of the past kept in the average of squared gradients.",
-    },
     "cocob": _IN_GRADIENT | {"alpha": "first bets are 1 / alpha of the wealth."},
     "dog": _IN_GRADIENT,
     "dowg": _IN_GRADIENT,

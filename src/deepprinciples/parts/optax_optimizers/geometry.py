@@ -4,8 +4,6 @@ orthogonal matrices, signs, or the change of the gradient.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,15 +12,6 @@ from optax import contrib
 from deepprinciples.parts.optax_optimizers.cards import OPTIMISM, Rate, part
 from deepprinciples.parts.transforms import CountState, norm
 from deepprinciples.types import Array, PyTree, Scalar
-
-
-def _first(learning_rate: Rate) -> Scalar:
-    """Take the rate of the first step, for methods that keep step sizes of their own."""
-    return learning_rate(jnp.zeros((), jnp.int32)) if callable(learning_rate) else learning_rate
-
-
-def _rprop(learning_rate: Rate, **others: Any) -> optax.GradientTransformation:
-    return optax.rprop(_first(learning_rate), **others)
 
 
 def _sm3(learning_rate: Rate, momentum: Scalar) -> optax.GradientTransformation:
@@ -245,22 +234,6 @@ signum = part(
     "One copy of the weights.",
     learning_rate=1e-3,
     beta=0.9,
-)
-rprop = part(
-    "rprop",
-    _rprop,
-    "Grow the step of an entry while its sign stays, shrink it when it changes; a schedule sets only the first step.",
-    "s = clip(s eta_plus or s eta_minus, min_step_size, max_step_size); params -= the s sign(g) of the step before, "
-    "0 where the sign has changed since",
-    "Riedmiller and Braun 1993.",
-    "Meant for full batches; on small ones noise turns the signs and steps shrink, and update_ratio with them. It "
-    "never follows gradient_norm. optax moves a step late: the first step is 0.",
-    "Two copies of the weights.",
-    learning_rate=1e-3,
-    eta_minus=0.5,
-    eta_plus=1.2,
-    min_step_size=1e-6,
-    max_step_size=50.0,
 )
 optimistic_gradient_descent = part(
     "optimistic_gradient_descent",

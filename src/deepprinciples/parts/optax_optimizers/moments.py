@@ -119,24 +119,6 @@ adabelief = part(
     eps=1e-16,
     eps_root=1e-16,
 )
-adan = part(
-    "adan",
-    optax.adan,
-    "Add the average change of gradients to Adam, Nesterov fashion.",
-    "d = g - g_last; m, e, n: averages of g, d, (g + (1 - b2) d)^2, corrected for the start at zero; "
-    "params -= learning_rate ((m + (1 - b2) e) / (sqrt(n) + eps) + weight_decay params)",
-    "Xie et al., arXiv:2208.06677.",
-    "Claimed to need fewer steps by foreseeing the gradient. Near adam where gradients change slowly; update_ratio "
-    "hardly follows gradient_norm. optax weighs the change by 1 - b2, 0.08 at the default, the paper by 0.92.",
-    "Four copies of the weights.",
-    learning_rate=1e-3,
-    b1=0.98,
-    b2=0.92,
-    b3=0.99,
-    eps=1e-8,
-    eps_root=1e-8,
-    weight_decay=0.0,
-)
 ademamix = part(
     "ademamix",
     contrib.ademamix,
