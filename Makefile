@@ -16,7 +16,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15 -m 'not slow' $(foreach room,$(FAITHFUL),--ignore=$(room))
-	XLA_FLAGS= $(BIN)/python -m pytest -n auto $(FAITHFUL)
+	XLA_FLAGS= $(BIN)/python -m pytest -n auto -m 'not slow' $(FAITHFUL)
 
 # Everything as it is compiled for a user, and what takes too long for every change.
 long: $(VENV)/.test

@@ -99,7 +99,7 @@ def main() -> None:
     rows: dict[str, dict[str, Cost]] = {}
     for name in names:
         # A probe alone is measured on the first net; only those of time need the other.
-        nets = list(NETS) if name in (*TIERS, "gradient_through_time") else ["MLP"]
+        nets = list(NETS) if name in (*TIERS, "gradient_through_time", "gate_saturation") else ["MLP"]
         rows[name] = {kind: measured(kind, [name], bare[kind]) for kind in nets}
         print(name, *(f"{kind} {cost.steps:.2f}" for kind, cost in rows[name].items()), flush=True)
     out.write_text(page(rows), encoding="utf-8")

@@ -538,6 +538,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return dp.compare(changed({"arms": arms, "train.seed": 0}), tmp_path_factory.mktemp("odd") / "run")
 
 
+@pytest.mark.slow
 def test_seed_zero_is_a_seed(odd: Run) -> None:
     """8. Lost: seed 0 read as "no seed", so that the first replicate is not repeatable or equals another."""
     losses = odd.results.test_loss.sel(arm="plain")

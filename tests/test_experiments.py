@@ -24,9 +24,11 @@ SLOW = [
     "gan_mode_collapse",
     "initialization_at_criticality",
     "memory_of_lstm",
+    "noise_scale_and_batch_size",
     "regularization_on_small_data",
     "residual_gradient_correlation",
     "sharpness_aware",
+    "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
 OTHERS = ["gan_anomaly", "style_transfer"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))

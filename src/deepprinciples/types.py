@@ -27,6 +27,9 @@ Initializer = Annotated[Callable[..., Array], "initializer"]
 
 # activations["layer_00"] is what a layer gives on; activations["layer_00" + SLOPE] is the derivative of its activation.
 SLOPE = ".slope"
+# activations["layer_00" + GATE] are the gates of a recurrent layer, [B, T, gates, H], NaN at steps that are padding.
+GATE = ".gate"
+ASIDE = (SLOPE, GATE)  # endings of what is told beside the activations of layers
 
 
 class Model(NamedTuple):

@@ -31,7 +31,7 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()}
 
 
-@pytest.mark.parametrize("kind", ["compare", "game"])
+@pytest.mark.parametrize("kind", ["compare", pytest.param("game", marks=pytest.mark.slow)])
 def test_more_seeds_are_those_of_a_run_that_had_them_from_the_start(
     kind: str, runs: dict[str, Run], tmp_path: Path
 ) -> None:

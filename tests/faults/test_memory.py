@@ -135,6 +135,7 @@ def test_a_status_that_was_written_by_hand_is_checked(tmp_path: Path, monkeypatc
             dp.resume(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_command_line_goes_on_by_itself(tmp_path: Path) -> None:
     """Nobody is there at night to type the command."""
     (tmp_path / "small.toml").write_text(tomli_w.dumps(RUN))

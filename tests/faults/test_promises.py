@@ -43,6 +43,7 @@ def test_kills_at_any_time_change_nothing(tmp_path: Path, often: Often, account:
     assert found["kills"] == often(4, 200) and found["bit_identical"] == found["runs"]
 
 
+@pytest.mark.slow  # test_signals_from_outside stops one
 def test_stops_at_any_time_save_and_leave(tmp_path: Path, often: Often, account: Account) -> None:
     """P11: a scheduler gives ten seconds; a run that takes longer is killed."""
     found = driven("stop", tmp_path, often(3, 50))
@@ -50,6 +51,7 @@ def test_stops_at_any_time_save_and_leave(tmp_path: Path, often: Often, account:
     assert found["stops"] > 0 and found["bit_identical"] == found["runs"] and found["slowest_seconds"] < 10
 
 
+@pytest.mark.slow
 def test_fresh_processes_give_the_same_bits(tmp_path: Path, often: Often, account: Account) -> None:
     """P6: nobody could repeat a result, not even on the machine it came from."""
     found = driven("repeat", tmp_path, often(1, 20))

@@ -22,7 +22,7 @@ from deepprinciples.runs import checkpoints, directory
 from deepprinciples.study import ledger, programs
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("compare", marks=pytest.mark.slow), "train", "game"])
 def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

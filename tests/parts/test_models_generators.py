@@ -132,7 +132,9 @@ def test_resizing_builds_in_no_checkerboard(name):
 
 
 @every
-@pytest.mark.parametrize("normalization", ["none", "batch", "weight", "spectral"])
+@pytest.mark.parametrize(
+    "normalization", ["none", "batch", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("weight", "spectral"))]
+)
 def test_lanes_equal_a_loop(name, normalization):
     """Many seeds in one program would not be the runs they stand for, or a weight get no gradient."""
     model = TABLE[name](shape=(6, 5, 2), width=4, depth=1, activation="tanh", normalization=normalization)

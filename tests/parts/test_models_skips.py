@@ -1,5 +1,6 @@
 """Every model takes every skip with every normalization, and trains with them in many lanes at once."""
 
+import itertools
 from typing import get_args
 
 import jax
@@ -29,9 +30,13 @@ def test_the_choices_are_those_users_are_promised():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(SHAPES))
-@pytest.mark.parametrize("skip", SKIPS)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def combinations():
+    """List every skip with every normalization of every model; all but a third of them are left to `make long`."""
+    every = itertools.product(sorted(SHAPES), SKIPS, NORMALIZATIONS)
+    return [pytest.param(*one, marks=[pytest.mark.slow] if number % 3 else []) for number, one in enumerate(every)]
+
+
+@pytest.mark.parametrize(("name", "skip", "normalization"), combinations())
 def test_all_skips_and_normalizations_fit_together(name, skip, normalization):
     """A combination a config allows would fail when it is built."""
     sizes = {"resnet": {"blocks": 1}, "cnn": {"depth": 3}}.get(name, {"depth": 2})

@@ -132,6 +132,38 @@ def test_gradient_entries_by_decade() -> None:
     np.testing.assert_allclose(shares * 6, [2, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1], atol=1e-6)
 
 
+@pytest.mark.parametrize(("cell", "names"), [("lstm", ("input", "forget", "output")), ("gru", ("reset", "update"))])
+@pytest.mark.parametrize("backward", [False, True])
+def test_gates_are_those_of_the_cell(cell: Any, names: tuple[str, ...], backward: bool) -> None:
+    """Lost: whether a cell keeps or forgets. The twin walks through time with the cell's own sums; 0 is padding."""
+    tokens = jnp.array([[3, 1, 2, 1, 0], [2, 3, 0, 0, 0]])
+    model = lstm(outputs=2, cell=cell, width=4, bidirectional=backward, vocabulary=4, embedding=3, padding=0)
+    learner = learner_of(model, tokens)
+    state = learner.init(KEY)
+    wide = jax.tree.map(lambda w: 6.0 * w + 1.0, state.params)  # so that some gates are near 0 and some near 1
+    _, info = learner.step(state._replace(params=wide), Batch(tokens, jnp.zeros(2)), KEY)
+    found = signal_probes.gate_saturation(edge=0.1)(info)
+    blocks: list[list[jax.Array]] = [[] for _ in names]
+    for direction in ("forward", "backward")[: 1 + backward]:
+        layer = wide["layer_00"][direction]
+        kernel, advance = layer["recurrent"]["kernel"], recurrence.CELLS[cell]
+        for example in tokens:
+            kept = example[example != 0]
+            rows = wide["embedding"]["embedding"][kept] @ layer["input"]["kernel"]
+            rows = rows + layer["input"]["bias"].reshape(1, -1)
+            carry = tuple(jnp.zeros((1, 4)) for _ in range(2 if cell == "lstm" else 1))
+            for row in rows[::-1] if direction == "backward" else rows:
+                sums = jnp.split(row[None] + carry[0] @ kernel, 4 if cell == "lstm" else 3, axis=-1)
+                for k, block in enumerate((0, 1, 3) if cell == "lstm" else (0, 1)):
+                    blocks[k].append(jax.nn.sigmoid(sums[block]))
+                carry, _ = advance(carry, row[None], carry[0] @ kernel, jnp.tanh)
+    for name, values in zip(names, blocks, strict=True):
+        flat = np.concatenate(values)
+        assert float(found["gate_closed"][f"layer_00.{name}"]) == pytest.approx(np.mean(flat < 0.1), abs=1e-6)
+        assert float(found["gate_open"][f"layer_00.{name}"]) == pytest.approx(np.mean(flat > 0.9), abs=1e-6)
+    assert 0.0 < sum(float(share) for share in found["gate_open"].values()) < len(names)
+
+
 @pytest.mark.parametrize("cell", ["lstm", "rnn"])
 def test_gradient_through_time_is_that_of_the_hidden_states(cell: Any) -> None:
     """Lost: how far back a recurrent net learns. The twin walks back by the cell's own Jacobians."""

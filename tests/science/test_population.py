@@ -119,7 +119,7 @@ def test_every_model_is_tried():
     assert {*MODELS, *autoencoders.TABLE} == set(TABLE)  # autoencoders are perceptrons, tried as such
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "resnet")) for n in MODELS])
 def test_a_lane_is_the_run_it_stands_for(name):
     """A study would compare something else than the methods: a loop, a lane of eight, and a lane alone must agree."""
     wide = population(name, WIDE, [(seed, (RATE, 0.5 * RATE)) for seed in (3, 4, 5, 6)])

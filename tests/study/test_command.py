@@ -223,6 +223,7 @@ def test_the_same_study_again_compiles_nothing(small, tmp_path):
     assert again.summary["cost"]["compile_seconds"] == 0
 
 
+@pytest.mark.slow
 def test_a_program_is_kept_for_its_config_alone(small, tmp_path):
     """Another loss, metric or float that is compiled in would run the program of the one before."""
     base = {"train.steps": 5, "study.seeds": 6, "study.trials": 1, "study.tuning_seeds": 1}

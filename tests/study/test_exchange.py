@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,12 @@ TWINS: dict[str, Any] = {  # data, our model, PyTorch's
     ),
 }  # fmt: skip
 TRAINED = ("mlp", "cnn", "lstm deep", "gru")
+QUICK = ("mlp", "cnn", "lstm", "gru")  # the others take as long again to compile
+
+
+def some(names: Iterable[str]) -> list[Any]:
+    """Mark those that are left to `make long`."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def config_of(name: str, **changes: Any) -> dict[str, Any]:
@@ -175,13 +182,24 @@ def tree(flat: dict[str, np.ndarray]) -> dict[str, Any]:
     return configs.unflatten({name.replace("/", "."): array for name, array in flat.items()})
 
 
+class Runs(dict[str, Path]):
+    """Runs by the name of their model, each trained for a few steps when it is first asked for."""
+
+    def __init__(self, room: Path):
+        super().__init__()
+        self.room = room
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = dp.train(config_of(name), self.room / name).path
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Train a few models for a few steps."""
-    room = tmp_path_factory.mktemp("runs")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Give runs of the models that are asked for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "save_all", lambda results, summary, folder: folder)  # nobody looks at these
-        return {name: dp.train(config_of(name), room / name).path for name in TRAINED}
+        yield Runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture
@@ -202,7 +220,7 @@ def random(tmp_path: Path) -> Any:
     return write
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", some(TRAINED))
 def test_what_we_trained_runs_in_pytorch(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
     """Lost: weights whose gates, channels or axes are in another order load without a word and compute nonsense."""
     path = dp.export_parameters(runs[name], tmp_path / "torch.safetensors")
@@ -216,7 +234,7 @@ def test_what_we_trained_runs_in_pytorch(name: str, runs: dict[str, Path], tmp_p
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", some(TWINS))
 def test_what_pytorch_holds_runs_here(name: str, random: Any) -> None:
     """Lost: the same on the way in."""
     path, module = random(name)
@@ -226,7 +244,7 @@ def test_what_pytorch_holds_runs_here(name: str, random: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=CLOSE)
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", some(TRAINED))
 def test_there_and_back_changes_no_bit(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
     """Lost: a model that is handed on and comes back is another one."""
     for seed in (0, 1):

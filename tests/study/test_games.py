@@ -219,6 +219,7 @@ def test_floats_of_a_game_may_be_swept():
     assert asked <= set(known) and "game.latent" not in known
 
 
+@pytest.mark.slow
 def test_features_are_those_of_a_classifier_of_these_data():
     """Distances would be measured in random features: the classes must lie apart in them."""
     from deepprinciples.study.features import features_of

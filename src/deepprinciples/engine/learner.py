@@ -18,7 +18,7 @@ from deepprinciples.engine import averaging
 from deepprinciples.engine.causes import RAW
 from deepprinciples.engine.streams import stream
 from deepprinciples.types import (
-    SLOPE,
+    ASIDE,
     Array,
     Augment,
     Average,
@@ -125,7 +125,7 @@ def supervised(
         def activation_grads() -> Mapping[str, Array]:
             if not model.tapped:
                 return {}
-            taps = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(SLOPE)}
+            taps = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(ASIDE)}
             tapped = lambda t: objective(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]  # noqa: E731
             return jax.grad(tapped)(taps)
 

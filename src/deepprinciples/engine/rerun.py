@@ -18,7 +18,7 @@ from deepprinciples.engine.fit import STEP, Lane, Plan
 from deepprinciples.engine.population import MakeLearner, Point, Program, place
 from deepprinciples.engine.run import Block
 from deepprinciples.engine.streams import lane_key, stream
-from deepprinciples.types import SLOPE, Array, Batch, Info, PyTree
+from deepprinciples.types import ASIDE, Array, Batch, Info, PyTree
 
 
 class Look(NamedTuple):
@@ -184,7 +184,7 @@ def _stepper(make_learner: MakeLearner) -> Stepper:
 
 def _arrays(batch: Batch, info: Info, after: PyTree) -> Iterator[tuple[str, Array]]:
     """Name all arrays of a step, in the order in which a step makes them; whole numbers are left out."""
-    activations = {name: a for name, a in info.activations.items() if not name.endswith(SLOPE)}
+    activations = {name: a for name, a in info.activations.items() if not name.endswith(ASIDE)}
     parts = (
         ("batch", batch._asdict()), ("parameter", info.params), ("activation", activations),
         ("loss", info.loss), ("gradient", info.grads), ("update", info.updates), ("state", after),

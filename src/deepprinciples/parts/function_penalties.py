@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import SLOPE, Array, OnActivations, OnFunction, Scalar
+from deepprinciples.types import ASIDE, Array, OnActivations, OnFunction, Scalar
 
 
 def _last_hidden(name: str, activations: Mapping[str, Array]) -> Array:
     """Find what the last hidden layer gives on; a model of a stranger names its layers as it likes."""
-    hidden = [one for one in activations if not one.endswith(SLOPE) and one not in ("output", "embedding")]
+    hidden = [one for one in activations if not one.endswith(ASIDE) and one not in ("output", "embedding")]
     layers = sorted(one for one in hidden if one.startswith("layer_")) or hidden
     if not layers:
         raise ValueError(f"{name}: the model tells no activation of a hidden layer; remove regularizers.{name}")

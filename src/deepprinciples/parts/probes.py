@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.parts import curvature_probes, deep_probes, signal_probes
-from deepprinciples.types import SLOPE, Array, ClipState, Info, PyTree
+from deepprinciples.types import ASIDE, SLOPE, Array, ClipState, Info, PyTree
 
 Measured = dict[str, Any]
 
@@ -92,7 +92,7 @@ def activation_mean_square() -> Callable[[Info], Measured]:
     """
 
     def probe(info: Info) -> Measured:
-        named = {name: h for name, h in info.activations.items() if not name.endswith(SLOPE)}
+        named = {name: h for name, h in info.activations.items() if not name.endswith(ASIDE)}
         return {"activation_mean_square": {name: jnp.mean(jnp.square(h)) for name, h in named.items()}} if named else {}
 
     return probe
@@ -265,7 +265,7 @@ _CHEAP = (
 )  # fmt: skip
 _STANDARD = (
     *_CHEAP, "step_cosine", "rank", "rotation", "travel", "dormant_units", "gradient_histogram",
-    "gradient_through_time",
+    "gradient_through_time", "gate_saturation",
 )  # fmt: skip
 _FULL = (
     *_STANDARD, "gradient_noise", "gradient_conflict", "input_jacobian", "sharpness", "sam_sharpness",
@@ -291,8 +291,8 @@ def standard() -> Callable[[Info], Measured]:
     """Measure what takes a further gradient or a decomposition of each kernel.
 
     Returns:
-        (info) -> the values of cheap, step_cosine, rank, rotation, travel, dormant_units, gradient_histogram and
-        gradient_through_time.
+        (info) -> the values of cheap, step_cosine, rank, rotation, travel, dormant_units, gradient_histogram,
+        gradient_through_time and gate_saturation.
 
     Expect: also how steps turn, how far they lead, and which layers collapse.
 

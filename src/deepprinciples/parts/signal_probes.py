@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels.linear_algebra import singular_values
-from deepprinciples.types import SLOPE, Array, Info, PyTree
+from deepprinciples.types import GATE, SLOPE, Array, Info, PyTree
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
@@ -180,6 +180,49 @@ def _radius(kernel: Array) -> Array:
     return jnp.max(jnp.exp(log + jnp.log(last) / 2.0**10))
 
 
+def gate_saturation(*, edge: float = 0.1) -> Probe:
+    """Measure how many gates of a recurrent net are as good as closed, and how many as good as open.
+
+    Formula: gate_closed = share of values below edge, gate_open = share above 1 - edge, over units, examples and steps
+    that are no padding.
+
+    Args:
+        edge: how near to 0 or 1 counts.
+
+    Returns:
+        (info) -> {"gate_closed": {"layer_00.input", "layer_00.forget", "layer_00.output": share}, "gate_open": the
+        same}, for a GRU "layer_00.reset" and "layer_00.update"; nothing for models without gates, or where a trick
+        acts between the steps.
+
+    Expect: none at a start with small weights; forget gates open where a net learns to keep something for long.
+        Gates that are all closed or open pass hardly a gradient to what sets them.
+
+    Costs: a product of all hidden states with the recurrent kernel.
+
+    References:
+        arXiv:1506.02078.
+    """
+
+    def probe(info: Info) -> Measured:
+        found: dict[str, Array] = {}
+        for key, values in info.activations.items():
+            if key.endswith(GATE):
+                named = _GATES[values.shape[2]]
+                found |= {f"{key.removesuffix(GATE)}.{name}": values[:, :, k] for k, name in enumerate(named)}
+        if not found:
+            return {}
+        seen = {name: jnp.maximum(jnp.sum(jnp.isfinite(values)), 1) for name, values in found.items()}
+        return {
+            "gate_closed": {name: jnp.sum(values < edge) / seen[name] for name, values in found.items()},
+            "gate_open": {name: jnp.sum(values > 1.0 - edge) / seen[name] for name, values in found.items()},
+        }
+
+    return probe
+
+
+_GATES = {3: ("input", "forget", "output"), 2: ("reset", "update")}
+
+
 def input_jacobian(*, examples: int = 8) -> Probe:
     """Measure how the outputs of single examples follow their inputs.
 
@@ -220,4 +263,7 @@ def input_jacobian(*, examples: int = 8) -> Probe:
     return probe
 
 
-TABLE = {f.__name__: f for f in (travel, dormant_units, gradient_histogram, gradient_through_time, input_jacobian)}
+TABLE = {
+    f.__name__: f
+    for f in (travel, dormant_units, gradient_histogram, gradient_through_time, gate_saturation, input_jacobian)
+}

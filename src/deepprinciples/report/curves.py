@@ -84,19 +84,21 @@ def _limits(low: np.ndarray, middle: np.ndarray, high: np.ndarray, log: bool) ->
 
 
 def units(results: xr.Dataset) -> list[Plot]:
-    """Draw small panels over steps: dead units, saturated units, size of updates, and how often transforms act."""
+    """Draw small panels over steps: dead and saturated units, gates, size of updates, how often transforms act."""
     share = "averaged over layers"
     found = [
         _small(results, "dead_units", "Dead units", f"Share of units that give nothing on any input, {share}"),
         _small(results, "saturated_units", "Saturated units", f"Share of units with almost no slope, {share}"),
+        _small(results, "gate_open", "Open gates", "Share of gates above 0.9, averaged over gates", over="gate"),
+        _small(results, "gate_closed", "Closed gates", "Share of gates below 0.1, averaged over gates", over="gate"),
         _triggers(results),
         _small(results, "update_ratio", "Size of updates", f"Norm of a step over the norm of the weights, {share}"),
     ]
     return [plot for plot in found if plot is not None]
 
 
-def _small(results: xr.Dataset, name: str, title: str, what: str) -> Plot | None:
-    values = arrays.take(results, name, ("arm", "seed", "step", "layer"))
+def _small(results: xr.Dataset, name: str, title: str, what: str, over: str = "layer") -> Plot | None:
+    values = arrays.take(results, name, ("arm", "seed", "step", over))
     if values is None:
         return None
     lines = arrays.median(arrays.mean(values, axis=3), axis=1)  # [arm, step]

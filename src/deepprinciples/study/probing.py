@@ -20,14 +20,15 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.parts import landscape, probes
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import build, results, runner
-from deepprinciples.types import SLOPE, Array, Batch, Dataset, Info, Learner, Model, PyTree
+from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree
 
 # What can be measured of weights without the optimizer that made them.
 PROBES: Mapping[str, Mapping[str, Any]] = {
     "gradient_norm": {}, "activation_mean_square": {}, "gradient_mean_square": {}, "dead_units": {},
     "saturated_units": {}, "dormant_units": {}, "rank": {}, "gradient_histogram": {}, "gradient_through_time": {},
-    "gradient_noise": {}, "gradient_conflict": {}, "input_jacobian": {}, "sharpness": {"iterations": 32},
-    "sam_sharpness": {}, "hessian_trace": {"samples": 32}, "spectrum": {"iterations": 64},
+    "gate_saturation": {}, "gradient_noise": {}, "gradient_conflict": {}, "input_jacobian": {},
+    "sharpness": {"iterations": 32}, "sam_sharpness": {}, "hessian_trace": {"samples": 32},
+    "spectrum": {"iterations": 64},
 }  # fmt: skip
 WAYS, PLACES, BETWEEN, ALIKE = 2, 21, 11, 256  # directions, places along each, places between solutions, CKA examples
 REACH = 1.0
@@ -180,7 +181,7 @@ def _alike(subject: _Subject) -> dict[str, Any]:
         info = _seen(subject, *each)
         assert info.forward is not None
         seen = info.forward(each[0], inputs)[1]
-        return {name: h.reshape(len(inputs), -1) for name, h in seen.items() if not name.endswith(SLOPE)}
+        return {name: h.reshape(len(inputs), -1) for name, h in seen.items() if not name.endswith(ASIDE)}
 
     held = jax.jit(lambda every: jax.lax.map(layers, every))((subject.params, np.asarray(subject.seeds, np.uint32)))
     if not held:

@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 BY_TRANSFORM = ("trigger_rate", "clip_norm")
 _DIMS = {**dict.fromkeys(BY_TRANSFORM, "transform"), "gradient_through_time": "lag"}
 _DIMS |= {"hessian_ritz": "ritz", "hessian_weight": "ritz", "gradient_histogram": "decade"}
+_DIMS |= {"gate_closed": "gate", "gate_open": "gate"}
 _LANES = ("arm", "seed")
 
 

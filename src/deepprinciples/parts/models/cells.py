@@ -70,7 +70,11 @@ def drop_through_time(x: Array, step: Step, number: int) -> Array:
 
 
 class Recurrence(nn.Module):
-    """One direction of one layer: [B, T, F] -> hidden states [B, T, H] and what the activation read [B, T, H]."""
+    """One direction of one layer: [B, T, F] -> hidden states and what the activation read, [B, T, H], and its gates.
+
+    The gates are [B, T, gates, H]: i, f, o of an LSTM, r, z of a GRU. None of the plain cell, and where a trick acts
+    between the steps.
+    """
 
     width: int
     cell: Cell
@@ -82,7 +86,9 @@ class Recurrence(nn.Module):
     kernels: Kernels
 
     @nn.compact
-    def __call__(self, x: Array, push: Array | None, mask: Array | None, step: Step) -> tuple[Array, Array]:
+    def __call__(
+        self, x: Array, push: Array | None, mask: Array | None, step: Step
+    ) -> tuple[Array, Array, Array | None]:
         x, push, mask = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, push, mask))  # time first
         projected, kernel, between = self._prepared(x, step)
         options: dict[str, Any] = {
@@ -92,7 +98,12 @@ class Recurrence(nn.Module):
             hidden, read = recur(self.cell, projected, kernel, kernels=self.kernels, **options)
         else:
             hidden, read = recur_between(self.cell, projected, kernel, between, **options)
-        return hidden.swapaxes(0, 1), read.swapaxes(0, 1)
+        gates = None
+        if between is None and self.cell in _SIGMOIDS:
+            gates = _gates(self, projected, kernel, hidden)
+            gates = gates if mask is None else jnp.where(mask[..., None, None], gates, jnp.nan)
+            gates = gates.swapaxes(0, 1)
+        return hidden.swapaxes(0, 1), read.swapaxes(0, 1), gates
 
     def _prepared(self, x: Array, step: Step) -> tuple[Array, Array, Between | None]:
         """Give the projected inputs [T, B, gates * H], the recurrent kernel, and what is done between steps, if any."""
@@ -122,6 +133,17 @@ class Recurrence(nn.Module):
             rows = jnp.concatenate([v, bias[None]])
             projected = project(with_one, rows) if self.kernels == "auto" else with_one @ rows
         return projected, kernel, between
+
+
+_SIGMOIDS = {"lstm": (0, 1, 3), "gru": (0, 1)}  # which of the blocks side by side are gates
+
+
+def _gates(one: Recurrence, projected: Array, kernel: Array, hidden: Array) -> Array:
+    """Give the gates [T, B, gates, H] of every step from the hidden states [T, B, H]; unread, it costs nothing."""
+    first = jnp.zeros_like(hidden[:1])
+    before = jnp.concatenate([hidden[1:], first] if one.reverse else [first, hidden[:-1]])
+    blocks = jnp.split(projected + before @ kernel, GATES[one.cell], axis=-1)
+    return jax.nn.sigmoid(jnp.stack([blocks[number] for number in _SIGMOIDS[one.cell]], axis=2))
 
 
 def _between(one: Recurrence, step: Step, time: int, batch: int) -> Between | None:

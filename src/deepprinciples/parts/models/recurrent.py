@@ -24,7 +24,7 @@ from deepprinciples.parts.models.cells import (
 from deepprinciples.parts.models.design import Design, Function, Normalization, Skip, design_of, resolve, row
 from deepprinciples.parts.models.layers import Flow, Step
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
+from deepprinciples.types import GATE, SLOPE, Activation, Array, Initializer, Model, Scalar
 
 
 class _Layer(nn.Module):
@@ -63,10 +63,13 @@ class _Layer(nn.Module):
             )(read, p, mask, step)
             for direction, p in zip(names, pushes, strict=True)
         ]
-        hidden, before = (jnp.concatenate(parts, axis=-1) for parts in zip(*runs, strict=True))
+        hiddens, reads, gates = zip(*runs, strict=True)
+        hidden, before = (jnp.concatenate(parts, axis=-1) for parts in (hiddens, reads))
         stream = layers.tap(layers.join(self, design, flow.stream, hidden, step, read, number), step, name)
         given = normalize(stream, design, step.train)
-        return Flow(given, stream), {name: stream, name + SLOPE: layers.with_slope(design.activation, before)[1]}
+        told = {name + GATE: jnp.concatenate(gates, axis=-1)} if gates[0] is not None else {}
+        slope = layers.with_slope(design.activation, before)[1]
+        return Flow(given, stream), {name: stream, name + SLOPE: slope, **told}
 
 
 class _Recurrent(nn.Module):
