@@ -69,6 +69,17 @@ def test_the_numbers_of_a_convex_problem(softmax: Softmax) -> None:
         assert float(found["hessian_trace_error"]) < 0.1 * trace
 
 
+def test_takeuchis_ratio_by_hand() -> None:
+    """Lost: noise over curvature. For (w x - y)^2 / 2 it is mean of ((w x - y) x)^2 over the mean of x^2."""
+    x, y, w = np.arange(1.0, 6.0), np.array([2.0, 1.0, 5.0, 3.0, 4.0]), 0.7
+    batch = Batch(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
+    objective = lambda w, batch: jnp.mean(0.5 * jnp.square(w[0] * batch.inputs - batch.targets))  # noqa: E731
+    found = measured(curvature_probes.hessian_trace(), objective, jnp.array([w], jnp.float32), batch)
+    assert float(found["hessian_trace"]) == pytest.approx(np.mean(x**2), rel=1e-5)
+    expected = np.mean(((w * x - y) * x) ** 2) / np.mean(x**2)
+    assert float(found["takeuchi"]) == pytest.approx(expected, rel=1e-5)
+
+
 def _newton(train: Batch) -> np.ndarray:
     """Go to the optimum by Newton's steps in NumPy, with a little ridge for the directions that nothing depends on."""
     x, labels = np.asarray(train.inputs, np.float64), np.eye(10)[np.asarray(train.targets)]

@@ -41,6 +41,14 @@ def test_what_fits_has_no_problems():
     assert problems("regression", loss="mse", **{"study.metric": "mae"}) == []
 
 
+def test_a_map_need_not_be_halved():
+    """What the card of cnn offers would be refused; a resnet without a stage has no block."""
+    bare = {"depth": 1, "width": 2, "stages": 0}
+    assert problems("images", model={"name": "cnn", **bare}) == []
+    with pytest.raises(ConfigError, match=r"resnet.stages: found 0; expected at least 1, which never halves the map"):
+        problems("images", model={"name": "resnet", "blocks": 1, "width": 2, "stages": 0})
+
+
 @pytest.mark.parametrize(
     ("data", "changes", "path"),
     [

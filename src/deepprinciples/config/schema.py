@@ -57,11 +57,11 @@ LIMITS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("decay", "decay_rate", "b1", "b2", "b3", "adam_b1", "adam_b2"), ("[0, 1)", "")),
     **dict.fromkeys(("gain", "bound", "noise", "final"), ("[0, inf)", "")),
     **dict.fromkeys(("seed", "data_seed", "split_seed"), ("[0, 4294967296)", "JAX takes other seeds for one of these")),
-    **dict.fromkeys(("batch_size", "steps", "width", "embedding", "blocks", "stages", "kernel"), ("[1, inf)", "")),
+    **dict.fromkeys(("batch_size", "steps", "width", "embedding", "blocks", "kernel"), ("[1, inf)", "")),
     **dict.fromkeys(("length", "features", "symbols", "history", "k", "ns_steps"), ("[1, inf)", "")),
     **dict.fromkeys(("count", "tasks", "microbatch", "ghost_size", "projections"), ("[1, inf)", "")),
     **dict.fromkeys(("trials", "seeds", "tuning_seeds"), ("[1, 1000000]", "")),
-    **dict.fromkeys(("evaluate_every", "probe_every", "lane_limit", "extend", "delay"), ("[0, inf)", "")),
+    **dict.fromkeys(("evaluate_every", "probe_every", "lane_limit", "extend", "delay", "stages"), ("[0, inf)", "")),
     **dict.fromkeys(
         ("size", "train_size", "classes", "tokens", "vocabulary", "longest_lag", "max_size"), ("[0, inf)", "")
     ),

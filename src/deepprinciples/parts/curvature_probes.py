@@ -56,20 +56,22 @@ def sharpness(*, iterations: int = 16) -> Probe:
 def hessian_trace(*, samples: int = 8) -> Probe:
     """Measure the trace of the Hessian of the step's objective, on its batch.
 
-    Formula: mean of z^T H z over random signs z, and its standard error.
+    Formula: mean of z^T H z over random signs z, and its standard error; takeuchi = mean_i |g_i|^2 / trace, g_i the
+    gradients of single examples: Takeuchi's information criterion with both matrices cut down to their traces.
 
     Args:
         samples: Hessian-vector products, each about two gradients.
 
     Returns:
-        (info) -> {"hessian_trace": scalar, "hessian_trace_error": scalar}.
+        (info) -> {"hessian_trace": scalar, "hessian_trace_error": scalar, "takeuchi": scalar}.
 
-    Expect: the sum over all directions, which follows flatness where the largest one is cut off by the rate.
+    Expect: the sum over all directions, which follows flatness where the largest one is cut off by the rate. Claimed:
+        takeuchi follows the gap between training and test loss.
 
-    Costs: samples Hessian-vector products, each about two gradients.
+    Costs: samples Hessian-vector products, each about two gradients, and the gradient of every example.
 
     References:
-        Hutchinson 1989 (Communications in Statistics 18); arXiv:1912.07145.
+        Hutchinson 1989 (Communications in Statistics 18); arXiv:1912.07145; arXiv:1906.07774 (takeuchi).
     """
 
     def probe(info: Info) -> Measured:
@@ -78,7 +80,13 @@ def hessian_trace(*, samples: int = 8) -> Probe:
             return {}
         product, size, key = found
         trace, error = hutchinson(product, key, size=size, samples=samples)
-        return {"hessian_trace": trace, "hessian_trace_error": error}
+        gradient, params = info.gradient, info.params
+        assert gradient is not None
+        singles = jax.tree.map(lambda a: a[:, None], info.batch)
+        energy = lambda example: optax.tree.norm(gradient(params, example), squared=True)  # noqa: E731
+        energies = jax.lax.map(energy, singles, batch_size=min(16, len(singles.targets)))
+        takeuchi = jnp.mean(energies) / jnp.where(jnp.abs(trace) > TINY, trace, TINY)
+        return {"hessian_trace": trace, "hessian_trace_error": error, "takeuchi": takeuchi}
 
     return probe
 

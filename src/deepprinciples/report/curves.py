@@ -135,11 +135,12 @@ _LOGARITHMIC = (
     "jacobian_mean_square",
 )  # fmt: skip
 _SIGNED = (
-    "critic_gap", "rotation", "step_cosine", "hessian_trace", "noise_scale", "step_alpha", "gradient_cosine_least",
-    "sam_sharpness",
+    "critic_gap", "rotation", "step_cosine", "hessian_trace", "takeuchi", "noise_scale", "step_alpha", "sam_sharpness",
+    "gradient_cosine_least",
 )  # fmt: skip
 _DEEP = {
     "sharpness": ("Sharpness", "Largest eigenvalue of the loss's Hessian on the batch"),
+    "takeuchi": ("Noise over curvature", "Mean squared gradient of an example over the Hessian's trace (Takeuchi)"),
     "hessian_trace": ("Trace of the Hessian", "Trace of the loss's Hessian on the batch, estimated"),
     "noise_scale": ("Noise scale", "Noise between examples over signal, in examples: batches far below it are noisy"),
     "gradient_snr": ("Gradient signal to noise", "Mean over parameters of squared mean over variance of the gradient"),

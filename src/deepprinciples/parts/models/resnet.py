@@ -146,7 +146,7 @@ def resnet(
         first convolution), ... the streams s_l, their slopes, and "output".
 
     Raises:
-        ConfigError: fixup with another skip than "residual", or with lsuv.
+        ConfigError: no stage; fixup with another skip than "residual", or with lsuv.
         ValueError: the inputs have no spatial axes.
 
     Expect:
@@ -164,6 +164,8 @@ def resnet(
         arXiv:1903.10520 (weight standardization), arXiv:1705.08741 (ghost), arXiv:1603.09382 (stochastic depth),
         arXiv:1511.06422 (LSUV), arXiv:1901.09321 (Fixup).
     """
+    if stages < 1:
+        raise ConfigError(f"resnet.stages: found {stages}; expected at least 1, which never halves the map")
     if fixup and (skip != "residual" or lsuv):
         found = "lsuv = true" if lsuv else f'skip = "{skip}"'
         raise ConfigError(f'resnet.fixup: found {found}; expected skip = "residual" and lsuv = false beside it')
