@@ -35,3 +35,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("the tests use no network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+# A worker takes a whole file. These take longest, and begun last they would leave the other workers waiting.
+FIRST = ("test_readme", "test_small_parts", "test_games", "test_promises", "test_exchange", "test_models_generators")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    items.sort(key=lambda item: item.path.stem not in FIRST)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.kernels import linear_algebra
-from deepprinciples.parts import isometries
-from deepprinciples.parts.curvature import lanczos
+from deepprinciples.parts.initializers import isometries
+from deepprinciples.parts.probes.hessian import lanczos
 
 DRAWN = np.random.RandomState(0).randn(4, 5, 5).astype(np.float32)
 SYMMETRIC = jnp.asarray(DRAWN + DRAWN.transpose(0, 2, 1))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts import landscape
+from deepprinciples.parts.probes import landscape
 
 
 def test_a_direction_is_as_long_as_each_unit() -> None:

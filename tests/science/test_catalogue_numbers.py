@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from deepprinciples.parts import initializers, optimizers, regularizers
-from deepprinciples.parts.mean_field import critical_variance, settled_variance, susceptibility
+from deepprinciples.parts.initializers.mean_field import critical_variance, settled_variance, susceptibility
 from deepprinciples.types import Batch
 
 

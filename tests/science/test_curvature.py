@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from deepprinciples.parts import curvature, curvature_probes, deep_probes, losses, metrics
+from deepprinciples.parts import losses, metrics
 from deepprinciples.parts.data import mnist1d
 from deepprinciples.parts.models.mlp import mlp
+from deepprinciples.parts.probes import curvature, gradients, hessian
 from deepprinciples.types import Batch, Info
 
 KEY = jax.random.key(0, impl="threefry2x32")
@@ -61,10 +62,10 @@ def test_the_numbers_of_a_convex_problem(softmax: Softmax) -> None:
     for part, right in ((softmax.train, 1489), (softmax.test, 324)):
         assert int(metrics.accuracy()(softmax.outputs(best, part.inputs), part.targets).sum()) == right
     for w, largest, trace in ((start, 0.963191, 36.7309), (best, 0.986682, 28.0584)):
-        top = measured(curvature_probes.sharpness(iterations=40), objective, w, batch)
+        top = measured(curvature.sharpness(iterations=40), objective, w, batch)
         assert float(top["sharpness"]) == pytest.approx(largest, rel=1e-4)
         assert float(top["sharpness_residual"]) < 1e-2 * largest
-        found = measured(curvature_probes.hessian_trace(samples=64), objective, w, batch)
+        found = measured(curvature.hessian_trace(samples=64), objective, w, batch)
         assert abs(float(found["hessian_trace"]) - trace) < 3 * float(found["hessian_trace_error"])
         assert float(found["hessian_trace_error"]) < 0.1 * trace
 
@@ -74,7 +75,7 @@ def test_takeuchis_ratio_by_hand() -> None:
     x, y, w = np.arange(1.0, 6.0), np.array([2.0, 1.0, 5.0, 3.0, 4.0]), 0.7
     batch = Batch(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
     objective = lambda w, batch: jnp.mean(0.5 * jnp.square(w[0] * batch.inputs - batch.targets))  # noqa: E731
-    found = measured(curvature_probes.hessian_trace(), objective, jnp.array([w], jnp.float32), batch)
+    found = measured(curvature.hessian_trace(), objective, jnp.array([w], jnp.float32), batch)
     assert float(found["hessian_trace"]) == pytest.approx(np.mean(x**2), rel=1e-5)
     expected = np.mean(((w * x - y) * x) ** 2) / np.mean(x**2)
     assert float(found["takeuchi"]) == pytest.approx(expected, rel=1e-5)
@@ -101,13 +102,13 @@ def test_lanczos_is_the_dense_spectrum() -> None:
     drawn = np.random.RandomState(0).randn(30, 30)
     dense = jnp.asarray(drawn + drawn.T, jnp.float32)
     start = jax.random.normal(KEY, (30,))
-    ritz = jax.jit(lambda s: curvature.lanczos(lambda v: dense @ v, s, iterations=30))(start)
+    ritz = jax.jit(lambda s: hessian.lanczos(lambda v: dense @ v, s, iterations=30))(start)
     np.testing.assert_allclose(ritz.values, np.linalg.eigvalsh(np.asarray(dense, np.float64)), atol=2e-4)
     assert float(ritz.weights.sum()) == pytest.approx(1.0, abs=1e-5) and float(ritz.residual) < 1e-3
     unit = np.asarray(start) / np.linalg.norm(start)
     moment = float(unit @ np.asarray(dense @ (dense @ unit)))
     assert float(jnp.vdot(ritz.weights, ritz.values**2)) == pytest.approx(moment, rel=1e-4)
-    low = jax.jit(lambda s: curvature.lanczos(lambda v: jnp.outer(s, s) @ v, s, iterations=5))(start)
+    low = jax.jit(lambda s: hessian.lanczos(lambda v: jnp.outer(s, s) @ v, s, iterations=5))(start)
     assert float(low.values[-1]) == pytest.approx(float(start @ start), rel=1e-4)  # a space of one direction
     assert np.abs(np.asarray(low.values[:-1])).max() < 1e-2
 
@@ -119,7 +120,7 @@ def test_a_hessian_product_is_the_dense_one() -> None:
     def objective(p: Any) -> jax.Array:
         return jnp.sum(jnp.tanh(jnp.ones(3) @ p["w"] + p["b"]) ** 2 * jnp.sum(p["w"] ** 2))
 
-    product, size = curvature.hessian_product(jax.grad(objective), params)
+    product, size = hessian.hessian_product(jax.grad(objective), params)
     flat, shaped = jax.flatten_util.ravel_pytree(params)
     dense = jax.hessian(lambda v: objective(shaped(v)))(flat)
     for k in range(size):
@@ -144,7 +145,7 @@ def test_noise_between_examples_is_that_of_one_gradient_at_a_time() -> None:
         "gradient_agreement": (g.sum(axis=0) ** 2).sum() / (24 * (g**2).sum()),
     }  # fmt: skip
     for microbatch in (1, 5, 16, 100):
-        found = measured(deep_probes.gradient_noise(microbatch=microbatch), objective, params, batch)
+        found = measured(gradients.gradient_noise(microbatch=microbatch), objective, params, batch)
         assert {k: float(found[k]) for k in expected} == pytest.approx(expected, rel=1e-4)
 
 
@@ -153,7 +154,7 @@ def test_the_noise_scale_has_no_bias() -> None:
     size, g, scale = 8, np.array([0.3, -0.2, 0.1]), np.array([1.0, 0.5, 2.0])
     drawn = g + scale * np.random.RandomState(2).randn(4000, size, 3)
     objective = lambda p, b: jnp.mean(b.inputs @ p)  # noqa: E731  (its gradient at an example is the example)
-    probe = deep_probes.gradient_noise()
+    probe = gradients.gradient_noise()
     found = jax.jit(jax.vmap(lambda x: probe(looked(objective, jnp.zeros(3), Batch(x, jnp.zeros(size))))))(
         jnp.asarray(drawn, jnp.float32)
     )
@@ -168,7 +169,7 @@ def test_steps_on_a_parabola_turn_as_they_must() -> None:
     params, batch = jnp.array([1.0, 2.0]), Batch(jnp.zeros((2, 1)), jnp.zeros(2))
     for rate, cosine in ((0.3, 1.0), (0.9, -1.0)):
         info = looked(objective, params, batch, -rate * 2 * params)
-        assert float(deep_probes.step_cosine()(info)["step_cosine"]) == pytest.approx(cosine, abs=1e-6)
+        assert float(gradients.step_cosine()(info)["step_cosine"]) == pytest.approx(cosine, abs=1e-6)
 
 
 def test_ranks_of_known_kernels() -> None:
@@ -176,7 +177,7 @@ def test_ranks_of_known_kernels() -> None:
     one, all_ = np.outer([1.0, 2.0, 3.0], [1.0, 1.0]), np.eye(4)
     params = {"one": {"kernel": jnp.asarray(one)}, "all": {"kernel": jnp.asarray(all_)}}
     info = looked(lambda p, b: jnp.zeros(()), params, Batch(jnp.zeros((2, 1)), jnp.zeros(2)))
-    found = deep_probes.rank()(info)
+    found = gradients.rank()(info)
     for name, rank in (("one", 1.0), ("all", 4.0)):
         assert float(found["effective_rank"][name]) == pytest.approx(rank, rel=1e-4)
         assert float(found["stable_rank"][name]) == pytest.approx(rank, rel=1e-4)

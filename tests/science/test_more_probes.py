@@ -14,9 +14,10 @@ import deepprinciples as dp
 from deepprinciples.engine.learner import supervised
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels import recurrence
-from deepprinciples.parts import curvature_probes, deep_probes, probes, rules, signal_probes
+from deepprinciples.parts import probes, rules
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.parts.models.recurrent import lstm
+from deepprinciples.parts.probes import curvature, gradients, signals
 from deepprinciples.types import Batch, Info
 
 KEY = lane_key(0)
@@ -41,7 +42,7 @@ def test_a_spectrum_has_the_moments_of_the_matrix() -> None:
     """Lost: a density of another matrix. On 3 eigenvalues the quadrature is exact: nodes, and weights that sum to 1."""
     h = jnp.array([1.0, 1.0, 4.0, -2.0])
     info = looked(lambda w, batch: 0.5 * jnp.sum(h * w**2), jnp.ones(4), ONE)
-    found = curvature_probes.spectrum(iterations=4)(info)
+    found = curvature.spectrum(iterations=4)(info)
     nodes, weights = (np.array([*found[name].values()]) for name in ("hessian_ritz", "hessian_weight"))
     held = weights > 1e-6
     np.testing.assert_allclose(sorted(nodes[held]), [-2.0, 1.0, 4.0], atol=1e-4)
@@ -50,7 +51,7 @@ def test_a_spectrum_has_the_moments_of_the_matrix() -> None:
 
 def test_sharpness_up_the_gradient() -> None:
     """SAM's rise: at (0, 1) the gradient (0, 4) points along w_2: (1 + rho)^2 * 2 - 2."""
-    found = curvature_probes.sam_sharpness(rho=0.1)(looked(bowl, jnp.array([0.0, 1.0]), ONE))
+    found = curvature.sam_sharpness(rho=0.1)(looked(bowl, jnp.array([0.0, 1.0]), ONE))
     assert float(found["sam_sharpness"]) == pytest.approx(2.0 * 1.1**2 - 2.0, rel=1e-5)
 
 
@@ -58,9 +59,9 @@ def test_sharpness_as_adam_sees_it() -> None:
     """Lost: a curvature that the optimizer does not feel. H = diag(1, 4), P = diag(0.5, 16): 1 / 0.5 = 2 is largest."""
     state = optax.ScaleByAdamState(jnp.int32(3), jnp.zeros(2), jnp.array([0.25, 256.0]) * (1 - 0.999**3))
     info = looked(bowl, jnp.ones(2), ONE)._replace(opt_state={"optimizer": (state,)})
-    found = curvature_probes.preconditioned_sharpness(eps=0.0)(info)
+    found = curvature.preconditioned_sharpness(eps=0.0)(info)
     assert float(found["preconditioned_sharpness"]) == pytest.approx(2.0, rel=1e-3)
-    assert curvature_probes.preconditioned_sharpness()(looked(bowl, jnp.ones(2), ONE)) == {}
+    assert curvature.preconditioned_sharpness()(looked(bowl, jnp.ones(2), ONE)) == {}
 
 
 @pytest.mark.parametrize(("rate", "alpha"), [(0.5, -0.5), (1.0, 0.0), (2.0, 1.0)])
@@ -68,7 +69,7 @@ def test_where_a_step_ends_on_its_parabola(rate: float, alpha: float) -> None:
     """Lost: -1 where it began, 0 at the bottom, 1 as high as before."""
     w = jnp.array([1.0, 0.0])
     info = looked(bowl, w, ONE, step=-rate * jnp.array([1.0, 0.0]))
-    assert float(deep_probes.step_cosine()(info)["step_alpha"]) == pytest.approx(alpha, abs=1e-6)
+    assert float(gradients.step_cosine()(info)["step_alpha"]) == pytest.approx(alpha, abs=1e-6)
 
 
 def linear(w: jax.Array, batch: Batch) -> jax.Array:
@@ -80,7 +81,7 @@ def test_tests_of_the_batch_size_are_those_of_one_gradient_at_a_time() -> None:
     rng = np.random.default_rng(1)
     x, y, w = rng.normal(size=(12, 3)), rng.normal(size=12), rng.normal(size=3)
     batch = Batch(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
-    found = deep_probes.gradient_noise(microbatch=4)(looked(linear, jnp.asarray(w, jnp.float32), batch))
+    found = gradients.gradient_noise(microbatch=4)(looked(linear, jnp.asarray(w, jnp.float32), batch))
     each = 2 * x * (x @ w - y)[:, None]
     g, b = each.mean(axis=0), 12
     norm = each.var(axis=0, ddof=1).sum() / (b * g @ g)
@@ -98,7 +99,7 @@ def test_conflict_between_parts_of_a_batch() -> None:
     """Lost: parts that pull against each other would not be seen: by hand, gradients (1, 0) and (-1, 1) / sqrt 2."""
     batch = Batch(jnp.array([[1.0, 0.0], [-1.0, 1.0]]), jnp.zeros(2))
     info = looked(lambda w, b: jnp.mean(b.inputs @ w), jnp.zeros(2), batch)
-    found = deep_probes.gradient_conflict(shares=2)(info)
+    found = gradients.gradient_conflict(shares=2)(info)
     assert float(found["gradient_cosine_least"]) == pytest.approx(-(0.5**0.5), rel=1e-5)
 
 
@@ -114,20 +115,20 @@ def test_travel_is_measured_from_the_first_weights() -> None:
     begun = learner.init(KEY)
     state, _ = learner.step(begun, Batch(x, jnp.zeros(4)), KEY)
     _, info = learner.step(state, Batch(x, jnp.zeros(4)), KEY)
-    found = signal_probes.travel()(info._replace(start=lambda: learner.init(KEY).params))
+    found = signals.travel()(info._replace(start=lambda: learner.init(KEY).params))
     for name in begun.params:
         moved = [
             np.asarray(a - b).ravel()
             for a, b in zip(*map(jax.tree.leaves, (state.params[name], begun.params[name])), strict=True)
         ]
         assert float(found["distance"][name]) == pytest.approx(np.linalg.norm(np.concatenate(moved)), rel=1e-5)
-    assert signal_probes.travel()(info) == {}
+    assert signals.travel()(info) == {}
 
 
 def test_gradient_entries_by_decade() -> None:
     """Lost: the picture of a gradient that vanishes entry by entry. Zeros count below all."""
     grads = {"a": jnp.array([0.0, 2e-9, 3e-5]), "b": jnp.array([[0.5, -5.0, 1e6]])}
-    found = signal_probes.gradient_histogram()(Info(jnp.zeros(()), grads, grads, grads, (), {}, dict))
+    found = signals.gradient_histogram()(Info(jnp.zeros(()), grads, grads, grads, (), {}, dict))
     shares = np.array([*found["gradient_histogram"].values()])
     np.testing.assert_allclose(shares * 6, [2, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1], atol=1e-6)
 
@@ -142,7 +143,7 @@ def test_gates_are_those_of_the_cell(cell: Any, names: tuple[str, ...], backward
     state = learner.init(KEY)
     wide = jax.tree.map(lambda w: 6.0 * w + 1.0, state.params)  # so that some gates are near 0 and some near 1
     _, info = learner.step(state._replace(params=wide), Batch(tokens, jnp.zeros(2)), KEY)
-    found = signal_probes.gate_saturation(edge=0.1)(info)
+    found = signals.gate_saturation(edge=0.1)(info)
     blocks: list[list[jax.Array]] = [[] for _ in names]
     for direction in ("forward", "backward")[: 1 + backward]:
         layer = wide["layer_00"][direction]
@@ -171,7 +172,7 @@ def test_gradient_through_time_is_that_of_the_hidden_states(cell: Any) -> None:
     learner = learner_of(lstm(outputs=2, cell=cell, width=4), x)
     state = learner.init(KEY)
     _, info = learner.step(state, Batch(x, jnp.zeros(3)), KEY)
-    found = signal_probes.gradient_through_time()(info)["gradient_through_time"]
+    found = signals.gradient_through_time()(info)["gradient_through_time"]
     assert [*found] == [f"lag_{lag:04d}" for lag in (0, 1, 2, 4, 8)]
     layer, out = state.params["layer_00"]["forward"], state.params["output"]
     advance, kernel = recurrence.CELLS[cell], layer["recurrent"]["kernel"]
@@ -198,9 +199,9 @@ def test_radius_of_a_recurrent_kernel() -> None:
     turn = 0.9 * np.array([[0.0, -1.0], [1.0, 0.0]])
     block = np.array([[0.5, 10.0], [0.0, 0.5]])
     both = jnp.asarray(np.concatenate([turn, block], axis=1), jnp.float32)
-    assert float(signal_probes._radius(both[:, :2])) == pytest.approx(0.9, rel=1e-3)
-    assert float(signal_probes._radius(both[:, 2:])) == pytest.approx(0.5, rel=0.02)
-    assert float(signal_probes._radius(both)) == pytest.approx(0.9, rel=1e-3)
+    assert float(signals._radius(both[:, :2])) == pytest.approx(0.9, rel=1e-3)
+    assert float(signals._radius(both[:, 2:])) == pytest.approx(0.5, rel=0.02)
+    assert float(signals._radius(both)) == pytest.approx(0.9, rel=1e-3)
 
 
 def test_jacobian_of_a_linear_net_is_its_kernel() -> None:
@@ -209,7 +210,7 @@ def test_jacobian_of_a_linear_net_is_its_kernel() -> None:
     learner = learner_of(mlp(outputs=3, depth=0), x)
     state = learner.init(KEY)
     _, info = learner.step(state, Batch(x, jnp.zeros(5)), KEY)
-    found = signal_probes.input_jacobian(examples=2)(info)
+    found = signals.input_jacobian(examples=2)(info)
     s = np.linalg.svd(jax.tree.leaves(state.params)[1], compute_uv=False)
     assert float(found["jacobian_largest"]) == pytest.approx(s[0], rel=1e-4)
     assert float(found["jacobian_smallest"]) == pytest.approx(s[-1], rel=1e-4)
@@ -220,7 +221,7 @@ def test_dormant_units_by_hand() -> None:
     """Lost: units that sleep. Mean sizes 1, 1, 0.01: the third is below 0.025 of the mean 0.67."""
     h = jnp.array([[1.0, -1.0, 0.01], [-1.0, 1.0, 0.01]])
     seen = {"layer_00": h, "layer_00.slope": h, "output": h}
-    found = signal_probes.dormant_units()(Info(jnp.zeros(()), {}, {}, {}, (), seen, dict))
+    found = signals.dormant_units()(Info(jnp.zeros(()), {}, {}, {}, (), seen, dict))
     assert [*found["dormant_units"]] == ["layer_00"]
     assert float(found["dormant_units"]["layer_00"]) == pytest.approx(1 / 3)
 

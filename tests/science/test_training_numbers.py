@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.parts import curvature_probes, initializers, losses, optimizers, transforms
+from deepprinciples.parts import initializers, losses, optimizers, transforms
 from deepprinciples.parts.models.mlp import mlp
+from deepprinciples.parts.probes import curvature
 from deepprinciples.study import build
 
 KEY = jax.random.key(0, impl="threefry2x32")
@@ -98,7 +99,7 @@ def test_sharpness_settles_at_the_edge_of_stability() -> None:
     """
     base = resolved()
     data = build.dataset(base["data"])
-    batch, probe = build.splits(data)["train"], curvature_probes.sharpness()
+    batch, probe = build.splits(data)["train"], curvature.sharpness()
     looks, apart = 50, 160
 
     def lane(key: jax.Array, rate: jax.Array, momentum: jax.Array) -> jax.Array:

@@ -17,7 +17,8 @@ from deepprinciples.engine import averaging
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import landscape, probes
+from deepprinciples.parts import probes
+from deepprinciples.parts.probes import landscape
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import build, results, runner
 from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from deepprinciples.parts.optax_optimizers.cards import part
+from deepprinciples.parts.optimizers.from_optax.cards import part
 from deepprinciples.parts.transforms import norm
 from deepprinciples.types import PyTree, Scalar
 

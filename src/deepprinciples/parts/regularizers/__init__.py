@@ -2,9 +2,9 @@
 
 Weight-side factories return `(params) -> scalar`, a penalty added to the loss; they act on kernels (leaves with two
 axes or more), biases and scales of norms only with `biases=True`. What is a penalty on activations or on the model's
-slope lives in `function_penalties`. Data-side factories return `Augment(apply(key, batch) -> batch)`, which changes a
-training batch and nothing at evaluation. Dropout of hidden
-units is a keyword of the models; weight decay that does not pass through the loss is a transform.
+slope lives in `functions`, what looks at a whole kernel in `kernels`. Data-side factories return
+`Augment(apply(key, batch) -> batch)`, which changes a training batch and nothing at evaluation. Dropout of hidden units
+is a keyword of the models; weight decay that does not pass through the loss is a transform.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.function_penalties import activation_l2, jacobian, temporal_activation_l2
-from deepprinciples.parts.kernel_penalties import Penalty, group_lasso, spectral, total
+from deepprinciples.parts.regularizers.functions import activation_l2, jacobian, temporal_activation_l2
+from deepprinciples.parts.regularizers.kernels import Penalty, group_lasso, spectral, total
 from deepprinciples.types import Array, Augment, Batch, PyTree, Scalar
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.parts.isometries import Draw, fans
+from deepprinciples.parts.initializers.isometries import Draw, fans
 from deepprinciples.types import Array, Scalar
 
 # The trapezoid rule, which is exact to float32 for functions as smooth as these.

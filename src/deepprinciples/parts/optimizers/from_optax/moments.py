@@ -10,7 +10,7 @@ from functools import partial
 import optax
 from optax import contrib
 
-from deepprinciples.parts.optax_optimizers.cards import OPTIMISM, part
+from deepprinciples.parts.optimizers.from_optax.cards import OPTIMISM, part
 
 MOMENTS = "m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, both corrected for the start at zero"
 ADAM = {"learning_rate": 1e-3, "b1": 0.9, "b2": 0.999, "eps": 1e-8}

@@ -6,8 +6,8 @@ activations among them) are always those at `params`, where the step starts, wha
 a mean over the examples of the batch, plus penalties on the weights; the batch is a `types.Batch` of arrays [B, ...],
 and the key is for this step alone. What is done to a finished gradient is a transform.
 
-The rules that look at a second point are written in `two_point_rules`, those that take the batch apart in
-`share_rules`. EVALUATIONS says how many gradients one step costs, so that a comparison can be made at equal cost: a
+The rules that look at a second point are written in `two_points`, those that take the batch apart in
+`shares`. EVALUATIONS says how many gradients one step costs, so that a comparison can be made at equal cost: a
 forward and a backward pass over the whole batch count one, whether they are made at once or share by share.
 """
 
@@ -19,8 +19,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.share_rules import dp_sgd, gradvac, microbatches, pcgrad
-from deepprinciples.parts.two_point_rules import asam, extragradient, gradient_norm_penalty, sam
+from deepprinciples.parts.rules.shares import dp_sgd, gradvac, microbatches, pcgrad
+from deepprinciples.parts.rules.two_points import asam, extragradient, gradient_norm_penalty, sam
 from deepprinciples.types import Array, Batch, PyTree, Rule, Scalar
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from deepprinciples.parts.optax_optimizers.cards import OPTIMISM, Rate, part
+from deepprinciples.parts.optimizers.from_optax.cards import OPTIMISM, Rate, part
 from deepprinciples.parts.transforms import CountState, norm
 from deepprinciples.types import Array, PyTree, Scalar
 

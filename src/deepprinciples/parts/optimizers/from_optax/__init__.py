@@ -10,7 +10,7 @@ all lanes of a vmap: use sgd after transforms.noise).
 
 from __future__ import annotations
 
-from deepprinciples.parts.optax_optimizers.geometry import (
+from deepprinciples.parts.optimizers.from_optax.geometry import (
     adadelta,
     adafactor,
     adagrad,
@@ -27,7 +27,7 @@ from deepprinciples.parts.optax_optimizers.geometry import (
     signum,
     sm3,
 )
-from deepprinciples.parts.optax_optimizers.moments import (
+from deepprinciples.parts.optimizers.from_optax.moments import (
     acprop,
     adabelief,
     adam,
@@ -44,7 +44,7 @@ from deepprinciples.parts.optax_optimizers.moments import (
     simplified_ademamix,
     yogi,
 )
-from deepprinciples.parts.optax_optimizers.self_tuning import (
+from deepprinciples.parts.optimizers.from_optax.self_tuning import (
     cocob,
     dadapt_adamw,
     dog,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from deepprinciples.parts.curvature import hessian_product, hutchinson, lanczos
+from deepprinciples.parts.probes.hessian import hessian_product, hutchinson, lanczos
 from deepprinciples.types import Array, Info
 
 Measured = dict[str, Any]

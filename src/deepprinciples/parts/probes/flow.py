@@ -1,17 +1,13 @@
-"""Probes: what is measured of a lane while it trains, for every layer, as pure functions of `types.Info`.
-
-A probe returns scalars, or dicts of scalars keyed by layer. It only measures; what is drawn from it is the report's.
-"""
+"""Probes of what a step has at hand: gradients, activations, their slopes and updates, layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts import curvature_probes, deep_probes, signal_probes
 from deepprinciples.types import ASIDE, SLOPE, Array, ClipState, Info, PyTree
 
 Measured = dict[str, Any]
@@ -250,94 +246,17 @@ def _key_of(path: tuple) -> str:
     return keys[-1] if keys else "clip"
 
 
-def combine(probes: Mapping[str, Callable[[Info], Measured]]) -> Callable[[Info], Measured]:
-    """Join probes into one that gives all their values."""
-
-    def probe(info: Info) -> Measured:
-        return {name: value for one in probes.values() for name, value in one(info).items()}
-
-    return probe
-
-
-_CHEAP = (
-    "gradient_norm", "update_ratio", "activation_mean_square", "gradient_mean_square", "dead_units", "saturated_units",
-    "trigger_rate", "players",
-)  # fmt: skip
-_STANDARD = (
-    *_CHEAP, "step_cosine", "rank", "rotation", "travel", "dormant_units", "gradient_histogram",
-    "gradient_through_time", "gate_saturation",
-)  # fmt: skip
-_FULL = (
-    *_STANDARD, "gradient_noise", "gradient_conflict", "input_jacobian", "sharpness", "sam_sharpness",
-    "preconditioned_sharpness", "hessian_trace", "spectrum",
-)  # fmt: skip
-
-
-def cheap() -> Callable[[Info], Measured]:
-    """Measure what a step has at hand: the probes a run has unless it asks for others.
-
-    Returns:
-        (info) -> the values of gradient_norm, update_ratio, activation_mean_square, gradient_mean_square, dead_units,
-        saturated_units, trigger_rate and players.
-
-    Expect: what a run needs to tell whether signals pass, and whether steps are of a good size.
-
-    Costs: one more backward pass without gradients of weights, at a probed step.
-    """
-    return _all(_CHEAP)
-
-
-def standard() -> Callable[[Info], Measured]:
-    """Measure what takes a further gradient or a decomposition of each kernel.
-
-    Returns:
-        (info) -> the values of cheap, step_cosine, rank, rotation, travel, dormant_units, gradient_histogram,
-        gradient_through_time and gate_saturation.
-
-    Expect: also how steps turn, how far they lead, and which layers collapse.
-
-    Costs: one more gradient, and a decomposition of each kernel, at a probed step.
-    """
-    return _all(_STANDARD)
-
-
-def full() -> Callable[[Info], Measured]:
-    """Measure everything, curvature and the noise between examples included: some 150 gradients a probed step.
-
-    Returns:
-        (info) -> the values of standard, gradient_noise, gradient_conflict, input_jacobian, sharpness, sam_sharpness,
-        preconditioned_sharpness, hessian_trace and spectrum.
-
-    Expect: also how stiff and how noisy the loss is: for short runs, or few probed steps.
-
-    Costs: some 150 gradients at a probed step.
-    """
-    return _all(_FULL)
-
-
-def _all(names: Sequence[str]) -> Callable[[Info], Measured]:
-    return combine({name: TABLE[name]() for name in names})
-
-
-TABLE = (
-    deep_probes.TABLE
-    | signal_probes.TABLE
-    | curvature_probes.TABLE
-    | {
-        f.__name__: f
-        for f in (
-            gradient_norm,
-            update_ratio,
-            activation_mean_square,
-            gradient_mean_square,
-            dead_units,
-            saturated_units,
-            trigger_rate,
-            players,
-            rotation,
-            cheap,
-            standard,
-            full,
-        )
-    }
-)
+TABLE = {
+    f.__name__: f
+    for f in (
+        gradient_norm,
+        update_ratio,
+        activation_mean_square,
+        gradient_mean_square,
+        dead_units,
+        saturated_units,
+        trigger_rate,
+        players,
+        rotation,
+    )
+}

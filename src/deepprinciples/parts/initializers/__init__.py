@@ -15,8 +15,15 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.isometries import Draw, delta_orthogonal, fans, identity, looks_linear, orthogonal
-from deepprinciples.parts.mean_field import critical_tanh
+from deepprinciples.parts.initializers.isometries import (
+    Draw,
+    delta_orthogonal,
+    fans,
+    identity,
+    looks_linear,
+    orthogonal,
+)
+from deepprinciples.parts.initializers.mean_field import critical_tanh
 from deepprinciples.types import Array, Scalar
 
 

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.parts.cautious import cautious_adamw, cautious_lion, cautious_sgd
-from deepprinciples.parts.mended import adan, rprop
-from deepprinciples.parts.optax_optimizers import (
+from deepprinciples.parts.optimizers.cautious import cautious_adamw, cautious_lion, cautious_sgd
+from deepprinciples.parts.optimizers.from_optax import (
     acprop,
     adabelief,
     adadelta,
@@ -55,8 +54,9 @@ from deepprinciples.parts.optax_optimizers import (
     sm3,
     yogi,
 )
-from deepprinciples.parts.proximal import projected_sgd, proximal_sgd
-from deepprinciples.parts.second_order import shampoo, soap
+from deepprinciples.parts.optimizers.mended import adan, rprop
+from deepprinciples.parts.optimizers.proximal import projected_sgd, proximal_sgd
+from deepprinciples.parts.optimizers.second_order import shampoo, soap
 from deepprinciples.parts.transforms import CountState, norm
 from deepprinciples.types import Array, PyTree, Scalar
 
