@@ -20,7 +20,7 @@ from pathlib import Path
 
 import deepprinciples as dp
 from deepprinciples import config
-from deepprinciples.parts import mean_field
+from deepprinciples.parts.initializers import mean_field
 from deepprinciples.runs.directory import Run
 from deepprinciples.study.protocol import Progress
 

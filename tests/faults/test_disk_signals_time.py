@@ -238,7 +238,7 @@ def test_the_second_signal_leaves_at_once(small: Path, tmp_path: Path) -> None:
         (tmp_path / "saving").unlink()
 
 
-@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+@pytest.mark.parametrize("platform", ["cuda", pytest.param("nonsense", marks=pytest.mark.slow)])
 def test_a_platform_that_is_not_there_is_told(platform: str, small: Path, tmp_path: Path) -> None:
     """A run that was meant for a GPU would crawl on a CPU, or end in a traceback. Row 51."""
     env = {**os.environ, "JAX_PLATFORMS": platform}

@@ -178,6 +178,7 @@ def test_a_shape_that_was_measured_is_told_after_a_stop(tmp_path: Path, monkeypa
     assert row["measured"] and configs.load(run.path / "config.toml")["train"]["shapes"] == {"run": row["shape"]}
 
 
+@pytest.mark.slow
 def test_a_function_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a run with one function would be joined with half of it with another."""
     from deepprinciples.parts.tables import TABLES

@@ -75,7 +75,9 @@ class Twin(nn.Module):
 
 
 @every
-@pytest.mark.parametrize(("axes", "kernel"), [(2, 3), (2, 4), (1, 5)])
+@pytest.mark.parametrize(
+    ("axes", "kernel"), [(2, 3), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((2, 4), (1, 5)))]
+)
 def test_generators_equal_linens_layers(name, kernel, axes):
     """A comparison of ways up would be one of something else than the paper's, here and in the gradient."""
     shape = (11, 7, 3) if axes == 2 else (11, 3)

@@ -125,7 +125,7 @@ def test_a_turned_problem_is_solved_alike(name: str) -> None:
     assert np.abs(turn @ train(adam, grads, zero)["w"] - train(adam, turned, zero)["w"]).max() > 0.05
 
 
-@pytest.mark.parametrize("name", ["shampoo", "soap", "adam_l2"])
+@pytest.mark.parametrize("name", ["shampoo", pytest.param("soap", marks=pytest.mark.slow), "adam_l2"])
 def test_lanes_are_runs(name: str) -> None:
     """Lost: a sweep of the floats is not the runs it stands for."""
     decay = {"weight_decay": jnp.array([0.0, 0.3])}

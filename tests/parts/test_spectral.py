@@ -62,7 +62,9 @@ def test_every_model_is_tried():
     assert set(CASES) <= set(TABLE)
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("resnet", "lstm"))) for name in sorted(CASES)]
+)
 def test_every_kernel_is_divided_by_its_largest_singular_value(name):
     """A discriminator would not be Lipschitz: one layer, the readout or a gate, would be forgotten. Twin: NumPy."""
     changes, shape = CASES[name]
