@@ -123,7 +123,7 @@ NOTES = (
     "  memory and the machine's other work do to such a ratio. Ratios in these two tables are medians over turns, and",
     "  against the minimal scan over three processes.",
     "- *processes*: as many one-thread PyTorch processes as cores, at the same time; seconds divided by models.",
-    "- The convolutional GAN has three lines: each of the others takes longer than five minutes.",
+    "- The convolutional GAN has three lines: each of the others takes longer than ten minutes.",
     "- *torch.func ensemble*: 8 models as one batched program. *torch compile*: an empty cache.",
     "- Ratios mean something only within one run: the machine may be shared, and another day it is another machine.",
 )

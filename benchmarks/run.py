@@ -29,7 +29,7 @@ from workloads import WORKLOADS
 
 ROOM = Path(__file__).parent
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
-PART = 300.0  # seconds until a line is given up
+PART = 600.0  # seconds until a line is given up
 SLOW = ("dcgan",)  # models whose other lines take longer than that
 PROCESSES = 3  # that measure what is compared within a few percent, in the full form
 
