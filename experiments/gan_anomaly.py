@@ -50,7 +50,7 @@ def scores(task: anomaly.Task, gan: dict, coder: dict, seed: int) -> dict[str, n
     """Score the test examples in every way."""
     judge, maker, copier = mlp(outputs=1, **NET), mlp(outputs=task.test.shape[1], **NET), autoencoder(
         outputs=0, shape=task.test.shape[1:], latent=8)  # fmt: skip
-    ask = lambda model, params, x: model.apply(params, {}, x, key=None, train=False)  # noqa: E731
+    ask = lambda model, params, x: model.apply(params, {}, x, key=None, train=False)
     logits, _, seen = ask(judge, gan["discriminator"], task.test)
     features = [np.asarray(a["layer_01"]) for a in (seen, ask(judge, gan["discriminator"], task.train)[2])]
     made = ask(maker, gan["generator"], jax.random.normal(jax.random.key(seed), (2000, 16)))[0]

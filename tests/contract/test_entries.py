@@ -50,7 +50,7 @@ def test_rules_cost_what_is_counted() -> None:
 def test_optimizers_keep_as_many_copies_as_they_say() -> None:
     """Lost: how many lanes fit into memory, reckoned by the card."""
     shapes = {f"axes_{len(shape)}": jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((100, 100), (100,))}
-    size = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
+    size = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
     counts = ("No copy", "One copy", "Two copies", "Three copies", "Four copies", "Five copies")
     for name, factory in TABLES["optimizer"].items():
         card = CARDS["optimizer", name]["Costs"]

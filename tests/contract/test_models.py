@@ -79,7 +79,7 @@ def test_seeds_and_floats_are_lanes_of_one_program(name):
     assert {"dropout", "branch_scale"} <= set(floats_of(name))
     keys = jax.random.split(KEY, 3)
     values = {n: jnp.array([0.0, 0.4, 0.4]) for n in floats_of(name)}
-    outputs = lambda k, v: lane(name, k, k, v)[2]  # noqa: E731
+    outputs = lambda k, v: lane(name, k, k, v)[2]
     wide = jax.jit(jax.vmap(outputs))(keys, values)
     loop = [jitted(name)(k, k, settings(name, v))[2] for k, v in zip(keys, (0.0, 0.4, 0.4), strict=True)]
     np.testing.assert_allclose(wide, jnp.stack(loop), rtol=1e-4, atol=5e-6)
@@ -102,7 +102,7 @@ def test_keys_decide_weights_and_dropout(name):
     call, half = jitted(name), settings(name, 0.5)
     first, again, other = call(KEY, KEY, half), call(KEY, KEY, half), call(OTHER, KEY, half)
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    kernels = lambda result: [k for k in jax.tree.leaves(result[0]) if k.ndim > 1]  # noqa: E731
+    kernels = lambda result: [k for k in jax.tree.leaves(result[0]) if k.ndim > 1]
     assert all(not np.allclose(a, b) for a, b in zip(kernels(first), kernels(other), strict=True))
     masked = call(KEY, OTHER, half)
     jax.tree.map(np.testing.assert_array_equal, first[0], masked[0])

@@ -154,7 +154,7 @@ def test_signature_is_a_schema(room: str, name: str) -> None:
 @functools.cache
 def plain_of(room: str) -> dict:
     """Run every part of a room as it is: step by step, but random draws, slow that way, in one program."""
-    run = lambda: {name: result(room, name, {}) for name in ROOMS[room].TABLE}  # noqa: E731
+    run = lambda: {name: result(room, name, {}) for name in ROOMS[room].TABLE}
     return jax.jit(run)() if room == "initializers" else run()
 
 
@@ -165,7 +165,7 @@ def lanes_of(room: str) -> dict:
     hypers = {n: {k: jnp.array([0.9 * v, v], jnp.float32) for k, v in floats(f).items()} for n, f in table.items()}
 
     def run(lanes):
-        one = lambda name: functools.partial(result, room, name)  # noqa: E731
+        one = lambda name: functools.partial(result, room, name)
         return {name: jax.vmap(one(name))(h) if h else one(name)({}) for name, h in lanes.items()}
 
     return jax.jit(run)(hypers)
@@ -186,7 +186,7 @@ def descents_of(room: str) -> dict:
 
     def every(name, h):
         def lane(h, sleeps):  # without any gradient for so many steps
-            awake = lambda params, t: jax.tree.map(lambda g: jnp.where(t < sleeps, 0.0, g), slope_of(params, t))  # noqa: E731
+            awake = lambda params, t: jax.tree.map(lambda g: jnp.where(t < sleeps, 0.0, g), slope_of(params, t))
             return descend(table[name](**h), 3, awake)
 
         lanes = jax.tree.map(lambda v: jnp.stack([0.9 * v, v, v]), h)

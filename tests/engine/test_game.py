@@ -157,7 +157,7 @@ def test_instance_noise_falls_to_nothing():
 
 def test_what_the_discriminator_is_shown():
     """Labels or partners would land on the wrong axis: by hand, on vectors and on pictures."""
-    own = lambda classes, pack, shape: Table(None, None, None, (), shape, 1, classes, pack)  # noqa: E731
+    own = lambda classes, pack, shape: Table(None, None, None, (), shape, 1, classes, pack)
     x, labels = jnp.arange(8.0).reshape(4, 2), jnp.array([0, 1, 2, 0])
     told = own(3, 1, (2,)).shown(x, labels)
     np.testing.assert_array_equal(told, np.concatenate([x, np.eye(3)[[0, 1, 2, 0]]], axis=1))

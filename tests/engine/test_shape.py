@@ -59,7 +59,7 @@ def test_a_call_is_bounded_in_time_and_memory():
 
 def test_a_program_is_halved_until_it_fits():
     """Ten thousand lanes would run out of memory."""
-    make = lambda layout: SimpleNamespace(layout=layout, memory_bytes=10 * layout.blocks)  # noqa: E731
+    make = lambda layout: SimpleNamespace(layout=layout, memory_bytes=10 * layout.blocks)
     assert shape.fitted(make, MAPPED, 1000).layout.blocks == 16
     assert shape.fitted(make, MAPPED, 50).layout.blocks == 4
     assert shape.fitted(make, MAPPED, 1).layout.blocks == 1

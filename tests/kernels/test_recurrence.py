@@ -20,7 +20,7 @@ def problem(cell, shape=(5, 3, 7), dtype=np.float32):
     """Draw projected, kernel, push, mask (its first sequence is all padding) and the weights of both outputs."""
     rng = np.random.default_rng(0)
     steps, batch, width = shape
-    draw = lambda *s: rng.normal(size=s).astype(dtype)  # noqa: E731
+    draw = lambda *s: rng.normal(size=s).astype(dtype)
     mask = rng.random((steps, batch)) < 0.5
     mask[:, 0] = batch == 1
     wide = GATES[cell] * width
@@ -35,7 +35,7 @@ def pulled(cell, kernels, reverse, projected, kernel, push, mask, weights, slope
     """Give the outputs and the gradients of projected, kernel, push and slope."""
 
     def run(projected, kernel, push, slope):
-        act = lambda x: leaky(x, slope)  # noqa: E731
+        act = lambda x: leaky(x, slope)
         options = {"push": push, "mask": mask, "reverse": reverse, "kernels": kernels}
         return recur(cell, projected, kernel, activation=act, **options)
 
@@ -54,7 +54,7 @@ def compare(cell, shape, dtype, *, reverse=False, pushed=True, masked=True, atol
 
 def by_hand(cell, projected, kernel, push, mask, reverse):
     """The formulas of the docstring, one step and one sequence at a time."""
-    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))
     steps, batch, _ = projected.shape
     hidden = np.zeros((steps, batch, kernel.shape[0]))
     for b in range(batch):
@@ -119,7 +119,7 @@ def test_lanes_may_have_their_own_everything():
 
     def train(kernels, projected, kernel, mask, slope):
         def loss(kernel):
-            act = lambda x: leaky(x, slope)  # noqa: E731
+            act = lambda x: leaky(x, slope)
             return jnp.sum(jnp.sin(recur("lstm", projected, kernel, activation=act, mask=mask, kernels=kernels)[0]))
 
         return jax.lax.scan(lambda k, _: (k - 0.01 * jax.grad(loss)(k), None), kernel, None, length=2)[0]
@@ -141,7 +141,7 @@ def test_lanes_on_devices_of_their_own():
     mesh, lanes = jax.sharding.Mesh(jax.devices()[:2], ("lanes",)), jax.sharding.PartitionSpec("lanes")
 
     def slopes(kernels):
-        loss = lambda u: recur("gru", projected, u, activation=jnp.tanh, kernels=kernels)[0].sum()  # noqa: E731
+        loss = lambda u: recur("gru", projected, u, activation=jnp.tanh, kernels=kernels)[0].sum()
         return jax.vmap(jax.grad(loss))
 
     sharded = jax.shard_map(slopes("auto"), mesh=mesh, in_specs=lanes, out_specs=lanes, check_vma=False)

@@ -63,8 +63,8 @@ def test_convolution_is_the_library_convolution(spatial, window, strides, paddin
     """Networks would compute another function, or learn by a wrong gradient."""
     with jax.enable_x64(dtype == np.float64):
         x, w = normal(batch, *spatial, 4, dtype=dtype), normal(*window, 4 // groups, 8, dtype=dtype, seed=1)
-        ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation, feature_group_count=groups)  # noqa: E731
-        library = lambda x, w: plain_convolution(x, w, strides, padding, dilation, groups)  # noqa: E731
+        ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation, feature_group_count=groups)
+        library = lambda x, w: plain_convolution(x, w, strides, padding, dilation, groups)
         assert_twins(ours, library, x, w)
 
 
@@ -76,8 +76,8 @@ def test_convolution_to_few_channels_is_the_library_convolution(spatial, window,
     """A generator's last layer, which multiplies before it shifts, would paint another picture."""
     with jax.enable_x64(True):
         x, w = normal(33, *spatial, 7, dtype=np.float64), normal(*window, 7, 3, dtype=np.float64, seed=1)
-        ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation)  # noqa: E731
-        library = lambda x, w: plain_convolution(x, w, strides, padding, dilation, groups)  # noqa: E731
+        ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation)
+        library = lambda x, w: plain_convolution(x, w, strides, padding, dilation, groups)
         assert_twins(ours, library, x, w)
 
 
@@ -86,9 +86,7 @@ def test_convolution_is_the_same_for_lanes_side_by_side(batch):
     """Lanes under vmap would mix their kernels."""
     x, w = normal(2, batch, 6, 5, 4), normal(2, 3, 3, 4, 8, seed=1)
     ours = jax.vmap(lambda x, w: convolve(x, w, (1, 1), "SAME"))
-    library = lambda x, w: jnp.stack(  # noqa: E731
-        [plain_convolution(x[i], w[i], (1, 1), "SAME", (1, 1), 1) for i in range(2)]
-    )
+    library = lambda x, w: jnp.stack([plain_convolution(x[i], w[i], (1, 1), "SAME", (1, 1), 1) for i in range(2)])
     assert_twins(ours, library, x, w)
 
 
@@ -137,7 +135,7 @@ def test_of_equal_entries_one_alone_gets_the_gradient(window, strides):
 def test_pools_work_lane_by_lane(batch):
     """Lanes under vmap would pool over each other."""
     x = normal(2, batch, 6, 4, 2)
-    f = lambda x: max_pool(x, (2, 2), (2, 2))  # noqa: E731
+    f = lambda x: max_pool(x, (2, 2), (2, 2))
     assert_twins(jax.vmap(f), lambda x: jnp.stack([f(x[0]), f(x[1])]), x)
 
 

@@ -39,9 +39,9 @@ def test_off_means_off_where_squares_overflow(name: str) -> None:
     """Lost: a lane without the trick would turn into NaN by way of 0 * inf."""
     part = regularizers.TABLE[name](strength=jnp.float32(0.0))
     if name == "jacobian":
-        penalty = lambda x: part.apply(lambda x: 1e30 * x, x, KEY)  # noqa: E731
+        penalty = lambda x: part.apply(lambda x: 1e30 * x, x, KEY)
     else:
-        penalty = lambda x: part.apply({"layer_00": 1e30 * x})  # noqa: E731
+        penalty = lambda x: part.apply({"layer_00": 1e30 * x})
     value, slope = jax.value_and_grad(penalty)(HIDDEN)
     assert float(value) == 0.0 and not np.asarray(slope).any()
 
@@ -61,18 +61,18 @@ def test_jacobian_is_the_frobenius_norm_on_average(projections: int) -> None:
     model = mlp(outputs=3, depth=1, width=4, activation="tanh")
     x = jax.random.normal(KEY, (2, 5))
     params, _ = jax.jit(model.init)(KEY, x)
-    function = lambda params: lambda x: model.apply(params, {}, x, key=None, train=True)[0]  # noqa: E731
+    function = lambda params: lambda x: model.apply(params, {}, x, key=None, train=True)[0]
 
     def exact(params):
         jacobians = jax.vmap(jax.jacobian(lambda one: function(params)(one[None])[0]))(x)
         return 0.5 * jnp.mean(jnp.sum(jacobians**2, axis=(1, 2)))
 
     part = regularizers.jacobian(strength=1.0, projections=projections)
-    kernel = lambda tree: tree["layer_00"]["linear"]["kernel"]  # noqa: E731
+    kernel = lambda tree: tree["layer_00"]["linear"]["kernel"]
 
     @jax.jit
     def both():
-        estimate = lambda key: jax.value_and_grad(lambda p: part.apply(function(p), x, key))(params)  # noqa: E731
+        estimate = lambda key: jax.value_and_grad(lambda p: part.apply(function(p), x, key))(params)
         values, grads = jax.vmap(estimate)(jax.random.split(KEY, 1500))
         return values, kernel(grads), jax.value_and_grad(exact)(params)
 

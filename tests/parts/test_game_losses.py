@@ -166,7 +166,7 @@ def test_plain_jit_and_lanes_agree(name: str) -> None:
     hypers = SWEPT.get(name, {})
     plain = values(name, hypers, REAL, FAKE)
     lanes = {k: jnp.array([0.5 * v, v], jnp.float32) for k, v in hypers.items()} | {"unused": jnp.zeros(2)}
-    run = lambda h: values(name, {k: v for k, v in h.items() if k != "unused"}, REAL, FAKE)  # noqa: E731
+    run = lambda h: values(name, {k: v for k, v in h.items() if k != "unused"}, REAL, FAKE)
     wide = jax.jit(jax.vmap(run))(lanes)
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(wide), strict=True):
         np.testing.assert_allclose(a, b[1], rtol=1e-5, atol=1e-6)

@@ -135,7 +135,7 @@ def test_looks_linear_refuses_an_odd_width() -> None:
 
 def test_critical_tanh_lanes_are_draws() -> None:
     """Lost: the variance of the biases as a float of a sweep."""
-    draw = lambda variance: initializers.critical_tanh(bias_variance=variance)(KEY, (9, 4), jnp.float32)  # noqa: E731
+    draw = lambda variance: initializers.critical_tanh(bias_variance=variance)(KEY, (9, 4), jnp.float32)
     variances = jnp.array([0.0, 0.01, 0.05, 2.0])
     lanes = jax.jit(jax.vmap(draw))(variances)
     for lane, variance in zip(lanes, variances, strict=True):

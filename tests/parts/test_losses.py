@@ -122,7 +122,7 @@ def test_logit_adjustment_is_fair_to_a_rare_class() -> None:
     labels = jnp.array([0] * 9 + [1])
 
     def best(loss):
-        step = lambda _, x: x - 2.0 * jax.grad(lambda x: jnp.mean(loss(jnp.tile(x, (10, 1)), labels)))(x)  # noqa: E731
+        step = lambda _, x: x - 2.0 * jax.grad(lambda x: jnp.mean(loss(jnp.tile(x, (10, 1)), labels)))(x)
         return jax.lax.fori_loop(0, 500, step, jnp.zeros((1, 2)))[0]
 
     adjusted = best(losses.logit_adjusted_cross_entropy(priors=(0.9, 0.1)))
@@ -143,7 +143,7 @@ def test_priors_are_refused_in_words() -> None:
 def test_distillation_lanes_and_certain_teachers() -> None:
     """Lost: the temperature as a float of a sweep; NaN where a teacher is certain."""
     temperatures = jnp.array([0.5, 1.0, 4.0])
-    value = lambda t: losses.distillation(temperature=t)(jnp.asarray(X), jnp.asarray(P))  # noqa: E731
+    value = lambda t: losses.distillation(temperature=t)(jnp.asarray(X), jnp.asarray(P))
     lanes = jax.vmap(value)(temperatures)
     for lane, temperature in zip(lanes, temperatures, strict=True):
         np.testing.assert_allclose(lane, value(temperature), rtol=1e-4, atol=1e-6)

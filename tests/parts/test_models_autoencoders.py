@@ -122,7 +122,7 @@ def test_the_bound_equals_densities_integrated():
 
     def divergence(mean, log_variance):
         q, prior = stats.norm(mean, np.exp(log_variance / 2)), stats.norm()
-        gap = lambda z: q.pdf(z) * (q.logpdf(z) - prior.logpdf(z))  # noqa: E731
+        gap = lambda z: q.pdf(z) * (q.logpdf(z) - prior.logpdf(z))
         return integrate.quad(gap, q.mean() - 12 * q.std(), q.mean() + 12 * q.std())[0]
 
     kl = np.vectorize(divergence)(m, v).sum(axis=1)
@@ -169,7 +169,7 @@ def test_digits_are_learned_through_the_code(name):
             params, opt_state = carry
             picks, draw = jax.random.split(key)
             batch = jnp.asarray(train)[jax.random.randint(picks, (64,), 0, len(train))]
-            objective = lambda p: jnp.mean(loss(model.apply(p, {}, batch, key=draw, train=True)[0], batch))  # noqa: E731
+            objective = lambda p: jnp.mean(loss(model.apply(p, {}, batch, key=draw, train=True)[0], batch))
             updates, opt_state = optimizer.update(jax.grad(objective)(params), opt_state)
             return (optax.apply_updates(params, updates), opt_state), None
 

@@ -187,7 +187,7 @@ def test_neutral_tricks_leave_values_and_gradients(cell):
     def call(values):
         models = lstm(**sizes), lstm(**sizes, **values)
         params, state = models[0].init(KEY, tokens)
-        loss = lambda p, m: jnp.sum(jnp.sin(m.apply(p, state, tokens, key=KEY, train=True)[0]))  # noqa: E731
+        loss = lambda p, m: jnp.sum(jnp.sin(m.apply(p, state, tokens, key=KEY, train=True)[0]))
         return [jax.value_and_grad(loss)(params, model) for model in models]
 
     plain, neutral = jax.device_get(call(jax.tree.map(jnp.float32, off)))

@@ -81,7 +81,7 @@ def test_plain_perceptron_by_hand():
 @pytest.mark.parametrize("skip", ["residual", "rezero"])
 def test_residual_perceptron_by_hand(skip):
     """A skip would add in the wrong place, or its scale would do nothing."""
-    learned = lambda params: jax.tree.map(lambda leaf: leaf + 0.3 if leaf.ndim == 0 else leaf, params)  # noqa: E731
+    learned = lambda params: jax.tree.map(lambda leaf: leaf + 0.3 if leaf.ndim == 0 else leaf, params)
     params, outputs, _, activations = run(mlp(**SMALL, skip=skip, branch_scale=0.5, stream_scale=0.9), X, learned)
     if skip == "rezero":
         np.testing.assert_allclose(params["layer_01"]["alpha"], 0.0 + 0.3)
@@ -128,7 +128,7 @@ def test_weight_normalization_starts_plain_and_its_gradient_is_orthogonal():
     plain, normed = mlp(**SMALL), mlp(**SMALL, normalization="weight")
     params, outputs, state, _ = run(normed, X)
     np.testing.assert_allclose(run(plain, X)[1], outputs, atol=1e-5)
-    loss = lambda p: jnp.sum(jnp.sin(normed.apply(p, state, X, key=None, train=False)[0]))  # noqa: E731
+    loss = lambda p: jnp.sum(jnp.sin(normed.apply(p, state, X, key=None, train=False)[0]))
     grads = jax.device_get(jax.jit(jax.grad(loss))(params))["layer_01"]
     kernel = params["layer_01"]["linear"]["kernel"]
     np.testing.assert_allclose(np.sum(kernel * grads["linear"]["kernel"], axis=0), np.zeros(4), atol=1e-4)
@@ -232,7 +232,7 @@ def test_residual_network_equals_library_calls(skip):
 def test_deep_convolutional_network_spreads_its_stages():
     """Depth and stages would not mean what the card says."""
     model = cnn(outputs=2, depth=5, stages=2, width=4)
-    call = lambda x: model.apply(*model.init(KEY, x), x, key=None, train=False)[2]  # noqa: E731
+    call = lambda x: model.apply(*model.init(KEY, x), x, key=None, train=False)[2]
     activations = jax.eval_shape(call, jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32))
     shapes = [activations[layer_name(number, 5)].shape[1:] for number in range(5)]
     assert shapes == [(8, 8, 4), (8, 8, 4), (4, 4, 4), (4, 4, 8), (2, 2, 8)]

@@ -73,7 +73,7 @@ def test_dropped_weights_of_linear_regression_are_a_ridge():
     """Lost: the strength of the trick: E (x W')^2 = (x W)^2 + rate / (1 - rate) sum x^2 W^2."""
     model, x = mlp(**KERNEL, drop_connect=jnp.float32(0.3)), jax.random.normal(KEY, (1, 6))
     params, state = jax.jit(model.init)(KEY, x)
-    one = lambda key: model.apply(params, state, x, key=key, train=True)[0]  # noqa: E731
+    one = lambda key: model.apply(params, state, x, key=key, train=True)[0]
     outputs = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(KEY, 4000)))[:, 0]
     kernel = np.asarray(params["output"]["kernel"])
     ridge = 0.3 / 0.7 * (np.asarray(x[0])[:, None] ** 2 * kernel**2).sum(axis=0)
@@ -83,7 +83,7 @@ def test_dropped_weights_of_linear_regression_are_a_ridge():
 
 def test_kernels_of_one_shape_lose_other_weights():
     """Lost: as many masks as kernels; a step of its own for each."""
-    draw = lambda key, place: drop_weights(jnp.ones((20, 20)), Step(key, True, drop_connect=0.5), place)  # noqa: E731
+    draw = lambda key, place: drop_weights(jnp.ones((20, 20)), Step(key, True, drop_connect=0.5), place)
     other = jax.random.key(1)
     first, again, elsewhere, later = (
         np.asarray(draw(key, place)) for key, place in ((KEY, ("a", "b")), (KEY, ("a", "b")), (KEY, ("a", "c")),

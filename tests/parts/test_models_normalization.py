@@ -114,6 +114,6 @@ def test_ghosts_that_do_not_fit_are_named():
     """Lost: a batch of 50 in ghosts of 16 would leave examples out."""
     model = mlp(**DENSE, normalization="ghost", ghost_size=4)
     params, state = jax.eval_shape(model.init, KEY, X)
-    call = lambda p, s: model.apply(p, s, X, key=None, train=True)  # noqa: E731
+    call = lambda p, s: model.apply(p, s, X, key=None, train=True)
     with pytest.raises(ValueError, match="ghost: a batch of 6 does not come in parts of 4; choose a ghost_size"):
         jax.eval_shape(call, params, state)

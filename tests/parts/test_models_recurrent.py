@@ -129,7 +129,7 @@ def test_dense_bidirectional_layers_end_at_both_ends():
 
 def test_parameters_are_counted_by_hand():
     """Arms would differ in size where the user thinks they differ in method."""
-    count = lambda **changes: sum(  # noqa: E731
+    count = lambda **changes: sum(
         leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lstm(**(SMALL | changes)).init, KEY, X)[0])
     )
     assert count() == 4 * (3 * 4 + 4 * 4 + 4) + 10
@@ -160,7 +160,7 @@ def test_forget_bias_opens_the_path_through_time():
         candidate = jnp.array([[0.0, 0.0, 1.0, 0.0]])  # one way in: dc_1/dx_1 = sig(0) = 1/2, and dh/dc = sig(0)
         part = {**part, "input": {**part["input"], "kernel": candidate}}
         params = {**params, "layer_00": {"forward": part}}
-        last = lambda x: model.apply(params, state, x, key=None, train=False)[2]["layer_00"][0, -1, 0]  # noqa: E731
+        last = lambda x: model.apply(params, state, x, key=None, train=False)[2]["layer_00"][0, -1, 0]
         return 4 * jax.grad(last)(x)[0, 0, 0]
 
     carried = jax.jit(jax.vmap(through))(jnp.array([0.0, 1.0, np.log(49.0)]))
@@ -186,7 +186,7 @@ def test_outputs_at_every_step_see_no_future():
     @jax.jit
     def slopes(x):
         params, state = model.init(KEY, x)
-        at_step = lambda x, t: model.apply(params, state, x, key=None, train=False)[0][:, t].sum()  # noqa: E731
+        at_step = lambda x, t: model.apply(params, state, x, key=None, train=False)[0][:, t].sum()
         return jax.vmap(jax.grad(at_step), in_axes=(None, 0))(x, jnp.arange(5))
 
     grads = np.asarray(slopes(X))

@@ -81,7 +81,7 @@ def test_lanes_train_as_they_would_alone(name, changes):
     params, state = jax.jit(jax.vmap(model.init, in_axes=(0, None)))(keys, x)
 
     def one(lane):
-        loss = lambda p: jnp.mean(jnp.sin(model.apply(p, lane[1], x, key=lane[2], train=True)[0]))  # noqa: E731
+        loss = lambda p: jnp.mean(jnp.sin(model.apply(p, lane[1], x, key=lane[2], train=True)[0]))
         return jax.grad(loss)(lane[0])
 
     both = jax.jit(lambda lanes: (jax.vmap(one)(lanes), jax.lax.map(one, lanes)))((params, state, keys))
@@ -102,7 +102,7 @@ def test_weight_normalized_cells_start_plain_and_their_gradient_is_orthogonal(ce
 
     @jax.jit
     def call(x):
-        outputs = lambda model, p: model.apply(p, {}, x, key=None, train=False)[0]  # noqa: E731
+        outputs = lambda model, p: model.apply(p, {}, x, key=None, train=False)[0]
         params = normed.init(KEY, x)[0]
         grads = jax.grad(lambda p: jnp.sum(jnp.sin(outputs(normed, p))))(params)
         doubled = jax.tree.map_with_path(lambda path, p: p * (1 + ("'kernel'" in str(path))), params["layer_00"])

@@ -87,8 +87,8 @@ def test_fixup_learns_and_its_multiplier_acts():
     @jax.jit
     def trained():
         params, state = model.init(KEY, x)
-        loss = lambda p: jnp.mean((model.apply(p, state, x, key=None, train=True)[0] - 1.0) ** 2)  # noqa: E731
-        step = lambda p, _: (jax.tree.map(lambda w, g: w - 0.2 * g, p, jax.grad(loss)(p)), loss(p))  # noqa: E731
+        loss = lambda p: jnp.mean((model.apply(p, state, x, key=None, train=True)[0] - 1.0) ** 2)
+        step = lambda p, _: (jax.tree.map(lambda w, g: w - 0.2 * g, p, jax.grad(loss)(p)), loss(p))
         after, losses = jax.lax.scan(step, params, None, length=6)
         return params, after, losses
 

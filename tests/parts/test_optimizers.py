@@ -63,7 +63,7 @@ def test_adamw_decouples_and_adam_with_l2_does_not() -> None:
 
 def test_amsgrad_mends_adams_counter_example() -> None:
     """Lost: on Reddi's periodic gradients Adam walks to +1, AMSGrad to -1."""
-    gradient = lambda x, t: jnp.where(t % 3 == 0, 4.0, -1.0)  # noqa: E731
+    gradient = lambda x, t: jnp.where(t % 3 == 0, 4.0, -1.0)
 
     def run(part, steps=30_000):
         def step(carry, t):
@@ -73,7 +73,7 @@ def test_amsgrad_mends_adams_counter_example() -> None:
 
         return jax.lax.scan(step, (jnp.float32(0.0), part.init(jnp.float32(0.0))), jnp.arange(steps))[0][0]
 
-    rate = lambda count: 0.5 / jnp.sqrt(1.0 + count)  # noqa: E731
+    rate = lambda count: 0.5 / jnp.sqrt(1.0 + count)
     hypers = {"learning_rate": rate, "b1": 0.0, "b2": 1 / 17}
     assert float(run(optimizers.adam(**hypers))) > 0.9
     assert float(run(optimizers.amsgrad(**hypers))) < -0.9

@@ -146,7 +146,7 @@ def test_a_sweep_can_descend_on_the_strength(name: str) -> None:
 @every
 def test_plain_jit_and_lanes_agree(name: str) -> None:
     """Lost: a lane of a sweep is not the run it stands for."""
-    each = lambda c, k: jax.value_and_grad(lambda p: penalty(name, p, c, k))(MLP)  # noqa: E731
+    each = lambda c, k: jax.value_and_grad(lambda p: penalty(name, p, c, k))(MLP)
     keys = jax.random.split(KEY, 3)
     wide = jax.jit(jax.vmap(each))(jnp.array([0.0, 0.5, 3.0]), keys)
     alone = [jax.jit(each)(0.0, keys[0]), jax.jit(each)(jnp.float32(0.5), keys[1]), each(3.0, keys[2])]
@@ -159,7 +159,7 @@ def test_plain_jit_and_lanes_agree(name: str) -> None:
 def test_examples_that_meet_in_the_critic_share_their_slopes() -> None:
     """Lost: what the slope means with batch norm: of the sum, which a critic that subtracts the mean holds at zero."""
     x = jnp.array([[1.0], [2.0], [6.0]])
-    critic = lambda v: v[:, 0] - jnp.mean(v)  # noqa: E731
+    critic = lambda v: v[:, 0] - jnp.mean(v)
     assert float(TABLE["r1"](strength=2.0).apply(critic, x, x, KEY)) == pytest.approx(0.0, abs=1e-12)
 
 

@@ -27,7 +27,7 @@ def test_proximal_steps_find_the_lasso() -> None:
     """Lost: the minimum of loss + strength |w|_1, and which weights are exactly zero; l1 in the loss gives none."""
     x = RNG.normal(size=(60, 12)).astype(np.float32)
     y = (x @ np.repeat([2.0, -1.0, 0.1, 0.0], 3) + 0.3 * RNG.normal(size=60)).astype(np.float32)
-    loss = lambda params: jnp.mean(jnp.square(x @ params["w"][:, 0] - y)) / 2  # noqa: E731
+    loss = lambda params: jnp.mean(jnp.square(x @ params["w"][:, 0] - y)) / 2
     zero = {"w": jnp.zeros((12, 1))}
     found = descend(optimizers.proximal_sgd(learning_rate=0.2, strength=0.2), jax.grad(loss), zero, 500)["w"][:, 0]
     twin = Lasso(alpha=0.2, fit_intercept=False, tol=1e-10, max_iter=10_000).fit(x.astype(np.float64), y).coef_
@@ -50,8 +50,8 @@ def test_weights_arrive_at_zero_exactly() -> None:
 def test_proximal_step_leaves_biases_alone_unless_told() -> None:
     """Lost: the meaning of `biases`, and of a schedule."""
     params = {"w": jnp.array([[1.0, 0.01]]), "b": jnp.array([1.0])}
-    none = lambda params: jax.tree.map(jnp.zeros_like, params)  # noqa: E731
-    rate = lambda count: 0.1 * (count == 0)  # noqa: E731
+    none = lambda params: jax.tree.map(jnp.zeros_like, params)
+    rate = lambda count: 0.1 * (count == 0)
     out = descend(optimizers.proximal_sgd(learning_rate=rate, strength=0.5), none, params, 3)
     np.testing.assert_allclose(out["w"], [[0.95, 0.0]], rtol=1e-6)
     assert float(out["b"][0]) == 1.0
@@ -77,7 +77,7 @@ def test_projected_units_keep_their_bound() -> None:
 def test_neutral_is_sgd_and_lanes_are_runs(name: str, off: str) -> None:
     """Lost: an arm without the trick is not the baseline; a sweep is not the runs it stands for."""
     target = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)
-    gradient = lambda params: jax.tree.map(lambda w: w - target, params)  # noqa: E731
+    gradient = lambda params: jax.tree.map(lambda w: w - target, params)
     start = {"w": jnp.zeros((4, 3))}
     neutral = optimizers.NEUTRAL[name][off]
 

@@ -139,7 +139,7 @@ def test_input_dropout_keeps_the_mean() -> None:
 
 def test_input_noise_has_its_strength() -> None:
     """Lost: noise of another size, or the same in all lanes."""
-    draw = lambda key: regularizers.input_noise(strength=0.5).apply(key, Batch(jnp.zeros((50, 40)), None)).inputs  # noqa: E731
+    draw = lambda key: regularizers.input_noise(strength=0.5).apply(key, Batch(jnp.zeros((50, 40)), None)).inputs
     first, second = jax.vmap(draw)(jax.random.split(KEY, 2))
     np.testing.assert_allclose(np.std(first), 0.5, rtol=0.05)
     assert not np.array_equal(first, second)

@@ -41,7 +41,7 @@ def rows(*grads):
 
 def test_plain_gradient_by_hand() -> None:
     """Lost: the loss, what comes beside it, and its gradient."""
-    loss_fn = lambda w, x: (jnp.sum(x * w**2), {"x": x})  # noqa: E731
+    loss_fn = lambda w, x: (jnp.sum(x * w**2), {"x": x})
     (loss, aux), grads = rules.plain()(loss_fn)(jnp.array([1.0, 3.0]), jnp.array([2.0, 0.5]))
     assert float(loss) == 6.5
     np.testing.assert_array_equal(aux["x"], [2.0, 0.5])
@@ -62,7 +62,7 @@ def test_what_is_told_belongs_to_the_point_where_the_step_starts(name: str) -> N
 @pytest.mark.parametrize("name", [name for name in rules.NEUTRAL if name != "gradvac"])
 def test_switched_off_an_infinite_gradient_stays_what_it_is(name: str) -> None:
     """Lost: 0 * inf makes NaN, and an arm without the trick diverges elsewhere than the baseline."""
-    bent = lambda w, state, batch, key: (jnp.mean(batch.inputs @ (0.5 * w**2)), state)  # noqa: E731
+    bent = lambda w, state, batch, key: (jnp.mean(batch.inputs @ (0.5 * w**2)), state)
     grads = rules.TABLE[name](**rules.NEUTRAL[name])(bent)(jnp.ones(2), {}, rows([jnp.inf, 1], [1, 3]), KEY)[1]
     np.testing.assert_array_equal(grads, [jnp.inf, 2.0])
 
@@ -109,7 +109,7 @@ def test_clipped_gradients_of_examples_are_those_of_a_loop(microbatch: int) -> N
 ])  # fmt: skip
 def test_shares_bound_the_memory(rule) -> None:
     """Lost: the reason to take a batch in shares: a network that fits one example at a time would not train."""
-    deep = lambda w, state, batch, key: (jnp.mean(jnp.tanh(jnp.tanh(batch.inputs @ w[0]) @ w[1])), state)  # noqa: E731
+    deep = lambda w, state, batch, key: (jnp.mean(jnp.tanh(jnp.tanh(batch.inputs @ w[0]) @ w[1])), state)
     w, batch = jnp.ones((2, 150, 150)), Batch(jnp.ones((64, 40, 150)), jnp.ones((64,)))
 
     def needed(share: int) -> int:
@@ -122,7 +122,7 @@ def test_shares_bound_the_memory(rule) -> None:
 def test_noise_has_its_size_and_every_lane_its_own() -> None:
     """Lost: the noise of the paper; or all seeds share one draw and cannot be averaged."""
     zeros = jnp.zeros((2, 10000))
-    flat = lambda w, state, batch, key: (0.0 * jnp.sum(w["a"] + w["b"]), state)  # noqa: E731
+    flat = lambda w, state, batch, key: (0.0 * jnp.sum(w["a"] + w["b"]), state)
     batch = Batch(jnp.ones((4, 1)), jnp.ones((4,)))
     take = rules.dp_sgd(max_norm=0.5, noise_multiplier=2.0)(flat)
     keys = jax.random.split(KEY, 3)
@@ -137,7 +137,7 @@ def test_noise_has_its_size_and_every_lane_its_own() -> None:
 
 def test_examples_draw_their_own_dropout() -> None:
     """Lost: one mask for the whole batch, which is another regularizer."""
-    drops = lambda w, state, batch, key: (jnp.sum(w * jax.random.bernoulli(key, 0.5, w.shape)), state)  # noqa: E731
+    drops = lambda w, state, batch, key: (jnp.sum(w * jax.random.bernoulli(key, 0.5, w.shape)), state)
     batch = Batch(jnp.ones((64, 1)), jnp.ones((64,)))
     _, grads = rules.dp_sgd(max_norm=jnp.inf, noise_multiplier=0.0)(drops)(jnp.ones(8), {}, batch, KEY)
     assert np.all((grads > 0.2) & (grads < 0.8)), grads
@@ -199,7 +199,7 @@ def test_every_task_meets_the_others_in_an_order_of_its_own() -> None:
 def test_tasks_are_turned_to_a_cosine_by_hand() -> None:
     """Lost: GradVac. Orthogonal unit gradients at cosine 0.6: g1' = g1 + 0.6 / 0.8 g2 = (1, 0.75), g2' = (0.75, 1)."""
     batch = rows([1, 0], [0, 1])
-    take = lambda cosine, given: rules.gradvac(tasks=2, cosine=cosine)(linear)(jnp.ones(2), {}, given, KEY)[1]  # noqa: E731
+    take = lambda cosine, given: rules.gradvac(tasks=2, cosine=cosine)(linear)(jnp.ones(2), {}, given, KEY)[1]
     np.testing.assert_allclose(take(0.6, batch), [0.875, 0.875], rtol=1e-6)
     # Cosine 0.6 brought to 0.8, of lengths 1 and 2: g1 + 0.28 / 1.2 g2 and g2 + 0.56 / 0.6 g1.
     np.testing.assert_allclose(take(0.8, rows([1, 0], [1.2, 1.6])), [5.12 / 3, 2.96 / 3], rtol=1e-5)
@@ -215,7 +215,7 @@ def test_a_sweep_is_the_loop_it_stands_for(name: str, path: str) -> None:
     w, batch = data()
     values = [0.9 if path == "cosine" else 0.02, 0.3, rules.NEUTRAL[name][path]]
     values[2] = 0.9 if path == "noise_multiplier" or np.isinf(values[2]) else values[2]  # inf is no size of noise
-    take = lambda value: rules.TABLE[name](**{path: value})(least_squares)(w, {"passes": 0}, batch, KEY)[1]  # noqa: E731
+    take = lambda value: rules.TABLE[name](**{path: value})(least_squares)(w, {"passes": 0}, batch, KEY)[1]
     swept = jax.jit(jax.vmap(take))(jnp.array(values))
     np.testing.assert_allclose(swept, [take(value) for value in values], rtol=2e-5, atol=2e-6)
     assert np.abs(swept[0] - swept[1]).max() > 1e-5

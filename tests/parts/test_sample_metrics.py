@@ -135,7 +135,7 @@ def test_frechet_distance_of_flat_features():
 
 def ball_twins(samples, real, k):
     """Write the four formulas down with whole distance matrices."""
-    between = lambda a, b: np.linalg.norm(np.float64(a)[:, None] - np.float64(b)[None], axis=-1)  # noqa: E731
+    between = lambda a, b: np.linalg.norm(np.float64(a)[:, None] - np.float64(b)[None], axis=-1)
     cross = between(samples, real)  # [samples, real]
     of_real, of_samples = np.sort(between(real, real))[:, k], np.sort(between(samples, samples))[:, k]
     return {

@@ -27,7 +27,7 @@ def settled(model, x, steps=300):
     @jax.jit
     def run(x):
         params, state = model.init(KEY, x)
-        move = lambda _, state: model.apply(params, state, x, key=None, train=True)[1]  # noqa: E731
+        move = lambda _, state: model.apply(params, state, x, key=None, train=True)[1]
         return params, jax.lax.fori_loop(0, steps, move, state)
 
     return jax.device_get(run(x))
@@ -172,7 +172,7 @@ def test_the_norm_of_a_kernel_does_not_steer_the_function():
     params, state = settled(model, x)
     doubled = jax.tree.map_with_path(lambda path, p: p * (1 + ("'kernel'" in str(path))), params)
     np.testing.assert_allclose(call(model, doubled, state, x)[0], call(model, params, state, x)[0], atol=1e-5)
-    loss = lambda p: jnp.sum(jnp.sin(model.apply(p, state, x, key=None, train=True)[0]))  # noqa: E731
+    loss = lambda p: jnp.sum(jnp.sin(model.apply(p, state, x, key=None, train=True)[0]))
     grads = jax.device_get(jax.jit(jax.grad(loss))(params))
     for layer in ("layer_00", "layer_01"):
         kernel, grad = params[layer]["linear"]["kernel"], grads[layer]["linear"]["kernel"]

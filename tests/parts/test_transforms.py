@@ -126,7 +126,7 @@ def test_adaptive_clip_bounds_each_output_unit(shape: tuple[int, ...]) -> None:
         ]
     )(g, w)
     axes = tuple(range(len(shape) - 1))
-    unit = lambda v: np.sqrt(np.sum(np.square(v), axis=axes))  # noqa: E731
+    unit = lambda v: np.sqrt(np.sum(np.square(v), axis=axes))
     np.testing.assert_allclose(unit(out) / unit(w), 0.1, rtol=1e-5)
     assert np.allclose(out, twin, rtol=1e-4) == (len(shape) != 3)
 
@@ -187,7 +187,7 @@ def test_z_score_clip_lanes_are_runs() -> None:
 
     def run(score, decay):
         part = transforms.clip_by_z_score(max_score=score, decay=decay, delay=3)
-        step = lambda state, size: part.update({"w": size[None]}, state)[::-1]  # noqa: E731
+        step = lambda state, size: part.update({"w": size[None]}, state)[::-1]
         return jax.lax.scan(step, part.init({"w": jnp.zeros(1)}), sizes)[1]["w"]
 
     scores, decays = jnp.array([1.0, 3.0, jnp.inf]), jnp.array([0.5, 0.9, 0.9])

@@ -44,7 +44,7 @@ def fake_results(arms, seeds, layers, steps, trials):
     points = 10 ** np.linspace(-3, 0, trials)[None, :, None] * np.ones((a, 1, 1))
     tuning = level[:, :, None] - 0.1 * (np.log10(points) + 1.2) ** 2 + 0.02 * draw.normal(size=(a, trials, 3))
     tuning_at = np.where(points > 0.5, 40, -1) * np.ones((a, trials, 3), dtype=int)
-    unit = lambda x: np.where(np.isfinite(flow), np.clip(x * np.ones_like(flow), 0, 1), np.nan)  # noqa: E731
+    unit = lambda x: np.where(np.isfinite(flow), np.clip(x * np.ones_like(flow), 0, 1), np.nan)
     trigger = np.full((a, seeds, steps, 1), np.nan)
     if n > 2:
         trigger[2, :, :, 0] = np.exp(-4 * time[0]) * np.ones((seeds, 1))

@@ -49,7 +49,7 @@ def test_the_forest_shows_the_numbers_of_the_summary(study):
     for row in summary["comparisons"]:
         assert any(np.allclose(line[:, 0], row["interval"]) for line in drawn)
         assert any(line.shape == (1, 2) and np.isclose(line[0, 0], row["difference"]) for line in drawn)
-    said = lambda plot: {item.get_text() for item in plot.figure.texts}  # noqa: E731
+    said = lambda plot: {item.get_text() for item in plot.figure.texts}
     assert "first is better →" in said(plot) and "second is better →" in said(down)
 
 

@@ -50,7 +50,7 @@ def test_critical_networks_settle_where_theory_says() -> None:
         key_kernel, key_bias = jax.random.split(key)
         kernel = init(key_kernel, (width, width), jnp.float32)
         bias = jnp.sqrt(bias_variance) * jax.random.normal(key_bias, (width,))
-        onward = lambda u: jnp.tanh(u) @ kernel + bias  # noqa: E731
+        onward = lambda u: jnp.tanh(u) @ kernel + bias
         u, after = jax.jvp(onward, (u,), (tangent,))
         gain = jnp.sum(after**2) / jnp.sum(tangent**2)
         return (u, after / jnp.sqrt(jnp.sum(after**2))), (jnp.mean(u**2), gain)
@@ -80,12 +80,12 @@ def test_lasso_on_an_orthonormal_design_is_a_soft_threshold() -> None:
     correlation, strength = x.T @ y, 0.7
     threshold = np.sign(correlation) * np.maximum(np.abs(correlation) - strength, 0.0)
     assert 2 <= np.sum(threshold == 0) <= 8
-    gradient = lambda w: x.T @ (x @ w - y)  # noqa: E731
+    gradient = lambda w: x.T @ (x @ w - y)
     found = descent(optimizers.proximal_sgd(learning_rate=0.3, strength=strength), gradient, jnp.zeros((10, 1)), 100)
     np.testing.assert_allclose(found, threshold, atol=1e-5)
     np.testing.assert_array_equal(found == 0, threshold == 0)
     penalty = regularizers.l1(strength=strength)
-    penalized = lambda w: gradient(w) + jax.grad(penalty)(w)  # noqa: E731
+    penalized = lambda w: gradient(w) + jax.grad(penalty)(w)
     plain = descent(optimizers.sgd(learning_rate=0.3), penalized, jnp.full((10, 1), 0.05), 100)
     assert not np.any(plain == 0)
     assert np.abs(plain - threshold).max() > 0.01  # and they swing around it

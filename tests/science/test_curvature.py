@@ -74,7 +74,7 @@ def test_takeuchis_ratio_by_hand() -> None:
     """Lost: noise over curvature. For (w x - y)^2 / 2 it is mean of ((w x - y) x)^2 over the mean of x^2."""
     x, y, w = np.arange(1.0, 6.0), np.array([2.0, 1.0, 5.0, 3.0, 4.0]), 0.7
     batch = Batch(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32))
-    objective = lambda w, batch: jnp.mean(0.5 * jnp.square(w[0] * batch.inputs - batch.targets))  # noqa: E731
+    objective = lambda w, batch: jnp.mean(0.5 * jnp.square(w[0] * batch.inputs - batch.targets))
     found = measured(curvature.hessian_trace(), objective, jnp.array([w], jnp.float32), batch)
     assert float(found["hessian_trace"]) == pytest.approx(np.mean(x**2), rel=1e-5)
     expected = np.mean(((w * x - y) * x) ** 2) / np.mean(x**2)
@@ -131,7 +131,7 @@ def test_noise_between_examples_is_that_of_one_gradient_at_a_time() -> None:
     """Lost: a noise scale of the batches' order, or of a part of the batch."""
     drawn = np.random.RandomState(1)
     batch = Batch(drawn.randn(24, 5).astype(np.float32), drawn.randn(24).astype(np.float32))
-    objective = lambda p, b: jnp.mean((b.inputs @ p["w"] - b.targets) ** 2)  # noqa: E731
+    objective = lambda p, b: jnp.mean((b.inputs @ p["w"] - b.targets) ** 2)
     params = {"w": jnp.asarray(drawn.randn(5), jnp.float32)}
     g = np.stack([
         2 * (x @ np.asarray(params["w"]) - y) * x for x, y in zip(batch.inputs, batch.targets, strict=True)
@@ -153,7 +153,7 @@ def test_the_noise_scale_has_no_bias() -> None:
     """Lost: 2 %: batches of 8 from N(g, S) must give trace S and |g|^2 on average."""
     size, g, scale = 8, np.array([0.3, -0.2, 0.1]), np.array([1.0, 0.5, 2.0])
     drawn = g + scale * np.random.RandomState(2).randn(4000, size, 3)
-    objective = lambda p, b: jnp.mean(b.inputs @ p)  # noqa: E731  (its gradient at an example is the example)
+    objective = lambda p, b: jnp.mean(b.inputs @ p)  # its gradient at an example is the example
     probe = gradients.gradient_noise()
     found = jax.jit(jax.vmap(lambda x: probe(looked(objective, jnp.zeros(3), Batch(x, jnp.zeros(size))))))(
         jnp.asarray(drawn, jnp.float32)
@@ -165,7 +165,7 @@ def test_the_noise_scale_has_no_bias() -> None:
 
 def test_steps_on_a_parabola_turn_as_they_must() -> None:
     """Lost: below 1 / h the gradient keeps its direction, above it turns back."""
-    objective = lambda p, b: jnp.sum(p**2)  # noqa: E731  (h = 2)
+    objective = lambda p, b: jnp.sum(p**2)  # h = 2
     params, batch = jnp.array([1.0, 2.0]), Batch(jnp.zeros((2, 1)), jnp.zeros(2))
     for rate, cosine in ((0.3, 1.0), (0.9, -1.0)):
         info = looked(objective, params, batch, -rate * 2 * params)

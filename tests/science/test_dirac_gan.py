@@ -25,7 +25,7 @@ RATE = 0.1
 def descend(start, strength=0.0, *, game="wasserstein", steps=100, alternating=False, penalty="r1"):
     """Give theta and psi after every step of plain gradient descent, [steps + 1, 2]."""
     loss, rule = GAMES[game](), PENALTIES[penalty](strength=strength)
-    critic = lambda psi, x: psi * x[:, 0]  # noqa: E731
+    critic = lambda psi, x: psi * x[:, 0]
     real = jnp.zeros((1, 1))
 
     def of_psi(psi, theta, key):

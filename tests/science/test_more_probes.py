@@ -104,7 +104,7 @@ def test_conflict_between_parts_of_a_batch() -> None:
 
 
 def learner_of(model: Any, example: Any) -> Any:
-    loss = lambda outputs, targets: jnp.sum(outputs**2, axis=-1)  # noqa: E731
+    loss = lambda outputs, targets: jnp.sum(outputs**2, axis=-1)
     return supervised(model=model, loss=loss, optimizer=optax.sgd(0.1), rule=rules.plain(), example=example, metrics={})
 
 

@@ -38,13 +38,13 @@ def quadratic(curvature):
 def descend(rule, loss, params, rate, steps):
     """Step down `steps` times, as plain SGD."""
     take = rule(loss)
-    step = lambda p, _: (jax.tree.map(lambda w, g: w - rate * g, p, take(p, {}, BATCH, KEY)[1]), None)  # noqa: E731
+    step = lambda p, _: (jax.tree.map(lambda w, g: w - rate * g, p, take(p, {}, BATCH, KEY)[1]), None)
     return jax.jit(lambda p: jax.lax.scan(step, p, None, steps)[0])(params)
 
 
 def test_sam_on_a_quadratic_ends_in_a_two_cycle() -> None:
     """SAM would not overshoot the minimum as it does: amplitude eta h rho / (2 - eta h) = 0.00555556."""
-    run = lambda steps: float(descend(rules.sam(rho=0.05), quadratic(2.0), jnp.array(1.0), 0.1, steps))  # noqa: E731
+    run = lambda steps: float(descend(rules.sam(rho=0.05), quadratic(2.0), jnp.array(1.0), 0.1, steps))
     one, other = run(500), run(501)
     assert one == pytest.approx(-other, rel=1e-4) and abs(one) == pytest.approx(0.00555556, rel=1e-5)
 
@@ -85,7 +85,7 @@ def test_sam_and_asam_train_like_their_twins(name: str, hypers: dict) -> None:
 
 def test_asam_does_not_see_how_layers_are_scaled() -> None:
     """ASAM's reason to be: w1 w2 with w1 / 4 and 4 w2 is the same function, and has the same sharpness."""
-    loss = lambda w, state, batch, key: ((w[0] * w[1] - 2.0) ** 2, state)  # noqa: E731
+    loss = lambda w, state, batch, key: ((w[0] * w[1] - 2.0) ** 2, state)
     take = rules.asam(rho=0.1, eps=0.0)(loss)
     one = take(jnp.array([1.0, 1.5]), {}, BATCH, KEY)[1] * jnp.array([1.0, 1.5])
     other = take(jnp.array([0.25, 6.0]), {}, BATCH, KEY)[1] * jnp.array([0.25, 6.0])
@@ -183,8 +183,8 @@ def test_extragradient_on_a_quadratic_and_on_a_saddle() -> None:
         return z[0] * z[1]
 
     saddle.defvjp(lambda z: (z[0] * z[1], z), lambda z, ct: (ct * jnp.array([z[1], -z[0]]),))
-    field = lambda z, state, batch, key: (saddle(z), state)  # noqa: E731
-    radius = lambda rule: float(jnp.linalg.norm(descend(rule, field, jnp.array([1.0, 0.0]), 0.1, 100)))  # noqa: E731
+    field = lambda z, state, batch, key: (saddle(z), state)
+    radius = lambda rule: float(jnp.linalg.norm(descend(rule, field, jnp.array([1.0, 0.0]), 0.1, 100)))
     # Eigenvalues 1 - i e and 1 - e^2 - i e: radius (1 + e^2)^50, and (1 - e^2 + e^4)^50.
     assert radius(rules.plain()) == pytest.approx(1.01**50, rel=1e-4)
     assert radius(rules.extragradient(step_size=0.1)) == pytest.approx(0.9901**50, rel=1e-4)

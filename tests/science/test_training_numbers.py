@@ -26,7 +26,7 @@ def test_a_product_of_orthogonal_layers_keeps_lengths() -> None:
     def values(initializer: str) -> np.ndarray:
         model = mlp(outputs=32, depth=20, width=32, activation="identity", initializer=initializer)
         params, state = model.init(KEY, jnp.zeros((1, 32)))
-        through = lambda x: model.apply(params, state, x[None], key=None, train=False)[0][0]  # noqa: E731
+        through = lambda x: model.apply(params, state, x[None], key=None, train=False)[0][0]
         return np.linalg.svd(np.asarray(jax.jacobian(through)(jnp.ones(32)), np.float64), compute_uv=False)
 
     np.testing.assert_allclose(values("orthogonal"), 1.0, atol=1e-5)
@@ -43,7 +43,7 @@ def test_a_deep_linear_network_learns_its_modes_in_turn() -> None:
     x, y = jnp.asarray(x, jnp.float32), jnp.asarray(x * strengths[None], jnp.float32)
     loss, part = losses.TABLE["mse"](), optimizers.sgd(learning_rate=rate)
     params, state = model.init(KEY, x)
-    outputs = lambda params, x: model.apply(params, state, x, key=None, train=True)[0]  # noqa: E731
+    outputs = lambda params, x: model.apply(params, state, x, key=None, train=True)[0]
     gradient = jax.grad(lambda params: jnp.mean(loss(outputs(params, x), y)))
 
     def step(carry: Any, _: None) -> Any:
@@ -105,7 +105,7 @@ def test_sharpness_settles_at_the_edge_of_stability() -> None:
     def lane(key: jax.Array, rate: jax.Array, momentum: jax.Array) -> jax.Array:
         changes = {"optimizer.learning_rate": rate, "optimizer.momentum": momentum}
         learner = build.learner(build.replaced(base, changes), data)
-        plain = lambda _, state: learner.step(state, batch, key)[0]  # noqa: E731
+        plain = lambda _, state: learner.step(state, batch, key)[0]
 
         def look(state: Any, _: None) -> Any:
             state, info = learner.step(jax.lax.fori_loop(1, apart, plain, state), batch, key)
@@ -150,7 +150,7 @@ def test_noise_leaves_the_variance_of_theory() -> None:
     zero, steps = jnp.float32(0.0), 3000
 
     def drawn(momentum: jax.Array, key: jax.Array) -> jax.Array:
-        draw = lambda state, key: noise.update(zero, state, key=key)[::-1]  # noqa: E731
+        draw = lambda state, key: noise.update(zero, state, key=key)[::-1]
         kicks = jax.lax.scan(draw, noise.init(zero), jax.random.split(key, steps))[1]
         return jnp.mean(path(momentum, kicks)[200:] ** 2)
 

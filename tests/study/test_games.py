@@ -57,16 +57,16 @@ def by_hand(seed):
         order.extend(np.argsort(bits, kind="stable")[: per_epoch * BATCH].reshape(per_epoch, BATCH))
     g, _ = maker.init(fold(key, b"init"), jnp.zeros((1, LATENT)))
     d, _ = judge.init(fold(key, b"discriminator"), inputs[:1])
-    noise = lambda k: jax.random.normal(fold(k, b"latent"), (BATCH, LATENT))  # noqa: E731
-    make = lambda g, k: maker.apply(g, {}, noise(k), key=None, train=True)[0]  # noqa: E731
-    ask = lambda d, x: judge.apply(d, {}, x, key=None, train=True)[0][:, 0]  # noqa: E731
+    noise = lambda k: jax.random.normal(fold(k, b"latent"), (BATCH, LATENT))
+    make = lambda g, k: maker.apply(g, {}, noise(k), key=None, train=True)[0]
+    ask = lambda d, x: judge.apply(d, {}, x, key=None, train=True)[0][:, 0]
 
     @jax.jit
     def step(g, d, x, now):
         k_d, k_g = jax.random.fold_in(fold(now, b"critic"), 0), fold(now, b"generator")
-        told = lambda d: jnp.mean(jnp.log1p(jnp.exp(-ask(d, x))) + jnp.log1p(jnp.exp(ask(d, make(g, k_d)))))  # noqa: E731
+        told = lambda d: jnp.mean(jnp.log1p(jnp.exp(-ask(d, x))) + jnp.log1p(jnp.exp(ask(d, make(g, k_d)))))
         d = jax.tree.map(lambda p, v: p - RATE * v, d, jax.grad(told)(d))
-        fooled = lambda g: jnp.mean(jnp.log1p(jnp.exp(-ask(d, make(g, k_g)))))  # noqa: E731
+        fooled = lambda g: jnp.mean(jnp.log1p(jnp.exp(-ask(d, make(g, k_g)))))
         return jax.tree.map(lambda p, v: p - RATE * v, g, jax.grad(fooled)(g)), d
 
     for t in range(STEPS):

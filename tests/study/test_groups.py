@@ -90,7 +90,7 @@ def test_a_trick_without_a_neutral_is_not_filled(small):
 
 def test_orders_that_disagree_are_not_merged(small):
     """Clipping before centering is another method than after it."""
-    ordered = lambda *keys: {f"transforms.{key}": {} for key in keys}  # noqa: E731
+    ordered = lambda *keys: {f"transforms.{key}": {} for key in keys}
     a, b = ("clip_by_value", "centralize"), ("centralize", "clip_by_value")
     found = gathered(small, {"ab": ordered(*a), "ba": ordered(*b), "a": ordered("clip_by_value"), "plain": {}})
     assert names(found) == [("ab", "a", "plain"), ("ba",)]

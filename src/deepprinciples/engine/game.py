@@ -100,7 +100,7 @@ def _snapshots(table: Table, state: GameState, count: int) -> dict[str, Array]:
     line = jnp.cos(turn) * noise[:1] + jnp.sin(turn) * noise[1:2]
     labels = jnp.arange(count) % max(table.classes, 1)
     asked = {"samples": (noise[:count], labels), "interpolation": (line, jnp.zeros(BETWEEN, jnp.int32))}
-    make = lambda one: table.generate(state.making, state.generator.model_state, *one, train=False)[0]  # noqa: E731
+    make = lambda one: table.generate(state.making, state.generator.model_state, *one, train=False)[0]
     return {name: make(one) for name, one in asked.items()}
 
 

@@ -126,7 +126,7 @@ def supervised(
             if not model.tapped:
                 return {}
             taps = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(ASIDE)}
-            tapped = lambda t: objective(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]  # noqa: E731
+            tapped = lambda t: objective(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]
             return jax.grad(tapped)(taps)
 
         def value_of(params: PyTree, batch: Batch) -> Array:

@@ -117,7 +117,7 @@ def _agreed(table: Table, rules: Rules, state: GameState, one: Round) -> Field:
         return 0.5 * optax.tree.norm((there.generator, there.discriminator), squared=True)
 
     more = jax.grad(energy)((state.generator.params, state.discriminator.params))
-    add = lambda own, extra: jax.tree.map(lambda a, b: a + rules.consensus * b, own, extra)  # noqa: E731
+    add = lambda own, extra: jax.tree.map(lambda a, b: a + rules.consensus * b, own, extra)
     return here._replace(generator=add(here.generator, more[0]), discriminator=add(here.discriminator, more[1]))
 
 

@@ -120,7 +120,7 @@ def _lift(function: Callable, mode: Mode, per_lane: int, per_block: int) -> Call
 
         def over_points(varied: tuple) -> PyTree:
             lanes, block = varied[:per_lane], varied[per_lane:]
-            one = lambda lane: function(*lane, *block, *common)  # noqa: E731
+            one = lambda lane: function(*lane, *block, *common)
             return jax.vmap(one)(lanes) if mode == "vmap" else jax.lax.map(one, lanes)
 
         return jax.vmap(over_points)(args[:count]) if mode == "vmap" else jax.lax.map(over_points, args[:count])
@@ -178,7 +178,7 @@ def compile_program(
         return jax.jit(mapped, donate_argnums=donate).lower(*placed)
 
     blocks = layout.devices * layout.blocks
-    shape = lambda *dims, dtype=jnp.float32: jax.ShapeDtypeStruct(dims, dtype)  # noqa: E731
+    shape = lambda *dims, dtype=jnp.float32: jax.ShapeDtypeStruct(dims, dtype)
     lanes = (blocks, layout.points)
     point = Point(shape(*lanes, dtype=jnp.int32), {name: shape(*lanes) for name in names})
     seed = shape(blocks, dtype=jnp.uint32)

@@ -129,7 +129,7 @@ class _Call(NamedTuple):
         if known is None:
             lane, start = jax.device_get(self.program.init(self.point(), self.seed())), 0
         else:
-            pick = lambda a: np.repeat(np.asarray(a)[known.row : known.row + 1], self.wide, axis=0)  # noqa: E731
+            pick = lambda a: np.repeat(np.asarray(a)[known.row : known.row + 1], self.wide, axis=0)
             lane, start = jax.tree.map(pick, known.lane), known.segments
         awake = np.zeros_like(lane.diverged_at, dtype=bool)
         awake[0, index] = True

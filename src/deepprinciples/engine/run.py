@@ -78,7 +78,7 @@ def run(
         padded = chunk + [chunk[-1]] * (wide - count)
 
         def offer(tell: Callable[[], dict[str, np.ndarray]], first: int = first) -> None:
-            done = lambda: packed("parts", _joined(parts)) if parts else {}  # noqa: E731
+            done = lambda: packed("parts", _joined(parts)) if parts else {}
             keeper.offer(lambda: {"at": np.array(first), **done(), **tell()})
 
         part = _run_chunk(call, padded, count, under_way, offer, progress)
@@ -159,7 +159,7 @@ def _run_chunk(
     )
     states = jax.device_get(lane.state) if call.keep_states else None
     diverged_at = np.asarray(lane.diverged_at)
-    initial_loss = lambda: np.asarray(program.evaluate(program.init(point, seed), point, call.curve)["loss"])  # noqa: E731
+    initial_loss = lambda: np.asarray(program.evaluate(program.init(point, seed), point, call.curve)["loss"])
     cause = causes(diverged_at, initial_loss, functools.partial(_spoiled, call, seeds))
     return log, curve_values, final, diverged_at, cause, states
 

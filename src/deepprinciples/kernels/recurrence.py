@@ -237,7 +237,7 @@ def _hand_written(cell: str, activation: Function, reverse: bool) -> Function:
         # By plain autodiff: nothing of it is run unless somebody reads the gradient of a hyper-parameter.
         if not constants:
             return []
-        twin = lambda c: _stock(cell, lambda x: activation(x, *c), reverse, projected, kernel, along)  # noqa: E731
+        twin = lambda c: _stock(cell, lambda x: activation(x, *c), reverse, projected, kernel, along)
         return jax.vjp(twin, constants)[1](cotangents)[0]
 
     function = jax.custom_vjp(lambda *arguments: run(False, *arguments)[:2])

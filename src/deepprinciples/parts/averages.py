@@ -150,12 +150,12 @@ def lawa(*, window: int = 6, period: int = 20) -> Average:
         steps = state.steps + 1
         due = steps % period == 0
         row = state.held % window
-        put = lambda rows, p: rows.at[row].set(jnp.where(due, p, rows[row]))  # noqa: E731
+        put = lambda rows, p: rows.at[row].set(jnp.where(due, p, rows[row]))
         return _Window(jax.tree.map(put, state.kept, params), state.held + due.astype(jnp.int32), steps), params
 
     def value(state: _Window, params: PyTree) -> PyTree:
         count = jnp.minimum(state.held, window)
-        mean = lambda rows, p: jnp.where(count > 0, jnp.sum(rows, axis=0) / jnp.maximum(count, 1), p)  # noqa: E731
+        mean = lambda rows, p: jnp.where(count > 0, jnp.sum(rows, axis=0) / jnp.maximum(count, 1), p)
         return jax.tree.map(mean, state.kept, params)
 
     return Average(init, update, value)
@@ -196,7 +196,7 @@ def lookahead(*, period: int = 5, rate: Scalar = 0.5) -> Average:
         steps = state.steps + 1
         due = steps % period == 0
         moved = optax.tree.add(state.params, optax.tree.scale(rate, optax.tree.sub(params, state.params)))
-        pick = lambda new, old: jax.tree.map(lambda a, b: jnp.where(due, a, b), new, old)  # noqa: E731
+        pick = lambda new, old: jax.tree.map(lambda a, b: jnp.where(due, a, b), new, old)
         return _Slow(pick(moved, state.params), steps), pick(moved, params)
 
     return Average(init, update, lambda state, params: state.params)

@@ -193,7 +193,7 @@ def coverage(*, features: Features, neighbors: int = 5) -> SampleMetric:
     def score(samples: Array, real: Array, weights: Array) -> Array:
         x, centers = _featured(features, samples, weights), _featured(features, real, weights)
         radii = _radii(centers, weights, neighbors)
-        holds = lambda ball: jnp.any((_squares(ball[0], x) < ball[1]) & (weights > 0))  # noqa: E731
+        holds = lambda ball: jnp.any((_squares(ball[0], x) < ball[1]) & (weights > 0))
         return _mean(jax.lax.map(holds, (centers, radii), batch_size=ROWS), weights)
 
     return SampleMetric(score)

@@ -197,7 +197,7 @@ def weight_decay(*, strength: Scalar = 1e-4, biases: bool = False) -> Transform:
     """
 
     def change(grads: PyTree, params: PyTree) -> PyTree:
-        add = lambda g, w: g + strength * w if biases or w.ndim >= 2 else g  # noqa: E731
+        add = lambda g, w: g + strength * w if biases or w.ndim >= 2 else g
         return jax.tree.map(add, grads, need_params("weight_decay", params))
 
     return _stateless(change)

@@ -42,7 +42,7 @@ def task(inputs: Floats, strange: NDArray[np.bool_], *, seed: int = 0) -> Task:
     held = order[: min(int(strange.sum()), len(order) // 2)]
     kept = order[len(held) :]
     mean, std = flat[kept].mean(axis=0), flat[kept].std(axis=0)
-    scale = lambda x: ((x - mean) / np.where(std > 0, std, 1)).astype(np.float32)  # noqa: E731
+    scale = lambda x: ((x - mean) / np.where(std > 0, std, 1)).astype(np.float32)
     test = np.concatenate([flat[held], flat[strange]])
     labels = np.arange(len(test)) >= len(held)
     return Task(scale(flat[kept]), scale(test), labels)

@@ -78,7 +78,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
         )
     evaluations = build.learner(group.config, dataset).evaluations
 
-    make = lambda layout: programs.program(group, dataset, layout, cut, feed, validation)  # noqa: E731
+    make = lambda layout: programs.program(group, dataset, layout, cut, feed, validation)
     program = shape.fitted(make, layout, shape.memory_limit(layout.devices))
     return Bench(group, cut, program, feed, validation, test, evaluations)
 
@@ -106,7 +106,7 @@ def calibrated(
         return bench
     alone()
     most = math.ceil(max(block_counts) / program.layout.devices)
-    make = lambda layout: _built(bench.group, dataset, layout, cut).program  # noqa: E731
+    make = lambda layout: _built(bench.group, dataset, layout, cut).program
     best, told = shape.choose(program, make, functools.partial(cost, count=cut.every), most)
     fastest = next(one for one in told if one.layout == best.layout)
     layout, shorter = shape.shortened(best.layout, cut, size, fastest.seconds)

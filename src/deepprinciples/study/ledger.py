@@ -101,7 +101,7 @@ class Ledger:
         for arm in changed:
             self._identities.pop(arm, None)
         if changed:
-            whole = lambda name: name == "at" or name.startswith("parts/")  # noqa: E731
+            whole = lambda name: name == "at" or name.startswith("parts/")
             self._begun = {
                 label: {name: a for name, a in one.items() if whole(name)} for label, one in self._begun.items()
             }

@@ -45,7 +45,7 @@ def settled_variance(weight_variance: Scalar, bias_variance: Scalar) -> Array:
     Returns: q, scalar float32.
     References: Poole et al., arXiv:1606.05340.
     """
-    onward = lambda _, q: weight_variance * _average(_square, q) + bias_variance  # noqa: E731
+    onward = lambda _, q: weight_variance * _average(_square, q) + bias_variance
     return jax.lax.fori_loop(0, 300, onward, jnp.ones((), jnp.float32))
 
 

@@ -188,7 +188,7 @@ def _cell_norm(one: Recurrence, projected: Array, bias: Array, between: Between)
     shown = None
     if one.cell == "lstm":
         last, shift = gain("cell_gain", one.width), one.param("cell_bias", nn.initializers.zeros, (one.width,))
-        shown = lambda c: by_blocks(c, last) + shift[None]  # noqa: E731
+        shown = lambda c: by_blocks(c, last) + shift[None]
     return inputs, between._replace(normed=lambda x, r: (x, by_blocks(r, recurrent)), shown=shown)
 
 

@@ -107,7 +107,7 @@ def linear(
         product = functools.partial(convolve, pool_window=halved)
         product = functools.partial(upsample_convolve, how=upsample) if upsample else product
     elif early:
-        product = lambda *a, **k: pool(lax.conv_general_dilated(*a, **k), design.kernels)  # noqa: E731
+        product = lambda *a, **k: pool(lax.conv_general_dilated(*a, **k), design.kernels)
     if not is_off(step.drop_connect):
         product = through(product, lambda w: drop_weights(w, step, layer.path))
     if design.normalization == "weight_standardized":

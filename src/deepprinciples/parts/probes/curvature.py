@@ -83,7 +83,7 @@ def hessian_trace(*, samples: int = 8) -> Probe:
         gradient, params = info.gradient, info.params
         assert gradient is not None
         singles = jax.tree.map(lambda a: a[:, None], info.batch)
-        energy = lambda example: optax.tree.norm(gradient(params, example), squared=True)  # noqa: E731
+        energy = lambda example: optax.tree.norm(gradient(params, example), squared=True)
         energies = jax.lax.map(energy, singles, batch_size=min(16, len(singles.targets)))
         takeuchi = jnp.mean(energies) / jnp.where(jnp.abs(trace) > TINY, trace, TINY)
         return {"hessian_trace": trace, "hessian_trace_error": error, "takeuchi": takeuchi}

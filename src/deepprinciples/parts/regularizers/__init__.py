@@ -172,7 +172,7 @@ def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
 
     def apply(key: Array, batch: Batch) -> Batch:
         share = _symmetric_beta(key, strength)
-        mix = lambda v: share * v + (1.0 - share) * jnp.roll(v, 1, axis=0)  # noqa: E731
+        mix = lambda v: share * v + (1.0 - share) * jnp.roll(v, 1, axis=0)
         return Batch(mix(_floats("mixup", batch.inputs)), mix(_rows(batch.targets, outputs)))
 
     return Augment(apply)

@@ -63,7 +63,7 @@ def input_gradient_penalty(*, strength: Scalar = 0.01) -> Rule:
             for leaf in jax.tree.leaves(batch.inputs):
                 if not jnp.issubdtype(leaf.dtype, jnp.floating):
                     raise ValueError(f"input_gradient_penalty: inputs are {leaf.dtype} (tokens?), expected floats")
-            at = lambda x: loss_fn(params, model_state, batch._replace(inputs=x), key)  # noqa: E731
+            at = lambda x: loss_fn(params, model_state, batch._replace(inputs=x), key)
             told, slopes = jax.value_and_grad(at, has_aux=True)(batch.inputs)
             # An infinite slope times a strength of 0 is NaN: off must mean off.
             squares = [jnp.sum(jnp.square(jnp.where(strength == 0, 0.0, s))) for s in jax.tree.leaves(slopes)]

@@ -104,7 +104,7 @@ def _with_noise(grads: PyTree, stddev: Scalar, key: Array) -> PyTree:
 def _sum_over_examples(one: Callable[[Array, Any], PyTree], batch: Batch, microbatch: int) -> PyTree:
     """Add one(number, example) over the examples, so many at once; the last ones may be fewer."""
     numbered = jnp.arange(_size(batch)), batch
-    at_once = lambda few: jax.tree.map(lambda g: jnp.sum(g, axis=0), jax.vmap(one)(*few))  # noqa: E731
+    at_once = lambda few: jax.tree.map(lambda g: jnp.sum(g, axis=0), jax.vmap(one)(*few))
     rounds, rest = divmod(_size(batch), microbatch)
     cut = rounds * microbatch
     total = at_once(jax.tree.map(lambda a: a[cut:], numbered)) if rest else None
