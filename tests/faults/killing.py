@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,9 @@ def checked(out: Path, expected: dict[str, Any]) -> bool:
 
 
 def disturbed(folder: Path, count: int, chance: random.Random) -> Iterator[tuple[str, Path, dict[str, Any], float]]:
-    """Yield runs to disturb, all kinds in turn, for as long as fewer than `count` disturbances were asked for."""
+    """Yield runs to disturb, all kinds in turn: up to four for each disturbance, since a run may end before its own."""
     known = {name: whole(folder, name) for name in list(RUNS)[: 1 if count < 10 else 3]}
-    for number in range(count):
+    for number in range(4 * count):
         name = list(known)[number % len(known)]
         expected, seconds = known[name]
         yield name, folder / f"run-{number}", expected, chance.uniform(0.05, 1.0) * seconds
@@ -132,7 +133,7 @@ def kill(folder: Path, count: int, chance: random.Random) -> dict[str, int]:
 def stop(folder: Path, count: int, chance: random.Random) -> dict[str, float]:
     stops = same = runs = 0
     slowest = 0.0
-    for name, out, expected, wait in disturbed(folder, count, chance):
+    for name, out, expected, wait in islice(disturbed(folder, count, chance), count):
         child = first(folder, name, out)
         time.sleep(wait)
         while not (out / "status.json").exists():  # before, there is nothing to save

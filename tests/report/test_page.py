@@ -291,3 +291,9 @@ def test_a_damaged_search_is_left_out(study, range_test):
     results, summary, manifest = range_test()
     page.render(results, summary | {"rates": [{}, {"steepest": "x", "low": 3.0}]}, manifest)
     page.render(results * np.nan, summary, manifest)
+
+
+def test_a_study_without_tuning_is_not_said_to_have_tuned():
+    """A reader would be told of a budget of 0 trials that was spent on validation data."""
+    assert "8 trials with 3 tuning seeds" in tables.tuning({"protocol": {"trials": 8, "tuning_seeds": 3}})
+    assert tables.tuning({"protocol": {"trials": 0, "tuning_seeds": 3}}) == "<p>Nothing was tuned.</p>"

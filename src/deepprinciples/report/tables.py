@@ -228,7 +228,7 @@ def tuning(summary: Mapping[str, Any]) -> str:
     protocol = text.table(summary.get("protocol"))
     trials, seeds = protocol.get("trials"), protocol.get("tuning_seeds")
     lines = []
-    if trials is not None:
+    if trials:
         lines.append(
             f"Every arm got the same budget: {text.number(trials)} trials with {text.number(seeds)} tuning seeds each, "
             "chosen on validation data; the test data were used once, with fresh seeds."
