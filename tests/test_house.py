@@ -25,7 +25,7 @@ MAY_KNOW = {
     "config": {"errors", "runs"},
     "kernels": {"types"},
     "parts": {"errors", "types", "kernels"},
-    "engine": {"errors", "types"},
+    "engine": {"errors", "types", "kernels"},
     "study": {"errors", "types", "report", "runs", "config", "parts", "engine"},
     "console": {"errors", "report", "study"},
     "cli": {"console", "errors", "report", "runs", "config", "parts", "study"},

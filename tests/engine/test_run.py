@@ -1,13 +1,17 @@
 """Many lanes as one program: each is the run it stands for, whatever its neighbors are and do."""
 
+import re
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
 
 from deepprinciples.engine import fit
 from deepprinciples.engine.feed import Feed, resident
+from deepprinciples.engine.fit import plan
 from deepprinciples.engine.population import Layout, choose_layout, make_mesh
 
 ALONE = Layout(devices=1, blocks=1, points=1, mode="map")
@@ -140,6 +144,40 @@ def test_a_diverged_lane_stops_where_it_was_and_harms_no_other(layout, what):
         assert len(set(outcome.curves["loss"][1, 1][done])) == 1, "a frozen lane went on"
 
 
+@pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED])
+def test_lanes_that_fail_in_the_same_chunk_stop_each_where_it_was(layout):
+    """Lanes that are run again together would stop at the first failure of any, or one would take another's state."""
+    cut = plan(23, probe_every=12, evaluate_every=12)
+    bad = [[toy.point(bomb=3), toy.point(learning_rate=4.0)], [toy.point(bomb=12), toy.point(bomb=13)], [PAIR[0]] * 2]
+    outcome = toy.train([*enumerate(bad), (3, [toy.point(bomb=1), toy.point()])], layout=layout, cut=cut)
+    for seed, points in [*enumerate(bad), (3, [toy.point(bomb=1), toy.point()])]:
+        for number, settings in enumerate(points):
+            weights, losses, step = toy.by_hand(seed, settings)
+            assert outcome.diverged_at[seed, number] == step
+            np.testing.assert_allclose(outcome.states["w"][seed, number], weights, rtol=1e-4, atol=1e-6)
+            if step < 0:
+                shares = np.mean(losses[:12]), np.mean(losses[12:])
+                np.testing.assert_allclose(outcome.logs["train_loss"][seed, number], shares, rtol=1e-4)
+
+
+def test_vmapped_lanes_loop_in_step():
+    """Were the length of a loop a lane's own, every step would choose between two states: twice the time on a GPU."""
+    one = toy.learner({name: jnp.float32(value) for name, value in toy.point().items()})
+    steps = jnp.arange(6, dtype=jnp.int32).reshape(2, 3)
+
+    def segment(lane, indices, axes):
+        data, total = jax.tree.map(jnp.asarray, toy.DATA), jnp.int32(5)
+        return fit.segment(one, toy.probe, lane, jax.random.key(0), data, indices, steps, total, axes)
+
+    def loops(axes):
+        lanes = jax.vmap(lambda key: fit.start(one, key))(jax.random.split(jax.random.key(0), 4))
+        traced = jax.make_jaxpr(jax.vmap(lambda *own: segment(*own, axes), axis_name="vmapped"))
+        return str(traced(lanes, jnp.zeros((4, 2, 3, toy.BATCH), jnp.int32)))
+
+    chosen = re.compile(r"cond_jaxpr=\{ lambda[^}]*let[^}]*bool\[4\] = ")  # a predicate of many lanes
+    assert not chosen.search(loops(["vmapped"])) and chosen.search(loops([]))
+
+
 def test_an_infinite_target_stops_the_lanes_that_meet_it_when_they_meet_it():
     """A bad example would stop seeds that never saw it, or the report would name a wrong step."""
     targets = toy.DATA.targets.copy()
@@ -203,9 +241,10 @@ def test_the_guard_on_compilations_can_fail():
             jax.jit(jax.vmap(lambda key: guarded(one, key)))(jax.random.split(jax.random.key(0), keys))
 
 
-def test_devices_never_talk():
+@pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED])
+def test_devices_never_talk(layout):
     """Lanes would wait for each other: no collective may appear in a compiled function."""
-    made = toy.program()
+    made = toy.program(layout)
     for compiled in (made.init, made.segment, made.evaluate):
         text = compiled.as_text()
         for word in ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-scatter"):

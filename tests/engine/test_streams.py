@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from toy import order_by_hand
 
-from deepprinciples.engine.streams import batch_indices, lane_key, stream
+from deepprinciples.engine.streams import batch_indices, lane_key
+from deepprinciples.kernels.keys import stream
 
 SIZE, BATCH = 20, 3
 

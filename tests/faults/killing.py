@@ -73,7 +73,7 @@ def ended(child: int, seconds: float = 120) -> int:
 
 
 def whole(folder: Path, name: str) -> tuple[dict[str, Any], float]:
-    """Run it without disturbance: what it says, and how long it took."""
+    """Run it without disturbance: what it says, and how long it took, which later runs undercut: much is warm then."""
     command, config = RUNS[name]
     (folder / f"{name}.toml").write_text(tomli_w.dumps(config))
     begun = time.monotonic()
@@ -101,26 +101,30 @@ def checked(out: Path, expected: dict[str, Any]) -> bool:
     return told(out) == expected and rows == list(range(len(rows))) and once
 
 
-def disturbed(folder: Path, count: int, chance: random.Random) -> Iterator[tuple[str, Path, dict[str, Any], float]]:
+def disturbed(folder: Path, count: int, spans: dict[str, float]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     """Yield runs to disturb, all kinds in turn: up to four for each disturbance, since a run may end before its own."""
-    known = {name: whole(folder, name) for name in list(RUNS)[: 1 if count < 10 else 3]}
+    expected = {}
+    for name in list(RUNS)[: 1 if count < 10 else 3]:
+        expected[name], spans[name] = whole(folder, name)
     for number in range(4 * count):
-        name = list(known)[number % len(known)]
-        expected, seconds = known[name]
-        yield name, folder / f"run-{number}", expected, chance.uniform(0.05, 1.0) * seconds
+        name = list(expected)[number % len(expected)]
+        yield name, folder / f"run-{number}", expected[name]
 
 
 def kill(folder: Path, count: int, chance: random.Random) -> dict[str, int]:
     kills = runs = same = most = 0
-    for name, out, expected, wait in disturbed(folder, count, chance):
+    spans: dict[str, float] = {}
+    for name, out, expected in disturbed(folder, count, spans):
         if kills >= count:
             break
-        child, row = first(folder, name, out), 0
+        child, row, wait = first(folder, name, out), 0, chance.uniform(0.05, 1.0) * spans[name]
         while True:
             time.sleep(wait)
             os.kill(child, signal.SIGKILL)
             killed = ended(child) == -signal.SIGKILL
             kills, row = kills + killed, row + killed
+            if not killed and not row:
+                spans[name] = min(spans[name], wait)
             if not killed or row >= 10 or kills >= count or chance.random() < 0.4:
                 break
             child, wait = again(folder, name, out), chance.uniform(0.05, 1.0) * wait * 2
@@ -133,9 +137,10 @@ def kill(folder: Path, count: int, chance: random.Random) -> dict[str, int]:
 def stop(folder: Path, count: int, chance: random.Random) -> dict[str, float]:
     stops = same = runs = 0
     slowest = 0.0
-    for name, out, expected, wait in islice(disturbed(folder, count, chance), count):
+    spans: dict[str, float] = {}
+    for name, out, expected in islice(disturbed(folder, count, spans), count):
         child = first(folder, name, out)
-        time.sleep(wait)
+        time.sleep(chance.uniform(0.05, 1.0) * spans[name])
         while not (out / "status.json").exists():  # before, there is nothing to save
             time.sleep(0.01)
         begun = time.monotonic()

@@ -1,19 +1,24 @@
-"""The compiled fit of one lane: scan over steps, in segments; the host lives only between segments.
+"""The compiled fit of one lane: a loop over steps, in segments; the host lives only between segments.
 
-A segment is a scan over chunks; a chunk is one probed step and a scan of plain steps. Nothing here calls back to the
+A segment is a loop over chunks; a chunk is one probed step and a loop of plain steps. Nothing here calls back to the
 host, and a lane that turns non-finite is frozen at its last finite state without touching any other.
+
+Looking at the whole state, or freezing it, at every step would read it once more. So a chunk runs freely; only if a
+gradient in it or its last state was not finite is it run again, watched at every step, and once more up to the step
+that spoiled it. Lanes that run vmapped run it again together, as often as one of them needs it: a loop whose length
+differed between them would choose between two states at every step of every lane.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.engine.streams import stream
+from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, Info, Learner, PyTree
 
 SETTLE = 16  # batches that a learner readies itself with after a segment
@@ -28,13 +33,16 @@ class Lane(NamedTuple):
     diverged_at: Array  # int32: the first step whose result was not finite, -1 while none was
 
 
-class _Attempt(NamedTuple):
-    """A chunk run from its start: `done`, or to be run again for the first `limit` steps only."""
+class _Going(NamedTuple):
+    """A segment under way. Vmapped lanes have `chunk`, `tries` and `more` in common."""
 
-    state: PyTree
-    limit: Array  # int32
+    lane: Lane  # at the end of the chunk if it is done with it, else at its start
+    chunk: Array  # int32
+    tries: Array  # int32: attempts at this chunk
+    limit: Array  # int32: steps of the chunk to take
     done: Array  # bool
-    log: dict[str, PyTree]
+    more: Array  # bool
+    log: dict[str, PyTree]  # [chunks, ...]
 
 
 class Plan(NamedTuple):
@@ -94,7 +102,7 @@ def sums_finite(tree: PyTree) -> Array:
 
     A product with ones, which reads an array about as fast as memory gives it; a plain sum takes several times as long.
     """
-    columns = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in jax.tree.leaves(tree)]
+    columns = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in jax.tree.leaves(tree) if _is_float(a)]
     # Stacked: XLA would copy a chain of scalar sums into the fusion of every leaf, and compiling grow quadratically.
     return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(jnp.ones((1, c.shape[0]), c.dtype) @ c) for c in columns])))
 
@@ -111,7 +119,15 @@ def _is_float(array: Array) -> bool:
 
 
 def segment(
-    learner: Learner, probe: Probe, lane: Lane, key: Array, data: Batch, indices: Array, steps: Array, total: Array
+    learner: Learner,
+    probe: Probe,
+    lane: Lane,
+    key: Array,
+    data: Batch,
+    indices: Array,
+    steps: Array,
+    total: Array,
+    axes: Sequence[str] = (),
 ) -> tuple[Lane, dict[str, PyTree]]:
     """Train a lane for one segment.
 
@@ -124,69 +140,89 @@ def segment(
         indices: examples of each step, int32 [chunks, every, B].
         steps: the number of each step, int32 [chunks, every].
         total: steps at `total` and beyond change nothing, int32.
+        axes: names of the axes over which lanes are vmapped; `steps` and `total` are the same on all of them.
 
     Returns:
         The lane, and per chunk `train_loss` (mean over its steps) beside what the probe gave; NaN where the lane had
         diverged.
     """
-    steps_key = stream(key, STEP)
+    chunks, every = steps.shape
+    least = lambda value: jax.lax.pmin(value, tuple(axes)) if axes else value
+    all_lanes = lambda flag: least(flag.astype(jnp.int32)) > 0
+    attempt = _attempts(learner, probe, key, data, all_lanes)
 
-    def advance(state: PyTree, step: Array, index: Array) -> tuple[PyTree, Info, Array]:
-        batch = jax.tree.map(lambda array: array[index], data)
-        state, info = learner.step(state, batch, jax.random.fold_in(steps_key, step))
-        finite = jnp.isfinite(info.loss)
-        return state, info, finite & sums_finite(info.grads) if learner.hides else finite  # else the state tells
+    def again(now: _Going) -> _Going:
+        fresh, step, index = now.tries == 0, steps[now.chunk], indices[now.chunk]
+        count = jnp.clip(total - step[0], 0, every)
+        alive = now.lane.diverged_at < 0
+        done, limit = jnp.where(fresh, ~alive, now.done), jnp.where(fresh, count, now.limit)
+        goal = jnp.where(now.tries > 1, least(jnp.where(done, count, limit)), count)
+        state, bad, log = attempt(now.lane.state, step, index, goal, now.tries == 1)
+        taken = ~done & (bad >= goal) & (limit == goal)
+        limit = jnp.where(done | fresh, limit, jnp.minimum(limit, bad))
+        done = done | taken | (limit == 0)
+        state = jax.lax.cond(taken, lambda new, _: new, lambda _, old: old, state, now.lane.state)
+        over = all_lanes(done)
+        diverged_at = jnp.where(over & alive & (limit < count), step[0] + limit, now.lane.diverged_at)
+        chunk = now.chunk + over
+        more = (chunk < chunks) & (steps[jnp.minimum(chunk, chunks - 1), 0] < total) & ~all_lanes(diverged_at >= 0)
+        put = lambda rows, row: rows.at[now.chunk].set(jnp.where(fresh & alive, row, rows[now.chunk]))
+        rows = jax.tree.map(put, now.log, log)
+        return _Going(Lane(state, diverged_at), chunk, jnp.where(over, 0, now.tries + 1), limit, done, more, rows)
 
-    def chunk(lane: Lane, xs: tuple[Array, Array]) -> tuple[Lane, dict[str, PyTree]]:
-        step, index = xs  # [every], [every, B]
-        alive = lane.diverged_at < 0
-        count = jnp.clip(total - step[0], 0, len(step))
-
-        @jax.jit  # traced once, for its shapes and for the loop
-        def attempt(limit: Array, watched: Array) -> _Attempt:
-            def watch(finite: Array, state: PyTree) -> Array:
-                return finite & jax.lax.cond(watched, stayed_finite, lambda *_: jnp.ones((), bool), lane.state, state)
-
-            state, info, finite = advance(lane.state, step[0], index[0])
-            log = dict(probe(info._replace(start=lambda: learner.init(key).params)))
-
-            def body(i: Array, carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
-                state, losses, bad = carry
-                state, info, finite = advance(state, step[i], index[i])
-                return state, losses + info.loss, jnp.where(watch(finite, state), bad, jnp.minimum(bad, i))
-
-            first = (state, info.loss, jnp.where(watch(finite, state), len(step), 0))
-            state, losses, bad = jax.lax.fori_loop(1, limit, body, first)
-            good = (bad >= limit) & stayed_finite(lane.state, state)
-            state = jax.tree.map(lambda new, old: jnp.where(bad > 0, new, old), state, lane.state)
-            log["train_loss"] = losses / jnp.maximum(count, 1)
-            return _Attempt(state, jnp.minimum(limit, bad), good | (watched & (bad == 0)), log)
-
-        def again(before: tuple[Array, _Attempt]) -> tuple[Array, _Attempt]:
-            tries, last = before
-            # The second attempt looks for the step, the third stops before it.
-            now = attempt(jnp.where(tries == 1, limit, last.limit), tries > 0)
-            log = jax.tree.map(lambda new, old: jnp.where(tries == 0, new, old), now.log, last.log)
-            return tries + 1, now._replace(log=log)
-
-        # Looking at the whole state, or freezing it, at every step would read it once more. So a chunk runs freely,
-        # and only if a gradient in it or its last state was not finite is it run again, watched at every step.
-        limit = jnp.where(alive, count, 0)
-        nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), jax.eval_shape(attempt, limit, alive).log)
-        begun = (jnp.zeros((), jnp.int32), _Attempt(lane.state, limit, limit == 0, nothing))
-        _, end = jax.lax.while_loop(lambda tried: ~tried[1].done, again, begun)
-        diverged = alive & (end.limit < count)
-        return Lane(end.state, jnp.where(diverged, step[0] + end.limit, lane.diverged_at)), end.log
-
-    lane, log = jax.lax.scan(chunk, lane, (steps, indices))
+    zero = jnp.zeros((), jnp.int32)
+    shapes = jax.eval_shape(attempt, lane.state, steps[0], indices[0], zero, zero > 0)[2]
+    nothing = jax.tree.map(lambda a: jnp.full((chunks, *a.shape), jnp.nan, a.dtype), shapes)
+    more = (steps[0, 0] < total) & ~all_lanes(lane.diverged_at >= 0)
+    end = jax.lax.while_loop(
+        lambda now: now.more, again, _Going(lane, zero, zero, zero, jnp.zeros((), bool), more, nothing)
+    )
     if learner.settle is None:
-        return lane, log
+        return end.lane, end.log
     rows = indices.reshape(-1, indices.shape[-1])
     done = jnp.clip(total - steps[0, 0], 0, len(rows))
     count = min(SETTLE, len(rows))
     last = jax.lax.dynamic_slice_in_dim(rows, jnp.maximum(done - count, 0), count)
     batches = jax.tree.map(lambda array: array[last], data)
-    return lane._replace(state=learner.settle(lane.state, batches, stream(key, "settle"))), log
+    return end.lane._replace(state=learner.settle(end.lane.state, batches, stream(key, "settle"))), end.log
+
+
+def _attempts(
+    learner: Learner, probe: Probe, key: Array, data: Batch, all_lanes: Callable[[Array], Array]
+) -> Callable[[PyTree, Array, Array, Array, Array], tuple[PyTree, Array, dict[str, PyTree]]]:
+    """Make attempt(state, step, index, goal, watched), which takes the first `goal` steps of a chunk.
+
+    It gives the state, the first bad step (only an upper bound of it unless `watched`), and the chunk's log.
+    """
+    steps_key = stream(key, STEP)
+
+    def advance(state: PyTree, step: Array, index: Array) -> tuple[PyTree, Info, Array]:
+        batch = jax.tree.map(lambda array: array[index], data)
+        state, info = learner.step(state, batch, fold_in(steps_key, step))
+        finite = jnp.isfinite(info.loss)
+        return state, info, finite & sums_finite(info.grads) if learner.hides else finite  # else the state tells
+
+    @jax.jit  # traced once, for its shapes and for the loop
+    def attempt(begun: PyTree, step: Array, index: Array, goal: Array, watched: Array) -> tuple:
+        def lost(state: PyTree, look: Array) -> Array:
+            spoiled = lambda *both: ~stayed_finite(*both)
+            return jax.lax.cond(look, spoiled, lambda *_: jnp.zeros((), bool), begun, state)
+
+        def body(i: Array, carry: tuple[PyTree, Array, Array]) -> tuple[PyTree, Array, Array]:
+            state, losses, bad = carry
+            state, info, finite = advance(state, step[i], index[i])
+            return state, losses + info.loss, jnp.where(finite & ~lost(state, watched), bad, jnp.minimum(bad, i))
+
+        state, info, finite = advance(begun, step[0], index[0])
+        log = dict(probe(info._replace(start=lambda: learner.init(key).params)))
+        state, losses, bad = jax.lax.fori_loop(
+            1, goal, body, (state, info.loss, jnp.where(finite & ~lost(state, watched), len(step), 0))
+        )
+        log["train_loss"] = losses / jnp.maximum(goal, 1)
+        last = lost(state, ~all_lanes(sums_finite(state)))  # a sum may overflow where no value does
+        return state, jnp.where(last, jnp.minimum(bad, goal - 1), bad), log
+
+    return attempt
 
 
 def evaluate(learner: Learner, lane: Lane, batches: Batch, weights: Array) -> dict[str, Array]:

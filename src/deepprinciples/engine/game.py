@@ -11,7 +11,8 @@ import optax
 
 from deepprinciples.engine.moves import EVALUATIONS, GameState, Played, Rules, field, play, round_of
 from deepprinciples.engine.players import Table, begin, is_off
-from deepprinciples.engine.streams import lane_key, stream
+from deepprinciples.engine.streams import lane_key
+from deepprinciples.kernels.keys import stream
 from deepprinciples.types import Array, Batch, Info, Learner, SampleMetric
 
 BETWEEN = 8  # pictures along a way from one sample to another

@@ -16,7 +16,7 @@ import optax
 
 from deepprinciples.engine import averaging
 from deepprinciples.engine.causes import RAW
-from deepprinciples.engine.streams import stream
+from deepprinciples.kernels.keys import stream
 from deepprinciples.types import (
     ASIDE,
     Array,

@@ -26,7 +26,7 @@ from deepprinciples.engine.players import (
     is_off,
     move,
 )
-from deepprinciples.engine.streams import stream
+from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, PyTree, Scalar
 
 Update = Literal["alternating", "simultaneous", "extragradient", "consensus"]
@@ -153,7 +153,7 @@ def _alternate(table: Table, rules: Rules, state: GameState, batch: Batch, key: 
 
     def critic(state: GameState, xs: tuple[Batch, Array]) -> tuple[GameState, tuple]:
         share, number = xs
-        one = round_of(rules, share, jax.random.fold_in(stream(key, "critic"), number), state.step)
+        one = round_of(rules, share, fold_in(stream(key, "critic"), number), state.step)
         grads, seen = _of_discriminator(table, state, one)
         state, updates = _move_discriminator(table, rules, state, grads, seen, one.key)
         return state, (grads, seen, updates)

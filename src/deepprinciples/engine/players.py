@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.engine.streams import stream
+from deepprinciples.kernels.keys import stream
 from deepprinciples.types import Array, Batch, GameLoss, Model, Penalty, PyTree, Scalar
 
 

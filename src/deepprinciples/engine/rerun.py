@@ -17,7 +17,8 @@ from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import STEP, Lane, Plan
 from deepprinciples.engine.population import MakeLearner, Point, Program, place
 from deepprinciples.engine.run import Block
-from deepprinciples.engine.streams import lane_key, stream
+from deepprinciples.engine.streams import lane_key
+from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import ASIDE, Array, Batch, Info, PyTree
 
 
@@ -171,7 +172,7 @@ def _stepper(make_learner: MakeLearner) -> Stepper:
 
     @jax.jit
     def take(hyper: Mapping[str, Array], state: PyTree, batch: Batch, seed: Array, step: Array) -> Any:
-        key = jax.random.fold_in(stream(lane_key(seed), STEP), step)
+        key = fold_in(stream(lane_key(seed), STEP), step)
         after, info = make_learner(hyper).step(state, batch, key)
         found = list(_arrays(batch, info, after))
         names[:] = [name for name, _ in found]

@@ -7,22 +7,17 @@ batches and the same noise in every arm. No key is ever stored in a state.
 from __future__ import annotations
 
 import functools
-import zlib
 
 import jax
 import numpy as np
 
+from deepprinciples.kernels.keys import stream
 from deepprinciples.types import Array
 
 
 def lane_key(seed: Array | int) -> Array:
     """Return the key of a lane: threefry, since `rbg` under vmap draws from the first key only."""
     return jax.random.key(seed, impl="threefry2x32")
-
-
-def stream(key: Array, name: str) -> Array:
-    """Return the key of a named stream: fold_in(key, crc32(name))."""
-    return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def batch_indices(seed: int, start: int, *, steps: int, size: int, batch_size: int) -> np.ndarray:

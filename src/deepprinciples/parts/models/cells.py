@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels.between_steps import Between, recur_between
+from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, recur
 from deepprinciples.parts.models.design import Design, Function, Step
 from deepprinciples.parts.models.layers import Weights
-from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, stream, thinned
+from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, thinned
 from deepprinciples.parts.models.normalization import Rescale, Spectral, standardized
 from deepprinciples.types import Array, Scalar
 
@@ -65,7 +66,7 @@ def drop_through_time(x: Array, step: Step, number: int) -> Array:
     key = key_of(step, rate, "variational_dropout")
     if key is None:
         return x
-    key = jax.random.fold_in(stream(key, "variational_dropout"), number)
+    key = fold_in(stream(key, "variational_dropout"), number)
     return thinned(x, rate, key, (len(x),) + (1,) * (x.ndim - 2) + (x.shape[-1],))
 
 

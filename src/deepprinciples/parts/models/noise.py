@@ -6,11 +6,10 @@ Each trick draws from a stream of its own, so that switching one on leaves the m
 
 from __future__ import annotations
 
-import zlib
-
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.parts.models.design import Step
 from deepprinciples.types import Array, Scalar
 
@@ -27,11 +26,6 @@ def key_of(step: Step, rate: Scalar, trick: str) -> Array | None:
     if step.key is None:
         raise ValueError(f"{trick}: key is None in training; expected a key; pass key= or train=False")
     return step.key
-
-
-def stream(key: Array, name: str) -> Array:
-    """Derive a key by name: a small number could be one that a layer uses."""
-    return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def thinned(x: Array, rate: Scalar, key: Array, shape: tuple[int, ...] | None = None) -> Array:
@@ -64,7 +58,7 @@ def dropout(x: Array, step: Step, number: int) -> Array:
         An array like x.
     """
     key = key_of(step, step.rate, "dropout")
-    return x if key is None else thinned(x, step.rate, jax.random.fold_in(key, number))
+    return x if key is None else thinned(x, step.rate, fold_in(key, number))
 
 
 def drop_branch(branch: Array, step: Step, number: int) -> Array:
@@ -86,7 +80,7 @@ def drop_branch(branch: Array, step: Step, number: int) -> Array:
     key = key_of(step, step.stochastic_depth, "stochastic_depth")
     if key is None:
         return branch
-    key = jax.random.fold_in(stream(key, "stochastic_depth"), number)
+    key = fold_in(stream(key, "stochastic_depth"), number)
     rate = step.stochastic_depth * (number / step.last)
     return thinned(branch, rate, key, (len(branch),) + (1,) * (branch.ndim - 1))
 

@@ -6,7 +6,6 @@ sees the share alone. Users find these rules in `rules.TABLE`.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -14,13 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.parts.clipping import norm
 from deepprinciples.types import Array, Batch, PyTree, Rule, Scalar
-
-
-def _stream(key: Array, name: str) -> Array:
-    """Derive a key by name: a small number could be one that a layer of the model uses."""
-    return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def _size(batch: Batch) -> int:
@@ -67,7 +62,7 @@ def microbatches(*, count: int = 4) -> Rule:
         def gradient_fn(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
             def add(total: PyTree, given: tuple) -> tuple[PyTree, Any]:
                 number, share = given
-                told, grads = take(params, model_state, share, jax.random.fold_in(key, number))
+                told, grads = take(params, model_state, share, fold_in(key, number))
                 return jax.tree.map(jnp.add, total, grads), told
 
             numbered = jnp.arange(count), _shares("microbatches", batch, count)
@@ -96,7 +91,7 @@ def _clipped(grads: PyTree, max_norm: Scalar) -> PyTree:
 
 def _with_noise(grads: PyTree, stddev: Scalar, key: Array) -> PyTree:
     leaves, structure = jax.tree.flatten(grads)
-    keys = [jax.random.fold_in(key, number) for number in range(len(leaves))]
+    keys = [fold_in(key, number) for number in range(len(leaves))]
     noisy = [g + stddev * jax.random.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=True)]
     return jax.tree.unflatten(structure, noisy)
 
@@ -143,17 +138,17 @@ def dp_sgd(*, max_norm: Scalar = 1.0, noise_multiplier: Scalar = 1.0, microbatch
 
         def gradient_fn(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
             _refuse_batch_statistics("dp_sgd", model_state)
-            key_examples = _stream(key, "examples")
+            key_examples = stream(key, "examples")
 
             def one(number: Array, example: Any) -> PyTree:
                 alone = jax.tree.map(lambda a: a[None], example)
-                key_one = jax.random.fold_in(key_examples, number)
+                key_one = fold_in(key_examples, number)
                 return _clipped(slope(params, model_state, alone, key_one)[0], max_norm)
 
             total = _sum_over_examples(one, batch, microbatch)
             # Without noise the product would be 0 * inf where nothing is clipped.
             stddev = jnp.where(noise_multiplier == 0, 0.0, noise_multiplier * max_norm)
-            noisy = _with_noise(total, stddev, _stream(key, "noise"))
+            noisy = _with_noise(total, stddev, stream(key, "noise"))
             grads = jax.tree.map(lambda g: g / _size(batch), noisy)
             return loss_fn(params, model_state, batch, key), grads
 
@@ -208,16 +203,16 @@ def _agreed(name: str, tasks: int, grouping: Grouping, cosine: Scalar) -> Rule:
         slope = jax.grad(loss_fn, has_aux=True)
 
         def gradient_fn(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
-            key_tasks = _stream(key, "tasks")
+            key_tasks = stream(key, "tasks")
 
             def one(number: Array, share: Any) -> Array:
-                grads = slope(params, model_state, share, jax.random.fold_in(key_tasks, number))[0]
+                grads = slope(params, model_state, share, fold_in(key_tasks, number))[0]
                 return ravel_pytree(grads)[0]
 
             shares = _tasks(name, batch, tasks, grouping)
             rows = jax.vmap(one)(jnp.arange(tasks), shares)  # [tasks, P]
             gram = jnp.matmul(rows, rows.T, precision="highest")
-            weights = _surgery(gram, cosine, _stream(key, "order"))
+            weights = _surgery(gram, cosine, stream(key, "order"))
             mixed = jnp.matmul(jnp.mean(weights, axis=0), rows, precision="highest")
             return loss_fn(params, model_state, batch, key), ravel_pytree(params)[1](mixed)
 
