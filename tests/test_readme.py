@@ -58,8 +58,8 @@ def spaces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
     jax.config.update("jax_numpy_rank_promotion", "allow")  # a reader's code may do as it likes
     drawn: list[Path] = []
 
-    def draw(results: Any, summary: Any, folder: Path) -> None:  # one set of figures says it all; the rest is time
-        drawn.append(save_all(results, summary, folder) if not drawn else folder)
+    def draw(*given: Any) -> None:  # one set of figures says it all; the rest is time
+        drawn.append(save_all(*given) if not drawn else given[2])
 
     save_all = plots.save_all
     with pytest.MonkeyPatch.context() as patch:

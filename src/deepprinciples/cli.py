@@ -208,13 +208,11 @@ def report(
 ) -> None:
     """Write the report of a run again and show its verdicts."""
     with one_line_errors(debug):
-        from deepprinciples.report import page, plots, terminal
+        from deepprinciples.report import page, terminal
         from deepprinciples.runs.directory import load
 
         loaded = load(run)
-        results = loaded.results
-        page.write(loaded.path / "report.html", results, loaded.summary, loaded.manifest)
-        plots.save_all(results, loaded.summary, loaded.path / "figures")
+        page.write_all(loaded.path, loaded.results, loaded.summary, loaded.manifest)
         tell(loaded.path, loaded.summary, terminal.console(), show)
 
 

@@ -70,13 +70,26 @@ def test_other_probes_train_the_same():
         np.testing.assert_allclose(other, weights[0], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
-def test_sums_finite_sees_one_bad_value_in_any_leaf(bad):
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rows", [3, fit.SMALL])
+def test_sums_finite_sees_one_bad_value_in_any_leaf(bad, rows):
     """A lane with one infinite gradient would train on."""
-    good = {"a": jnp.ones((3, 2)), "b": [jnp.zeros(()), jnp.full((4,), -2.0)]}
+    good = {"a": jnp.ones((rows, 2)), "b": [jnp.zeros(()), jnp.full((4,), -2.0)], "c": jnp.int32(1)}
     assert bool(fit.sums_finite((good, jnp.zeros(()))))
-    spoiled = {**good, "a": jnp.ones((3, 2)).at[1, 1].set(bad).at[2, 1].set(bad)}  # 3e38 twice overflows in the sum
-    assert not bool(fit.sums_finite((jnp.zeros(()), spoiled)))
+    spoiled = ({**good, "a": jnp.ones((rows, 2)).at[1, 1].set(bad)}, {**good, "b": [jnp.float32(bad), jnp.zeros(4)]})
+    assert not any(bool(fit.sums_finite((jnp.zeros(()), one))) for one in spoiled)
+
+
+def test_small_arrays_may_be_as_large_as_numbers_go():
+    """A clipped gradient of 1e30 would end a lane that trains on: only a sum over a large array may overflow."""
+    assert bool(fit.sums_finite([jnp.full((4, 4), 3e38), jnp.full((4,), -3e38)]))
+    assert not bool(fit.sums_finite(jnp.full((fit.SMALL, 2), 3e38)))
+
+
+def test_nothing_that_could_be_lost():
+    """A state of whole numbers, or of none, would fail to be traced."""
+    for tree in ((), jnp.int32(1), jnp.zeros((0, 3)), jnp.zeros((3, 0))):
+        assert bool(fit.sums_finite(tree)) and bool(fit.stayed_finite(tree, tree))
 
 
 def test_infinities_of_both_signs_are_seen():

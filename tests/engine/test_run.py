@@ -165,17 +165,17 @@ def test_vmapped_lanes_loop_in_step():
     one = toy.learner({name: jnp.float32(value) for name, value in toy.point().items()})
     steps = jnp.arange(6, dtype=jnp.int32).reshape(2, 3)
 
-    def segment(lane, indices, axes):
+    def segment(lane, indices, axis):
         data, total = jax.tree.map(jnp.asarray, toy.DATA), jnp.int32(5)
-        return fit.segment(one, toy.probe, lane, jax.random.key(0), data, indices, steps, total, axes)
+        return fit.segment(one, toy.probe, lane, jax.random.key(0), data, indices, steps, total, axis)
 
-    def loops(axes):
+    def loops(axis):
         lanes = jax.vmap(lambda key: fit.start(one, key))(jax.random.split(jax.random.key(0), 4))
-        traced = jax.make_jaxpr(jax.vmap(lambda *own: segment(*own, axes), axis_name="vmapped"))
+        traced = jax.make_jaxpr(jax.vmap(lambda *own: segment(*own, axis), axis_name="vmapped"))
         return str(traced(lanes, jnp.zeros((4, 2, 3, toy.BATCH), jnp.int32)))
 
     chosen = re.compile(r"cond_jaxpr=\{ lambda[^}]*let[^}]*bool\[4\] = ")  # a predicate of many lanes
-    assert not chosen.search(loops(["vmapped"])) and chosen.search(loops([]))
+    assert not chosen.search(loops("vmapped")) and chosen.search(loops(""))
 
 
 def test_an_infinite_target_stops_the_lanes_that_meet_it_when_they_meet_it():

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from deepprinciples.kernels.keys import fold_in
+from deepprinciples.kernels.keys import bits, fold_in
 
 DATA = [0, 1, 77, 2**31, 2**32 - 1]
 
@@ -26,6 +26,28 @@ def test_many_keys_and_numbers_at_once():
     keys, data = jax.random.split(jax.random.key(5), len(DATA)), np.array(DATA, np.uint32)
     found = jax.jit(jax.vmap(fold_in))(keys, data)
     np.testing.assert_array_equal(words(found), words(jax.vmap(jax.random.fold_in)(keys, data)))
+
+
+@pytest.mark.parametrize("make", [jax.random.key, lambda seed: jax.random.key(seed, impl="rbg")])
+@pytest.mark.parametrize("count", [1, 7, 4096])
+def test_bits_are_those_of_jax(make, count):
+    """The order of examples would change, and a run that is resumed or repeated would see other batches."""
+    keys = jax.random.split(make(9), 3)
+    np.testing.assert_array_equal(bits(keys[1], count), jax.random.bits(keys[1], (count,)))
+    together = jax.vmap(lambda key: bits(key, count))(keys)
+    if make is jax.random.key:  # rbg under vmap draws from the first key only, whoever draws
+        np.testing.assert_array_equal(together, [jax.random.bits(key, (count,)) for key in keys])
+
+
+@pytest.mark.filterwarnings("ignore:.*jax_threefry_partitionable.*")
+def test_bits_follow_a_setting_of_jax():
+    """Where a user asks JAX for its older numbers, orders would be others than before the setting was known here."""
+    before = jax.config.values["jax_threefry_partitionable"]
+    jax.config.update("jax_threefry_partitionable", False)
+    try:
+        np.testing.assert_array_equal(bits(jax.random.key(2), 9), jax.random.bits(jax.random.key(2), (9,)))
+    finally:
+        jax.config.update("jax_threefry_partitionable", before)
 
 
 def test_no_loop_is_left():

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from deepprinciples.report import page, plots, tables, text
+from deepprinciples.report import canvas, page, plots, tables, text
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -297,3 +297,17 @@ def test_a_study_without_tuning_is_not_said_to_have_tuned():
     """A reader would be told of a budget of 0 trials that was spent on validation data."""
     assert "8 trials with 3 tuning seeds" in tables.tuning({"protocol": {"trials": 8, "tuning_seeds": 3}})
     assert tables.tuning({"protocol": {"trials": 0, "tuning_seeds": 3}}) == "<p>Nothing was tuned.</p>"
+
+
+def test_a_run_is_drawn_once(study, tmp_path, monkeypatch):
+    """Every report would take twice as long; or its page and its files show different figures."""
+    prints: list[object] = []
+    real = canvas.FigureCanvasSVG.print_svg
+    monkeypatch.setattr(
+        canvas.FigureCanvasSVG, "print_svg", lambda self, *a, **k: prints.append(self.figure) or real(self, *a, **k)
+    )
+    results, summary, manifest = study()
+    page.write_all(tmp_path, results, summary, manifest)
+    files = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert len(files) == 2 * len(prints) == 2 * len(set(map(id, prints))) > 0
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page.render(results, summary, manifest)

@@ -18,9 +18,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.engine.rows import Rows, pack
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, Info, Learner, PyTree
 
+SMALL = 2**13  # numbers: arrays of up to as many are looked at as one
 SETTLE = 16  # batches that a learner readies itself with after a segment
 STEP = "step"  # the stream that a step draws from, folded with its number
 Probe = Callable[[Info], Mapping[str, PyTree]]
@@ -42,7 +44,7 @@ class _Going(NamedTuple):
     limit: Array  # int32: steps of the chunk to take
     done: Array  # bool
     more: Array  # bool
-    log: dict[str, PyTree]  # [chunks, ...]
+    log: Rows  # [chunks, ...]
 
 
 class Plan(NamedTuple):
@@ -98,13 +100,17 @@ def start(learner: Learner, key: Array) -> Lane:
 
 
 def sums_finite(tree: PyTree) -> Array:
-    """Tell whether the sum of every column is finite; a sum that overflows counts as not finite.
+    """Tell whether small arrays, and the sums of the columns of large ones, are finite; a sum may overflow.
 
-    A product with ones, which reads an array about as fast as memory gives it; a plain sum takes several times as long.
+    A product with ones reads a large array about as fast as memory gives it; a plain sum takes several times as long.
+    Small arrays are looked at as one: compiling a line for each takes far longer than copying them.
     """
-    columns = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in jax.tree.leaves(tree) if _is_float(a)]
+    floats = [a for a in jax.tree.leaves(tree) if _is_float(a)]
+    columns = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in floats if a.size > SMALL]
+    sums = [jnp.sum(jnp.ones((1, c.shape[0]), c.dtype) @ c) for c in columns]
+    sums += [jnp.max(jnp.abs(joined)) for joined in _joined([a for a in floats if 0 < a.size <= SMALL])]
     # Stacked: XLA would copy a chain of scalar sums into the fusion of every leaf, and compiling grow quadratically.
-    return jnp.all(jnp.isfinite(jnp.stack([jnp.sum(jnp.ones((1, c.shape[0]), c.dtype) @ c) for c in columns])))
+    return jnp.all(jnp.isfinite(jnp.stack(sums))) if sums else jnp.ones((), bool)
 
 
 def stayed_finite(before: PyTree, after: PyTree) -> Array:
@@ -112,13 +118,15 @@ def stayed_finite(before: PyTree, after: PyTree) -> Array:
 
     All arrays of a type are looked at as one: it is seldom run, and a line for each would be a third of compiling.
     """
-    pairs = [(old, new) for old, new in zip(*map(jax.tree.leaves, (before, after)), strict=True) if _is_float(new)]
-    lost = jnp.zeros((), bool)
-    for kind in dict.fromkeys(new.dtype for _, new in pairs):
-        same = [(old.reshape(-1), new.reshape(-1)) for old, new in pairs if new.dtype == kind]
-        one, other = (jnp.concatenate(side) for side in zip(*same, strict=True))
-        lost |= jnp.any(jnp.isfinite(one) & ~jnp.isfinite(other))
-    return ~lost
+    sides = [_joined([a for a in jax.tree.leaves(tree) if _is_float(a)]) for tree in (before, after)]
+    lost = [jnp.where(jnp.isfinite(old) & ~jnp.isfinite(new), 1.0, 0.0) for old, new in zip(*sides, strict=True)]
+    return sum((one @ one for one in lost), start=jnp.zeros(())) == 0  # a product compiles faster than `any`
+
+
+def _joined(arrays: Sequence[Array]) -> list[Array]:
+    """Join arrays to one vector for each type."""
+    kinds = dict.fromkeys(a.dtype for a in arrays)
+    return [jnp.concatenate([a.reshape(-1) for a in arrays if a.dtype == kind]) for kind in kinds]
 
 
 def _is_float(array: Array) -> bool:
@@ -134,8 +142,8 @@ def segment(
     indices: Array,
     steps: Array,
     total: Array,
-    axes: Sequence[str] = (),
-) -> tuple[Lane, dict[str, PyTree]]:
+    axis: str = "",
+) -> tuple[Lane, Rows]:
     """Train a lane for one segment.
 
     Args:
@@ -147,14 +155,14 @@ def segment(
         indices: examples of each step, int32 [chunks, every, B].
         steps: the number of each step, int32 [chunks, every].
         total: steps at `total` and beyond change nothing, int32.
-        axes: names of the axes over which lanes are vmapped; `steps` and `total` are the same on all of them.
+        axis: the name of the axis over which lanes are vmapped; `steps` and `total` are the same on all of it.
 
     Returns:
-        The lane, and per chunk `train_loss` (mean over its steps) beside what the probe gave; NaN where the lane had
-        diverged.
+        The lane, and per chunk `train_loss` (mean over its steps) beside what the probe gave, as `Rows`; NaN where the
+        lane had diverged.
     """
     chunks, every = steps.shape
-    least = lambda value: jax.lax.pmin(value, tuple(axes)) if axes else value
+    least = lambda value: jax.lax.pmin(value, axis) if axis else value
     all_lanes = lambda flag: least(flag.astype(jnp.int32)) > 0
     attempt = _attempts(learner, probe, key, data, all_lanes)
 
@@ -164,7 +172,7 @@ def segment(
         alive = now.lane.diverged_at < 0
         done, limit = jnp.where(fresh, ~alive, now.done), jnp.where(fresh, count, now.limit)
         goal = jnp.where(now.tries > 1, least(jnp.where(done, count, limit)), count)
-        state, bad, log = attempt(now.lane.state, step, index, goal, now.tries == 1)
+        state, bad, row = attempt(now.lane.state, step, index, goal, now.tries == 1)
         taken = ~done & (bad >= goal) & (limit == goal)
         limit = jnp.where(done | fresh, limit, jnp.minimum(limit, bad))
         done = done | taken | (limit == 0)
@@ -174,29 +182,31 @@ def segment(
         chunk = now.chunk + over
         more = (chunk < chunks) & (steps[jnp.minimum(chunk, chunks - 1), 0] < total) & ~all_lanes(diverged_at >= 0)
         put = lambda rows, row: rows.at[now.chunk].set(jnp.where(fresh & alive, row, rows[now.chunk]))
-        rows = jax.tree.map(put, now.log, log)
-        return _Going(Lane(state, diverged_at), chunk, jnp.where(over, 0, now.tries + 1), limit, done, more, rows)
+        log = jax.tree.map(put, now.log, row)
+        return _Going(Lane(state, diverged_at), chunk, jnp.where(over, 0, now.tries + 1), limit, done, more, log)
 
-    zero = jnp.zeros((), jnp.int32)
-    shapes = jax.eval_shape(attempt, lane.state, steps[0], indices[0], zero, zero > 0)[2]
+    zero, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
+    shapes = jax.eval_shape(attempt, lane.state, steps[0], indices[0], zero, no)[2]
     nothing = jax.tree.map(lambda a: jnp.full((chunks, *a.shape), jnp.nan, a.dtype), shapes)
     more = (steps[0, 0] < total) & ~all_lanes(lane.diverged_at >= 0)
-    end = jax.lax.while_loop(
-        lambda now: now.more, again, _Going(lane, zero, zero, zero, jnp.zeros((), bool), more, nothing)
-    )
+    end = jax.lax.while_loop(lambda now: now.more, again, _Going(lane, zero, zero, zero, no, more, nothing))
+    return _settled(learner, end.lane, key, data, indices, total - steps[0, 0]), end.log
+
+
+def _settled(learner: Learner, lane: Lane, key: Array, data: Batch, indices: Array, left: Array) -> Lane:
+    """Let the learner ready itself with the last batches of a segment that had `left` steps to take at most."""
     if learner.settle is None:
-        return end.lane, end.log
+        return lane
     rows = indices.reshape(-1, indices.shape[-1])
-    done = jnp.clip(total - steps[0, 0], 0, len(rows))
     count = min(SETTLE, len(rows))
-    last = jax.lax.dynamic_slice_in_dim(rows, jnp.maximum(done - count, 0), count)
+    last = jax.lax.dynamic_slice_in_dim(rows, jnp.maximum(jnp.clip(left, 0, len(rows)) - count, 0), count)
     batches = jax.tree.map(lambda array: array[last], data)
-    return end.lane._replace(state=learner.settle(end.lane.state, batches, stream(key, "settle"))), end.log
+    return lane._replace(state=learner.settle(lane.state, batches, stream(key, "settle")))
 
 
 def _attempts(
     learner: Learner, probe: Probe, key: Array, data: Batch, all_lanes: Callable[[Array], Array]
-) -> Callable[[PyTree, Array, Array, Array, Array], tuple[PyTree, Array, dict[str, PyTree]]]:
+) -> Callable[[PyTree, Array, Array, Array, Array], tuple[PyTree, Array, Rows]]:
     """Make attempt(state, step, index, goal, watched), which takes the first `goal` steps of a chunk.
 
     It gives the state, the first bad step (only an upper bound of it unless `watched`), and the chunk's log.
@@ -222,12 +232,11 @@ def _attempts(
 
         state, info, finite = advance(begun, step[0], index[0])
         log = dict(probe(info._replace(start=lambda: learner.init(key).params)))
-        state, losses, bad = jax.lax.fori_loop(
-            1, goal, body, (state, info.loss, jnp.where(finite & ~lost(state, watched), len(step), 0))
-        )
+        begin = (state, info.loss, jnp.where(finite & ~lost(state, watched), len(step), 0))
+        state, losses, bad = jax.lax.fori_loop(1, goal, body, begin)
         log["train_loss"] = losses / jnp.maximum(goal, 1)
         last = lost(state, ~all_lanes(sums_finite(state)))  # a sum may overflow where no value does
-        return state, jnp.where(last, jnp.minimum(bad, goal - 1), bad), log
+        return state, jnp.where(last, jnp.minimum(bad, goal - 1), bad), pack(log)
 
     return attempt
 

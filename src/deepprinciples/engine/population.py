@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepprinciples.engine import fit
+from deepprinciples.engine.rows import Rows, unpacked_shapes
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ResourceError
 from deepprinciples.types import Array, Batch, Learner, PyTree
@@ -122,11 +123,18 @@ def _lift(function: Callable, mode: Mode, per_lane: int, per_block: int) -> Call
     count = per_lane + per_block
 
     def mapped(*args: PyTree) -> PyTree:
-        def over_points(varied: tuple) -> PyTree:
-            lanes, block = varied[:per_lane], varied[per_lane:]
-            return jax.lax.map(lambda lane: function(*lane, *block, *args[count:]), lanes)
+        # One flat loop: a nested one would read and write every array of a lane once more.
+        lanes, block, common = args[:per_lane], args[per_lane:count], args[count:]
+        blocks, points = jax.tree.leaves(lanes)[0].shape[:2]
+        flat = jax.tree.map(lambda a: a.reshape(blocks * points, *a.shape[2:]), lanes)
 
-        return jax.lax.map(over_points, args[:count])
+        def one(given: tuple[Array, tuple]) -> PyTree:
+            number, lane = given
+            own = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, number // points, keepdims=False), block)
+            return function(*lane, *own, *common)
+
+        found = jax.lax.map(one, (jnp.arange(blocks * points), flat))
+        return jax.tree.map(lambda a: a.reshape(blocks, points, *a.shape[1:]), found)
 
     def vmapped(*args: PyTree) -> PyTree:
         # One flat axis: of nested ones XLA makes slower products, and takes twice as long to compile them.
@@ -179,10 +187,10 @@ def compile_program(
 
     def segment(
         lane: fit.Lane, point: Point, seed: Array, indices: Array, data: Batch, steps: Array, total: Array
-    ) -> tuple[fit.Lane, dict[str, PyTree]]:
+    ) -> tuple[fit.Lane, Rows]:
         traces.append("segment")
-        learner, axes = make_learner(point.hyper), [VMAPPED] if layout.mode == "vmap" else ()
-        return fit.segment(learner, probe, lane, lane_key(seed), data, indices, steps, total, axes)
+        learner, axis = make_learner(point.hyper), VMAPPED if layout.mode == "vmap" else ""
+        return fit.segment(learner, probe, lane, lane_key(seed), data, indices, steps, total, axis)
 
     def evaluate(lane: fit.Lane, point: Point, split: tuple[Batch, Array]) -> dict[str, Array]:
         return fit.evaluate(make_learner(point.hyper), lane, *split)
@@ -221,7 +229,7 @@ def compile_program(
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
     init_fn, segment_fn, evaluate_fn = compiled
     seconds = time.monotonic() - begun
-    shapes = (lane, lowered[1].out_info[1], lowered[2].out_info)
+    shapes = (lane, unpacked_shapes(lowered[1].out_info[1]), lowered[2].out_info)
     identity = hashlib.sha256("".join(one.as_text() for one in lowered).encode()).hexdigest()
     return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used, shapes, identity)
 

@@ -15,6 +15,7 @@ from deepprinciples.engine.causes import causes
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import Lane, Plan
 from deepprinciples.engine.population import Point, Program, place
+from deepprinciples.engine.rows import unpack
 from deepprinciples.engine.saved import NOBODY, Arrays, Keeper, packed, same_shapes, unpacked
 from deepprinciples.errors import IntegrityError
 from deepprinciples.types import Batch
@@ -140,7 +141,7 @@ def _run_chunk(
         lane, log = program.segment(lane, point, seed, place(indices, mesh, shared=False), data, steps, total)
         if plan.evaluates(segment):
             curves.append(program.evaluate(lane, point, call.curve))
-        logs.append(jax.device_get(log))
+        logs.append(unpack(log))
         progress(count * points * (min(begin + plan.span, plan.steps) - begin))
         if segment + 1 < plan.segments and bool(np.all(np.asarray(lane.diverged_at) >= 0)):
             logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * (plan.segments - segment - 1))

@@ -11,7 +11,7 @@ import functools
 import jax
 import numpy as np
 
-from deepprinciples.kernels.keys import stream
+from deepprinciples.kernels.keys import bits, fold_in, stream
 from deepprinciples.types import Array
 
 
@@ -41,15 +41,15 @@ def batch_indices(seed: int, start: int, *, steps: int, size: int, batch_size: i
     epochs = first + np.arange((steps - 1) // per_epoch + 2, dtype=np.int32)
     # Sorting random bits is a permutation; a tie of 32-bit draws is broken by position and harms nothing. The position
     # is the low half of what is sorted, on the host, where numpy sorts ten times as fast as XLA.
-    draws = np.asarray(_draws(np.uint32(seed), epochs, size=size)).astype(np.uint64)
-    orders = np.sort(draws << np.uint64(32) | np.arange(size, dtype=np.uint64), axis=1).astype(np.uint32)
-    step = np.arange(start, start + steps)
-    row = step // per_epoch - first
-    column = (step % per_epoch)[:, None] * batch_size + np.arange(batch_size)
-    return orders[row[:, None], column].astype(np.int32)
+    orders = np.asarray(_draws(np.uint32(seed), epochs, size=size)).astype(np.uint64)
+    orders <<= np.uint64(32)
+    orders |= np.arange(size, dtype=np.uint64)
+    orders.sort(axis=1)
+    batches = orders[:, : per_epoch * batch_size].astype(np.uint32).view(np.int32).reshape(-1, batch_size)
+    return batches[start - first * per_epoch :][:steps]
 
 
 @functools.partial(jax.jit, static_argnames="size")
 def _draws(seed: Array, epochs: Array, *, size: int) -> Array:
     key = stream(lane_key(seed), "order")
-    return jax.vmap(lambda epoch: jax.random.bits(jax.random.fold_in(key, epoch), (size,)))(epochs)
+    return jax.vmap(lambda epoch: bits(fold_in(key, epoch), size))(epochs)

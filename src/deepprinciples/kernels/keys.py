@@ -1,4 +1,4 @@
-"""Keys of random numbers, derived quickly inside a step."""
+"""Keys and bits of random numbers, derived quickly inside a step."""
 
 from __future__ import annotations
 
@@ -32,15 +32,32 @@ def fold_in(key: Array, data: Array | int) -> Array:
     References:
         J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): Threefry-2x32-20.
     """
-    words = jax.random.key_data(key)
-    if words.shape != (2,) or "threefry" not in str(jax.random.key_impl(key)):
+    if not _is_threefry(key):
         return jax.random.fold_in(key, data)
+    x, y = _threefry(jax.random.key_data(key), jnp.asarray(data, jnp.uint32))
+    return jax.random.wrap_key_data(jnp.stack([x, y]), impl="threefry2x32")
+
+
+def bits(key: Array, count: int) -> Array:
+    """Compute jax.random.bits(key, (count,)), uint32, to the bit; see `fold_in`."""
+    if not (_is_threefry(key) and jax.config.values["jax_threefry_partitionable"] and count < 2**32):
+        return jax.random.bits(key, (count,))
+    x, y = _threefry(jax.random.key_data(key), jnp.arange(count, dtype=jnp.uint32))
+    return x ^ y
+
+
+def _is_threefry(key: Array) -> bool:
+    return jax.random.key_data(key).shape == (2,) and "threefry" in str(jax.random.key_impl(key))
+
+
+def _threefry(words: Array, y: Array) -> tuple[Array, Array]:
+    """Encrypt (0, y) with a key of two words."""
     keys = (words[0], words[1], words[0] ^ words[1] ^ _PARITY)
-    x, y = keys[0], jnp.asarray(data, jnp.uint32) + keys[1]
+    x, y = jnp.broadcast_to(keys[0], y.shape), y + keys[1]
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
             x = x + y
             y = x ^ (y << np.uint32(rotation) | y >> np.uint32(32 - rotation))
         x = x + keys[(group + 1) % 3]
         y = y + keys[(group + 2) % 3] + np.uint32(group + 1)
-    return jax.random.wrap_key_data(jnp.stack([x, y]), impl="threefry2x32")
+    return x, y

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -176,13 +177,18 @@ def to_svg(plot: Plot, *, inline: bool = True) -> str:
       plot: the figure.
       inline: for a place inside HTML; otherwise a file of its own.
     """
-    with style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's own fonts have it
-        stream = io.BytesIO()
-        FigureCanvasSVG(plot.figure).print_svg(
-            stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
-    return _tidy(ElementTree.fromstring(stream.getvalue()), plot, inline)
+    if plot.figure not in _drawn:
+        with style(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's own fonts have it
+            stream = io.BytesIO()
+            FigureCanvasSVG(plot.figure).print_svg(
+                stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+            )
+        _drawn[plot.figure] = stream.getvalue()
+    return _tidy(ElementTree.fromstring(_drawn[plot.figure]), plot, inline)
+
+
+_drawn: weakref.WeakKeyDictionary[Figure, bytes] = weakref.WeakKeyDictionary()  # the page and a file show the same
 
 
 def to_png(plot: Plot) -> bytes:

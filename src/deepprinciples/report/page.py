@@ -28,18 +28,24 @@ def _compared(summary: Mapping[str, Any]) -> bool:
     return str(summary.get("kind")) not in _KINDS
 
 
-def render(results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+def render(
+    results: xr.Dataset,
+    summary: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    drawn: Sequence[canvas.Plot] | None = None,
+) -> str:
     """Return the report as HTML; the same input gives the same bytes.
 
     Args:
       results: variables over arm, seed, step, layer, ...; any of them may be absent.
       summary: the dict of `summary.json`; any value may be None.
       manifest: the dict of `manifest.json`; any value may be None.
+      drawn: the figures, where they are drawn already.
 
     Returns:
       A whole HTML document without scripts and without links to anywhere else.
     """
-    drawn = plots.figures(results, summary)
+    drawn = plots.figures(results, summary) if drawn is None else drawn
     sections = [section for section in _sections(results, summary, manifest, drawn) if section[2]]
     links = "".join(f'<a href="#{key}">{text.escape(title)}</a>' for key, title, _ in sections)
     body = "\n".join(
@@ -56,7 +62,30 @@ def render(results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[st
     )
 
 
-def write(path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Path:
+def write_all(folder: Path, results: xr.Dataset, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """Write the report of a run and the files of its figures into the run's directory; each is drawn once.
+
+    Args:
+      folder: the run's directory.
+      results: as for `render`.
+      summary: as for `render`.
+      manifest: as for `render`.
+
+    Raises:
+      ResourceError: something cannot be written.
+    """
+    drawn = plots.figures(results, summary)
+    write(folder / "report.html", results, summary, manifest, drawn)
+    plots.save_all(results, summary, folder / "figures", drawn)
+
+
+def write(
+    path: str | Path,
+    results: xr.Dataset,
+    summary: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    drawn: Sequence[canvas.Plot] | None = None,
+) -> Path:
     """Write the report to a file, UTF-8 on every system.
 
     Args:
@@ -64,6 +93,7 @@ def write(path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], man
       results: as for `render`.
       summary: as for `render`.
       manifest: as for `render`.
+      drawn: as for `render`.
 
     Returns:
       The path written.
@@ -72,7 +102,7 @@ def write(path: str | Path, results: xr.Dataset, summary: Mapping[str, Any], man
       ResourceError: it cannot be written.
     """
     place = Path(path)
-    put(place, render(results, summary, manifest).encode("utf-8"))
+    put(place, render(results, summary, manifest, drawn).encode("utf-8"))
     return place
 
 

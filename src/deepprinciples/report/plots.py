@@ -5,7 +5,7 @@ A figure that lacks its variable is left out; nothing here fails because a study
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +45,22 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     return found
 
 
-def save_all(results: xr.Dataset, summary: Mapping[str, Any], folder: str | Path) -> list[Path]:
+def save_all(
+    results: xr.Dataset, summary: Mapping[str, Any], folder: str | Path, drawn: Sequence[Plot] | None = None
+) -> list[Path]:
     """Write every figure as .svg and .png.
 
     Args:
       results: as for `figures`.
       summary: as for `figures`.
       folder: where the files go; made if it is missing.
+      drawn: the figures, where they are drawn already.
 
     Returns:
       The paths written, in page order.
     """
     place = putting.folder(Path(folder))
-    return [path for plot in figures(results, summary) for path in save(plot, place)]
+    return [path for plot in drawn or figures(results, summary) for path in save(plot, place)]
 
 
 def save(plot: Plot, folder: str | Path) -> list[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 from deepprinciples.engine import shape
 from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
 from deepprinciples.engine.fit import Plan, plan
-from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh
+from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh, place
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.saved import NOBODY, Keeper
 from deepprinciples.errors import ConfigError
@@ -64,7 +64,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
     mesh = make_mesh(layout.devices)
     parts = build.splits(dataset)
     size = max(len(parts[name].targets) for name in ("validation", "test"))
-    validation, test = (pad_split(parts[name], size=size) for name in ("validation", "test"))
+    validation, test = (place(pad_split(parts[name], size=size), mesh, shared=True) for name in ("validation", "test"))
     if dataset.stream is None:
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
     else:

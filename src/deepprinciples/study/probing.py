@@ -199,7 +199,7 @@ def _alike(subject: _Subject) -> dict[str, Any]:
 
 
 def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject) -> directory.Run:
-    from deepprinciples.report import page, plots  # drawing is slow to import
+    from deepprinciples.report import page  # drawing is slow to import
 
     told = {
         "schema_version": results.SCHEMA_VERSION,
@@ -223,6 +223,5 @@ def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject)
     files.write_json(path / directory.SUMMARY, told)
     manifest = directory.manifest(seeds=subject.seeds, files=directory.file_hashes(path))
     files.write_json(path / directory.MANIFEST, manifest)
-    page.write(path / "report.html", found, told, manifest)
-    plots.save_all(found, told, path / "figures")
+    page.write_all(path, found, told, manifest)
     return directory.load(path)

@@ -207,18 +207,18 @@ def _compiled(
     coming = collections.deque(groups)
     under_way: collections.deque[Future[bench.Bench]] = collections.deque()
 
-    def fill() -> None:
-        while coming and len(under_way) < workers:
+    def fill(most: int) -> None:
+        while coming and len(under_way) < most:
             group = coming.popleft()
             under_way.append(pool.submit(bench.set_up, group, *needs(group)))
 
     try:
-        for group in groups:
-            fill()
+        for number, group in enumerate(groups):
+            fill(workers if number else max(1, workers // 2))  # the first has two cores, and lanes run the sooner
             progress.phase(f"compiling {', '.join(group.arms)}")
             made = under_way.popleft().result()
             made = bench.calibrated(made, *needs(group), alone=functools.partial(wait, under_way))
-            fill()
+            fill(workers)
             yield group, made
     finally:  # whoever stops the study does not wait for a program that it will not run
         pool.shutdown(wait=False, cancel_futures=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -145,6 +147,8 @@ def carry_out(
         try:
             with _on_disk(path):
                 directory.write_status(path, "running", **told)
+            # What draws the report takes a second to import: meanwhile a program compiles.
+            threading.Thread(target=importlib.import_module, args=["deepprinciples.report.page"], daemon=True).start()
             with memory.told():
                 finished = protocol.run_study(
                     prepared.arms,
@@ -254,7 +258,7 @@ def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -
 def _write(
     path: Path, resolved: dict[str, Any], summary: dict[str, Any], found: xr.Dataset, finished: protocol.Finished
 ) -> directory.Run:
-    from deepprinciples.report import page, plots  # drawing is slow to import, and a bad config needs none
+    from deepprinciples.report import page  # drawing is slow to import, and a bad config needs none
 
     files.write_text(path / directory.CONFIG, configs.dumps(resolved))
     arrays.save_dataset(found, path / directory.RESULTS)
@@ -274,8 +278,7 @@ def _write(
         files=directory.file_hashes(path),
     )
     files.write_json(path / directory.MANIFEST, manifest)
-    page.write(path / "report.html", found, summary, manifest)
-    plots.save_all(found, summary, path / "figures")
+    page.write_all(path, found, summary, manifest)
     return directory.load(path)
 
 

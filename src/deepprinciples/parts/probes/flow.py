@@ -20,6 +20,26 @@ def _by_layer(tree: PyTree) -> dict[str, list[Array]]:
     return {"params": jax.tree.leaves(tree)}
 
 
+def over_layers(statistic: Callable[..., Array], layers: Mapping[str, PyTree]) -> dict[str, Array]:
+    """Compute a statistic of every layer: {name: arrays} -> {name: scalar}.
+
+    Layers whose arrays have equal shapes are stacked and go through it at once: a deep network has one kernel to
+    compile in place of one for each layer.
+    """
+    alike: dict[Any, list[str]] = {}
+    for name, arrays in layers.items():
+        leaves, structure = jax.tree.flatten(arrays)
+        alike.setdefault((structure, *((a.shape, a.dtype) for a in leaves)), []).append(name)
+    found: dict[str, Array] = {}
+    for names in alike.values():
+        if len(names) == 1:
+            found[names[0]] = statistic(layers[names[0]])
+        else:
+            stacked = jax.tree.map(lambda *a: jnp.stack(a), *(layers[name] for name in names))
+            found |= dict(zip(names, jax.vmap(statistic)(stacked), strict=True))
+    return {name: found[name] for name in layers}
+
+
 def _norm(leaves: list[Array]) -> Array:
     return jnp.sqrt(sum((jnp.sum(jnp.square(leaf)) for leaf in leaves), start=jnp.zeros(())))
 
@@ -39,7 +59,7 @@ def gradient_norm() -> Callable[[Info], Measured]:
     References:
         Glorot and Bengio 2010 (AISTATS), on gradients by layer.
     """
-    return lambda info: {"gradient_norm": {name: _norm(leaves) for name, leaves in _by_layer(info.grads).items()}}
+    return lambda info: {"gradient_norm": over_layers(_norm, _by_layer(info.grads))}
 
 
 def update_ratio() -> Callable[[Info], Measured]:
@@ -58,15 +78,13 @@ def update_ratio() -> Callable[[Info], Measured]:
         Bottou 2015, quoted in Karpathy's CS231n notes.
     """
 
+    def ratio(layer: tuple[list[Array], list[Array]]) -> Array:
+        weights, step = _norm(layer[0]), _norm(layer[1])
+        return jnp.where(weights > 0, step / jnp.maximum(weights, 1e-30), 0.0)
+
     def probe(info: Info) -> Measured:
-        weights = {name: _norm(leaves) for name, leaves in _by_layer(info.params).items()}
-        steps = {name: _norm(leaves) for name, leaves in _by_layer(info.updates).items()}
-        return {
-            "update_ratio": {
-                name: jnp.where(weights[name] > 0, steps[name] / jnp.maximum(weights[name], 1e-30), 0.0)
-                for name in weights
-            }
-        }
+        weights, steps = _by_layer(info.params), _by_layer(info.updates)
+        return {"update_ratio": over_layers(ratio, {name: (weights[name], steps[name]) for name in weights})}
 
     return probe
 
@@ -89,7 +107,7 @@ def activation_mean_square() -> Callable[[Info], Measured]:
 
     def probe(info: Info) -> Measured:
         named = {name: h for name, h in info.activations.items() if not name.endswith(ASIDE)}
-        return {"activation_mean_square": {name: jnp.mean(jnp.square(h)) for name, h in named.items()}} if named else {}
+        return {"activation_mean_square": over_layers(lambda h: jnp.mean(jnp.square(h)), named)} if named else {}
 
     return probe
 
@@ -112,7 +130,7 @@ def gradient_mean_square() -> Callable[[Info], Measured]:
 
     def probe(info: Info) -> Measured:
         grads = info.activation_grads()
-        values = {name: jnp.mean(jnp.square(g * g.shape[0])) for name, g in grads.items()}
+        values = over_layers(lambda g: jnp.mean(jnp.square(g * g.shape[0])), grads)
         return {"gradient_mean_square": values} if values else {}
 
     return probe
@@ -140,7 +158,7 @@ def dead_units() -> Callable[[Info], Measured]:
 
     def probe(info: Info) -> Measured:
         slopes = {name.removesuffix(SLOPE): s for name, s in info.activations.items() if name.endswith(SLOPE)}
-        values = {name: jnp.mean(jnp.all(_units(s) == 0, axis=0)) for name, s in slopes.items()}
+        values = over_layers(lambda s: jnp.mean(jnp.all(_units(s) == 0, axis=0)), slopes)
         return {"dead_units": values} if values else {}
 
     return probe
@@ -167,7 +185,7 @@ def saturated_units(*, threshold: float = 0.01) -> Callable[[Info], Measured]:
 
     def probe(info: Info) -> Measured:
         slopes = {name.removesuffix(SLOPE): s for name, s in info.activations.items() if name.endswith(SLOPE)}
-        values = {name: jnp.mean(jnp.abs(s) < threshold) for name, s in slopes.items()}
+        values = over_layers(lambda s: jnp.mean(jnp.abs(s) < threshold), slopes)
         return {"saturated_units": values} if values else {}
 
     return probe
