@@ -50,6 +50,7 @@ def _is_threefry(key: Array) -> bool:
     return jax.random.key_data(key).shape == (2,) and "threefry" in str(jax.random.key_impl(key))
 
 
+@jax.jit  # traced once for all keys of a step
 def _threefry(words: Array, y: Array) -> tuple[Array, Array]:
     """Encrypt (0, y) with a key of two words."""
     keys = (words[0], words[1], words[0] ^ words[1] ^ _PARITY)
