@@ -108,7 +108,7 @@ def sums_finite(tree: PyTree) -> Array:
     floats = [a for a in jax.tree.leaves(tree) if _is_float(a)]
     columns = [a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in floats if a.size > SMALL]
     sums = [jnp.sum(jnp.ones((1, c.shape[0]), c.dtype) @ c) for c in columns]
-    # Times 0: NaN where a number is not finite, and no overflow. XLA's maximum over many numbers on CPU passes over NaN.
+    # Times 0: NaN where a number is not finite, and no overflow. (On CPU, XLA may pass over a NaN in a maximum.)
     sums += [jnp.sum(joined * 0.0) for joined in _joined([a for a in floats if 0 < a.size <= SMALL])]
     # Stacked: XLA would copy a chain of scalar sums into the fusion of every leaf, and compiling grow quadratically.
     return jnp.all(jnp.isfinite(jnp.stack(sums))) if sums else jnp.ones((), bool)
