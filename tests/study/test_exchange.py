@@ -198,7 +198,7 @@ class Runs(dict[str, Path]):
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Give runs of the models that are asked for."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save_all", lambda results, summary, folder: folder)  # nobody looks at these
+        patch.setattr(plots, "save_all", lambda results, summary, folder, drawn=None: folder)  # nobody looks at these
         yield Runs(tmp_path_factory.mktemp("runs"))
 
 
