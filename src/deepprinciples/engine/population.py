@@ -163,7 +163,7 @@ def compile_program(
     batch_size: int,
     split: tuple[Batch, Any],
 ) -> Program:
-    """Trace and compile the three functions of a group, each once, side by side.
+    """Trace and compile the three functions of a group, each once; one compiles while the next is traced.
 
     Args:
         make_learner: builds the learner from the traced hyper-parameters, inside the traced function.
@@ -209,29 +209,31 @@ def compile_program(
     seed = shape(blocks, dtype=jnp.uint32)
     indices = shape(blocks, plan.chunks, plan.every, batch_size, dtype=jnp.int32)
     steps = shape(plan.chunks, plan.every, dtype=jnp.int32)
-    lowered_init = lower(init, 1, 1, point, seed)
-    lane = lowered_init.out_info
-    lowered = (
-        lowered_init,
-        lower(segment, 2, 2, lane, point, seed, indices, data, steps, shape(dtype=jnp.int32), donate=(0,)),
-        lower(evaluate, 2, 0, lane, point, split),
-    )
     # Initialization runs once a lane, and random bits are slow to optimize: it is compiled quickly instead.
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     # Each core runs lanes of its own, so an order of operations made for many threads only costs. XLA holds back from
     # the widest registers; they gain some 5 % of a step of a CNN or a GAN, and where there are none nothing changes.
     serial = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
     quick = {"xla_backend_optimization_level": "1"}
-    options = (quick, serial, serial) if on_cpu else (None, None, None)
-    with ThreadPoolExecutor(3) as pool:
-        compiled = list(pool.map(_compile, lowered, options))
-    memory = compiled[1].memory_analysis()
+    with ThreadPoolExecutor(2) as pool:  # XLA needs no interpreter: what is traced compiles while the next is traced
+        compiled = lambda one, options: pool.submit(_compile, one, options if on_cpu else None)
+        lowered_init = lower(init, 1, 1, point, seed)
+        lane = lowered_init.out_info
+        init_fn = compiled(lowered_init, quick)
+        common = (data, steps, shape(dtype=jnp.int32))
+        lowered_segment = lower(segment, 2, 2, lane, point, seed, indices, *common, donate=(0,))
+        segment_fn = compiled(lowered_segment, serial)
+        lowered_evaluate = lower(evaluate, 2, 0, lane, point, split)
+        evaluate_fn = compiled(lowered_evaluate, serial)
+    segment_program = segment_fn.result()
+    memory = segment_program.memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
-    init_fn, segment_fn, evaluate_fn = compiled
     seconds = time.monotonic() - begun
-    shapes = (lane, unpacked_shapes(lowered[1].out_info[1]), lowered[2].out_info)
-    identity = hashlib.sha256("".join(one.as_text() for one in lowered).encode()).hexdigest()
-    return Program(init_fn, segment_fn, evaluate_fn, layout, mesh, seconds, len(traces), used, shapes, identity)
+    shapes = (lane, unpacked_shapes(lowered_segment.out_info[1]), lowered_evaluate.out_info)
+    texts = [one.as_text() for one in (lowered_init, lowered_segment, lowered_evaluate)]
+    identity = hashlib.sha256("".join(texts).encode()).hexdigest()
+    functions = (init_fn.result(), segment_program, evaluate_fn.result())
+    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:
