@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from reading import Row, best, find, goals, losses, models, peers, ratio, show
@@ -83,10 +85,17 @@ def missing(result: dict[str, Any]) -> list[str]:
     return [f"{one['line']}: {one['why']}" for one in result["missing"]]
 
 
-def markdown(result: dict[str, Any]) -> str:
+def elsewhere(folder: Path) -> list[str]:
+    """Link the runs that lie in folders benchmarks-... of a folder: other machines, other days."""
+    found = [(one.parent.name, json.loads(one.read_text(encoding="utf-8")))
+             for one in sorted(folder.glob("benchmarks-*/benchmarks.json"))]  # fmt: skip
+    return [f"Another run: [{run['machine']}, {run['date']}]({name}/benchmarks.md)" for name, run in found]
+
+
+def markdown(result: dict[str, Any], others: Sequence[str] = ()) -> str:
     """Write docs/benchmarks.md."""
     rows, lines = result["rows"], [*HEAD]
-    lines += [f"- {one}" for one in conditions(result)]
+    lines += [f"- {one}" for one in (*conditions(result), *others)]
     lines += ["", "![Milliseconds per model-step, every line](benchmarks.svg)"]
     lines += ["", "## Where we lose", ""]
     lines += [f"- {one}" for one in losses(rows) or ["Nowhere, among the lines of this run."]]

@@ -86,7 +86,7 @@ def losses(rows: Sequence[Row]) -> list[str]:
             ours = best(rows, model, start)
             faster = sorted(_faster(rows, model, ours, alone=kind == "one model"), key=lambda row: -_times(ours, row))
             said += [
-                f"{model.upper()}, {kind}: {one['line']} is {_times(ours, one):.2g} times as fast as {ours['line']} "
+                f"{model.upper()}, {kind}: {one['line']} is {_times(ours, one):.3g} times as fast as {ours['line']} "
                 f"({show(one['ms_per_model_step'])} against {show(ours['ms_per_model_step'])} ms a model-step)."
                 for one in faster
             ]

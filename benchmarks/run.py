@@ -151,7 +151,7 @@ def write(result: dict[str, Any], out: Path) -> None:
     """Write the data, the page and the figure."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "benchmarks.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (out / "benchmarks.md").write_text(pages.markdown(result), encoding="utf-8")
+    (out / "benchmarks.md").write_text(pages.markdown(result, pages.elsewhere(out)), encoding="utf-8")
     figure.save(result["rows"], out / "benchmarks.svg")
 
 

@@ -90,6 +90,8 @@ def test_a_tie_is_not_a_loss(rooms):
     """Noise of a percent would be told as a fact."""
     rows = [line("mlp", "ours population", 1.0, 1.0), line("mlp", "torch eager", 0.99)]
     assert not [one for one in rooms.reading.losses(rows) if "as fast" in one]
+    near = rooms.reading.losses([rows[0], line("mlp", "torch eager", 0.96)])
+    assert "torch eager is 1.04 times as fast" in near[0]
 
 
 def test_the_page_tells_lines_losses_and_what_was_not_measured(rooms):
@@ -101,6 +103,15 @@ def test_the_page_tells_lines_losses_and_what_was_not_measured(rooms):
         assert words in page
     for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         assert len({row.count("|") for row in table.splitlines()}) == 1, table
+
+
+def test_runs_on_other_machines_are_linked(rooms, tmp_path):
+    """A ratio that holds on one kind of processor would pass for one that holds on all."""
+    rooms.run.write({**RESULT, "machine": "another, 8 cores"}, tmp_path / "benchmarks-another")
+    rooms.run.write(RESULT, tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert "- Another run: [another, 8 cores, 2026-01-01](benchmarks-another/benchmarks.md)" in page
+    assert "Another run" not in (tmp_path / "benchmarks-another" / "benchmarks.md").read_text(encoding="utf-8")
 
 
 def test_the_terminal_tells_the_same(rooms, capsys):
