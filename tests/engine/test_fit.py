@@ -62,6 +62,32 @@ def test_other_segments_give_the_same_bits():
         assert result.curves["loss"][0, 0, -1] == results[0].curves["loss"][0, 0, -1]
 
 
+BOMBS = (-1, 0, 1, 3, 11, 12, 13, 24, 29, 30, 41, 54, 57)  # stretches have 12, 12, 6, 12, 12 and 5 steps
+
+
+@pytest.mark.parametrize("mode", ["map", "vmap"])
+def test_a_lane_stops_anywhere_in_a_stretch(mode):
+    """A lane would be frozen at the start of its stretch, or log what it never was after its last step."""
+    layout = Layout(devices=1, blocks=1, points=len(BOMBS), mode=mode)
+    cut = fit.Plan(59, every=3, chunks=10, segments=2)
+    assert cut.chunks % fit.STRETCH and cut.chunks > 2 * fit.STRETCH
+    points = [toy.point(bomb=float(bomb)) for bomb in BOMBS]
+    outcome = toy.train([(5, points)], layout=layout, cut=cut)
+    assert outcome.diverged_at[0].tolist() == list(BOMBS)
+    losses = toy.by_hand(5, toy.point(), steps=cut.steps)[1]
+    for number, bomb in enumerate(BOMBS):
+        good = cut.steps if bomb < 0 else bomb
+        weights = toy.by_hand(5, toy.point(), steps=good)[0]
+        assert outcome.states["steps"][0, number] == good
+        np.testing.assert_allclose(outcome.states["w"][0, number], weights, rtol=1e-5, atol=1e-6)
+        known = np.where(np.arange(cut.steps) < good, losses, np.nan)
+        np.testing.assert_allclose(outcome.logs["probed_loss"][0, number], known[::3], rtol=1e-5)
+        means = [known[k : k + 3].mean() for k in range(0, cut.steps, 3)]
+        np.testing.assert_allclose(outcome.logs["train_loss"][0, number], means, rtol=1e-5)
+        first = outcome.logs["weight"]["first"][0, number]
+        assert np.isfinite(first).tolist() == [k <= good for k in range(0, cut.steps, 3)]
+
+
 def test_other_probes_train_the_same():
     """Looking more often would change what is seen."""
     cuts = [fit.plan(23, probe_every=every, evaluate_every=8) for every in (1, 4)]
