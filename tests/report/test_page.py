@@ -311,3 +311,4 @@ def test_a_run_is_drawn_once(study, tmp_path, monkeypatch):
     files = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert len(files) == 2 * len(prints) == 2 * len(set(map(id, prints))) > 0
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page.render(results, summary, manifest)
+    assert plots.save_all(results, summary, tmp_path / "none", []) == []

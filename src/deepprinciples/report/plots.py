@@ -60,7 +60,8 @@ def save_all(
       The paths written, in page order.
     """
     place = putting.folder(Path(folder))
-    return [path for plot in drawn or figures(results, summary) for path in save(plot, place)]
+    drawn = figures(results, summary) if drawn is None else drawn
+    return [path for plot in drawn for path in save(plot, place)]
 
 
 def save(plot: Plot, folder: str | Path) -> list[Path]:
