@@ -66,7 +66,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         goal = POPULATION_GOALS.get(model, 1.0)
         found.append((f"{model.upper()} population, ratio to the best PyTorch line", value, goal, ""))
     for model in dict.fromkeys(one["model"] for one in rows):
-        value = ratio(find(rows, model, "ours, one device"), find(rows, model, "minimal scan"))
+        value = ratio(find(rows, model, "ours, one core"), find(rows, model, "minimal scan"))
         found.append((f"{model.upper()}: our train against a hand-written minimal scan", value, ENGINE_GOAL, ""))
         value = ratio(find(rows, model, f"probes every {DEFAULT_INTERVAL}"), find(rows, model, "probes off"))
         found.append((f"{model.upper()}: default probes every {DEFAULT_INTERVAL} steps", value, PROBES_GOAL, ""))

@@ -31,7 +31,8 @@ ROOM = Path(__file__).parent
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
 PART = 600.0  # seconds until a line is given up
 SLOW = ("dcgan",)  # models whose other lines take longer than that
-PROCESSES = 3  # that measure what is compared within a few percent, in the full form
+CLOSE = ("engine", "probes")  # jobs that compare within a few percent
+PROCESSES = 3  # that measure each of those, in the full form
 
 
 class Line(NamedTuple):
@@ -62,6 +63,7 @@ def lines() -> list[Line]:
             Line(model, "torch_peer", "compiled_processes", model, False),
             Line(model, "ours", "wide", model, False),
             Line(model, "ours", "engine", model, model == "mlp"),
+            Line(model, "ours", "serial", model, model == "mlp"),
             Line(model, "stock_flax", "both", model, model in ("mlp", "cnn")),
             Line("probes", "ours", "probes", model, False),
         ]
@@ -126,7 +128,7 @@ def run(chosen: Sequence[Line], effort: str, skipped: Sequence[Line]) -> dict[st
     rows, failed = [], [{"line": _title(line), "why": "left out of the short form"} for line in skipped]
     for number, line in enumerate(chosen, 1):
         begun = time.monotonic()
-        count = PROCESSES if line.job == "engine" and effort == "full" else 1
+        count = PROCESSES if line.job in CLOSE and effort == "full" else 1
         found, why = measured(line, effort, count)
         rows += found
         failed += [{"line": _title(line), "why": why}] if why else []

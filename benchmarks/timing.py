@@ -7,6 +7,7 @@ fresh process, so that threads and devices of one line cannot leak into another;
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -17,6 +18,12 @@ from workloads import EFFORTS, WORKLOADS, Effort, Workload
 
 Row = dict[str, Any]
 Job = Callable[[Workload, Effort], list[Row]]
+
+
+def one_core() -> None:
+    """Keep this process, and the threads it starts from now on, on one core, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def seconds(call: Callable[[], Any]) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +49,7 @@ ROWS = [
     line("cnn", "torch eager", 5.0),
     line("cnn", "torch.func ensemble", 4.0, lanes=8),
     line("cnn", "stock flax, scan", 150.0, 1.0),
-    line("mlp", "ours, one device", 0.31, 1.5, table="engine"),
+    line("mlp", "ours, one core", 0.31, 1.5, table="engine"),
     line("mlp", "minimal scan", 0.30, 1.0, table="engine"),
     line("mlp", "probes off", 0.20, 1.0, table="probes"),
     line("mlp", "probes every 25", 0.24, 1.0, table="probes"),
@@ -147,7 +149,7 @@ def test_the_warm_turn_is_not_counted_and_turns_alternate(rooms):
 def test_what_is_measured_in_turns_is_divided_turn_by_turn(rooms):
     """A slow moment that hits both would be told as a difference."""
     assert rooms.timing.against([1.0, 30.0, 1.5], [1.0, 20.0, 1.0]) == 1.5
-    one = line("mlp", "ours, one device", 0.4, ratio=1.02)
+    one = line("mlp", "ours, one core", 0.4, ratio=1.02)
     assert rooms.reading.ratio(one, line("mlp", "minimal scan", 0.3)) == 1.02
 
 
@@ -238,6 +240,16 @@ def test_a_game_of_ours_runs_as_a_line(rooms):
     one = rooms.ours.made(workload, 2, 1)
     told = rooms.ours.told(workload, "ours solo", *rooms.timing.rounds([rooms.ours.runner(one, 1)], 1), one, 1)
     assert told["model"] == "gan" and told["ms_per_model_step"] > 0 and told["lanes"] == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on a core")
+def test_what_is_compared_within_a_few_percent_stays_on_one_core():
+    """Threads that started later would take a second core in some turns and not in others."""
+    count = "threading.Thread(target=lambda: print(len(os.sched_getaffinity(0)))).start()"
+    code = f"import os, threading, timing; {count}; timing.one_core(); {count}"
+    room = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=room, check=True)
+    assert done.stdout.split() == [str(len(os.sched_getaffinity(0))), "1"]
 
 
 def test_the_command_refuses_a_line_it_does_not_know(rooms, capsys):
