@@ -245,8 +245,8 @@ def test_a_game_of_ours_runs_as_a_line(rooms):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on a core")
 def test_what_is_compared_within_a_few_percent_stays_on_one_core():
     """Threads that started later would take a second core in some turns and not in others."""
-    count = "threading.Thread(target=lambda: print(len(os.sched_getaffinity(0)))).start()"
-    code = f"import os, threading, timing; {count}; timing.one_core(); {count}"
+    count = "one = threading.Thread(target=lambda: print(len(os.sched_getaffinity(0)))); one.start(); one.join()"
+    code = f"import os, threading, timing\n{count}\ntiming.one_core()\n{count}"
     room = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=room, check=True)
     assert done.stdout.split() == [str(len(os.sched_getaffinity(0))), "1"]
