@@ -167,7 +167,7 @@ def _image_classifier(*, outputs: int) -> Any:
         seen = {name: a for name, a in seen.items() if name != "output"}
         return outputs, state, {**seen, "layer_02": hidden, "layer_02" + SLOPE: slope, **last}
 
-    return Model(init, apply, tapped=True)
+    return Model(init, apply, tapped=True, separate=body.separate)
 
 
 _MLP = {"name": "mlp", "depth": 2, "width": 128, "activation": "relu"}

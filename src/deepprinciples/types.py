@@ -38,11 +38,14 @@ class Model(NamedTuple):
     init(key, x) -> (params, state); apply(params, state, x, *, key, train) -> (outputs, state, activations).
     `tapped`: apply adds `state["perturbations"][name]`, where given, to the activation of that name, so that the
     gradient of the loss with respect to every named activation can be read.
+    `separate`: every output is that of one example alone, nothing is drawn and no state changes, so that a batch may be
+    worked through in shares.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[Array, PyTree, dict[str, Array]]]
     tapped: bool = False
+    separate: bool = False
 
 
 class Batch(NamedTuple):
@@ -76,11 +79,12 @@ class OnFunction(NamedTuple):
 class GameLoss(NamedTuple):
     """What two players minimize, of the logits [B] that the discriminator gives to real and to generated examples.
 
-    discriminator(real, fake) -> [B]; generator(real, fake) -> [B].
+    discriminator(real, fake) -> [B]; generator(real, fake) -> [B]. `separate`: each of them is that of one pair alone.
     """
 
     discriminator: Callable[[Array, Array], Array]
     generator: Callable[[Array, Array], Array]
+    separate: bool = False
 
 
 class Penalty(NamedTuple):

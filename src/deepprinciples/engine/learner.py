@@ -16,6 +16,7 @@ import optax
 
 from deepprinciples.engine import averaging
 from deepprinciples.engine.causes import RAW
+from deepprinciples.kernels import shares
 from deepprinciples.kernels.keys import stream
 from deepprinciples.types import (
     ASIDE,
@@ -60,6 +61,7 @@ def supervised(
     hides: bool = True,
     average: Average | None = None,
     steps: int = 1,
+    splits: bool = False,
 ) -> Learner:
     """Make the learner of supervised training.
 
@@ -80,6 +82,8 @@ def supervised(
         hides: whether the optimizer may make finite updates of a gradient that is not finite.
         average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
         steps: of the whole run, for the average.
+        splits: whether the rule's gradient of a batch is the mean of those of equal shares of it; large batches of a
+            `separate` model then go through in shares, see `kernels.shares`.
 
     Returns:
         A `Learner`.
@@ -109,12 +113,23 @@ def supervised(
         penalty = sum((cost(*each) for each in enumerate(penalties)), start=jnp.zeros(()))
         return data_loss + penalty, (data_loss, new_state, activations)
 
+    def gradient(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
+        take = rule(objective)
+        if not (splits and model.separate and all(map(callable, penalties))):
+            return take(params, model_state, batch, key)
+        told = jax.eval_shape(objective, params, model_state, batch, key)
+        seen = {name: a for name, a in told[1][2].items() if not name.endswith(ASIDE)}
+        count = shares.count_of(len(batch.inputs), seen, params)
+        if count == 1:
+            return take(params, model_state, batch, key)
+        return shares.accumulate(lambda share, _: take(params, model_state, share, key), batch, count, told, params)
+
     def step(state: State, batch: Batch, key: Array) -> tuple[State, Info]:
         for number, augment in enumerate(augments):
             batch = augment.apply(stream(key, f"augment{number}"), batch)
         key_model = stream(key, "dropout")
         arguments = (state.model_state, batch, key_model)
-        (value, (data_loss, model_state, activations)), grads = rule(objective)(state.params, *arguments)
+        (value, (data_loss, model_state, activations)), grads = gradient(state.params, *arguments)
         updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=value)
         params, held = optax.apply_updates(state.params, updates), state.average
         if average is not None and held is not None:

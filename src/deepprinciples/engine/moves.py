@@ -10,6 +10,8 @@ Each gradient goes through its player's own transforms and optimizer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -26,6 +28,7 @@ from deepprinciples.engine.players import (
     is_off,
     move,
 )
+from deepprinciples.kernels import shares
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, PyTree, Scalar
 
@@ -97,14 +100,32 @@ def field(table: Table, state: GameState, one: Round) -> Field:
 
 
 def _of_discriminator(table: Table, state: GameState, one: Round) -> tuple[PyTree, Judged]:
-    d = state.discriminator
-    objective = jax.grad(discriminator_objective, has_aux=True)
-    return objective(d.params, table, d.model_state, state.generator, one)
+    return _slope(discriminator_objective, table, state.discriminator, state.generator, one)
 
 
 def _of_generator(table: Table, state: GameState, one: Round) -> tuple[PyTree, Judged]:
-    g = state.generator
-    return jax.grad(generator_objective, has_aux=True)(g.params, table, g.model_state, state.discriminator, one)
+    return _slope(generator_objective, table, state.generator, state.discriminator, one)
+
+
+def _slope(
+    objective: Callable, table: Table, own: PlayerState, rival: PlayerState, one: Round
+) -> tuple[PyTree, Judged]:
+    """Take a player's gradient, in shares of the batch where they go their own ways and it is large."""
+
+    def of(function: Callable, seen: tuple[Batch, Array]) -> tuple:
+        batch, noise = seen
+        return function(own.params, table, own.model_state, rival, one._replace(batch=batch), noise)
+
+    take = partial(of, jax.grad(objective, has_aux=True))
+    whole = one.batch, table.noise(one.key, len(one.batch.inputs))
+    if not (table.separate and is_off(one.blur)):
+        return take(whole)
+    _, told = jax.eval_shape(partial(of, objective), whole)
+    count = shares.count_of(len(one.batch.inputs), told.activations, own.params)
+    if count == 1:
+        return take(whole)
+    seen, grads = shares.accumulate(lambda share, _: take(share)[::-1], whole, count, told, own.params)
+    return grads, seen
 
 
 def _agreed(table: Table, rules: Rules, state: GameState, one: Round) -> Field:
@@ -149,7 +170,7 @@ def _move_both(
 
 
 def _alternate(table: Table, rules: Rules, state: GameState, batch: Batch, key: Array) -> Played:
-    shares = jax.tree.map(lambda a: a.reshape(rules.n_critic, -1, *a.shape[1:]), batch)
+    parts = shares.cut(batch, rules.n_critic)
 
     def critic(state: GameState, xs: tuple[Batch, Array]) -> tuple[GameState, tuple]:
         share, number = xs
@@ -161,10 +182,10 @@ def _alternate(table: Table, rules: Rules, state: GameState, batch: Batch, key: 
     if rules.n_critic == 1:
         state, last = critic(state, (batch, jnp.zeros((), jnp.int32)))
     else:
-        state, every = jax.lax.scan(critic, state, (shares, jnp.arange(rules.n_critic)))
+        state, every = jax.lax.scan(critic, state, (parts, jnp.arange(rules.n_critic)))
         last = jax.tree.map(lambda a: a[-1], every)
     grads_d, seen_d, updates_d = last
-    one = round_of(rules, jax.tree.map(lambda a: a[-1], shares), stream(key, "generator"), state.step)
+    one = round_of(rules, jax.tree.map(lambda a: a[-1], parts), stream(key, "generator"), state.step)
     grads_g, seen_g = _of_generator(table, state, one)
     state, updates_g = _move_generator(table, state, grads_g, seen_g, one.key)
     return Played(state, Field(grads_g, grads_d, (seen_g, seen_d)), (updates_g, updates_d))

@@ -59,6 +59,12 @@ class Table(NamedTuple):
     classes: int
     pack: int
 
+    @property
+    def separate(self) -> bool:
+        """Say whether both gradients of a batch are the means of those of shares of it, where no noise is added."""
+        alone = self.generator.model.separate and self.discriminator.model.separate and self.loss.separate
+        return alone and not self.penalties and self.pack == 1
+
     def generate(self, params: PyTree, state: PyTree, noise: Array, labels: Array, *, train: bool) -> tuple:
         """Make examples of noise [B, latent]: (examples [B, *shape], new state, activations)."""
         given = jnp.concatenate([noise, jax.nn.one_hot(labels, self.classes)], axis=1) if self.classes else noise
@@ -108,11 +114,10 @@ def is_off(value: Scalar) -> bool:
 
 
 def discriminator_objective(
-    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round
+    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round, noise: Array
 ) -> tuple[Array, Judged]:
     """Compute what the discriminator minimizes: its loss, the penalties on the critic and those on its parameters."""
     real, labels = one.batch
-    noise = table.noise(one.key, len(real))
     fake, _, _ = table.generate(rival.params, rival.model_state, noise, labels, train=True)
     real, fake = one.blurred(real, "real"), one.blurred(fake, "fake")
     key = stream(one.key, "dropout")
@@ -131,11 +136,11 @@ def discriminator_objective(
 
 
 def generator_objective(
-    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round
+    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round, noise: Array
 ) -> tuple[Array, Judged]:
     """Compute what the generator minimizes: its loss and the penalties on its parameters."""
     real, labels = one.batch
-    fake, state, seen = table.generate(params, state, table.noise(one.key, len(real)), labels, train=True)
+    fake, state, seen = table.generate(params, state, noise, labels, train=True)
     key = stream(one.key, "dropout")
     fake, real = one.blurred(fake, "fake"), one.blurred(real, "real")
     on_fake, _, _ = table.judge(rival.params, rival.model_state, fake, labels, key, train=True)

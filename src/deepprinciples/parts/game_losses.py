@@ -30,8 +30,8 @@ def _paired(name: str, loss: PairLoss) -> PairLoss:
     return checked
 
 
-def _game(name: str, discriminator: PairLoss, generator: PairLoss) -> GameLoss:
-    return GameLoss(_paired(name, discriminator), _paired(name, generator))
+def _game(name: str, discriminator: PairLoss, generator: PairLoss, *, separate: bool = True) -> GameLoss:
+    return GameLoss(_paired(name, discriminator), _paired(name, generator), separate)
 
 
 def _cross_entropy(real_smoothing: Scalar, fake_smoothing: Scalar) -> PairLoss:
@@ -169,7 +169,7 @@ def relativistic_average() -> GameLoss:
     def more_real(a: Array, b: Array) -> Array:
         return jax.nn.softplus(jnp.mean(b) - a) + jax.nn.softplus(b - jnp.mean(a))
 
-    return _game("relativistic_average", more_real, lambda r, f: more_real(f, r))
+    return _game("relativistic_average", more_real, lambda r, f: more_real(f, r), separate=False)
 
 
 TABLE = {

@@ -104,6 +104,7 @@ def learner(config: Config, parts: Dataset) -> Learner:
         hides=hides(config),
         average=part("average", config["average"]),
         steps=config["train"]["steps"],
+        splits=rule.get("name") == "plain",
     )
 
 

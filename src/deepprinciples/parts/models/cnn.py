@@ -150,4 +150,4 @@ def cnn(
         rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
         stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
     )  # fmt: skip
-    return layers.from_network(network, numbers)
+    return layers.from_network(network, numbers, separate=design.separate and not minibatch_deviation)

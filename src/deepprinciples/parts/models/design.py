@@ -32,6 +32,11 @@ class Design(NamedTuple):
     ghost_size: int = 16
     lsuv: bool = False
 
+    @property
+    def separate(self) -> bool:
+        """Say whether examples of a batch go their own ways: no statistics of the batch, no state."""
+        return self.normalization not in ("batch", "ghost", "spectral")
+
 
 class Step(NamedTuple):
     """What one call of a model brings besides its inputs: all layers read it.

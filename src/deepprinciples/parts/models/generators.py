@@ -125,7 +125,8 @@ def resize_cnn(
     """
     _check("resize_cnn", shape)
     design = design_of("resize_cnn", activation, initializer, bias_initializer, "none", normalization, kernels)
-    return layers.from_network(_Generator("resize_cnn", tuple(shape), depth, width, kernel, "repeat", bound, design))
+    network = _Generator("resize_cnn", tuple(shape), depth, width, kernel, "repeat", bound, design)
+    return layers.from_network(network, separate=design.separate)
 
 
 def transposed_cnn(
@@ -183,7 +184,8 @@ def transposed_cnn(
     if kernel < 2:
         raise ConfigError(f"transposed_cnn.kernel: found {kernel}; expected at least 2, or positions stay empty")
     design = design_of("transposed_cnn", activation, initializer, bias_initializer, "none", normalization, kernels)
-    return layers.from_network(_Generator("transposed_cnn", tuple(shape), depth, width, kernel, "zeros", bound, design))
+    network = _Generator("transposed_cnn", tuple(shape), depth, width, kernel, "zeros", bound, design)
+    return layers.from_network(network, separate=design.separate)
 
 
 def _check(model: str, shape: tuple[int, ...]) -> None:

@@ -19,7 +19,7 @@ from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
 from deepprinciples.parts.models.design import Design, Function, Kernels, Step, row
-from deepprinciples.parts.models.noise import drop_branch, drop_weights, dropout, is_off
+from deepprinciples.parts.models.noise import draws_nothing, drop_branch, drop_weights, dropout, is_off
 from deepprinciples.parts.models.normalization import Rescale, Spectral, normalize, standardized, through, unnormalized
 from deepprinciples.types import SLOPE, Array, Model, PyTree
 
@@ -270,12 +270,13 @@ def _convolved(x: Array, kernel: Array, strides: tuple[int, ...]) -> Array:
     return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=order)
 
 
-def from_network(network: nn.Module, settings: Step | None = None) -> Model:
+def from_network(network: nn.Module, settings: Step | None = None, *, separate: bool = False) -> Model:
     """Make the Model of a network whose call is (x, step) -> (outputs, activations).
 
     Args:
         network: a Linen module of this package.
         settings: the model's own numbers; each call brings the rest of the step.
+        separate: whether examples go their own ways in the network, as far as nothing is drawn.
 
     Returns:
         A tapped `Model`; its state holds the Linen collections other than params.
@@ -295,4 +296,4 @@ def from_network(network: nn.Module, settings: Step | None = None) -> Model:
         (outputs, activations), changed = network.apply(variables, x, step, mutable=list(state) if train else [])
         return outputs, {**state, **changed}, activations
 
-    return Model(init, apply, tapped=True)
+    return Model(init, apply, tapped=True, separate=separate and draws_nothing(own))

@@ -19,6 +19,11 @@ def is_off(value: Scalar, neutral: float = 0.0) -> bool:
     return isinstance(value, float) and value == neutral
 
 
+def draws_nothing(step: Step) -> bool:
+    """Tell whether all that a model drops at random is off for good."""
+    return all(map(is_off, (step.rate, step.drop_connect, step.stochastic_depth)))
+
+
 def key_of(step: Step, rate: Scalar, trick: str) -> Array | None:
     """Give the key of a trick in training, and None where nothing is drawn; raises ValueError where it is missing."""
     if not step.train or is_off(rate):

@@ -23,6 +23,7 @@ from deepprinciples.parts.models.cells import (
 )
 from deepprinciples.parts.models.design import Design, Function, Normalization, Skip, design_of, resolve, row
 from deepprinciples.parts.models.layers import Flow, Step
+from deepprinciples.parts.models.noise import is_off
 from deepprinciples.parts.models.normalization import normalize
 from deepprinciples.types import GATE, SLOPE, Activation, Array, Initializer, Model, Scalar
 
@@ -271,4 +272,5 @@ def lstm(
         stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
         through=Through(variational_dropout, zoneout, cell_zoneout, max_gradient),
     )  # fmt: skip
-    return layers.from_network(network, numbers)
+    still = all(map(is_off, (variational_dropout, zoneout, cell_zoneout)))
+    return layers.from_network(network, numbers, separate=design.separate and still)

@@ -178,4 +178,4 @@ def resnet(
         rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
         stochastic_depth=stochastic_depth, last=blocks * stages,
     )  # fmt: skip
-    return layers.from_network(network, numbers)
+    return layers.from_network(network, numbers, separate=design.separate)

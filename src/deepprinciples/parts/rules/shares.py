@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from deepprinciples.kernels.keys import fold_in, stream
+from deepprinciples.kernels.shares import accumulate, cut
 from deepprinciples.parts.clipping import norm
 from deepprinciples.types import Array, Batch, PyTree, Rule, Scalar
 
@@ -22,20 +23,9 @@ def _size(batch: Batch) -> int:
     return jax.tree.leaves(batch)[0].shape[0]
 
 
-def _shares(name: str, batch: Batch, count: int) -> Batch:
-    """Cut a batch into equal shares of consecutive examples: [B, ...] -> [count, B / count, ...]."""
-    size = _size(batch)
-    if size % count:
-        raise ValueError(f"{name}: a batch of {size} does not come in {count} equal shares")
-    return jax.tree.map(lambda a: a.reshape(count, size // count, *a.shape[1:]), batch)
-
-
-def _joined(parts: Array, whole: jax.ShapeDtypeStruct) -> Array:
-    """Put what the shares tell together: along the axis of examples where there is one, or else as a mean."""
-    axis = next((i for i, size in enumerate(whole.shape) if parts.shape[1 + i] != size), None)
-    if axis is not None:
-        return jnp.concatenate(list(parts), axis)
-    return jnp.mean(parts, axis=0) if jnp.issubdtype(parts.dtype, jnp.inexact) else parts[0]
+def _check(name: str, batch: Batch, count: int) -> None:
+    if _size(batch) % count:
+        raise ValueError(f"{name}: a batch of {_size(batch)} does not come in {count} equal shares")
 
 
 def microbatches(*, count: int = 4) -> Rule:
@@ -60,16 +50,10 @@ def microbatches(*, count: int = 4) -> Rule:
         take = jax.value_and_grad(loss_fn, has_aux=True)
 
         def gradient_fn(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
-            def add(total: PyTree, given: tuple) -> tuple[PyTree, Any]:
-                number, share = given
-                told, grads = take(params, model_state, share, fold_in(key, number))
-                return jax.tree.map(jnp.add, total, grads), told
-
-            numbered = jnp.arange(count), _shares("microbatches", batch, count)
-            zeros = jax.tree.map(jnp.zeros_like, params)
-            total, told = jax.lax.scan(add, zeros, numbered)
+            _check("microbatches", batch, count)
             whole = jax.eval_shape(loss_fn, params, model_state, batch, key)
-            return jax.tree.map(_joined, told, whole), jax.tree.map(lambda g: g / count, total)
+            one = lambda share, number: take(params, model_state, share, fold_in(key, number))
+            return accumulate(one, batch, count, whole, params)
 
         return gradient_fn
 
@@ -101,11 +85,11 @@ def _sum_over_examples(one: Callable[[Array, Any], PyTree], batch: Batch, microb
     numbered = jnp.arange(_size(batch)), batch
     at_once = lambda few: jax.tree.map(lambda g: jnp.sum(g, axis=0), jax.vmap(one)(*few))
     rounds, rest = divmod(_size(batch), microbatch)
-    cut = rounds * microbatch
-    total = at_once(jax.tree.map(lambda a: a[cut:], numbered)) if rest else None
+    even = rounds * microbatch
+    total = at_once(jax.tree.map(lambda a: a[even:], numbered)) if rest else None
     if not rounds:
         return total
-    chunks = jax.tree.map(lambda a: a[:cut].reshape(rounds, microbatch, *a.shape[1:]), numbered)
+    chunks = jax.tree.map(lambda a: a[:even].reshape(rounds, microbatch, *a.shape[1:]), numbered)
     if total is None:
         total = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(at_once, numbered))
     return jax.lax.scan(lambda t, few: (jax.tree.map(jnp.add, t, at_once(few)), None), total, chunks)[0]
@@ -167,7 +151,8 @@ def _tasks(name: str, batch: Batch, tasks: int, grouping: Grouping) -> Batch:
             raise ValueError(f"{name}: targets {list(batch.targets.shape)} have no order; set grouping to position")
         order = jnp.argsort(batch.targets, stable=True)
         batch = jax.tree.map(lambda a: jnp.asarray(a)[order], batch)
-    return _shares(name, batch, tasks)
+    _check(name, batch, tasks)
+    return cut(batch, tasks)
 
 
 def _surgery(gram: Array, cosine: Scalar, key: Array) -> Array:

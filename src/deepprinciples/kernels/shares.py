@@ -1,0 +1,77 @@
+"""A batch in shares, one after another: what a pass through a share leaves behind still lies in the cache.
+
+The gradient of a mean over examples is the mean of its gradients over equal shares, up to rounding, where each example
+goes its own way. A large map of activations that is written whole and read again later comes from slow memory; the same
+map of 32 examples does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples.types import Array, PyTree
+
+LEAST = 32  # examples of a share: fewer do not fill vectors
+ROOM = 2**19  # bytes of activations that a core's cache holds beside what else is needed
+READS = 4  # shares read and write the weights' gradients; activations must be as many times larger to outweigh that
+
+
+def count_of(size: int, activations: PyTree, params: PyTree) -> int:
+    """Choose in how many shares a batch is worked through: 1 but on CPU, and where all of it fits the cache.
+
+    Args:
+        size: examples of the batch.
+        activations: what a pass over all of it leaves behind, arrays or shapes.
+        params: the weights, arrays or shapes.
+
+    Returns:
+        The largest divisor of `size` that leaves a share 32 examples, or 1.
+    """
+    behind, weights = _bytes(activations), _bytes(params)
+    if jax.default_backend() != "cpu" or behind <= max(ROOM, READS * weights):
+        return 1
+    return max(count for count in range(1, max(1, size // LEAST) + 1) if size % count == 0)
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def cut(batch: PyTree, count: int) -> PyTree:
+    """Cut a batch into equal shares of consecutive examples: [B, ...] -> [count, B / count, ...]."""
+    return jax.tree.map(lambda a: a.reshape(count, a.shape[0] // count, *a.shape[1:]), batch)
+
+
+def accumulate(
+    take: Callable[[PyTree, Array], tuple[PyTree, PyTree]], batch: PyTree, count: int, whole: PyTree, params: PyTree
+) -> tuple[PyTree, PyTree]:
+    """Take gradients share by share, and give what is told of the whole batch and the mean gradient.
+
+    Args:
+        take: (share, its number) -> (what is told, gradients).
+        batch: arrays [B, ...]; `count` divides B.
+        count: shares.
+        whole: shapes of what is told of the whole batch.
+        params: arrays of the shapes of the gradients.
+
+    Returns:
+        What is told, along the axis of examples where there is one, or else as a mean; and the gradients.
+    """
+
+    def add(total: PyTree, given: tuple[PyTree, Array]) -> tuple[PyTree, PyTree]:
+        told, grads = take(*given)
+        return jax.tree.map(jnp.add, total, grads), told
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    total, told = jax.lax.scan(add, zeros, (cut(batch, count), jnp.arange(count)))
+    return jax.tree.map(_joined, told, whole), jax.tree.map(lambda g: g / count, total)
+
+
+def _joined(parts: Array, whole: jax.ShapeDtypeStruct) -> Array:
+    axis = next((i for i, size in enumerate(whole.shape) if parts.shape[1 + i] != size), None)
+    if axis is not None:
+        return jnp.concatenate(list(parts), axis)
+    return jnp.mean(parts, axis=0) if jnp.issubdtype(parts.dtype, jnp.inexact) else parts[0]
