@@ -113,7 +113,8 @@ def probes(workload: Workload, effort: Effort) -> list[Row]:
     lines = {"probes off": made(workload, steps, lanes), "probes off, once more": made(workload, steps, lanes)}
     for interval in effort.intervals:
         lines[f"probes every {interval}"] = made(workload, steps, lanes, probes=None, probe_every=interval)
-    times = rounds([runner(one, lanes) for one in lines.values()], effort.repeats)
+    # Few turns, since the full form does all of this in three processes.
+    times = rounds([runner(one, lanes) for one in lines.values()], min(3, effort.repeats))
     return [
         told(workload, line, t, one, lanes, table="probes", ratio=against(t, times[0]))
         for (line, one), t in zip(lines.items(), times, strict=True)

@@ -4,8 +4,7 @@
 
 Names for --only: the models, and probes, lanes, demo. A whole run writes benchmarks.json, .md and .svg to --out, by
 default docs; a part of it writes only where --out is given: parts of different runs do not belong in one table.
-The short form takes about 3 minutes on 2 cores and says what it leaves out; the full form about an hour and
-a half.
+The short form takes about 3 minutes on 2 cores and says what it leaves out; the full form more than an hour.
 """
 
 from __future__ import annotations
