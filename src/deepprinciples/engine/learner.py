@@ -82,8 +82,8 @@ def supervised(
         hides: whether the optimizer may make finite updates of a gradient that is not finite.
         average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
         steps: of the whole run, for the average.
-        splits: whether the rule's gradient of a batch is the mean of those of equal shares of it; large batches of a
-            `separate` model then go through in shares, see `kernels.shares`.
+        splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
+            large batches of a `separate` model then go through in shares, see `kernels.shares`.
 
     Returns:
         A `Learner`.

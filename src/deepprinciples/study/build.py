@@ -16,7 +16,7 @@ import numpy as np
 from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import data, probes, rules
+from deepprinciples.parts import data, losses, probes, rules
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import HIGHER_IS_BETTER, TABLES
 from deepprinciples.study import games
@@ -104,7 +104,8 @@ def learner(config: Config, parts: Dataset) -> Learner:
         hides=hides(config),
         average=part("average", config["average"]),
         steps=config["train"]["steps"],
-        splits=rule.get("name") == "plain",
+        # What --with adds is in TABLES alone: a loss of the user's may look at the whole batch.
+        splits=rule.get("name") == "plain" and config["loss"].get("name") in losses.TABLE,
     )
 
 
