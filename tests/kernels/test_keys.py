@@ -33,8 +33,8 @@ def test_many_keys_and_numbers_at_once():
 def test_bits_are_those_of_jax(make, count):
     """The order of examples would change, and a run that is resumed or repeated would see other batches."""
     keys = jax.random.split(make(9), 3)
-    np.testing.assert_array_equal(bits(keys[1], count), jax.random.bits(keys[1], (count,)))
-    together = jax.vmap(lambda key: bits(key, count))(keys)
+    np.testing.assert_array_equal(bits(keys[1], (count,)), jax.random.bits(keys[1], (count,)))
+    together = jax.vmap(lambda key: bits(key, (count,)))(keys)
     if make is jax.random.key:  # rbg under vmap draws from the first key only, whoever draws
         np.testing.assert_array_equal(together, [jax.random.bits(key, (count,)) for key in keys])
 
@@ -45,7 +45,7 @@ def test_bits_follow_a_setting_of_jax():
     before = jax.config.values["jax_threefry_partitionable"]
     jax.config.update("jax_threefry_partitionable", False)
     try:
-        np.testing.assert_array_equal(bits(jax.random.key(2), 9), jax.random.bits(jax.random.key(2), (9,)))
+        np.testing.assert_array_equal(bits(jax.random.key(2), (9,)), jax.random.bits(jax.random.key(2), (9,)))
     finally:
         jax.config.update("jax_threefry_partitionable", before)
 

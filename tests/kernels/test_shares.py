@@ -11,7 +11,7 @@ from deepprinciples.engine.learner import supervised
 from deepprinciples.engine.moves import Rules
 from deepprinciples.engine.players import Player, Table
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.kernels import shares
+from deepprinciples.kernels import draws, shares
 from deepprinciples.parts import game_losses, penalties, rules
 from deepprinciples.parts.models import cnn
 from deepprinciples.parts.models.generators import resize_cnn
@@ -110,7 +110,7 @@ LEARNERS = {
 def test_shares_add_up_to_the_batch(name, cuts, monkeypatch):
     """A step would follow another gradient, or probes read a share for the batch; float64 tells rounding from error."""
     # XLA's inverse of the error function changes its tenth digit with the program that it is part of.
-    monkeypatch.setattr(jax.random, "normal", jax.random.uniform)
+    monkeypatch.setattr(draws, "normal", draws.uniform)
     with jax.enable_x64(True):
         asked = cuts(1)
         whole = told(LEARNERS[name](), images())

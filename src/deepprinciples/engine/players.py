@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deepprinciples.kernels import draws
 from deepprinciples.kernels.keys import stream
 from deepprinciples.types import Array, Batch, GameLoss, Model, Penalty, PyTree, Scalar
 
@@ -91,7 +92,7 @@ class Table(NamedTuple):
 
     def noise(self, key: Array, count: int) -> Array:
         """Draw noise of the generator, standard normal [count, latent]."""
-        return jax.random.normal(stream(key, "latent"), (count, self.latent))
+        return draws.normal(stream(key, "latent"), (count, self.latent))
 
 
 class Round(NamedTuple):
@@ -105,7 +106,7 @@ class Round(NamedTuple):
         """Add instance noise; the discriminator never sees a bare example while there is some."""
         if is_off(self.blur):
             return examples
-        return examples + self.blur * jax.random.normal(stream(self.key, name), examples.shape)
+        return examples + self.blur * draws.normal(stream(self.key, name), examples.shape)
 
 
 def is_off(value: Scalar) -> bool:

@@ -52,4 +52,4 @@ def batch_indices(seed: int, start: int, *, steps: int, size: int, batch_size: i
 @functools.partial(jax.jit, static_argnames="size")
 def _draws(seed: Array, epochs: Array, *, size: int) -> Array:
     key = stream(lane_key(seed), "order")
-    return jax.vmap(lambda epoch: bits(fold_in(key, epoch), size))(epochs)
+    return jax.vmap(lambda epoch: bits(fold_in(key, epoch), (size,)))(epochs)

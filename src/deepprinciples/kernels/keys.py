@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -38,12 +40,13 @@ def fold_in(key: Array, data: Array | int) -> Array:
     return jax.random.wrap_key_data(jnp.stack([x, y]), impl="threefry2x32")
 
 
-def bits(key: Array, count: int) -> Array:
-    """Compute jax.random.bits(key, (count,)), uint32, to the bit; see `fold_in`."""
+def bits(key: Array, shape: Sequence[int]) -> Array:
+    """Compute jax.random.bits(key, shape), uint32, to the bit; see `fold_in`."""
+    count = math.prod(shape)
     if not (_is_threefry(key) and jax.config.values["jax_threefry_partitionable"] and count < 2**32):
-        return jax.random.bits(key, (count,))
+        return jax.random.bits(key, shape)
     x, y = _threefry(jax.random.key_data(key), jnp.arange(count, dtype=jnp.uint32))
-    return x ^ y
+    return (x ^ y).reshape(shape)
 
 
 def _is_threefry(key: Array) -> bool:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deepprinciples.kernels import draws
 from deepprinciples.types import Array, Penalty, Scalar
 
 Critic = Callable[[Array], Array]
@@ -40,7 +41,7 @@ def _between(name: str, real: Array, fake: Array, key: Array) -> Array:
     """Draw one point, uniformly, on the line from each fake to its real example."""
     if real.shape != fake.shape:
         raise ValueError(f"{name}: real {list(real.shape)} and fake {list(fake.shape)} do not pair; expected one shape")
-    share = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
+    share = draws.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
     return share * real + (1.0 - share) * fake
 
 
@@ -150,7 +151,7 @@ def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> Penalty:
 
     def apply(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         del fake
-        shift = noise * jnp.std(real) * jax.random.uniform(key, real.shape, real.dtype)
+        shift = noise * jnp.std(real) * draws.uniform(key, real.shape, real.dtype)
         return strength * jnp.mean(_gaps(critic, real + shift, strength))
 
     return Penalty(apply)

@@ -14,6 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.kernels import draws
 from deepprinciples.kernels.linear_algebra import eigh, svd
 from deepprinciples.types import Array, SampleMetric, Scalar
 
@@ -213,7 +214,7 @@ def sliced_wasserstein(*, projections: int = 128) -> SampleMetric:
 
     def score(samples: Array, real: Array, weights: Array) -> Array:
         x, y = _flat(samples, weights), _flat(real, weights)
-        directions = jax.random.normal(jax.random.key(0, impl="threefry2x32"), (projections, x.shape[1]))
+        directions = draws.normal(jax.random.key(0, impl="threefry2x32"), (projections, x.shape[1]))
         directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
 
         def ranked(rows: Array) -> Array:  # [P, N], padding last

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.kernels import draws
 from deepprinciples.parts.initializers.isometries import (
     Draw,
     delta_orthogonal,
@@ -30,7 +31,7 @@ from deepprinciples.types import Array, Scalar
 def _gaussian(name: str, variance: Callable[[int, int], float], gain: Scalar) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
         stddev = variance(*fans(name, shape)) ** 0.5
-        return jax.random.normal(key, shape, dtype) * jnp.asarray(gain * stddev, dtype)
+        return draws.normal(key, shape, dtype) * jnp.asarray(gain * stddev, dtype)
 
     return draw
 
@@ -38,7 +39,7 @@ def _gaussian(name: str, variance: Callable[[int, int], float], gain: Scalar) ->
 def _flat(name: str, variance: Callable[[int, int], float], gain: Scalar) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
         bound = (3.0 * variance(*fans(name, shape))) ** 0.5
-        return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(gain * bound, dtype)
+        return draws.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(gain * bound, dtype)
 
     return draw
 
@@ -117,7 +118,7 @@ def normal(*, stddev: Scalar = 0.01) -> Draw:
     """
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        return jax.random.normal(key, shape, dtype) * jnp.asarray(stddev, dtype)
+        return draws.normal(key, shape, dtype) * jnp.asarray(stddev, dtype)
 
     return draw
 
@@ -157,7 +158,7 @@ def uniform(*, bound: Scalar = 0.05) -> Draw:
     """
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(bound, dtype)
+        return draws.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(bound, dtype)
 
     return draw
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deepprinciples.kernels import draws
 from deepprinciples.parts.initializers.isometries import Draw, fans
 from deepprinciples.types import Array, Scalar
 
@@ -107,6 +108,6 @@ def critical_tanh(*, bias_variance: Scalar = 0.05) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
         fan_in, _ = fans("critical_tanh", shape)
         stddev = jnp.sqrt(critical_variance(bias_variance) / fan_in)
-        return jax.random.normal(key, shape, dtype) * stddev.astype(dtype)
+        return draws.normal(key, shape, dtype) * stddev.astype(dtype)
 
     return draw

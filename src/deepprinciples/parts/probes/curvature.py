@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from deepprinciples.kernels import draws
 from deepprinciples.parts.probes.hessian import hessian_product, hutchinson, lanczos
 from deepprinciples.types import Array, Info
 
@@ -47,7 +48,7 @@ def sharpness(*, iterations: int = 16) -> Probe:
         if found is None:
             return {}
         product, size, key = found
-        ritz = lanczos(product, jax.random.normal(key, (size,)), iterations=iterations)
+        ritz = lanczos(product, draws.normal(key, (size,)), iterations=iterations)
         return {"sharpness": ritz.values[-1], "sharpness_residual": ritz.residual}
 
     return probe
@@ -124,7 +125,7 @@ def spectrum(*, iterations: int = 32) -> Probe:
         if found is None:
             return {}
         product, size, key = found
-        ritz = lanczos(product, jax.random.normal(key, (size,)), iterations=iterations)
+        ritz = lanczos(product, draws.normal(key, (size,)), iterations=iterations)
         names = [f"ritz_{k:02d}" for k in range(len(ritz.values))]
         return {
             "hessian_ritz": dict(zip(names, ritz.values, strict=True)),
@@ -164,7 +165,7 @@ def preconditioned_sharpness(*, b2: float = 0.999, eps: float = 1e-8, iterations
         product, size, key = found
         share = 1.0 - b2 ** moments[0].count
         root = jnp.sqrt(jnp.sqrt(ravel_pytree(moments[0].nu)[0] / share) + eps)
-        ritz = lanczos(lambda v: product(v / root) / root, jax.random.normal(key, (size,)), iterations=iterations)
+        ritz = lanczos(lambda v: product(v / root) / root, draws.normal(key, (size,)), iterations=iterations)
         return {"preconditioned_sharpness": ritz.values[-1]}
 
     return probe

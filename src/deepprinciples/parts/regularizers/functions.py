@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.kernels import draws
 from deepprinciples.types import ASIDE, Array, OnActivations, OnFunction, Scalar
 
 
@@ -108,7 +109,7 @@ def jacobian(*, strength: Scalar = 0.01, projections: int = 1) -> OnFunction:
         size = outputs.size // len(outputs)
 
         def along(key: Array) -> Array:
-            v = jax.random.normal(key, (len(outputs), size), outputs.dtype)
+            v = draws.normal(key, (len(outputs), size), outputs.dtype)
             v = v / jnp.sqrt(jnp.sum(v * v, axis=1, keepdims=True))
             (slopes,) = pull(v.reshape(outputs.shape))
             # Switched off, a slope may be infinite, and 0 * inf is NaN.

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from deepprinciples.kernels import draws
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.kernels.shares import accumulate, cut
 from deepprinciples.parts.clipping import norm
@@ -76,7 +77,7 @@ def _clipped(grads: PyTree, max_norm: Scalar) -> PyTree:
 def _with_noise(grads: PyTree, stddev: Scalar, key: Array) -> PyTree:
     leaves, structure = jax.tree.flatten(grads)
     keys = [fold_in(key, number) for number in range(len(leaves))]
-    noisy = [g + stddev * jax.random.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=True)]
+    noisy = [g + stddev * draws.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=True)]
     return jax.tree.unflatten(structure, noisy)
 
 
