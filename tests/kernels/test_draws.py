@@ -17,7 +17,7 @@ KINDS = [jax.random.key, jax.random.PRNGKey, lambda seed: jax.random.key(seed, i
 @pytest.mark.parametrize("shape", SHAPES)
 def test_uniform_numbers_are_those_of_jax(make, shape):
     """Masks and weights of every run that is stored would be others."""
-    for bounds in ((0.0, 1.0), (-1.0, 1.0), (1e-3, 7.5), (jnp.float32(1.0), 39.0)):
+    for bounds in ((0.0, 1.0), (-1.0, 1.0), (1e-3, 7.5), (jnp.float32(1.0), 39.0), (2.0, 1.0)):
         ours = draws.uniform(make(1), shape, jnp.float32, *bounds)
         np.testing.assert_array_equal(ours, jax.random.uniform(make(1), shape, jnp.float32, *bounds))
 
@@ -28,6 +28,12 @@ def test_coins_are_those_of_jax(make):
     each = jnp.linspace(0.0, 1.0, 12).reshape(4, 3)
     for p, shape in ((0.3, (5, 9)), (0.9, None), (each, None)):
         np.testing.assert_array_equal(draws.bernoulli(make(2), p, shape), jax.random.bernoulli(make(2), p, shape))
+
+
+def test_what_has_no_chance_never_happens(monkeypatch):
+    """A rate of 0 would drop a unit once in eight million."""
+    monkeypatch.setattr(draws, "bits", lambda key, shape: jnp.zeros(shape, jnp.uint32))
+    assert not draws.bernoulli(KEY, 0.0, (3,)).any() and draws.bernoulli(KEY, 1.0, (3,)).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
