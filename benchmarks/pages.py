@@ -86,10 +86,16 @@ def missing(result: dict[str, Any]) -> list[str]:
 
 
 def elsewhere(folder: Path) -> list[str]:
-    """Link the runs that lie in folders benchmarks-... of a folder: other machines, other days."""
+    """Link the runs that lie in folders benchmarks-...: of other machines, or of few models."""
     found = [(one.parent.name, json.loads(one.read_text(encoding="utf-8")))
              for one in sorted(folder.glob("benchmarks-*/benchmarks.json"))]  # fmt: skip
-    return [f"Another run: [{run['machine']}, {run['date']}]({name}/benchmarks.md)" for name, run in found]
+    return [f"Another run: [{run['machine']}, {run['date']}, {_covered(run)}]({name}/benchmarks.md)"
+            for name, run in found]  # fmt: skip
+
+
+def _covered(result: dict[str, Any]) -> str:
+    names = models(result["rows"])
+    return "all models" if len(names) == len(WORKLOADS) else f"{', '.join(names).upper()} alone"
 
 
 def markdown(result: dict[str, Any], others: Sequence[str] = ()) -> str:
@@ -129,9 +135,9 @@ NOTES = (
     "  laid out as the engine chooses. *serial jax*: our model, its step jitted, in a Python loop. *stock flax*: the",
     "  layers of Flax itself.",
     "- *minimal scan*: our model, a scan over steps written by hand, with the engine's options and the whole batch at",
-    "  once; ours takes a large batch in shares that fit the cache, and is below 1 where that gains more than all else",
-    "  costs. Both are kept on one core, where each lane of a population runs: sharing a product between cores takes",
-    "  some percent more or less from turn to turn, whoever asks for it.",
+    "  once, and noise from JAX; ours takes a large batch in shares that fit the cache and draws noise without a loop,",
+    "  and is below 1 where that gains more than all else costs. Both are kept on one core, where each lane of a",
+    "  population runs: sharing a product between cores takes some percent more or less from turn to turn.",
     "- *once more*: the same program timed again in the same turns. How far its ratio is from 1 is what its place in",
     "  memory and the machine's other work do to such a ratio. Ratios in these two tables are medians over turns, and",
     "  in the full form over three processes.",

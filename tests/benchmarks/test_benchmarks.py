@@ -112,7 +112,7 @@ def test_runs_on_other_machines_are_linked(rooms, tmp_path):
     rooms.run.write({**RESULT, "machine": "another, 8 cores"}, tmp_path / "benchmarks-another")
     rooms.run.write(RESULT, tmp_path)
     page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
-    assert "- Another run: [another, 8 cores, 2026-01-01](benchmarks-another/benchmarks.md)" in page
+    assert "- Another run: [another, 8 cores, 2026-01-01, MLP, CNN alone](benchmarks-another/benchmarks.md)" in page
     assert "Another run" not in (tmp_path / "benchmarks-another" / "benchmarks.md").read_text(encoding="utf-8")
 
 
