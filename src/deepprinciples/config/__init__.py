@@ -13,12 +13,13 @@ from typing import Any, Literal
 from deepprinciples.config.arms import resolve_arms, search_space, without_tune
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
 from deepprinciples.config.schema import Kinds, fields, sweepable
-from deepprinciples.config.sections import resolve_base, sweepable_paths
+from deepprinciples.config.sections import allowed_ranges, resolve_base, sweepable_paths
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 
 __all__ = [
     "Kinds",
+    "allowed_ranges",
     "arm_configs",
     "changes",
     "dumps",

@@ -60,7 +60,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("batch_size", "steps", "width", "embedding", "blocks", "kernel"), ("[1, inf)", "")),
     **dict.fromkeys(("length", "features", "symbols", "history", "k", "ns_steps"), ("[1, inf)", "")),
     **dict.fromkeys(("count", "tasks", "microbatch", "ghost_size", "projections"), ("[1, inf)", "")),
-    **dict.fromkeys(("trials", "seeds", "tuning_seeds"), ("[1, 1000000]", "")),
+    **dict.fromkeys(("trials", "seeds", "tuning_seeds", "searches"), ("[1, 1000000]", "")),
     **dict.fromkeys(("evaluate_every", "probe_every", "lane_limit", "extend", "delay", "stages"), ("[0, inf)", "")),
     **dict.fromkeys(
         ("size", "train_size", "classes", "tokens", "vocabulary", "longest_lag", "max_size"), ("[0, inf)", "")
@@ -125,6 +125,11 @@ def open_ended(factory: Callable[..., Any]) -> bool:
 def sweepable(factory: Callable[..., Any]) -> set[str]:
     """Name the keywords of a factory that may be swept: those annotated `Scalar`."""
     return {field.name for field in fields(factory).values() if field.sweepable}
+
+
+def allowed(field: Field) -> str:
+    """Return the interval that a keyword's values lie in, such as "[0, 1)"."""
+    return LIMITS.get(field.name, ("(-inf, inf)", ""))[0]
 
 
 def convert(field: Field, value: Any, names: Collection[str] = ()) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from deepprinciples.config.dictionary import names_part
-from deepprinciples.config.schema import REQUIRED, Field, Kinds, convert, fields, open_ended
+from deepprinciples.config.schema import REQUIRED, Field, Kinds, allowed, convert, fields, open_ended
 from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
 
 DEFAULT_PARTS = {"rule": "plain", "schedule": "constant", "average": "none"}
@@ -252,6 +252,11 @@ def word(key: Any) -> str:
 def sweepable_paths(config: Mapping[str, Any], kinds: Kinds) -> tuple[str, ...]:
     """List the dotted paths of a resolved config that may be swept, in order."""
     return tuple(path for path, field in fields_of(config, kinds) if field.sweepable)
+
+
+def allowed_ranges(config: Mapping[str, Any], kinds: Kinds) -> dict[str, str]:
+    """Map every sweepable path of a resolved config to the interval that its part accepts."""
+    return {path: allowed(field) for path, field in fields_of(config, kinds) if field.sweepable}
 
 
 def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Field]]:

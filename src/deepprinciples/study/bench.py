@@ -124,48 +124,41 @@ def repeats_itself(bench: Bench) -> bool:
 
 def train(
     bench: Bench,
-    seeds: Sequence[int],
-    points: Sequence[Sequence[dict[str, float]]],
+    rows: Sequence[tuple[int, Sequence[Mapping[str, float]]]],
     *,
     judged: bool,
     progress: Callable[[int], None],
     keep_states: bool = False,
     keeper: Keeper = NOBODY,
 ) -> Outcome:
-    """Run seeds x points of a group.
+    """Run rows of a group, one lane for each arm in each.
 
     Args:
         bench: the group.
-        seeds: one replicate each.
-        points: [P][arm]: settings of the tuned hyper-parameters; each is run with every seed.
+        rows: (seed, [arm]: settings of the tuned hyper-parameters).
         judged: evaluate the test split at the end; else the validation split stands.
-        progress: told the model-steps done.
+        progress: called with the model-steps done.
         keep_states: bring the final states to the host.
         keeper: keeps the run's progress.
 
     Returns:
-        The outcome, leading axes [P, seeds, arms].
+        The outcome, leading axes [rows, arms].
     """
     blocks = [
-        Block(seed, tuple({**own, **point} for own, point in zip(bench.group.values, arms, strict=True)))
-        for arms in points
-        for seed in seeds
+        Block(seed, tuple({**own, **point} for own, point in zip(bench.group.values, points, strict=True)))
+        for seed, points in rows
     ]
-    test = bench.test if judged else None
-    outcome = run(
+    return run(
         bench.program,
         blocks,
         plan=bench.plan,
         feed=bench.feed,
         curve=bench.validation,
-        judge=test,
+        judge=bench.test if judged else None,
         keep_states=keep_states,
         progress=progress,
         keeper=keeper,
     )
-    leading = (len(points), len(seeds))
-    folded = jax.tree.map(lambda a: np.reshape(a, (*leading, *np.shape(a)[1:])), outcome._replace(seconds=None))
-    return folded._replace(seconds=outcome.seconds)
 
 
 def outcome_like(bench: Bench, *, keep_states: bool) -> Outcome:
@@ -182,10 +175,10 @@ def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:
     bare_config = build.replaced(bench.group.config, {"train.probes": ()})
     seeds = range(bench.program.layout.devices * bench.program.layout.blocks)
     bare = set_up(bench.group._replace(config=bare_config), dataset, settings, [len(seeds)])
-    points: list[list[dict[str, float]]] = [[{} for _ in bench.group.arms]]
+    rows: list[tuple[int, list[dict[str, float]]]] = [(seed, [{} for _ in bench.group.arms]) for seed in seeds]
 
     def seconds(one: Bench) -> float:
-        return train(one, seeds, points, judged=False, progress=lambda steps: None).seconds
+        return train(one, rows, judged=False, progress=lambda steps: None).seconds
 
     seconds(bare), seconds(bench)  # warm
     pairs = [(seconds(bench), seconds(bare)) for _ in range(5)]

@@ -6,68 +6,63 @@ are drawn and printed in the report. Numpy only, no jax.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepprinciples.study import planning
-from deepprinciples.study.statistics import worst_case
+from deepprinciples.study.hyper_search import Judge, Search, judged_scores
 
 MOST = 64  # budgets told of a long search
 
 
-def trial_scores(
-    tuned: Mapping[str, Any], *, higher_is_better: bool, bound: float | None
-) -> dict[str, NDArray[np.float64]]:
-    """Give each arm's scores of its search, diverged trials at the worst value of the whole study.
+def trial_scores(searched: Mapping[str, Sequence[Search]], judge: Judge) -> dict[str, list[NDArray[np.float64]]]:
+    """Return the scores of each arm's searches, diverged trials at the worst value of the whole study.
 
     Args:
-        tuned: name -> `protocol.Tuned`; arms that tuned nothing are left out.
-        higher_is_better: direction of the metric; bound: the worst value it can take, if there is one.
+        searched: arm -> its searches, one or more.
+        judge: the metric, its direction and its worst value.
 
     Returns:
-        name -> [trials, tuning seeds], finite.
+        arm -> for each search [trials, tuning seeds], finite.
     """
-    arms = [name for name, one in tuned.items() if one.axes]
-    if not arms:
+    every = [one for searches in searched.values() for one in searches]
+    if not every:
         return {}
-    flat = [np.asarray(tuned[name].scores, np.float64).reshape(-1) for name in arms]
-    lost = [np.asarray(tuned[name].diverged_at).reshape(-1) >= 0 for name in arms]
-    judged = worst_case(
-        np.concatenate(flat), np.concatenate(lost), higher_is_better=higher_is_better, bound=bound
-    ).astype(np.float64)
-    ends = np.cumsum([one.size for one in flat])[:-1]
-    return {
-        name: part.reshape(tuned[name].scores.shape) for name, part in zip(arms, np.split(judged, ends), strict=True)
-    }
+    flat = np.concatenate([one.scores.reshape(-1) for one in every]).astype(np.float64)
+    judged = judged_scores(flat, np.concatenate([one.diverged_at.reshape(-1) for one in every]), judge)
+    parts = iter(np.split(judged, np.cumsum([one.scores.size for one in every])[:-1]))
+    return {arm: [next(parts).reshape(one.scores.shape) for one in searches] for arm, searches in searched.items()}
 
 
-def against_budget(scores: Mapping[str, NDArray[np.float64]], *, higher_is_better: bool) -> dict[str, Any]:
-    """Tell the best validation score to expect of n trials, for each arm, and who leads at which n.
+def against_budget(
+    scores: Mapping[str, Sequence[NDArray[np.float64]]], most: int, *, higher_is_better: bool
+) -> dict[str, Any]:
+    """Compute the best validation score to expect of n trials, for each arm, and who leads at which n.
 
-    A trial's score is its mean over the tuning seeds, as in the search itself.
+    A trial's score is its mean over the tuning seeds, as in the search itself; the trials of all searches are pooled.
 
     Args:
-        scores: name -> [trials, tuning seeds], from `trial_scores`.
+        scores: arm -> for each search [trials, tuning seeds], from `trial_scores`.
+        most: the largest budget, a search's.
         higher_is_better: direction of the metric.
 
     Returns:
         `arms`: rows of name, trials [n], expected [n], spread [n] (standard deviation of the best of n), low and high
-        [n] (its quartiles). `leaders`: rows of arms (more than one where they tie), first, last: budgets, up to the
-        smallest search of all arms.
+        [n] (its quartiles). `leaders`: rows of arms (more than one where they tie), first, last: budgets.
 
     References:
         Dodge et al. 2019, arXiv:1909.03004.
     """
-    means = {name: values.mean(axis=1) for name, values in scores.items() if len(values)}
-    rows = [_row(name, x, higher_is_better) for name, x in means.items()]
-    return {"arms": rows, "leaders": _leaders(means, higher_is_better) if len(means) > 1 else []}
+    means = {name: np.concatenate([one.mean(axis=1) for one in parts]) for name, parts in scores.items()}
+    rows = [_row(name, x, most, higher_is_better) for name, x in means.items()]
+    return {"arms": rows, "leaders": _leaders(means, most, higher_is_better) if len(means) > 1 else []}
 
 
-def _row(name: str, means: NDArray[np.float64], higher_is_better: bool) -> dict[str, Any]:
-    counts = _budgets(means.size)
+def _row(name: str, means: NDArray[np.float64], most: int, higher_is_better: bool) -> dict[str, Any]:
+    counts = _budgets(most)
     way = {"higher_is_better": higher_is_better}
     quartiles = [planning.quartiles_of_best(means, n, **way) for n in counts]
     return {
@@ -86,9 +81,9 @@ def _budgets(trials: int) -> list[int]:
     return sorted({round(float(n)) for n in np.geomspace(1, trials, MOST)})
 
 
-def _leaders(means: Mapping[str, NDArray[np.float64]], higher_is_better: bool) -> list[dict[str, Any]]:
+def _leaders(means: Mapping[str, NDArray[np.float64]], most: int, higher_is_better: bool) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for n in _budgets(min(x.size for x in means.values())):
+    for n in _budgets(most):
         best = {
             name: planning.expected_validation_performance(x, n, higher_is_better=higher_is_better)
             for name, x in means.items()

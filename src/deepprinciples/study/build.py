@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from deepprinciples.config import allowed_ranges
 from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
@@ -131,6 +132,11 @@ def higher_is_better(config: Config) -> bool:
     """Say whether a larger value of the study's metric is better."""
     direction = config["study"]["direction"]
     return metric_name(config) in HIGHER_IS_BETTER if direction == "auto" else direction == "max"
+
+
+def allowed(config: Config) -> dict[str, str]:
+    """Map every sweepable path of a config to the interval that its part accepts."""
+    return allowed_ranges(config, KINDS)
 
 
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:

@@ -11,6 +11,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import checkpoints, directory, files
 from deepprinciples.study import ledger, memory, protocol, rates, runner
+from deepprinciples.study.settings import Study, report_seeds
 
 
 def compare(
@@ -168,21 +169,22 @@ def extend(
     allow_nonexact: bool = False,
     progress: protocol.Progress | None = None,
 ) -> directory.Run:
-    """Add seeds to a finished run, in a new run directory: tuning is not repeated, and the seeds there are stay.
+    """Add seeds to a finished run, in a new run directory; what it has stays as it is, to the bit.
 
-    The arms report at the points that were chosen, so more seeds make a verdict sharper and never another search. A
-    run cannot be given more steps: its schedule and its tuning were made for the number it had.
+    Where arms were tuned, the new seeds come as further searches, `study.seeds` of each: searches are what the tests
+    count, so more of them make a verdict sharper. A run cannot be given more steps: its schedule and its tuning were
+    made for the number it had.
 
     Args:
         run_dir: a finished run; nothing in it is changed.
-        seeds: how many there shall be, more than there are.
+        seeds: total number of seeds that report for each arm, more than there are.
         out: the new run directory; by default runs/<name>-<number>.
-        allow_nonexact: go on though the machine or a version is another; the summary then warns of it.
+        allow_nonexact: continue although the machine or a version is another; the summary then warns of it.
         progress: hears how far the run is.
 
     Raises:
-        ConfigError: there are as many seeds already. IntegrityError: the run is not finished, has lost its checkpoint,
-            or was made elsewhere.
+        ConfigError: there are as many seeds already, or they do not come in whole searches. IntegrityError: the run is
+            not finished, has lost its checkpoint, or was made elsewhere.
     """
     path = Path(run_dir)
     known, given = directory.status(path), configs.load(path / directory.CONFIG)
@@ -191,20 +193,16 @@ def extend(
     kind = runner.kind_of(known)
     if kind == "find-rate":
         raise ConfigError(f"{path}: is a run of find-rate; run it again with more --seeds")
-    section = "train" if kind == "train" else "study"
     use_all_cores()
     directory.check_free(out)
     before = runner.prepare(kind, given)
-    count = before.resolved[section]["seeds"]
-    if seeds <= count:
-        raise ConfigError(f"--seeds: found {seeds}, expected more than the {count} that the run has")
-    prepared = runner.prepare(kind, configs.changes(given, {f"{section}.seeds": seeds}))
+    prepared = runner.prepare(kind, configs.changes(given, _more_seeds(before, seeds)))
     found = checkpoints.latest(path / ledger.FOLDER)
     if found is None:
         raise IntegrityError(f"{path / ledger.FOLDER}: is missing; without it a run cannot be extended")
     notes = [*_notes(known), *runner.elsewhere(found, runner.facts(before), allow_nonexact)]
     stem = str(known.get("stem", kind))
-    arrays, facts = ledger.with_more_blocks(found, runner.facts(prepared))
+    arrays, facts = ledger.with_more_rows(found, runner.facts(prepared))
     new = directory.create(out, stem)
     with directory.locked(new):
         files.write_text(new / directory.CONFIG, configs.dumps(prepared.resolved))
@@ -212,6 +210,24 @@ def extend(
         command = f"deepprinciples extend {path} --seeds {seeds}"
         at = runner.Standing(checkpoints.latest(new / ledger.FOLDER), notes, lenient=allow_nonexact)
         return runner.carry_out(new, prepared, stem, command, progress, at)
+
+
+def _more_seeds(before: runner.Prepared, seeds: int) -> dict[str, int]:
+    """Return the change of a config that gives a run this many seeds in all."""
+    if before.kind == "train":
+        path, count, each = "train.seeds", int(before.resolved["train"]["seeds"]), 1
+    else:
+        study, tuned = Study(**before.resolved["study"]), any(before.tune.values())
+        path, count = "study.searches" if tuned else "study.seeds", report_seeds(study, tuned=tuned)
+        each = count // study.searches if tuned else 1
+    if seeds <= count:
+        raise ConfigError(f"--seeds: found {seeds}, expected more than the {count} that the run has")
+    if seeds % each:
+        raise ConfigError(
+            f"--seeds: found {seeds}, expected a multiple of {each}: in a tuned study seeds come as further searches "
+            f"of {each} seeds; give {seeds - seeds % each + each}"
+        )
+    return {path: seeds // each}
 
 
 def _notes(known: Mapping[str, Any]) -> list[str]:

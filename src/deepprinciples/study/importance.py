@@ -1,7 +1,7 @@
 """What the scores of a search depend on: the setting or the seed, and which of the tuned hyper-parameters.
 
-The first is plain arithmetic on a crossed table (every setting was run with the same tuning seeds) and can be trusted
-with few trials. The second needs a model of the scores, a Gaussian process, and is not told below 16 trials. Both speak
+The first is plain arithmetic on crossed tables (in a search every setting runs with the same tuning seeds) and can be
+trusted with few trials. The second needs a model of the scores, a Gaussian process, and 16 trials or more. Both speak
 of the range that was searched: a wide range makes its hyper-parameter important. Numpy and scipy, no jax.
 """
 
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from scipy import linalg, stats
 from scipy.stats import qmc
 
-from deepprinciples.study.tuning import Space
+from deepprinciples.study.hyper_search import Search
+from deepprinciples.study.sentences import plural
+from deepprinciples.study.statistics import mean_interval
 
 ENOUGH = 16  # trials from which hyper-parameters are told apart
 GRID, INNER = 8, 16  # values of one hyper-parameter, and settings of the others at each
@@ -85,6 +87,8 @@ def share_interval(scores: NDArray[np.float64], *, confidence: float = 0.95) -> 
     share = float(setting_share(scores))
     if columns <= 0 and left <= 0 or share >= 1:
         return 1.0, 1.0
+    if share <= 0 and left <= 0:  # the seeds decide all, and the formula below would be 0 / 0
+        return 0.0, 0.0
     a = k * share / (n * (1 - share))
     b = 1 + k * share * (n - 1) / (n * (1 - share))
     degrees = (a * columns + b * left) ** 2 / ((a * columns) ** 2 / (k - 1) + (b * left) ** 2 / ((n - 1) * (k - 1)))
@@ -170,54 +174,55 @@ def _drawn(
 
 
 def rows(
-    scores: Mapping[str, NDArray[np.float64]],
-    points: Mapping[str, Sequence[Mapping[str, float]]],
-    axes: Mapping[str, Space],
+    scores: Mapping[str, Sequence[NDArray[np.float64]]],
+    searched: Mapping[str, Sequence[Search]],
     *,
     higher_is_better: bool,
     confidence: float = 0.95,
 ) -> list[dict[str, Any]]:
-    """Tell for each arm what the scores of its trials depend on.
+    """Describe for each arm what the scores of its trials depend on.
 
     Args:
-        scores: name -> [trials, tuning seeds], diverged trials at the worst value.
-        points: name -> settings tried; axes: name -> the space they were drawn from.
+        scores: arm -> for each search [trials, tuning seeds], diverged trials at the worst value.
+        searched: arm -> its searches.
         higher_is_better: direction of the metric; confidence: of the intervals.
 
     Returns:
-        Rows of name, trials, seeds, log (whether the logarithm of the score was looked at), setting, interval, seed
-        (shares of the variance), parameters (rows of path, share, interval: of what the setting
+        Rows of name, trials (of all searches), seeds, log (whether the logarithm of the score was looked at), setting,
+        interval, seed (shares of the variance), parameters (rows of path, share, interval: of what the setting
         decides), jointly, note.
     """
-    return [
-        _row(name, values, points[name], axes[name], higher_is_better, confidence) for name, values in scores.items()
-    ]
+    return [_row(name, parts, searched[name], higher_is_better, confidence) for name, parts in scores.items()]
 
 
 def _row(
     name: str,
-    scores: NDArray[np.float64],
-    points: Sequence[Mapping[str, float]],
-    axes: Space,
+    parts: Sequence[NDArray[np.float64]],
+    searches: Sequence[Search],
     higher_is_better: bool,
     confidence: float,
 ) -> dict[str, Any]:
-    trials, seeds = scores.shape
+    trials, seeds = sum(map(len, parts)), parts[0].shape[1]
     row: dict[str, Any] = {"name": name, "trials": trials, "seeds": seeds, "log": False, "setting": None}
     row |= {"interval": None, "seed": None, "parameters": [], "jointly": None, "note": ""}
-    if trials < 2 or seeds < 2:
-        return row | {"note": f"{trials} trials x {seeds} tuning seeds: too few to tell settings from seeds"}
-    if not np.ptp(scores):
+    pooled = np.concatenate(parts)
+    if not np.ptp(pooled):
         return row | {"note": "all trials have the same score"}
-    values, row["log"] = _on_a_scale(scores, higher_is_better)
-    share = float(setting_share(values))
-    row |= {"setting": share, "seed": 1.0 - share}
-    row["interval"] = list(share_interval(values, confidence=confidence))
-    if len(axes) < 2:
+    values, row["log"] = _on_a_scale(pooled, higher_is_better)
+    crossed = [one for one in np.split(values, np.cumsum([len(one) for one in parts])[:-1]) if len(one) > 1]
+    if seeds < 2 or not crossed:
+        row["note"] = f"{trials} trials x {seeds} tuning {plural('seed', seeds)}: too few to tell settings from seeds"
+    else:
+        share, row["interval"] = _setting(crossed, confidence)
+        row |= {"setting": share, "seed": 1.0 - share}
+    points = [point for one in searches for point in one.points]
+    paths = list(searches[0].axes)
+    if len(paths) < 2:
         return row
     if trials < ENOUGH:
-        return row | {"note": f"{trials} trials: too few to tell {len(axes)} hyper-parameters apart (from {ENOUGH} on)"}
-    units = np.array([[axis.unit(point[path]) for path, axis in axes.items()] for point in points])
+        few = f"{trials} trials: too few to tell {len(paths)} hyper-parameters apart (from {ENOUGH} on)"
+        return row | {"note": few}
+    units = np.array([[searches[0].axes[path].unit(point[path]) for path in paths] for point in points])
     means = values.mean(axis=1)
     if np.ptp(means) <= 1e-9 * np.abs(means).max():
         return row | {"note": "all settings have the same score"}
@@ -231,9 +236,23 @@ def _row(
             "share": float(alone[j]),
             "interval": [float(low[j]), float(high[j])],
         }
-        for j, path in enumerate(axes)
+        for j, path in enumerate(paths)
     ]
     return row | {"jointly": max(0.0, 1.0 - float(alone.sum()))}
+
+
+def _setting(crossed: Sequence[NDArray[np.float64]], confidence: float) -> tuple[float, list[float]]:
+    """Return the share that the setting decides, averaged over searches, and its interval.
+
+    Several searches give the interval by how they differ; one alone by its F distributions.
+    """
+    shares = np.array([float(setting_share(one)) for one in crossed])
+    shares = shares[np.isfinite(shares)]  # a search whose scores do not vary says nothing
+    if len(shares) < 2:
+        one = next(one for one in crossed if np.ptp(one))
+        return float(setting_share(one)), list(share_interval(one, confidence=confidence))
+    found = mean_interval(shares, confidence=confidence)
+    return found.value, [max(0.0, found.low), min(1.0, found.high)]
 
 
 def _on_a_scale(scores: NDArray[np.float64], higher_is_better: bool) -> tuple[NDArray[np.float64], bool]:

@@ -172,8 +172,8 @@ class Ledger:
         self._spent = self._saved - begun
 
 
-def with_more_blocks(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Turn the last checkpoint of a finished run into one whose reports are under way: more seeds follow.
+def with_more_rows(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Turn the last checkpoint of a finished run into one whose phases are all under way: more rows follow.
 
     Args:
         found: it holds every outcome.
@@ -183,15 +183,10 @@ def with_more_blocks(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) ->
         The arrays and facts of a checkpoint.
     """
     arrays: dict[str, Any] = {}
-    seconds = dict(found.facts["seconds"])
     for name, array in found.arrays.items():
-        kind, label, leaf = name.split("/", 2)
-        if kind == "done" and label.endswith("-report"):  # [1, seeds, arms, ...] -> [seeds, arms, ...]
-            arrays |= {f"begun/{label}/parts/{leaf}": array[0], f"begun/{label}/at": np.array(array.shape[1])}
-            seconds.pop(label, None)
-        else:
-            arrays[name] = array
-    return arrays, {**found.facts, **facts, "seconds": seconds}
+        _, label, leaf = name.split("/", 2)
+        arrays |= {f"begun/{label}/parts/{leaf}": array, f"begun/{label}/at": np.array(len(array))}
+    return arrays, {**found.facts, **facts, "seconds": {}}
 
 
 def nothing_kept() -> Ledger:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,8 @@ from scipy import optimize, special, stats
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.study.statistics import vector
+
+MIN_BLOCKS = 6  # fewer cannot give a p of 0.05: the smallest is 2 / 2^n
 
 
 def noether_n(probability: float, *, alpha: float = 0.05, power: float = 0.95, two_sided: bool = True) -> int:
@@ -61,6 +64,26 @@ def minimum_detectable(sd: float, n: int, *, alpha: float = 0.05, power: float =
         The difference, in the unit of sd; inf for fewer than two pairs.
     """
     return math.inf if n < 2 else _noncentrality(n, alpha, power) * sd / math.sqrt(n)
+
+
+def can_show(blocks: int, comparisons: int, confidence: float = 0.95) -> dict[str, Any]:
+    """Return what a study of so many blocks can show at best, whatever its scores.
+
+    Args:
+        blocks: pairs of every comparison; comparisons: the family that Holm corrects for.
+        confidence: 1 - confidence is the level of the family.
+    Returns:
+        `p`: the smallest p-value after Holm, comparisons 2 / 2^blocks; `needed`: blocks from which it reaches the
+        level; `difference`: the smallest mean difference found 4 times in 5, in standard deviations of the differences
+        between blocks (None below 2 blocks).
+    """
+    family, alpha = max(1, comparisons), 1 - confidence
+    seen = minimum_detectable(1.0, blocks, alpha=alpha / family)
+    return {
+        "p": min(1.0, family * 2.0 ** (1 - blocks)),
+        "needed": max(MIN_BLOCKS, math.ceil(1 - 1e-9 + math.log2(family / alpha))),
+        "difference": seen if math.isfinite(seen) else None,
+    }
 
 
 def expected_validation_performance(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> float:

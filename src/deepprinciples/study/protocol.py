@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
@@ -23,38 +22,28 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.parts.tables import WORST
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
+from deepprinciples.study.hyper_search import Budget, Judge, Row, Search, run_searches
 from deepprinciples.study.ledger import Ledger, nothing_kept
 from deepprinciples.study.memory import UnderWay
 from deepprinciples.study.results import BY_TRANSFORM
-from deepprinciples.study.settings import Study, Train
-from deepprinciples.study.statistics import worst_case
+from deepprinciples.study.settings import Study, Train, report_seeds
 from deepprinciples.types import Dataset
 
 TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
 AHEAD = 4  # most programs that compile at a time
 
 
-class Tuned(NamedTuple):
-    """What an arm's search gave."""
-
-    axes: tuning.Space
-    points: list[dict[str, float]]  # one per trial
-    scores: np.ndarray  # validation metric [trials, tuning seeds], as measured
-    diverged_at: np.ndarray  # [trials, tuning seeds]
-    best: int
-    edges: dict[str, tuple[bool, bool]]
-
-
 class Finished(NamedTuple):
     """All that a study measured, arm by arm."""
 
-    tuned: dict[str, Tuned]
+    searches: dict[str, list[Search]]  # one per block; none where the arm tuned nothing
     outcomes: dict[str, Outcome]  # leading axis: seed
     programs: list[dict[str, Any]]
     probe_steps: list[int]
     evaluation_steps: list[int]
     seeds: list[int]
-    tuning_seeds: list[int]
+    block: list[int]  # the search whose setting each seed reports; every seed is its own where nothing is tuned
+    tuning_seeds: list[list[int]]  # [searches][tuning seeds]
     probe_cost: float | None  # (time with probes - time without) / time without, where it was asked for
     seconds: float
 
@@ -73,7 +62,8 @@ class Course(NamedTuple):
     train: Train
     study: Study
     report_seeds: list[int]
-    search_seeds: list[int]
+    block: list[int]  # of each report seed
+    search_seeds: list[list[int]]  # [searches][tuning seeds]
     spaces: dict[str, tuning.Space]
     groups: list[Group]
 
@@ -82,13 +72,13 @@ class Course(NamedTuple):
         return self.study.trials if any(self.spaces[a] for a in group.arms) else 0
 
     def counts(self, group: Group) -> list[int]:
-        """Give the blocks of each phase of a group."""
-        searched = [self.trials(group) * len(self.search_seeds)]
+        """Give the rows of each phase of a group."""
+        searched = [self.trials(group) * sum(map(len, self.search_seeds))]
         return [len(self.report_seeds)] + searched * (self.trials(group) > 0)
 
     def most_lanes(self, group: Group) -> int:
         """Give the lanes of a group if every search is extended."""
-        searched = self.trials(group) * self.study.tuning_seeds * (1 + self.study.extend)
+        searched = self.trials(group) * sum(map(len, self.search_seeds)) * (1 + self.study.extend)
         return len(group.arms) * (searched + len(self.report_seeds))
 
 
@@ -96,18 +86,28 @@ def course_of(arms: Mapping[str, build.Config], tune: Mapping[str, Mapping[str, 
     """Plan a study: its settings, its seeds, what each arm searches, and which arms share a program."""
     config = next(iter(arms.values()))
     train, study = Train(**config["train"]), Study(**config["study"])
-    report_seeds, search_seeds = seeds_of(train, study, arms=len(arms))
-    spaces = {name: tuning.space(tune.get(name, {})) for name in arms}
+    spaces = {name: tuning.space(tune.get(name, {}), build.allowed(arms[name])) for name in arms}
+    report, block, search = seeds_of(train, study, arms=len(arms), tuned=any(spaces.values()))
     groups = group_arms(arms, {name: list(axes) for name, axes in spaces.items()})
-    return Course(train, study, report_seeds, search_seeds, spaces, groups)
+    return Course(train, study, report, block, search, spaces, groups)
 
 
-def seeds_of(train: Train, study: Study, *, arms: int) -> tuple[list[int], list[int]]:
-    """Choose the seeds that report and the seeds that tune: disjoint, and functions of `train.seed` alone."""
-    count = study.seeds if arms > 1 else train.seeds
+def seeds_of(train: Train, study: Study, *, arms: int, tuned: bool) -> tuple[list[int], list[int], list[list[int]]]:
+    """Choose the seeds that report, the block of each, and the seeds that tune in each search.
+
+    Seeds that report and seeds that tune are disjoint, and functions of `train.seed` alone. More searches add seeds at
+    the end and leave those before them as they are.
+    """
+    count = report_seeds(study, tuned=tuned) if arms > 1 else train.seeds
     report = [(train.seed + k) % 2**32 for k in range(count)]
-    search = [(train.seed + TUNING_OFFSET + k) % 2**32 for k in range(study.tuning_seeds)]
-    return report, search
+    if not tuned:
+        return report, list(range(count)), []
+    each = count // study.searches
+    first = train.seed + TUNING_OFFSET
+    search = [
+        [(first + b * study.tuning_seeds + k) % 2**32 for k in range(study.tuning_seeds)] for b in range(study.searches)
+    ]
+    return report, [k // each for k in range(count)], search
 
 
 def run_study(
@@ -119,7 +119,7 @@ def run_study(
     keep_states: bool = False,
     ledger: Ledger | None = None,
 ) -> Finished:
-    """Tune every arm with the same budget, then train each arm's best point on fresh seeds.
+    """Tune every arm with the same budget in independent searches, then train what each chose on fresh seeds.
 
     Args:
         arms: name -> resolved config; more than one makes a comparison.
@@ -135,9 +135,9 @@ def run_study(
     begun = time.monotonic()
     ledger = ledger or nothing_kept()
     course = course_of(arms, tune)
-    train, spaces, groups = course.train, course.spaces, course.groups
+    train, groups = course.train, course.groups
     progress.begin(train.steps * sum(map(course.most_lanes, groups)))
-    tuned: dict[str, Tuned] = {}
+    searches: dict[str, list[Search]] = {}
     outcomes: dict[str, Outcome] = {}
     programs = []
     cost = None
@@ -159,23 +159,22 @@ def run_study(
         entry = Entry(ledger, made, str(number))
         found, searched = search(entry, course, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
-        best = [best_points(found, spaces)]
-        outcome = entry.train(
-            "report", course.report_seeds, best, judged=True, progress=progress.advance, keep_states=keep_states
-        )
-        tuned |= found
+        rows = report_rows(found, course, group)
+        outcome = entry.train("report", rows, judged=True, progress=progress.advance, keep_states=keep_states)
+        searches |= found
         outcomes |= {a: _of_arm(outcome, i, build.transform_names(arms[a])) for i, a in enumerate(group.arms)}
         programs.append(_program_row(number, made, found, searched, outcome, ledger))
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
             cost = bench.probe_cost(made, data[group.arms[0]], train)
     return Finished(
-        tuned={name: tuned[name] for name in arms},
+        searches={name: searches[name] for name in arms},
         outcomes={name: outcomes[name] for name in arms},
         programs=programs,
         probe_steps=made.plan.probe_steps(),
         evaluation_steps=made.plan.evaluation_steps(),
         seeds=course.report_seeds,
+        block=course.block,
         tuning_seeds=course.search_seeds,
         probe_cost=cost,
         seconds=time.monotonic() - begun,
@@ -186,16 +185,31 @@ def _facts(program: Program) -> tuple[int, str]:
     return program.memory_bytes, program.identity
 
 
-def search(entry: Entry, course: Course, group: Group, progress: Progress) -> tuple[dict[str, Tuned], float]:
-    """Search for each arm of a group; returns what was found and the seconds spent."""
+def search(entry: Entry, course: Course, group: Group, progress: Progress) -> tuple[dict[str, list[Search]], float]:
+    """Search for each arm of a group; returns each arm's searches and the seconds spent."""
     own = {a: course.spaces[a] for a in group.arms}
-    higher = build.higher_is_better(group.config)
-    return _Search(entry, own, course.study, course.search_seeds, higher).run(course.trials(group), progress)
+    trials = course.trials(group)
+    if not trials:
+        return {a: [] for a in group.arms}, 0.0
+    metric = build.metric_name(group.config)
+    judge = Judge(metric, build.higher_is_better(group.config), WORST.get(metric))
+    budget = Budget(trials, course.study.extend, course.search_seeds, course.train.seed)
+
+    def train(name: str, rows: list[Row]) -> Outcome:
+        progress.phase(f"tuning {', '.join(group.arms)}")
+        return entry.train(name, rows, judged=False, progress=progress.advance)
+
+    skipped = lambda runs: progress.advance(runs * entry.made.plan.steps)
+    found, seconds = run_searches(train, own, budget, judge, skipped)
+    return {a: found[a] if own[a] else [] for a in group.arms}, seconds
 
 
-def best_points(found: Mapping[str, Tuned], spaces: Mapping[str, tuning.Space]) -> list[dict[str, float]]:
-    """Give the point that each arm reports at."""
-    return [one.points[one.best] if spaces[a] else {} for a, one in found.items()]
+def report_rows(found: Mapping[str, list[Search]], course: Course, group: Group) -> list[Row]:
+    """List the runs that report: every seed with the points that its block's searches chose."""
+    return [
+        (seed, [found[a][block].chosen if found[a] else {} for a in group.arms])
+        for seed, block in zip(course.report_seeds, course.block, strict=True)
+    ]
 
 
 def _compiled(
@@ -247,56 +261,9 @@ class Entry(NamedTuple):
         return outcome
 
 
-class _Search(NamedTuple):
-    """The search of one group: rounds of trials, each arm's points side by side in a block."""
-
-    entry: Entry
-    spaces: dict[str, tuning.Space]
-    study: Study
-    seeds: list[int]
-    higher: bool
-
-    def run(self, trials: int, progress: Progress) -> tuple[dict[str, Tuned], float]:
-        """Run all rounds; returns each arm's search and the seconds spent."""
-        arms = list(self.spaces)
-        empty = np.zeros((0, len(self.seeds)))
-        found = {a: Tuned(self.spaces[a], [], empty, empty.astype(int), 0, {}) for a in arms}
-        seconds = 0.0
-        for number in range(1 + self.study.extend if trials else 0):
-            if number and not any(one.edges for one in found.values()):
-                progress.advance(trials * len(self.seeds) * len(arms) * self.entry.made.plan.steps)
-                continue
-            progress.phase(f"tuning {', '.join(arms)}")
-            wider = {a: _widened(one) for a, one in found.items()}
-            drawn = {a: tuning.sobol(axes, trials, seed=number) for a, axes in wider.items()}
-            points = [[drawn[a][t] for a in arms] for t in range(trials)]
-            outcome = self.entry.train(f"tune-{number}", self.seeds, points, judged=False, progress=progress.advance)
-            seconds += outcome.seconds
-            found = {a: self._joined(found[a], wider[a], drawn[a], outcome, i) for i, a in enumerate(arms)}
-        return found, seconds
-
-    def _joined(
-        self, before: Tuned, axes: tuning.Space, points: list[dict[str, float]], outcome: Outcome, index: int
-    ) -> Tuned:
-        metric = build.metric_name(self.entry.made.group.config)
-        points = before.points + points
-        scores = np.concatenate([before.scores, outcome.final[metric][:, :, index]])
-        diverged_at = np.concatenate([before.diverged_at, outcome.diverged_at[:, :, index]])
-        judged = worst_case(scores, diverged_at >= 0, higher_is_better=self.higher, bound=WORST.get(metric))
-        best = tuning.select(judged, higher_is_better=self.higher)
-        return Tuned(axes, points, scores, diverged_at, best, tuning.edges(points, best, axes))
-
-
-def _widened(one: Tuned) -> tuning.Space:
-    return {
-        path: axis.widened(down=one.edges[path][0], up=one.edges[path][1]) if path in one.edges else axis
-        for path, axis in one.axes.items()
-    }
-
-
 def _of_arm(outcome: Outcome, index: int, transforms: Sequence[str]) -> Outcome:
-    """Take one arm out of a group's report, [1, seeds, arms, ...] -> [seeds, ...], less what it only carried along."""
-    one = jax.tree.map(lambda a: a[0, :, index], outcome._replace(seconds=None))
+    """Take one arm out of a group's report, [seeds, arms, ...] -> [seeds, ...], less what it only carried along."""
+    one = jax.tree.map(lambda a: a[:, index], outcome._replace(seconds=None))
     logs = {
         name: {key: value for key, value in log.items() if key in transforms} if name in BY_TRANSFORM else log
         for name, log in one.logs.items()
@@ -311,14 +278,15 @@ def shape_of(made: bench.Bench) -> dict[str, Any]:
 
 
 def _program_row(
-    number: int, made: bench.Bench, found: Mapping[str, Tuned], searched: float, outcome: Outcome, ledger: Ledger
+    number: int, made: bench.Bench, found: Mapping[str, list[Search]], searched: float, outcome: Outcome, ledger: Ledger
 ) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
+    tried = sum(one.diverged_at.size for one in next((searches for searches in found.values() if searches), []))
     return {
         "group": number,
         "arms": list(arms),
         "traced": list(made.group.names),
-        "lanes": sum(one.diverged_at.size for one in found.values()) + outcome.diverged_at.size,
+        "lanes": tried * len(arms) + outcome.diverged_at.size,
         "width": program.layout.width,
         "devices": program.layout.devices,
         "mode": program.layout.mode,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.rerun import Known, Look, rerun
@@ -102,10 +104,17 @@ def _named(lane: str, course: protocol.Course, prepared: runner.Prepared) -> _La
     if arm not in prepared.arms:
         names = ", ".join(prepared.arms)
         raise ConfigError(f"lane {lane!r}: no arm {arm!r}; expected ARM/SEED or ARM/trial-T/SEED (arms: {names})")
-    seeds = course.report_seeds if trial is None else course.search_seeds
+    seeds = course.report_seeds if trial is None else [seed for search in course.search_seeds for seed in search]
     if not words[-1].isdecimal() or int(words[-1]) not in seeds:
         raise ConfigError(f"lane {lane!r}: no seed {words[-1]!r}; expected one from {seeds[0]} to {seeds[-1]}")
     return _Lane(arm, trial, int(words[-1]))
+
+
+def _block(lane: _Lane, course: protocol.Course) -> int:
+    """Return the search that a lane belongs to."""
+    if lane.trial is None:
+        return course.block[course.report_seeds.index(lane.seed)]
+    return next(b for b, seeds in enumerate(course.search_seeds) if lane.seed in seeds)
 
 
 def _finished(path: Path) -> _Told:
@@ -113,14 +122,18 @@ def _finished(path: Path) -> _Told:
     run = directory.load(path)
 
     def points(lane: _Lane, at: _At) -> list[dict[str, float]]:
-        if lane.trial is None:
-            rows = {row["name"]: row["tuned_point"] for row in run.summary["arms"]}
-            return [rows[arm] for arm in at.group.arms]
-        count = run.results.sizes.get("trial", 0)
-        if lane.trial >= count:
+        if not any(at.course.spaces[arm] for arm in at.group.arms):
+            return [{} for _ in at.group.arms]
+        block = _block(lane, at.course)
+        tried = run.results.tuning_point.isel(search=block)
+        count = int(np.isfinite(tried.values).any(axis=(0, 2)).sum())
+        if lane.trial is not None and lane.trial >= count:
             raise ConfigError(f"no trial {lane.trial} (trials: {count}, counted from 0)")
-        tried = run.results.tuning_point.isel(trial=lane.trial)
-        return [{p: float(tried.sel(arm=a, parameter=p)) for p in at.course.spaces[a]} for a in at.group.arms]
+        found = []
+        for arm in at.group.arms:
+            trial = int(run.results.chosen_trial.sel(arm=arm)[block]) if lane.trial is None else lane.trial
+            found.append({p: float(tried.sel(arm=arm, parameter=p)[trial]) for p in at.course.spaces[arm]})
+        return found
 
     here = directory.fingerprint()
     other = [key for key in ("versions", "machine", "cores", "environment") if run.manifest.get(key) != here[key]]
@@ -141,10 +154,12 @@ def _stopped(path: Path, prepared: runner.Prepared) -> _Told:
         entry = protocol.Entry(kept, at.made, str(at.number), known_only=True)
         tried, _ = protocol.search(entry, at.course, at.group, protocol.Progress())
         if lane.trial is None:
-            return protocol.best_points(tried, at.course.spaces)
-        if lane.trial >= len(tried[lane.arm].points):
-            raise ConfigError(f"no trial {lane.trial} yet (trials so far: {len(tried[lane.arm].points)})")
-        return [tried[arm].points[lane.trial] for arm in at.group.arms]
+            return dict(protocol.report_rows(tried, at.course, at.group))[lane.seed]
+        block = _block(lane, at.course)
+        count = max((len(searches[block].points) for searches in tried.values() if searches), default=0)
+        if lane.trial >= count:
+            raise ConfigError(f"no trial {lane.trial} yet (trials so far: {count})")
+        return [searches[block].points[lane.trial] if searches else {} for searches in tried.values()]
 
     def place(lane: _Lane, at: _At) -> Known | None:
         under_way = kept.begun(f"{at.number}-report")

@@ -13,8 +13,10 @@ import numpy as np
 import xarray as xr
 
 from deepprinciples.engine.causes import CAUSES, RAW
-from deepprinciples.study import budget, importance, verdicts
+from deepprinciples.study import budget, importance, planning, selection, sentences, verdicts
+from deepprinciples.study.hyper_search import Judge, Search
 from deepprinciples.study.settings import Study
+from deepprinciples.study.statistics import worst_case
 
 SCHEMA_VERSION = 1
 BY_TRANSFORM = ("trigger_rate", "clip_norm")
@@ -41,6 +43,7 @@ def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -
     variables |= _extras(outcomes, metric)
     seen, named = probed([o.logs for o in outcomes], finished.seeds, finished.probe_steps)
     variables, coords = variables | seen, coords | named
+    coords["block"] = ("seed", finished.block)
     variables |= _tuning(finished, coords)
     attrs = {"title": title, "metric": metric, "direction": "max" if higher_is_better else "min"}
     return xr.Dataset(variables, coords, attrs)
@@ -104,27 +107,30 @@ def _merged(orders: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _tuning(finished: Any, coords: dict[str, Any]) -> dict[str, Any]:
-    tuned = {arm: one for arm, one in finished.tuned.items() if one.axes}
+    tuned = {arm: searches for arm, searches in finished.searches.items() if searches}
     if not tuned:
         return {}
-    parameters = _merged(list(one.axes) for one in tuned.values())
-    trials = max(len(one.points) for one in tuned.values())
-    seeds = len(finished.tuning_seeds)
-    coords |= {"trial": list(range(trials)), "tuning_seed": finished.tuning_seeds, "parameter": parameters}
-    arms = list(finished.tuned)
-    scores = np.full((len(arms), trials, seeds), np.nan)
-    diverged_at = np.full((len(arms), trials, seeds), -1, np.int32)
-    points = np.full((len(arms), trials, len(parameters)), np.nan)
+    parameters = _merged(list(searches[0].axes) for searches in tuned.values())
+    every = [one for searches in tuned.values() for one in searches]
+    trials, count, seeds = max(len(one.points) for one in every), len(finished.tuning_seeds), every[0].scores.shape[1]
+    coords |= {"search": list(range(count)), "trial": list(range(trials)), "parameter": parameters}
+    coords["tuning_seed"] = (("search", "replicate"), np.array(finished.tuning_seeds))
+    arms = list(finished.searches)
+    scores = np.full((len(arms), count, trials, seeds), np.nan)
+    diverged_at = np.full((len(arms), count, trials, seeds), -1, np.int32)
+    points = np.full((len(arms), count, trials, len(parameters)), np.nan)
+    best = np.full((len(arms), count), -1, np.int32)
     for i, arm in enumerate(arms):
-        one = finished.tuned[arm]
-        if one.axes:
-            scores[i, : len(one.points)] = one.scores
-            diverged_at[i, : len(one.points)] = one.diverged_at
-            points[i, : len(one.points)] = [[p.get(path, np.nan) for path in parameters] for p in one.points]
+        for b, one in enumerate(finished.searches[arm]):
+            made = len(one.points)
+            scores[i, b, :made], diverged_at[i, b, :made], best[i, b] = one.scores, one.diverged_at, one.best
+            points[i, b, :made] = [[p.get(path, np.nan) for path in parameters] for p in one.points]
+    tried = ("arm", "search", "trial", "replicate")
     return {
-        "tuning_score": (("arm", "trial", "tuning_seed"), scores),
-        "tuning_diverged_at": (("arm", "trial", "tuning_seed"), diverged_at),
-        "tuning_point": (("arm", "trial", "parameter"), points),
+        "tuning_score": (tried, scores),
+        "tuning_diverged_at": (tried, diverged_at),
+        "tuning_point": ((*tried[:3], "parameter"), points),
+        "chosen_trial": (tried[:2], best),
     }
 
 
@@ -154,16 +160,26 @@ def summary(
     metric, direction = results.attrs["metric"], results.attrs["direction"]
     arms = [str(name) for name in results.arm.values]
     scores, diverged = results.score.values, results.diverged_at.values >= 0
-    shared = {"higher_is_better": direction == "max", "bound": bound, "confidence": study.confidence}
+    searched = {name: searches for name, searches in finished.searches.items() if searches}
+    shared: dict[str, Any] = {"higher_is_better": direction == "max", "bound": bound, "confidence": study.confidence}
+    shared |= {"blocks": finished.block, "tuned": searched}
+    judge = Judge(metric, direction == "max", bound)
     rows = verdicts.arm_rows(scores, diverged, arms, **shared)
-    for row in rows:
-        one = finished.tuned[row["name"]]
+    held = worst_case(scores, diverged, higher_is_better=judge.higher_is_better, bound=bound).astype(np.float64)
+    shares = selection.variance_shares(held, finished.block, [name in searched for name in arms])
+    for row, share in zip(rows, shares, strict=True):
+        name = row["name"]
+        found = selection.chosen(searched.get(name, []))
         row |= {
-            "diverged_by": _counted(results.diverged_by.sel(arm=row["name"]).values),
-            "tuned_point": one.points[one.best] if one.axes else {},
-            "on_edge": bool(one.edges),
-            "edges": list(one.edges),
-            "changes": dict(changes.get(row["name"], {})),
+            "diverged_by": _counted(results.diverged_by.sel(arm=name).values),
+            "tuned_point": found["typical"],
+            "chosen": found["points"],
+            "regions": found["regions"],
+            "on_edge": bool(found["edges"]),
+            "edges": found["edges"],
+            "variance": share,
+            "promise": _promise(searched[name], results.sel(arm=name), judge, study) if name in searched else None,
+            "changes": dict(changes.get(name, {})),
         }
     compared = (
         verdicts.compare(
@@ -179,7 +195,7 @@ def summary(
         if len(arms) > 1 and kind == "compare"
         else []
     )
-    found = budget.trial_scores(finished.tuned, higher_is_better=shared["higher_is_better"], bound=bound)
+    tried = budget.trial_scores(searched, judge)
     head = verdicts.headline(compared, rows, metric) if compared else _alone(rows[0], metric)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -194,26 +210,38 @@ def summary(
         "programs": finished.programs,
         "cost": cost(finished, steps),
         "protocol": {
-            "trials": study.trials if any(one.axes for one in finished.tuned.values()) else 0,
-            "tuning_seeds": len(finished.tuning_seeds),
+            "searches": len(finished.tuning_seeds),
+            "trials": study.trials if searched else 0,
+            "tuning_seeds": study.tuning_seeds if searched else 0,
             "seeds": len(finished.seeds),
+            "blocks": len(set(finished.block)),
+            "can_show": planning.can_show(len(set(finished.block)), len(compared), study.confidence),
             "steps": steps,
             "confidence": study.confidence,
             "delta": study.delta,
             "comparisons": study.comparisons,
             "search": dict(study.tune),
         },
-        "budget": budget.against_budget(found, higher_is_better=shared["higher_is_better"]),
+        "budget": budget.against_budget(tried, study.trials, higher_is_better=judge.higher_is_better),
         "importance": importance.rows(
-            found,
-            {name: finished.tuned[name].points for name in found},
-            {name: finished.tuned[name].axes for name in found},
-            higher_is_better=shared["higher_is_better"],
-            confidence=study.confidence,
+            tried, searched, higher_is_better=judge.higher_is_better, confidence=study.confidence
         ),
-        "warnings": [*notes, *_warnings(finished, rows if kind != "find-rate" else [], compared)],
+        "warnings": [*notes, *_warnings(finished, results, rows if kind != "find-rate" else [], compared)],
         "limits": _limits(finished, study),
     }
+
+
+def _promise(searches: Sequence[Search], arm: xr.Dataset, judge: Judge, study: Study) -> dict[str, Any]:
+    """Compare the validation scores that won with those of the fresh runs, block by block."""
+    last = arm.validation.values[:, -1]
+    lost = arm.diverged_at.values >= 0
+    held = worst_case(last, lost, higher_is_better=judge.higher_is_better, bound=judge.worst).astype(np.float64)
+    return selection.winners_curse(
+        selection.promises(searches, judge),
+        verdicts.block_means(held, arm.block.values.tolist()),
+        higher_is_better=judge.higher_is_better,
+        confidence=study.confidence,
+    )
 
 
 def _averaged(
@@ -273,15 +301,34 @@ def _alone(row: Mapping[str, Any], metric: str) -> str:
     return f"{metric} {mean}{spread} on the test split, {seeds}{lost}. One run says nothing about another method."
 
 
-def _warnings(finished: Any, rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]) -> list[str]:
+def _warnings(
+    finished: Any, results: xr.Dataset, rows: Sequence[Mapping[str, Any]], compared: Sequence[Mapping[str, Any]]
+) -> list[str]:
     found = []
+    searches = len(finished.tuning_seeds)
+    if compared and 0 < searches < planning.MIN_BLOCKS:
+        found.append(
+            f"{searches} {sentences.plural('search', searches)}: the verdicts hold for the settings found and make no "
+            f"claim about the methods (study.searches = {planning.MIN_BLOCKS} or more can)"
+        )
     for row in rows:
         if row["edges"]:
             paths = ", ".join(row["edges"])
             found.append(
-                f"{row['name']}: the best {paths} is the smallest or largest tried; its search space may be too "
-                "narrow (widen it, or set study.extend = 1)"
+                f"{row['name']}: in most searches the best {paths} is the smallest or largest tried; its search space "
+                "may be too narrow (widen it, or set study.extend = 1)"
             )
+        if row["promise"] and row["promise"]["broken"]:
+            one = row["promise"]
+            found.append(
+                f"{row['name']}: fresh runs fall short of what the searches promised: {one['promised']:.4g} on "
+                f"validation data when chosen, {one['fresh']:.4g} with fresh seeds; settings won by luck or are "
+                "fragile (raise study.tuning_seeds)"
+            )
+        found += [
+            f"{row['name']}: {name} never acted: its trigger rate is 0 in every run"
+            for name in selection.never_acted(_trigger_rates(results, row["name"]))
+        ]
         if row["diverged"]:
             why = ", ".join(f"{_WORDS[cause]} {count}" for cause, count in row["diverged_by"].items())
             found.append(
@@ -291,9 +338,15 @@ def _warnings(finished: Any, rows: Sequence[Mapping[str, Any]], compared: Sequen
     for row in finished.programs:
         if row["repeats_itself"] is False:
             found.append(f"{', '.join(row['arms'])}: not exact: the first step, taken twice, gave different bits")
-    if compared and len(finished.seeds) < 30:
-        found.append(f"exploratory: {len(finished.seeds)} seeds; 30 make a claim")
+    if compared and len(finished.seeds) < verdicts.CLAIM_SEEDS:
+        found.append(f"exploratory: {len(finished.seeds)} seeds (a claim needs {verdicts.CLAIM_SEEDS})")
     return found
+
+
+def _trigger_rates(results: xr.Dataset, arm: str) -> dict[str, np.ndarray]:
+    if "trigger_rate" not in results or "transform" not in results.coords:
+        return {}
+    return {str(name): results.trigger_rate.sel(arm=arm, transform=name).values for name in results.transform.values}
 
 
 _WORDS = {"init": "the initial weights", "data": "data that are not finite", "update": "their updates"}
@@ -308,10 +361,10 @@ def _limits(finished: Any, study: Study) -> list[str]:
         "It holds for this data set, this split of it, this budget of steps and these arms, and no further.",
         "Seeds vary initial weights, data order and noise; the split of the data is the same for all.",
     ]
-    if any(one.axes for one in finished.tuned.values()):
+    if finished.tuning_seeds:
         found.append(
-            f"Each arm was tuned with {study.trials} trials; a larger budget or another search space may change "
-            "the order."
+            f"Each arm was tuned by {study.searches} independent {sentences.plural('search', study.searches)} of "
+            f"{study.trials} trials; a larger budget or another search space may change the order."
         )
     else:
         found.append("No hyper-parameter was tuned: an arm may lose only because the fixed settings suit another arm.")

@@ -22,7 +22,7 @@ from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
 from deepprinciples.study import bench, build, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.features import digest
-from deepprinciples.study.settings import Study, Train, shape_problems
+from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
 
 Kind = Literal["compare", "train", "find-rate"]
 MOST_LANES = 1_000_000
@@ -87,11 +87,13 @@ def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
         raise ConfigError(*problems)
     if study.baseline and study.baseline not in arms:
         raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
-    lanes = len(arms) * (study.trials * study.tuning_seeds * (1 + study.extend) + study.seeds)
+    tuned = any(tune.values())
+    trials = study.searches * study.trials * study.tuning_seeds * (1 + study.extend) if tuned else 0
+    lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
     if kind == "compare" and lanes > MOST_LANES:
         raise ConfigError(
-            f"study: asks for {lanes:,} lanes, arms x (trials x tuning_seeds + seeds); expected at most "
-            f"{MOST_LANES:,}; lower study.trials or study.seeds"
+            f"study: asks for {lanes:,} runs, arms x searches x (trials x tuning_seeds + seeds); expected at most "
+            f"{MOST_LANES:,}; lower study.searches, study.trials or study.seeds"
         )
     data = bench.datasets(arms)
     bench.check(arms, data, prefixed="arms" in resolved)
@@ -273,7 +275,7 @@ def _write(
         backend=jax.default_backend(),
         x64=jnp.zeros(()).dtype == "float64",
         seeds=finished.seeds,
-        tuning_seeds=finished.tuning_seeds,
+        tuning_seeds=[seed for search in finished.tuning_seeds for seed in search],
         programs=finished.programs,
         files=directory.file_hashes(path),
     )

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+SETTINGS = " for the settings found"  # ends a verdict that speaks of settings, not of methods
+
 
 class Terms(NamedTuple):
     """What the verdicts of one family need beside the numbers."""
@@ -23,7 +25,7 @@ class Terms(NamedTuple):
     delta: float
     meaningful: float
     min_pairs: int
-    least: int  # pairs at which the smallest possible p, after Holm, can reach alpha
+    least: int  # blocks at which the smallest possible p, after Holm, can reach alpha
 
 
 def sentence(row: Mapping[str, Any], gain: NDArray[np.float64], margin: float, terms: Terms) -> str:
@@ -37,36 +39,53 @@ def sentence(row: Mapping[str, Any], gain: NDArray[np.float64], margin: float, t
     """
     a, b, n, p = row["a"], row["b"], row["n"], row["p_adjusted"]
     count = f"wins {(gain > 0).sum()}" + (f", ties {(gain == 0).sum()}," if (gain == 0).any() else "")
-    effect = f"{_difference(row)} {terms.metric} {_interval(row)}, {count} of {n} {plural('pair', n)}"
-    verdict = row["verdict"]
-    if verdict == "too few pairs":
-        said = f"too few pairs to judge {a} against {b}: {effect} (n = {n}, {terms.min_pairs} are needed)."
+    unit = "search" if row["unit"] == "search" else "pair"
+    effect = f"{_difference(row)} {terms.metric} {_interval(row)}, {count} of {n} {plural(unit, n)}"
+    word = row["verdict"]
+    verdict = word.removesuffix(SETTINGS)
+    if row["identical"]:
+        said = (
+            f"{a} and {b} have the same score, to the bit, in all {row['lanes']} {plural('run', row['lanes'])}: what "
+            "they differ in changed nothing that the metric sees."
+        )
+    elif verdict == "cannot be judged":
+        said = (
+            f"{a} against {b} cannot be judged with {n} {plural('block', n)}; {terms.least} are needed"
+            f"{_family(terms)}: {effect}."
+        )
     elif verdict == "equivalent":
         said = f"{a} and {b} are equivalent within {terms.delta:.3g}: {effect}, {_p(margin)} (TOST) after Holm."
     elif verdict == "no evidence":
         said = f"no evidence that {a} differs from {b}: {effect}, {_p(p)} after Holm{_limits(row, terms)}."
     else:
         said = f"{a} is {verdict} than {b}: {effect}, {_p(p)} after Holm; {_size(row, terms)}."
+    if word != verdict:
+        said = (
+            f"for the settings found, {said} This makes no claim about the methods: other searches might have found "
+            f"other settings (at least {terms.min_pairs} searches are needed)."
+        )
     gone = row["diverged"]
     if gone["a"] or gone["b"]:
-        said += f" Diverged, counted as the worst outcome: {a} {gone['a']}, {b} {gone['b']} of {n}."
+        said += f" Diverged, counted as the worst outcome: {a} {gone['a']}, {b} {gone['b']} of {row['lanes']}."
     return said
+
+
+def _family(terms: Terms) -> str:
+    return "" if terms.least == terms.min_pairs else " for so many comparisons"
 
 
 def _limits(row: Mapping[str, Any], terms: Terms) -> str:
     n, p, visible = row["n"], row["p_adjusted"], row["smallest_visible"]
-    if n < terms.least:
-        return f" (with so many comparisons n = {n} can show nothing; {terms.least} pairs are needed)"
     if p <= terms.alpha:
         return " (the test alone would say so, but the interval holds 0)"
-    return f" (n = {n} is too small to see less than {visible:.2g})" if visible else ""
+    return f" ({n} {plural(row['unit'], n)} are too few to see less than {visible:.2g})" if visible else ""
 
 
 def _size(row: Mapping[str, Any], terms: Terms) -> str:
     if row["meaningful"]:
         return "meaningful"
     chance, (low, high) = row["probability"], row["probability_interval"]
-    if row["verdict"] == "worse":
+    if row["verdict"].startswith("worse"):
         chance, low, high = 1 - chance, 1 - high, 1 - low
     return (
         f"not shown to be meaningful: the better arm wins a pair with probability {chance:.2g} "
@@ -82,29 +101,42 @@ def clauses(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
     Returns:
         The clauses; empty without comparisons.
     """
-    better: dict[str, list[str]] = {}
-    equivalent: dict[str, list[str]] = {}
+    better: dict[tuple[str, str], list[str]] = {}
+    equivalent: dict[tuple[str, str], list[str]] = {}
     silent: dict[str, list[str]] = {}
-    few = 0
+    identical: dict[str, list[str]] = {}
+    few = ""
     for row in comparisons:
-        a, b, verdict = row["a"], row["b"], row["verdict"]
+        a, b, word = row["a"], row["b"], row["verdict"]
+        verdict = word.removesuffix(SETTINGS)
+        scope = "for the settings found, " if word != verdict else ""
         if verdict in ("better", "worse"):
             winner, loser = (a, b) if verdict == "better" else (b, a)
             hedge = "" if row["meaningful"] else ", not shown to be meaningful"
-            better.setdefault(loser, []).append(f"{winner} ({_difference(row, flip=verdict == 'worse')}{hedge})")
-        elif verdict == "too few pairs":
-            few += 1
+            gain = f"{winner} ({_difference(row, flip=verdict == 'worse')}{hedge})"
+            better.setdefault((scope, loser), []).append(gain)
+        elif verdict == "equivalent":
+            equivalent.setdefault((scope, b), []).append(a)
+        elif row["identical"]:
+            identical.setdefault(b, []).append(a)
+        elif verdict == "cannot be judged":
+            few = f"cannot be judged with {row['n']} {plural('block', row['n'])}; {row['needed']} are needed"
         else:
-            (equivalent if verdict == "equivalent" else silent).setdefault(b, []).append(a)
-    said = [f"{_join(arms)} {plural('is', len(arms))} better than {b}" for b, arms in better.items()]
-    said += [f"{_join(arms)} {plural('is', len(arms))} equivalent to {b}" for b, arms in equivalent.items()]
+            silent.setdefault(b, []).append(a)
+    said = [f"{scope}{_join(arms)} {plural('is', len(arms))} better than {b}" for (scope, b), arms in better.items()]
+    said += [
+        f"{scope}{_join(arms)} {plural('is', len(arms))} equivalent to {b}" for (scope, b), arms in equivalent.items()
+    ]
     said += [f"no evidence that {_join(arms, 'or')} differs from {b}" for b, arms in silent.items()]
-    return said + (["too few pairs for a verdict"] if few else [])
+    said += [f"{_join(arms)} gave the very scores of {b}, to the bit" for b, arms in identical.items()]
+    return said + ([few] if few else [])
 
 
 def plural(word: str, count: int) -> str:
-    """Put a noun, or "is", into the number that goes with a count."""
-    return word if count == 1 else "are" if word == "is" else f"{word}s"
+    """Return a noun, or "is", in the number that goes with a count."""
+    if count == 1:
+        return word
+    return {"is": "are", "search": "searches"}.get(word, f"{word}s")
 
 
 def _join(words: Sequence[str], last: str = "and") -> str:

@@ -42,9 +42,10 @@ class Study(NamedTuple):
     metric: Metric | str = "accuracy"
     direction: Literal["auto", "max", "min"] = "auto"
     tune: Mapping[str, Any] = {}
-    trials: int = 20
-    tuning_seeds: int = 3
-    seeds: int = 30
+    searches: int = 10  # independent searches of a tuned arm; each is one block of the statistics
+    trials: int = 8  # settings that a search tries
+    tuning_seeds: int = 1  # runs of each of them
+    seeds: int = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)
     extend: int = 0  # rounds of widening a search space whose best point lay on its edge
     comparisons: Literal["baseline", "all"] = "baseline"
     baseline: str = ""  # the first arm, where empty
@@ -64,3 +65,8 @@ def shape_problems(shapes: Mapping[str, Any]) -> list[str]:
                 "take the line out to measure anew"
             )
     return problems
+
+
+def report_seeds(study: Study, *, tuned: bool) -> int:
+    """Count the runs that report for each arm."""
+    return study.searches * (study.seeds or 3) if tuned else study.seeds or 30

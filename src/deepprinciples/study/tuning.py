@@ -13,11 +13,12 @@ from scipy.stats import qmc
 
 
 class Axis(NamedTuple):
-    """One tuned hyper-parameter: its range, and whether it is searched on a logarithmic scale."""
+    """One tuned hyper-parameter: its range, its scale, and the interval that its part allows, such as "[0, 1)"."""
 
     low: float
     high: float
     log: bool
+    allowed: str = "(-inf, inf)"
 
     def at(self, unit: np.ndarray) -> np.ndarray:
         """Map [0, 1] onto the range: low + u (high - low), or low (high / low)^u on a log scale."""
@@ -32,40 +33,59 @@ class Axis(NamedTuple):
         return (value - self.low) / (self.high - self.low)
 
     def widened(self, *, down: bool, up: bool) -> Axis:
-        """Move an end outward by the length of the range, on the axis's own scale."""
+        """Move an end outward by the length of the range on the axis's own scale, but never out of what is allowed.
+
+        An end that is not allowed itself, such as the 1 of "[0, 1)", is approached by half of what is left.
+        """
         if self.log:
-            factor = self.high / self.low
-            return Axis(self.low / factor if down else self.low, self.high * factor if up else self.high, True)
-        length = self.high - self.low
-        return Axis(self.low - length if down else self.low, self.high + length if up else self.high, False)
+            low, high = self.low * self.low / self.high, self.high * self.high / self.low
+        else:
+            low, high = 2 * self.low - self.high, 2 * self.high - self.low
+        least, most = (float(end) for end in self.allowed[1:-1].split(","))
+        if low < least or (low == least and self.allowed[0] == "("):
+            low = least if self.allowed[0] == "[" and not self.log else (self.low + least) / 2
+        if high > most or (high == most and self.allowed[-1] == ")"):
+            high = most if self.allowed[-1] == "]" else (self.high + most) / 2
+        return self._replace(low=low if down else self.low, high=high if up else self.high)
 
 
 Space = dict[str, Axis]
+_ANY = "(-inf, inf)"
 
 
-def space(tune: Mapping[str, Any]) -> Space:
-    """Read a search space from a config's `tune` table."""
+def space(tune: Mapping[str, Any], allowed: Mapping[str, str] | None = None) -> Space:
+    """Read a search space from a config's `tune` table; `allowed` maps a path to the interval its part accepts."""
     return {
-        path: Axis(float(one["low"]), float(one["high"]), one.get("scale", "linear") == "log")
+        path: Axis(
+            float(one["low"]), float(one["high"]), one.get("scale", "linear") == "log", (allowed or {}).get(path, _ANY)
+        )
         for path, one in tune.items()
     }
 
 
-def sobol(axes: Space, trials: int, *, seed: int) -> list[dict[str, float]]:
+def sobol(axes: Space, trials: int, *, seed: Sequence[int]) -> list[dict[str, float]]:
     """Draw scrambled Sobol points; the same space and seed give the same points in every arm.
+
+    Args:
+        axes: what is searched.
+        trials: points to draw.
+        seed: of the scramble, whole numbers of at least 0; any difference gives an independent scramble.
+
+    Returns:
+        One point per trial, path -> value, rounded to float32.
 
     References:
         Owen 1998, scrambled nets; scipy.stats.qmc.
     """
     if not axes:
         return [{} for _ in range(trials)]
-    unit = _unit(len(axes), trials, seed)
+    unit = _unit(len(axes), trials, tuple(seed))
     columns = {path: axis.at(unit[:, i]) for i, (path, axis) in enumerate(axes.items())}
     return [{path: float(np.float32(column[t])) for path, column in columns.items()} for t in range(trials)]
 
 
-@functools.lru_cache  # scipy reads its tables anew for each sequence
-def _unit(dimensions: int, trials: int, seed: int) -> np.ndarray:
+@functools.lru_cache(maxsize=256)  # scipy reads its tables anew for each sequence
+def _unit(dimensions: int, trials: int, seed: tuple[int, ...]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
         return qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(trials)

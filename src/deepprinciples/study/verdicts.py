@@ -8,8 +8,8 @@ which hold nothing but strings, booleans, ints, floats, lists and None (for what
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,53 +27,87 @@ def compare(
     *,
     pairs: Iterable[tuple[int, int]],
     higher_is_better: bool,
+    blocks: Sequence[int] | None = None,
+    tuned: Collection[str] = (),
     metric: str = "score",
     bound: float | None = None,
     confidence: float = 0.95,
     delta: float = 0.0,
     meaningful: float = 0.75,
-    min_pairs: int = 6,
+    min_pairs: int = planning.MIN_BLOCKS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Judge pairs of arms; every comparison made belongs to one family.
 
+    The unit is the block. Where an arm of a pair was tuned, the seeds that report the setting of one search are one
+    block and enter as their mean, so the luck of the search is in every test and interval. Where neither was tuned,
+    each seed is a block. With fewer searches than `min_pairs` the seeds are compared as they are, and the verdict
+    speaks "for the settings found": it makes no claim about the methods.
+
     "better" and "worse" need both: sign-flip p after Holm <= 1 - confidence, and an interval of the difference without
     0. "equivalent" needs delta > 0, TOST p after Holm <= 1 - confidence, and the interval inside +-delta; it goes
     before "better", because the user said that less than delta does not matter. The TOST p-values are a Holm family of
-    their own: for one pair the two null hypotheses cannot both be true. `p` is None below min_pairs.
+    their own: for one pair the two null hypotheses cannot both be true. "cannot be judged" means that so few blocks
+    could not reach the level whatever their scores. `p` is None below min_pairs.
 
     Args:
         scores: [arm, seed], column k from seed k in every arm; diverged: bool [arm, seed]; these lanes count as worst.
         names: of the arms; pairs: (i, j) compares arm i (a) with arm j (b).
         higher_is_better, metric, bound: direction, name, and worst possible value of the metric, if it has one.
+        blocks: the search whose setting each seed reports [seed]; tuned: names of the arms that searched.
         confidence: of every interval; 1 - confidence is the familywise error. delta: margin of equivalence, 0 for none.
         meaningful: P(winner beats loser) asked of a meaningful gain. min_pairs: below it, no p and no verdict.
         seed: of resampling and random sign patterns.
     Returns:
-        One dict per pair: a, b, n, difference (mean of a - b), interval, probability (that a beats b, whichever
-        direction is better), probability_interval, p, p_adjusted, correlation, smallest_visible (difference found with
-        80 % power after correction), diverged {"a", "b"}, meaningful (also for "worse": the winner's gain), verdict
-        ("better", "worse", "equivalent", "no evidence", "too few pairs"; of a), sentence.
+        One dict per pair: a, b, n (blocks), unit ("search" or "seed"), difference (mean of a - b), interval,
+        probability (that a beats b, whichever direction is better), probability_interval, p, p_adjusted, correlation,
+        smallest_visible (difference found with 80 % power after correction), needed (blocks from which the family can
+        be judged), identical (equal to the bit in all seeds), diverged {"a", "b"} (lanes), lanes, meaningful (also for
+        "worse": the winner's gain), verdict ("better", "worse", "equivalent", any of them + " for the settings found",
+        "no evidence", "cannot be judged"; of a), sentence.
     Raises:
-        DataError: shapes, names and pairs do not fit. ConfigError: an impossible confidence or delta.
+        DataError: shapes, names, blocks and pairs do not fit. ConfigError: an impossible confidence or delta.
     """
     values, lost = _judged(scores, diverged, names, higher_is_better=higher_is_better, bound=bound)
     wanted = list(pairs)
     _check(wanted, len(names), confidence, delta)
     alpha, family, sign = 1 - confidence, max(1, len(wanted)), 1 if higher_is_better else -1
-    least = max(min_pairs, math.ceil(1 - 1e-9 + math.log2(family / alpha)))
+    least = max(min_pairs, planning.can_show(min_pairs, family, confidence)["needed"])
     terms = sentences.Terms(metric, sign, alpha, delta, meaningful, min_pairs, least)
-    rows = [_measured(values[i], values[j], sign=sign, confidence=confidence, seed=seed) for i, j in wanted]
-    gaps = [statistics.differences(values[i], values[j]) for i, j in wanted]
-    p, adjusted, margins = _tested(gaps, delta=delta, seed=seed) if values.shape[1] >= min_pairs else _untested(gaps)
+    searched = [any(names[k] in tuned for k in pair) for pair in wanted]
+    count = len(set(blocks)) if blocks is not None else 0
+    by_search = [one and count >= min_pairs for one in searched]
+    reduced = block_means(values, blocks) if blocks is not None and any(by_search) else values
+    used = [reduced if one else values for one in by_search]
+    sides = [(held[i], held[j]) for held, (i, j) in zip(used, wanted, strict=True)]
+    gaps = [statistics.differences(a, b) for a, b in sides]
+    tests = _tested(gaps, delta=delta, seed=seed, min_pairs=min_pairs)
+    rows = []
     for k, (i, j) in enumerate(wanted):
-        row, gap = rows[k], gaps[k]
+        gap = gaps[k]
+        row = _measured(*sides[k], sign=sign, confidence=confidence, seed=seed)
         visible = _visible(gap, alpha=alpha / family) if gap.size >= least else None
-        row |= {"a": names[i], "b": names[j], "p": p[k], "p_adjusted": adjusted[k], "smallest_visible": visible}
+        row |= {"a": names[i], "b": names[j], "unit": "search" if by_search[k] else "seed"}
+        row |= {"p": tests[k].p, "p_adjusted": tests[k].adjusted, "smallest_visible": visible, "needed": least}
+        same = bool((values[i] == values[j]).all() and not (lost[i] & lost[j]).all())
+        row |= {"identical": same, "lanes": values.shape[1]}
         row["diverged"] = {"a": int(lost[i].sum()), "b": int(lost[j].sum())}
-        row |= _verdict(row, margins[k], terms)
-        row["sentence"] = sentences.sentence(row, sign * gap, margins[k], terms)
+        row |= _verdict(row, tests[k].margin, terms, conditional=searched[k] and not by_search[k])
+        row["sentence"] = sentences.sentence(row, sign * gap, tests[k].margin, terms)
+        rows.append(row)
     return rows
+
+
+def block_means(values: NDArray[np.floating], blocks: ArrayLike) -> NDArray[np.float64]:
+    """Average the scores of each block.
+
+    Args:
+        values: [..., seed]; blocks: the block of each seed [seed].
+    Returns:
+        float64 [..., block], in rising order of the block's number.
+    """
+    number = np.asarray(blocks)
+    return np.stack([values[..., number == one].mean(axis=-1, dtype=np.float64) for one in np.unique(number)], axis=-1)
 
 
 def arm_rows(
@@ -82,29 +116,35 @@ def arm_rows(
     names: Sequence[str],
     *,
     higher_is_better: bool,
+    blocks: Sequence[int] | None = None,
+    tuned: Collection[str] = (),
     bound: float | None = None,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Describe each arm alone. Its interval says nothing about a paired difference: for that, `compare`.
 
+    The interval is over blocks: the means of an arm's searches where it was tuned, else its seeds.
+
     Args:
         as in `compare`.
     Returns:
-        One dict per arm: name, n, mean (diverged lanes count as worst), interval, diverged (lanes), diverged_interval
-        (Wilson interval of the rate).
+        One dict per arm: name, n (runs), blocks, mean (diverged lanes count as worst), interval, diverged (lanes),
+        diverged_interval (Wilson interval of the rate).
     Raises:
         DataError: shapes and names do not fit.
     """
     values, lost = _judged(scores, diverged, names, higher_is_better=higher_is_better, bound=bound)
     rows = []
     for name, row, gone in zip(names, values, lost, strict=True):
-        mean = statistics.mean_interval(row, confidence=confidence, seed=seed)
+        units = block_means(row, blocks) if blocks is not None and name in tuned else row
+        mean = statistics.mean_interval(units, confidence=confidence, seed=seed)
         rate = statistics.wilson(int(gone.sum()), gone.size, confidence=confidence)
         rows.append(
             {
                 "name": name,
                 "n": int(row.size),
+                "blocks": int(units.size),
                 "mean": _plain(mean.value),
                 "interval": [_plain(mean.low), _plain(mean.high)],
                 "diverged": int(gone.sum()),
@@ -133,7 +173,7 @@ def headline(
     gone = [f"{row['name']} {row['diverged']} of {row['n']}" for row in arms if row["diverged"]]
     if gone:
         clauses.append("diverged: " + ", ".join(gone))
-    note = f" (exploratory: {seeds} {sentences.plural('seed', seeds)}; {claim_seeds} make a claim)"
+    note = f" (exploratory: {seeds} {sentences.plural('seed', seeds)}; a claim needs {claim_seeds})"
     return f"On {metric}: {'; '.join(clauses)}{note if seeds < claim_seeds else ''}."
 
 
@@ -159,18 +199,23 @@ def _check(pairs: Sequence[tuple[int, int]], arms: int, confidence: float, delta
         raise ConfigError(f"delta: found {delta}; expected 0 (no margin) or a positive number; give the margin's size")
 
 
-def _tested(
-    gaps: Sequence[NDArray[np.float64]], *, delta: float, seed: int
-) -> tuple[list[float], list[float], list[float]]:
+class _Tests(NamedTuple):
+    """The p-values of one comparison: of the difference, before and after Holm, and of equivalence after Holm."""
+
+    p: float | None
+    adjusted: float | None
+    margin: float
+
+
+def _tested(gaps: Sequence[NDArray[np.float64]], *, delta: float, seed: int, min_pairs: int) -> list[_Tests]:
     # Holm compares p with alpha / family: the more comparisons, the finer the p that must be resolved.
     draws = min(100_000, max(10_000, 1_000 * len(gaps)))
-    p = [statistics.sign_flip_test(gap, draws=draws, seed=seed) for gap in gaps]
-    margins = [statistics.equivalence_p(gap, delta=delta) for gap in gaps]
-    return p, statistics.holm(p).tolist(), statistics.holm(margins).tolist()
-
-
-def _untested(gaps: Sequence[NDArray[np.float64]]) -> tuple[list[None], list[None], list[float]]:
-    return [None] * len(gaps), [None] * len(gaps), [1.0] * len(gaps)
+    enough = [gap.size >= min_pairs for gap in gaps]
+    held = list(zip(gaps, enough, strict=True))
+    p = [statistics.sign_flip_test(gap, draws=draws, seed=seed) if ok else 1.0 for gap, ok in held]
+    margins = [statistics.equivalence_p(gap, delta=delta) if ok else 1.0 for gap, ok in held]
+    adjusted, apart = statistics.holm(p).tolist(), statistics.holm(margins).tolist()
+    return [_Tests(p[k], adjusted[k], apart[k]) if ok else _Tests(None, None, 1.0) for k, ok in enumerate(enough)]
 
 
 def _visible(gap: NDArray[np.float64], *, alpha: float) -> float | None:
@@ -199,21 +244,23 @@ def _measured(
     }
 
 
-def _verdict(row: Mapping[str, Any], margin: float, terms: sentences.Terms) -> dict[str, Any]:
+def _verdict(row: Mapping[str, Any], margin: float, terms: sentences.Terms, *, conditional: bool) -> dict[str, Any]:
     low, high = row["interval"]
-    if row["p_adjusted"] is None:
-        return {"verdict": "too few pairs", "meaningful": False}
-    known = low is not None and high is not None
+    p, known = row["p_adjusted"], low is not None and high is not None
+    scope = sentences.SETTINGS if conditional else ""
+    if p is None:
+        return {"verdict": "cannot be judged", "meaningful": False}
     if known and margin <= terms.alpha and max(-low, high) <= terms.delta:
-        return {"verdict": "equivalent", "meaningful": False}
-    if not known or row["p_adjusted"] > terms.alpha or low <= 0 <= high:
-        return {"verdict": "no evidence", "meaningful": False}
+        return {"verdict": "equivalent" + scope, "meaningful": False}
+    if not known or p > terms.alpha or low <= 0 <= high:
+        few = row["n"] < terms.least and not row["identical"]
+        return {"verdict": "cannot be judged" if few else "no evidence", "meaningful": False}
     better = row["difference"] * terms.sign > 0
     chance, bottom = row["probability"], row["probability_interval"][0]
     if not better:
         chance, bottom = 1 - chance, 1 - row["probability_interval"][1]
     return {
-        "verdict": "better" if better else "worse",
+        "verdict": ("better" if better else "worse") + scope,
         "meaningful": bool(bottom > 0.5 and chance >= terms.meaningful - 1e-12),
     }
 
