@@ -92,7 +92,7 @@ def variance_shares(scores: NDArray[np.float64], blocks: Sequence[int], tuned: S
     Args:
         scores: [arm, seed], finite; blocks: the block of each seed; tuned: whether each arm searched.
     Returns:
-        For each arm search, seed and rest, shares that add up to 1; None where shares varies or where blocks of one
+        For each arm search, seed and rest, shares that add up to 1; None where nothing varies or where blocks of one
         run cannot tell them apart.
     References: Searle, Casella and McCulloch 1992, Variance Components; Bouthillier et al. 2021, arXiv:2103.03098.
     """
