@@ -36,8 +36,8 @@ def runner(one: bench.Bench, lanes: int) -> Callable[[int], Any]:
     """Make the run of `lanes` lanes; its seeds are new in every turn, so no order of examples is at hand already."""
 
     def run(turn: int) -> None:
-        seeds = range(turn * lanes, (turn + 1) * lanes)
-        bench.train(one, seeds, [[{}]], judged=False, progress=lambda steps: None)
+        rows = [(seed, [{}]) for seed in range(turn * lanes, (turn + 1) * lanes)]
+        bench.train(one, rows, judged=False, progress=lambda steps: None)
 
     return run
 

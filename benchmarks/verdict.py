@@ -17,7 +17,8 @@ CONFIG = Path(__file__).parents[1] / "configs" / "vanishing_gradients.toml"
 def model_steps(settings: dict) -> int:
     """Count the steps of all lanes of a comparison in which every arm is tuned."""
     study = settings["study"]
-    lanes = len(settings["arms"]) * (study["trials"] * study["tuning_seeds"] + study["seeds"])
+    runs = study["trials"] * study["tuning_seeds"] + study["seeds"]
+    lanes = len(settings["arms"]) * study["searches"] * runs
     return lanes * settings["train"]["steps"]
 
 

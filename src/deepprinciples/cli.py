@@ -39,6 +39,7 @@ Show = Annotated[
 With = Annotated[
     Path | None, typer.Option("--with", help="A trusted Python file whose TABLES adds factories of yours.")
 ]
+Plan = Annotated[bool, typer.Option("--plan", help="Print what would run and what it could show; run nothing.")]
 Debug = Annotated[bool, typer.Option(help="Show the traceback of an error.")]
 
 
@@ -50,10 +51,11 @@ def compare(
     name: Name = "",
     with_: With = None,
     show: Show = None,
+    plan: Plan = False,
     debug: Debug = False,
 ) -> None:
     """Compare the arms of a config and give a verdict."""
-    _run("compare", config, changes, with_, debug, show, out=out, name=name)
+    _run("compare", config, changes, with_, debug, show, plan, out=out, name=name)
 
 
 @app.command()
@@ -63,10 +65,11 @@ def train(
     out: Out = None,
     name: Name = "",
     with_: With = None,
+    plan: Plan = False,
     debug: Debug = False,
 ) -> None:
     """Train one method, on one seed or many (train.seeds)."""
-    _run("train", config, changes, with_, debug, out=out, name=name)
+    _run("train", config, changes, with_, debug, plan=plan, out=out, name=name)
 
 
 @app.command(name="find-rate")
@@ -88,7 +91,14 @@ def find_rate(
 
 
 def _run(
-    kind: str, config: Path, changes: Changes, with_: Path | None, debug: bool, show: Show = None, **more: Any
+    kind: str,
+    config: Path,
+    changes: Changes,
+    with_: Path | None,
+    debug: bool,
+    show: Show = None,
+    plan: bool = False,
+    **more: Any,
 ) -> None:
     own = ["--with", str(with_)] if with_ is not None else []
     with one_line_errors(debug, own):
@@ -100,6 +110,10 @@ def _run(
 
         if with_ is not None:
             extend.add_parts(with_)
+        if plan:
+            for line in command.plan(given, "train" if kind == "train" else "compare"):
+                typer.echo(line)
+            return
         console = terminal.console()
         said = [word for key, value in more.items() if key not in ("out", "name") for word in (f"--{key}", f"{value}")]
         asked = shlex.join(["deepprinciples", kind, str(config), *(changes or []), *said, *own])

@@ -67,4 +67,5 @@ def listen(bar: Any) -> Any:
         begin=lambda total: show(total=total),
         phase=lambda text: show(text=text),
         advance=lambda steps: show(done=state["done"] + steps),
+        say=bar.say,
     )

@@ -23,7 +23,7 @@ STUDY = {
     "train": {"steps": 20, "probes": ["gradient_norm"], "probe_every": 2, "checkpoint_seconds": 0,
               "lanes": "map"},
     "study": {
-        "metric": "accuracy", "trials": 3, "tuning_seeds": 2, "seeds": 7,
+        "metric": "accuracy", "searches": 7, "trials": 3, "tuning_seeds": 2, "seeds": 1,
         "tune": {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}},
     },
     "arms": {"plain": {}, "momentum": {"optimizer.momentum": 0.5}, "tanh": {"model.activation": "tanh"}},

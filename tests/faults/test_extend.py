@@ -1,4 +1,4 @@
-"""A finished run is given more seeds: those it had stay as they are, to the bit, and nothing is tuned again."""
+"""A finished run is given more seeds: those it had stay as they are, to the bit, and no search is made again."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ def test_more_seeds_are_those_of_a_run_that_had_them_from_the_start(
     kind: str, runs: dict[str, Run], tmp_path: Path
 ) -> None:
     """Adding seeds would change the ones that were seen, or cost the whole search again."""
-    config, section = {"compare": (STUDY, "study"), "game": (GAME, "train")}[kind]
+    config, section, key = {"compare": (STUDY, "study", "searches"), "game": (GAME, "train", "seeds")}[kind]
     before = contents(runs[kind].path)
     count = len(runs[kind].results.seed)
     longer = dp.extend(runs[kind].path, count + 4, tmp_path / "longer")
     assert contents(runs[kind].path) == before
     xs, ys = runs[kind].results, longer.results
     assert ys.seed.values.tolist() == list(range(count + 4))
-    assert ys.isel(seed=slice(count)).identical(xs)
+    kept = {"seed": slice(count), "search": slice(count)} if kind == "compare" else {"seed": slice(count)}
+    assert ys.isel(kept).identical(xs)
     shapes = {row["arms"][0]: row["shape"] for row in runs[kind].summary["programs"]}
-    longer_config: dict[str, Any] = {**config, section: {**config[section], "seeds": count + 4}}
+    longer_config: dict[str, Any] = {**config, section: {**config[section], key: count + 4}}
     longer_config["train"] = {**longer_config["train"], "shapes": shapes}
     whole = getattr(dp, KINDS[kind][0])(longer_config, tmp_path / "whole")
     assert whole.results.identical(ys)
@@ -63,18 +64,32 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def test_nothing_is_searched_again(runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three more seeds would cost as much as the study."""
-    from deepprinciples.study import bench
+    """Two more searches would cost as much as the study."""
+    from deepprinciples.engine import run as engine_run
 
-    asked: list[tuple[int, int]] = []
-    real = bench.train
+    asked: list[list[int]] = []
+    real = engine_run._run_chunk
     monkeypatch.setattr(
-        bench,
-        "train",
-        lambda made, seeds, points, **k: asked.append((len(seeds), len(points))) or real(made, seeds, points, **k),
+        engine_run,
+        "_run_chunk",
+        lambda call, blocks, count, *k: (
+            asked.append([one.seed for one in blocks[:count]]) or real(call, blocks, count, *k)
+        ),
     )
     dp.extend(runs["compare"].path, 9, tmp_path / "longer")
-    assert asked == [(9, 1), (9, 1)]  # two groups, reports only; the first seven are in the checkpoint
+    trained = [seed for seeds in asked for seed in seeds]
+    new = [2**31 + k for k in range(14, 18)]
+    assert sorted(set(trained)) == [7, 8, *new], "searches and seeds that are in the checkpoint were trained again"
+    assert len(trained) == 2 * (2 + 3 * 4)  # two groups
+
+
+def test_seeds_of_a_tuned_study_come_in_whole_searches(runs: dict[str, Run], tmp_path: Path) -> None:
+    """A block of fewer seeds would count as much as the others."""
+    config = {**STUDY, "study": {**STUDY["study"], "seeds": 2, "searches": 6}}
+    path = dp.compare(config, tmp_path / "run").path
+    with pytest.raises(ConfigError, match="--seeds: found 13, expected a multiple of 2: .*; give 14"):
+        dp.extend(path, 13, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_cannot_be_extended_is_told(runs: dict[str, Run], tmp_path: Path) -> None:

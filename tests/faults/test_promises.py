@@ -94,10 +94,10 @@ def _made(config: dict[str, Any], rate: str) -> bench.Bench:
 
 def lanes(made: bench.Bench, seeds: list[int]) -> list[list[bytes]]:
     """Train lanes; gives the bytes of all that each of them left."""
-    points = [[{made.group.names[0]: RATE}]]
-    outcome = bench.train(made, seeds, points, judged=False, progress=lambda steps: None, keep_states=True)
+    rows = [(seed, [{made.group.names[0]: RATE}]) for seed in seeds]
+    outcome = bench.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
-    return [[np.asarray(leaf)[0, k].tobytes() for leaf in leaves] for k in range(len(seeds))]
+    return [[np.asarray(leaf)[k].tobytes() for leaf in leaves] for k in range(len(seeds))]
 
 
 def test_a_bad_lane_changes_no_bit_of_the_others(made: bench.Bench, often: Often, account: Account) -> None:
@@ -116,10 +116,10 @@ def test_a_bad_lane_changes_no_bit_of_the_others(made: bench.Bench, often: Often
 
 def spoiled_by(made: bench.Bench, rates: list[float]) -> list[list[bytes]]:
     """Train one call of a lane for each rate, all of them at once."""
-    points = [[{made.group.names[0]: rate}] for rate in rates]
-    outcome = bench.train(made, [7], points, judged=False, progress=lambda steps: None, keep_states=True)
+    rows = [(7, [{made.group.names[0]: rate}]) for rate in rates]
+    outcome = bench.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
-    return [[np.asarray(leaf)[k, 0].tobytes() for leaf in leaves] for k in range(len(rates))]
+    return [[np.asarray(leaf)[k].tobytes() for leaf in leaves] for k in range(len(rates))]
 
 
 def test_a_lane_is_the_same_in_any_company(made: bench.Bench, often: Often, account: Account) -> None:

@@ -116,7 +116,7 @@ def test_what_cannot_be_replayed_is_told(lost: Run, tmp_path: Path) -> None:
     for lane, line in {
         "plian/0": "no arm 'plian'; expected ARM/SEED or ARM/trial-T/SEED (arms: plain, fast, wide)",
         "plain/9": "no seed '9'; expected one from 0 to 2",
-        "plain/trial-0/2147483648": "no trial 0 (trials: 0, counted from 0)",
+        "plain/trial-0/2147483648": "no trials, since nothing was tuned; expected ARM/SEED",
     }.items():
         with pytest.raises(ConfigError) as caught:
             dp.replay(lost.path, lane)

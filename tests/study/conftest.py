@@ -16,7 +16,7 @@ CONFIG = {
     "optimizer": {"name": "sgd", "learning_rate": 0.1},
     "train": {"steps": 20, "probes": ["gradient_norm", "trigger_rate"], "probe_every": 4},
     "study": {
-        "metric": "accuracy", "trials": 3, "tuning_seeds": 2, "seeds": 7,
+        "metric": "accuracy", "searches": 7, "trials": 3, "tuning_seeds": 2, "seeds": 1,
         "tune": {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}},
     },
     "arms": {

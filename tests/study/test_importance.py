@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import qmc
 
 from deepprinciples.study import importance
+from deepprinciples.study.hyper_search import Search
 from deepprinciples.study.tuning import Axis
 
 LOG, LINEAR = Axis(1e-4, 1.0, True), Axis(0.0, 1.0, False)
@@ -51,7 +52,8 @@ def planted(trials, weights, noise, seeds=3, seed=0):
 def test_the_share_of_each_hyper_parameter():
     """Lost: time goes into a hyper-parameter that decides nothing. Variance goes as 2^2 : 1 here."""
     scores, points = planted(64, (2.0, 1.0), 0.05)
-    (row,) = importance.rows({"a": scores}, {"a": points}, {"a": {"rate": LOG, "decay": LINEAR}}, higher_is_better=True)
+    search = Search({"rate": LOG, "decay": LINEAR}, points, scores, None, 0, {})
+    (row,) = importance.rows({"a": [scores]}, {"a": [search]}, higher_is_better=True)
     assert row["setting"] > 0.98 and row["seed"] == pytest.approx(1 - row["setting"]) and row["note"] == ""
     first, second = row["parameters"]
     assert first["path"] == "rate" and first["share"] == pytest.approx(0.8, abs=0.07)
@@ -96,7 +98,11 @@ def row_of(scores, axes=None, higher=True):
     points = [
         {path: float(axis.at(np.float64(t / len(scores)))) for path, axis in axes.items()} for t in range(len(scores))
     ]
-    return importance.rows({"a": np.asarray(scores)}, {"a": points}, {"a": axes}, higher_is_better=higher)[0]
+    return importance.rows(
+        {"a": [np.asarray(scores)]},
+        {"a": [Search(axes, points, np.asarray(scores), None, 0, {})]},
+        higher_is_better=higher,
+    )[0]
 
 
 def test_what_cannot_be_told_is_not_told():
@@ -106,9 +112,7 @@ def test_what_cannot_be_told_is_not_told():
     assert few["parameters"] == [] and few["note"] == "8 trials: too few to tell 2 hyper-parameters apart (from 16 on)"
     assert few["setting"] is not None and few["interval"] is not None
     alone = row_of(draw.random((9, 1)))
-    assert (
-        alone["setting"] is None and alone["note"] == "9 trials x 1 tuning seeds: too few to tell settings from seeds"
-    )
+    assert alone["setting"] is None and alone["note"] == "9 trials x 1 tuning seed: too few to tell settings from seeds"
     assert row_of(np.full((9, 3), 0.5))["note"] == "all trials have the same score"
 
 

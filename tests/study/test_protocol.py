@@ -41,22 +41,46 @@ def data_of(config):
 @pytest.mark.parametrize("first", [0, 7, 2**31, 2**32 - 1])
 def test_seeds_that_report_were_never_tuned_on(first):
     """The winner would be judged on the runs that made it win."""
-    report, search = protocol.seeds_of(Train(seed=first), Study(seeds=1000, tuning_seeds=100), arms=2)
-    assert len(set(report)) == 1000 and len(set(search)) == 100
-    assert not set(report) & set(search)
-    assert all(0 <= seed < 2**32 for seed in report + search)
+    study = Study(searches=50, seeds=20, tuning_seeds=4)
+    report, block, search = protocol.seeds_of(Train(seed=first), study, arms=2, tuned=True)
+    tuning = [seed for one in search for seed in one]
+    assert len(set(report)) == 1000 and len(search) == 50 and len(set(tuning)) == 200
+    assert block == [k // 20 for k in range(1000)], "the seeds of a search are not one block"
+    assert not set(report) & set(tuning)
+    assert all(0 <= seed < 2**32 for seed in report + tuning)
+
+
+def test_more_searches_leave_those_before_them_as_they_are():
+    """Adding seeds would change the runs that are there."""
+    few, many = (protocol.seeds_of(Train(), Study(searches=n), arms=2, tuned=True) for n in (6, 9))
+    assert many[0][:18] == few[0] and many[1][:18] == few[1] and many[2][:6] == few[2]
+
+
+def test_without_tuning_every_seed_is_a_block():
+    """An untuned study would have the seeds of searches that it does not make."""
+    assert protocol.seeds_of(Train(), Study(seeds=6), arms=2, tuned=False) == (
+        [0, 1, 2, 3, 4, 5],
+        [0, 1, 2, 3, 4, 5],
+        [],
+    )
+    assert len(protocol.seeds_of(Train(), Study(), arms=2, tuned=False)[0]) == 30
+    assert len(protocol.seeds_of(Train(), Study(), arms=2, tuned=True)[0]) == 10 * 3
 
 
 def test_a_run_of_one_arm_has_the_seeds_it_asks_for():
     """`train` would run the thirty seeds of a study."""
-    assert protocol.seeds_of(Train(seed=5, seeds=2), Study(), arms=1)[0] == [5, 6]
+    assert protocol.seeds_of(Train(seed=5, seeds=2), Study(), arms=1, tuned=False)[0] == [5, 6]
 
 
 def test_the_study_ran_on_the_seeds_it_says(study):
     """The manifest would name other seeds than those that ran."""
     found = study.results
     assert found.seed.values.tolist() == study.manifest["seeds"] == list(range(7))
-    assert found.tuning_seed.values.tolist() == study.manifest["tuning_seeds"] == [2**31, 2**31 + 1]
+    assert (
+        found.tuning_seed.values.reshape(-1).tolist()
+        == study.manifest["tuning_seeds"]
+        == list(range(2**31, 2**31 + 14))
+    )
 
 
 def test_tuning_never_sees_the_test_split(small, finish, monkeypatch):
@@ -64,7 +88,7 @@ def test_tuning_never_sees_the_test_split(small, finish, monkeypatch):
 
     And the test split is evaluated once for each call of reporting lanes, after training, and for no other lane.
     """
-    config = small(arms=TWO, **{"train.probes": [], "study.seeds": 3})
+    config = small(arms=TWO, **{"train.probes": [], "study.searches": 2})
     data = data_of(config)
     asked = []
     whole = bench.run
@@ -80,13 +104,14 @@ def test_tuning_never_sees_the_test_split(small, finish, monkeypatch):
     flipped = one._replace(test=one.test._replace(targets=(one.test.targets + 1) % one.outputs))
     poisoned = finish(config, dict.fromkeys(data, flipped))
     for arm in TWO:
-        np.testing.assert_array_equal(clean.tuned[arm].scores, poisoned.tuned[arm].scores)
-        assert clean.tuned[arm].points[clean.tuned[arm].best] == poisoned.tuned[arm].points[poisoned.tuned[arm].best]
+        for one, other in zip(clean.searches[arm], poisoned.searches[arm], strict=True):
+            np.testing.assert_array_equal(one.scores, other.scores)
+            assert one.chosen == other.chosen
         np.testing.assert_array_equal(clean.outcomes[arm].curves["accuracy"], poisoned.outcomes[arm].curves["accuracy"])
         assert np.all(clean.outcomes[arm].final["accuracy"] != poisoned.outcomes[arm].final["accuracy"])
     assert [judge for _, judge in asked] == [False, True] * 2
     for seeds, judge in asked:
-        assert set(seeds) == ({0, 1, 2} if judge else {2**31, 2**31 + 1})
+        assert set(seeds) == ({0, 1} if judge else {2**31, 2**31 + 1, 2**31 + 2, 2**31 + 3})
 
 
 def test_the_test_score_is_the_test_splits(small, finish):
@@ -191,15 +216,16 @@ def test_a_diverged_trial_is_never_chosen(small, finish):
 
     The progress must add up to what was announced too, though the search may stop before its last extension.
     """
-    config = small(arms=TWO, **{"train.probes": [], "study.seeds": 2, "study.trials": 8, "study.extend": 1})
-    config["study"]["tune"] = {RATE: {"low": 1e-2, "high": 1e34, "scale": "log"}}
+    config = small(arms=TWO, **{"train.probes": [], "study.searches": 3, "study.trials": 8, "study.extend": 1})
+    config["study"]["tune"] = {RATE: {"low": 1e-2, "high": 1e24, "scale": "log"}}
     told = {"total": 0, "done": 0}
     progress = protocol.Progress(
         begin=lambda total: told.update(total=total), advance=lambda steps: told.update(done=told["done"] + steps)
     )
-    for one in finish(config, progress=progress).tuned.values():
-        lost = (one.diverged_at >= 0).any(axis=1)
-        assert 0 < lost.sum() < len(lost) and not lost[one.best]
+    for searches in finish(config, progress=progress).searches.values():
+        for search in searches:
+            lost = (search.diverged_at >= 0).any(axis=1)
+            assert 0 < lost.sum() < len(lost) and not lost[search.best]
     assert told["done"] == told["total"] > 0
 
 

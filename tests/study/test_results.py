@@ -19,19 +19,20 @@ def test_the_arrays_have_names(study):
         "eval_step": 5,
         "layer": 2,
         "transform": 1,
+        "search": 7,
         "trial": 3,
-        "tuning_seed": 2,
+        "replicate": 2,
         "parameter": 1,
     }
     dims = {name: variable.dims for name, variable in found.data_vars.items()}
-    base, curve = ("arm", "seed"), ("arm", "seed", "eval_step")
+    base, curve, tried = ("arm", "seed"), ("arm", "seed", "eval_step"), ("arm", "search", "trial", "replicate")
     assert dims == {
         "score": base, "test_loss": base, "diverged_at": base, "diverged_by": base,
         "validation": curve, "validation_loss": curve,
         "train_loss": (*base, "step"), "gradient_norm": (*base, "step", "layer"),
         "trigger_rate": (*base, "step", "transform"), "clip_norm": (*base, "step", "transform"),
-        "tuning_score": ("arm", "trial", "tuning_seed"),
-        "tuning_diverged_at": ("arm", "trial", "tuning_seed"), "tuning_point": ("arm", "trial", "parameter"),
+        "tuning_score": tried, "tuning_diverged_at": tried, "tuning_point": (*tried[:3], "parameter"),
+        "chosen_trial": ("arm", "search"),
     }  # fmt: skip
     assert found.step.values.tolist() == [0, 4, 8, 12, 16] and found.eval_step.values.tolist() == [4, 8, 12, 16, 20]
     assert found.arm.values.tolist() == ["plain", "clipping", "tanh"]
@@ -66,7 +67,7 @@ def test_the_summary_has_its_schema(study):
         assert row["interval"][0] <= row["difference"] <= row["interval"][1]
         assert row["probability_interval"][0] <= row["probability"] <= row["probability_interval"][1]
         assert 0 < row["p"] <= row["p_adjusted"] <= 1
-        assert row["verdict"] in ("better", "worse", "equivalent", "no evidence", "too few pairs")
+        assert row["verdict"] in ("better", "worse", "equivalent", "no evidence", "cannot be judged")
     for row in summary["programs"]:
         assert {"lanes", "width", "devices", "compile_seconds", "run_seconds"} <= set(row)
         assert row["compiles"] == 1 and row["compile_seconds"] > 0 and row["run_seconds"] > 0 and row["devices"] == 2
@@ -86,9 +87,9 @@ def test_the_summary_says_what_the_arrays_say(study):
 
 
 def test_the_cost_counts_every_lane(study):
-    """A method would look cheaper than it is: 3 arms, 3 trials x 2 tuning seeds and 7 seeds, 20 steps."""
+    """A method would look cheaper than it is: 3 arms, 7 searches of 3 trials x 2 tuning seeds and a seed, 20 steps."""
     cost = study.summary["cost"]
-    assert cost["lanes"] == 3 * (3 * 2 + 7) == sum(row["lanes"] for row in study.summary["programs"])
+    assert cost["lanes"] == 3 * 7 * (3 * 2 + 1) == sum(row["lanes"] for row in study.summary["programs"])
     assert cost["model_steps"] == cost["gradient_evaluations"] == cost["lanes"] * 20
     assert cost["seconds"] > 0 and cost["probed_steps_share"] == 0.25
 

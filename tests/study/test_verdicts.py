@@ -16,7 +16,7 @@ from deepprinciples.study.verdicts import arm_rows, compare, headline
 
 KEYS = {
     "a", "b", "n", "difference", "interval", "probability", "probability_interval", "p", "p_adjusted", "correlation",
-    "smallest_visible", "diverged", "meaningful", "verdict", "sentence",
+    "smallest_visible", "diverged", "meaningful", "verdict", "sentence", "unit", "needed", "identical", "lanes",
 }  # fmt: skip
 
 
@@ -88,13 +88,13 @@ def test_no_evidence_tells_what_could_have_been_seen(luck, noise):
     assert found["verdict"] == "no evidence" and found["p"] > 0.05 and not found["meaningful"]
     expected = 2 * noise[:8].std(ddof=1) / math.sqrt(8)
     assert expected < found["smallest_visible"] < 2 * expected
-    assert f"(n = 8 is too small to see less than {found['smallest_visible']:.2g})" in found["sentence"]
+    assert f"(8 seeds are too few to see less than {found['smallest_visible']:.2g})" in found["sentence"]
 
 
 def test_below_six_pairs_no_p_is_printed(luck):
     """Five seeds would end in a p-value that could never be small."""
     found = judge(luck[:5] + 0.1, luck[:5], delta=1.0)
-    assert found["verdict"] == "too few pairs"
+    assert found["verdict"] == "cannot be judged"
     assert found["p"] is found["p_adjusted"] is found["smallest_visible"] is None
     assert "p =" not in found["sentence"] and "6 are needed" in found["sentence"]
     one = judge(luck[:1] + 0.1, luck[:1])
@@ -106,8 +106,11 @@ def test_too_many_comparisons_for_the_seeds_are_named(luck):
     """With 6 seeds and 3 comparisons nothing can ever be found; the user would wait for a verdict in vain."""
     scores = np.stack([luck[:6], luck[6:12] + 0.1, luck[12:18] + 0.2])
     found = compare(scores, scores < 0, "xyz", pairs=[(1, 0), (2, 0), (2, 1)], higher_is_better=True)
-    assert {row["verdict"] for row in found} == {"no evidence"} and found[0]["smallest_visible"] is None
-    assert "7 pairs are needed" in found[0]["sentence"]
+    assert {row["verdict"] for row in found} == {"cannot be judged"} and found[0]["smallest_visible"] is None
+    assert "cannot be judged with 6 blocks; 7 are needed for so many comparisons" in found[0]["sentence"]
+    assert "cannot be judged with 6 blocks; 7 are needed" in headline(
+        found, arm_rows(scores, scores < 0, "xyz", higher_is_better=True), "x"
+    )
     scores = np.stack([luck[:7], luck[:7] + 0.1, luck[:7] + 0.2])
     found = compare(scores, scores < 0, "xyz", pairs=[(1, 0), (2, 0), (2, 1)], higher_is_better=True)
     assert {row["verdict"] for row in found} == {"better"}
@@ -164,7 +167,7 @@ def test_identical_arms_come_out_even(luck):
     found = judge(luck, luck)
     assert (found["verdict"], found["p"], found["probability"]) == ("no evidence", 1.0, 0.5)
     assert found["interval"] == [0.0, 0.0] and found["correlation"] == pytest.approx(1.0)
-    assert "wins 0, ties 20, of 20 pairs" in found["sentence"] and found["smallest_visible"] is None
+    assert "to the bit" in found["sentence"] and found["smallest_visible"] is None
     assert judge(luck, luck, delta=0.01)["verdict"] == "equivalent"
     assert judge(np.full(8, 0.5), np.full(8, 0.5))["correlation"] is None
 
@@ -213,7 +216,7 @@ def test_arm_rows_describe_each_arm(luck):
     scores, lost = np.stack([luck, luck]), np.zeros((2, 20), bool)
     lost[1, :3] = True
     plain, shaky = arm_rows(scores, lost, ["plain", "shaky"], higher_is_better=True, bound=0.0)
-    assert set(plain) == {"name", "n", "mean", "interval", "diverged", "diverged_interval"}
+    assert set(plain) == {"name", "n", "blocks", "mean", "interval", "diverged", "diverged_interval"}
     assert plain["mean"] == pytest.approx(luck.mean()) and plain["interval"][0] < luck.mean() < plain["interval"][1]
     assert (shaky["name"], shaky["n"], shaky["diverged"]) == ("shaky", 20, 3)
     assert shaky["mean"] == pytest.approx(luck[3:].sum() / 20)
@@ -234,12 +237,12 @@ def test_headline_says_it_in_one_sentence(luck, noise):
     scores = np.stack([luck, luck + 0.1 + noise, luck + noise[::-1]])
     said = _headline(scores, ["plain", "glorot", "clip"])
     assert said.startswith("On accuracy: glorot (+0.099) is better than plain; no evidence that clip differs from")
-    assert said.endswith("(exploratory: 20 seeds; 30 make a claim).") and "significant" not in said
+    assert said.endswith("(exploratory: 20 seeds; a claim needs 30).") and "significant" not in said
     assert "exploratory" not in _headline(np.tile(scores, 2), ["plain", "glorot", "clip"])
     assert "b and c are equivalent to a" in _headline(np.stack([luck] * 3), delta=0.01)
     loser = np.stack([luck, luck - 0.1 + 0.1 * noise])
     assert "a (+0.1001) is better than b" in _headline(loser, "ab"), "the gain of the winner, whichever was named first"
-    assert "too few pairs for a verdict" in _headline(scores[:, :5])
+    assert "cannot be judged with 5 blocks; 7 are needed" in _headline(scores[:, :5])
     lost = np.zeros(scores.shape, bool)
     lost[0, :7] = True
     assert "diverged: plain 7 of 20" in _headline(scores, ["plain", "glorot", "clip"], lost)
@@ -308,3 +311,71 @@ def test_real_differences_are_found():
         scores[1] += 0.02
         hits += compare(scores, lost, "ab", pairs=[(1, 0)], higher_is_better=True)[0]["verdict"] == "better"
     assert hits >= 75
+
+
+# --- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def blocked(a, b, searches, seeds, *, tuned=("a", "b"), **options):
+    """Judge two arms of `searches` searches with `seeds` seeds each."""
+    return judge(a, b, blocks=np.repeat(np.arange(searches), seeds).tolist(), tuned=set(tuned), **options)
+
+
+def test_the_block_mean_is_what_the_tests_count():
+    """Thirty seeds of ten searches would pass for thirty pairs, and the luck of the search be forgotten."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.8, 0.02, (2, 10, 3))
+    found = blocked(a.reshape(-1), b.reshape(-1), 10, 3)
+    twin = judge(a.mean(axis=1), b.mean(axis=1))
+    same = ("n", "difference", "interval", "probability", "probability_interval", "p", "p_adjusted", "smallest_visible")
+    assert (found["n"], found["unit"], found["lanes"]) == (10, "search", 30)
+    for key in same:
+        assert found[key] == pytest.approx(twin[key]), key
+
+
+def test_mixed_pairs_share_their_blocks():
+    """A tuned arm would be paired seed by seed with one that was not, and count thirty pairs where ten searches are."""
+    rng = np.random.default_rng(1)
+    scores = rng.normal(0.8, 0.02, (3, 24))
+    rows = compare(
+        scores, scores < 0, ["tuned", "plain", "other"], pairs=[(0, 1), (2, 1)], higher_is_better=True,
+        blocks=np.repeat(np.arange(8), 3).tolist(), tuned={"tuned"},
+    )  # fmt: skip
+    assert [(row["n"], row["unit"]) for row in rows] == [(8, "search"), (24, "seed")]
+    gap = (scores[0] - scores[1]).reshape(8, 3).mean(axis=1)
+    assert rows[0]["p"] == statistics.sign_flip_test(gap)
+
+
+@pytest.mark.parametrize("searches", [1, 5])
+def test_a_few_searches_speak_for_the_settings_found(searches, luck):
+    """One lucky search would be sold as a better method."""
+    gain = np.resize(luck, 30)
+    found = blocked(gain + 0.1, gain, searches, 30 // searches)
+    assert found["verdict"] == "better for the settings found" and found["unit"] == "seed" and found["n"] == 30
+    assert found["sentence"].startswith("for the settings found, a is better than b")
+    assert "no claim about the methods" in found["sentence"] and "6 searches are needed" in found["sentence"]
+    rows = arm_rows(np.stack([gain, gain]), np.zeros((2, 30), bool), "ab", higher_is_better=True)
+    assert "for the settings found, a (+0.1) is better than b" in headline([found], rows, "x")
+
+
+def test_equal_to_the_bit_is_said(luck):
+    """A trick that changed nothing would read like one whose gain was too small to see."""
+    found = judge(luck, luck)
+    assert found["identical"] and found["verdict"] == "no evidence"
+    assert found["sentence"].startswith("a and b have the same score, to the bit, in all 20 runs")
+    assert "to the bit" in headline([found], [], "x")
+    lost = judge(luck, luck + 0.1, diverged=np.ones((2, 20), bool))
+    assert not lost["identical"], "all that diverged are equal, and say nothing of what the arms do"
+
+
+def test_an_arm_is_described_by_its_searches():
+    """The interval of an arm would be that of thirty seeds, though only ten settings were drawn."""
+    scores = np.repeat(np.linspace(0.7, 0.9, 10), 3)[None]
+    (tuned,) = arm_rows(
+        scores, scores < 0, "a", higher_is_better=True, blocks=np.repeat(np.arange(10), 3).tolist(), tuned={"a"}
+    )
+    (plain,) = arm_rows(scores, scores < 0, "a", higher_is_better=True)
+    assert (tuned["n"], tuned["blocks"], plain["blocks"]) == (30, 10, 30)
+    assert tuned["mean"] == pytest.approx(plain["mean"])
+    assert tuned["interval"] == pytest.approx(list(statistics.mean_interval(np.linspace(0.7, 0.9, 10))[1:]))
+    assert tuned["interval"][0] < plain["interval"][0]

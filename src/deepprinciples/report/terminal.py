@@ -216,6 +216,10 @@ class Progress:
         self._told, self._last = now, f"{int(100 * share)}%"
         self._say.line("  ".join(part for part in (f"{self._last:>4}", left, words) if part))
 
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self._say.line(line, "dim")
+
     def _left(self, now: float, done: float, total: float) -> str:
         moved = done - self._first
         if self._start is None or moved <= 0 or done >= total:

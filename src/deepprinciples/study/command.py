@@ -11,6 +11,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import checkpoints, directory, files
 from deepprinciples.study import ledger, memory, protocol, rates, runner
+from deepprinciples.study.outline import outline
 from deepprinciples.study.settings import Study, report_seeds
 
 
@@ -66,6 +67,16 @@ def train(
         ConfigError, DataError: as for `compare`.
     """
     return _study("train", config, out, name, progress, command)
+
+
+def plan(config: Mapping[str, Any], kind: runner.Kind = "compare") -> list[str]:
+    """Check a config and describe what it would run and could show, in a few lines; nothing is run or written.
+
+    Raises:
+        ConfigError, DataError: as for `compare`.
+    """
+    prepared = runner.prepare(kind, config)
+    return outline(protocol.course_of(prepared.arms, prepared.tune))
 
 
 def find_rate(

@@ -49,11 +49,12 @@ class Finished(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How the host hears of a study: `begin(total model-steps)`, `phase(text)`, `advance(model-steps)`."""
+    """Callbacks of a study: `begin(total model-steps)`, `phase(text)`, `advance(model-steps)`, `say(line)`."""
 
     begin: Callable[[int], None] = lambda total: None
     phase: Callable[[str], None] = lambda text: None
     advance: Callable[[int], None] = lambda steps: None
+    say: Callable[[str], None] = lambda line: None
 
 
 class Course(NamedTuple):

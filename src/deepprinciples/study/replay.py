@@ -105,6 +105,8 @@ def _named(lane: str, course: protocol.Course, prepared: runner.Prepared) -> _La
         names = ", ".join(prepared.arms)
         raise ConfigError(f"lane {lane!r}: no arm {arm!r}; expected ARM/SEED or ARM/trial-T/SEED (arms: {names})")
     seeds = course.report_seeds if trial is None else [seed for search in course.search_seeds for seed in search]
+    if not seeds:
+        raise ConfigError(f"lane {lane!r}: no trials, since nothing was tuned; expected ARM/SEED")
     if not words[-1].isdecimal() or int(words[-1]) not in seeds:
         raise ConfigError(f"lane {lane!r}: no seed {words[-1]!r}; expected one from {seeds[0]} to {seeds[-1]}")
     return _Lane(arm, trial, int(words[-1]))

@@ -22,6 +22,7 @@ from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
 from deepprinciples.study import bench, build, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.features import digest
+from deepprinciples.study.outline import outline
 from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
 
 Kind = Literal["compare", "train", "find-rate"]
@@ -151,6 +152,8 @@ def carry_out(
                 directory.write_status(path, "running", **told)
             # What draws the report takes a second to import: meanwhile a program compiles.
             threading.Thread(target=importlib.import_module, args=["deepprinciples.report.page"], daemon=True).start()
+            if prepared.kind == "compare" and progress is not None:
+                progress.say(outline(protocol.course_of(prepared.arms, prepared.tune))[-1])
             with memory.told():
                 finished = protocol.run_study(
                     prepared.arms,

@@ -43,7 +43,7 @@ def sentence(row: Mapping[str, Any], gain: NDArray[np.float64], margin: float, t
     effect = f"{_difference(row)} {terms.metric} {_interval(row)}, {count} of {n} {plural(unit, n)}"
     word = row["verdict"]
     verdict = word.removesuffix(SETTINGS)
-    if row["identical"]:
+    if row["identical"] and verdict != "equivalent":
         said = (
             f"{a} and {b} have the same score, to the bit, in all {row['lanes']} {plural('run', row['lanes'])}: what "
             "they differ in changed nothing that the metric sees."

@@ -75,6 +75,8 @@ def compare(
     least = max(min_pairs, planning.can_show(min_pairs, family, confidence)["needed"])
     terms = sentences.Terms(metric, sign, alpha, delta, meaningful, min_pairs, least)
     searched = [any(names[k] in tuned for k in pair) for pair in wanted]
+    if blocks is not None and len(blocks) != values.shape[1]:
+        raise DataError(f"blocks: found {len(blocks)}; expected {values.shape[1]}; give one for each seed")
     count = len(set(blocks)) if blocks is not None else 0
     by_search = [one and count >= min_pairs for one in searched]
     reduced = block_means(values, blocks) if blocks is not None and any(by_search) else values

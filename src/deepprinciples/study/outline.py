@@ -1,0 +1,64 @@
+"""What a study will run and what it can show at best, in a few lines, before anything is compiled."""
+
+from __future__ import annotations
+
+from deepprinciples.study import planning, results
+from deepprinciples.study.protocol import Course
+from deepprinciples.study.sentences import plural
+
+
+def outline(course: Course) -> list[str]:
+    """Describe a study before it runs.
+
+    Returns:
+        One line for the arms and programs, one for the runs; for a comparison one more for the smallest p-value that
+        can be reached and the smallest difference that can be seen.
+    """
+    study, arms = course.study, list(course.spaces)
+    tuned = [name for name in arms if course.spaces[name]]
+    runs = sum(map(course.most_lanes, course.groups))
+    programs = [", ".join(group.arms) for group in course.groups]
+    lines = [
+        f"{_count(len(arms), 'arm')} in {_count(len(programs), 'program')}: {'; '.join(programs)}",
+        f"{_count(runs, 'run')} of {_count(course.train.steps, 'step')}" + _each(course, bool(tuned)),
+    ]
+    pairs = results.pairs(arms, study) if len(arms) > 1 else []
+    if pairs:
+        by_search = any(arms[k] in tuned for pair in pairs for k in pair)
+        lines.append(power(len(set(course.block)), len(pairs), study.confidence, by_search=by_search))
+    return lines
+
+
+def _each(course: Course, tuned: bool) -> str:
+    study, reports = course.study, len(course.report_seeds)
+    if not tuned:
+        return f", {_count(reports, 'seed')} of each arm; nothing is tuned"
+    rounds = f" in up to {1 + study.extend} rounds" if study.extend else ""
+    return (
+        f"; for each tuned arm {_count(study.searches, 'search')} of {_count(study.trials, 'trial')} x "
+        f"{_count(study.tuning_seeds, 'seed')}{rounds}, and {_count(reports // study.searches, 'fresh seed')} of what "
+        "each search chose"
+    )
+
+
+def power(blocks: int, comparisons: int, confidence: float, *, by_search: bool) -> str:
+    """Say what so many blocks can show at best, whatever their scores."""
+    able = planning.can_show(blocks, comparisons, confidence)
+    unit = "search" if by_search else "seed"
+    family = f"{_count(comparisons, 'comparison')} of {_count(blocks, unit)}"
+    if blocks < planning.MIN_BLOCKS and by_search:
+        return (
+            f"{family}: no claim about the methods, only for the settings found (study.searches = {able['needed']} can)"
+        )
+    if blocks < able["needed"]:
+        key = "study.searches" if by_search else "study.seeds"
+        return f"{family}: cannot be judged; {able['needed']} are needed ({key} = {able['needed']})"
+    return (
+        f"{family}: the smallest p after Holm is {able['p']:.2g}; a difference of {able['difference']:.2g} standard "
+        f"deviations (between {plural(unit, 2)}) is found 4 times in 5"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    *before, last = word.split(" ")
+    return " ".join([f"{number:,}", *before, plural(last, number)])
