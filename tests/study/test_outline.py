@@ -37,8 +37,8 @@ def test_the_command_plans_and_runs_nothing(tmp_path: Path, monkeypatch: pytest.
     assert done.exit_code == 0, done.output
     assert done.output.splitlines() == [
         "3 arms in 2 programs: plain, clipped; tanh",
-        "144 runs of 20 steps; for each tuned arm 8 searches of 4 trials x 1 seed, and 2 fresh seeds of what each search "
-        "chose",
+        "144 runs of 20 steps; for each tuned arm 8 searches of 4 trials x 1 seed, and 2 fresh seeds of what each "
+        "search chose",
         "2 comparisons of 8 searches: the smallest p after Holm is 0.016; a difference of 1.3 standard deviations "
         "(between searches) is found 4 times in 5",
     ]
@@ -46,7 +46,7 @@ def test_the_command_plans_and_runs_nothing(tmp_path: Path, monkeypatch: pytest.
     few = CliRunner().invoke(app, ["compare", "c.toml", "--plan", "study.searches=6"])
     assert "2 comparisons of 6 searches: cannot be judged; 7 are needed (study.searches = 7)" in few.output
     one = CliRunner().invoke(app, ["compare", "c.toml", "--plan", "study.searches=1"])
-    assert "no claim about the methods, only for the settings found (it takes study.searches = 7)" in one.output
+    assert "no claim about the methods, only for the settings found; set study.searches = 7" in one.output
 
 
 def test_a_plan_is_the_study(small) -> None:

@@ -47,9 +47,8 @@ def power(blocks: int, comparisons: int, confidence: float, *, by_search: bool) 
     unit = "search" if by_search else "seed"
     family = f"{_count(comparisons, 'comparison')} of {_count(blocks, unit)}"
     if blocks < planning.MIN_BLOCKS and by_search:
-        return (
-            f"{family}: no claim about the methods, only for the settings found (study.searches = {able['needed']} can)"
-        )
+        found = "only for the settings found"
+        return f"{family}: no claim about the methods, {found}; set study.searches = {able['needed']}"
     if blocks < able["needed"]:
         key = "study.searches" if by_search else "study.seeds"
         return f"{family}: cannot be judged; {able['needed']} are needed ({key} = {able['needed']})"
