@@ -139,6 +139,29 @@ def allowed(config: Config) -> dict[str, str]:
     return allowed_ranges(config, KINDS)
 
 
+def constant_score(config: Config, parts: Dataset) -> float | None:
+    """Compute the test score of a constant answer: class frequencies as logits, or the mean target.
+
+    Returns:
+        What a network that learned nothing of its inputs scores; None for games and streams, and where outputs are
+        neither class logits nor real targets.
+    """
+    targets = np.asarray(parts.train.targets)
+    if "game" in config or parts.stream is not None:
+        return None
+    if parts.task == "classification" and parts.outputs > 1 and np.issubdtype(targets.dtype, np.integer):
+        shares = np.bincount(targets[targets >= 0].reshape(-1), minlength=parts.outputs) / max(targets.size, 1)
+        answer = np.log(np.maximum(shares, 1e-7))
+        shape = (*parts.test.targets.shape, parts.outputs)
+    elif parts.task == "regression":
+        answer, shape = targets.mean(axis=0), parts.test.targets.shape
+    else:
+        return None
+    outputs = np.broadcast_to(answer.astype(np.float32), shape)
+    value = np.asarray(part("metric", config["study"]["metric"])(outputs, parts.test.targets))
+    return float(value.mean()) if value.shape == shape[:1] else None
+
+
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
     """Join the probes the config asks for."""
     return probes.combine({name: probes.TABLE[name]() for name in config["train"]["probes"]})

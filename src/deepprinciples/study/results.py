@@ -144,6 +144,7 @@ def summary(
     kind: str,
     changes: Mapping[str, Mapping[str, Any]],
     notes: Sequence[str],
+    constant: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Judge a study: arms, comparisons, verdicts, programs, cost, warnings (schema version 1).
 
@@ -156,6 +157,7 @@ def summary(
         kind: "compare", "train" or "find-rate"; of the last `rates.told` has the rest.
         changes: what each arm changes.
         notes: warnings already known, about the data or the config.
+        constant: arm -> the score of a constant answer, where it is known.
     """
     metric, direction = results.attrs["metric"], results.attrs["direction"]
     arms = [str(name) for name in results.arm.values]
@@ -177,6 +179,7 @@ def summary(
             "regions": found["regions"],
             "on_edge": bool(found["edges"]),
             "edges": found["edges"],
+            "constant": (constant or {}).get(name),
             "variance": share,
             "promise": _promise(searched[name], results.sel(arm=name), judge, study) if name in searched else None,
             "changes": dict(changes.get(name, {})),
@@ -311,7 +314,13 @@ def _warnings(
             f"{searches} {sentences.plural('search', searches)}: the verdicts hold for the settings found and make no "
             f"claim about the methods (study.searches = {planning.MIN_BLOCKS} or more can)"
         )
+    sign = 1 if results.attrs["direction"] == "max" else -1
     for row in rows:
+        if row["constant"] is not None and row["mean"] is not None and _at_chance(row, sign):
+            found.append(
+                f"{row['name']}: at chance: {results.attrs['metric']} {row['mean']:.4g}, and a constant answer has "
+                f"{row['constant']:.4g}"
+            )
         if row["edges"]:
             paths = ", ".join(row["edges"])
             found.append(
@@ -341,6 +350,12 @@ def _warnings(
     if compared and len(finished.seeds) < verdicts.CLAIM_SEEDS:
         found.append(f"exploratory: {len(finished.seeds)} seeds (a claim needs {verdicts.CLAIM_SEEDS})")
     return found
+
+
+def _at_chance(row: Mapping[str, Any], sign: int) -> bool:
+    """Check whether an arm is no better than a constant answer, as far as its interval shows."""
+    worst = row["interval"][0 if sign > 0 else 1]
+    return bool(sign * ((row["mean"] if worst is None else worst) - row["constant"]) <= 0)
 
 
 def _trigger_rates(results: xr.Dataset, arm: str) -> dict[str, np.ndarray]:

@@ -234,6 +234,11 @@ def _told(
             arm: {k: v for k, v in edits.items() if k != "tune"} for arm, edits in resolved.get("arms", {}).items()
         },
         notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *notes],
+        constant={
+            name: score
+            for name, config in prepared.arms.items()
+            if (score := build.constant_score(config, prepared.data[name])) is not None
+        },
     )
     if kind == "find-rate":
         summary |= rates.told(found, resolved, summary["arms"])
