@@ -69,7 +69,7 @@ nadam = part(
     "Claimed to be a little faster than adam: the step follows the last gradient sooner, in the first steps above "
     "all. update_ratio is near adam's where gradients change slowly; at b1 = 0 it is adam.",
     "Two copies of the weights.",
-    _NO_SCHEDULE + " Its learning_rate is 0.002.",
+    _NO_SCHEDULE + " PyTorch: learning_rate 0.002.",
     **ADAM,
     eps_root=0.0,
 )
@@ -83,7 +83,7 @@ nadamw = part(
     "As nadam, with the decay beside the step: all weights shrink at one pace whatever their gradients. At "
     "weight_decay 0 it is nadam, in every probe.",
     "Two copies of the weights.",
-    _NO_SCHEDULE + " Its learning_rate is 0.002, its weight_decay 0.",
+    _NO_SCHEDULE + " PyTorch: learning_rate 0.002, weight_decay 0.",
     **ADAM,
     eps_root=0.0,
     weight_decay=1e-4,
