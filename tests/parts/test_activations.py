@@ -19,7 +19,7 @@ BY_HAND = {
     "elu": (1.0, math.exp(-1) - 1),
     "selu": (1.0507009873554805, 1.0507009873554805 * 1.6732632423543772 * (math.exp(-1) - 1)),
     "celu": (1.0, math.exp(-1) - 1),
-    "gelu": (0.8411919906, -0.1588080094),
+    "gelu": (0.8413447461, -0.1586552539),
     "silu": (1 / (1 + math.exp(-1)), -1 / (1 + math.exp(1))),
     "mish": (math.tanh(math.log(1 + math.e)), -math.tanh(math.log(1 + math.exp(-1)))),
     "softplus": (math.log(1 + math.e), math.log(1 + math.exp(-1))),
@@ -53,7 +53,8 @@ def test_hyper_parameters_act() -> None:
     np.testing.assert_allclose(activations.silu(beta=0.0)(x), x / 2)
     np.testing.assert_allclose(activations.sine(frequency=3.0)(x), np.sin([-6.0, 1.5]), rtol=1e-5)
     exact = 0.5 * 0.5 * (1 + math.erf(0.5 / math.sqrt(2)))
-    np.testing.assert_allclose(activations.gelu(approximate=False)(x)[1], exact, rtol=1e-6)
+    np.testing.assert_allclose(activations.gelu()(x)[1], exact, rtol=1e-6)
+    np.testing.assert_allclose(activations.gelu(approximate=True)(x)[1], 0.3457140, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", list(BY_HAND))

@@ -62,11 +62,22 @@ def test_a_deep_linear_network_learns_its_modes_in_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("momentum", "averaged", "edge"), [(0.0, False, 20.0), (0.9, False, 38.0), (0.9, True, 380.0)]
-)  # 2 / rate; 2 (1 + b) / rate; (2 + 2 b) / ((1 - b) rate)
-def test_parabolas_part_exactly_at_the_edge_that_is_told(momentum: float, averaged: bool, edge: float) -> None:
+    ("momentum", "averaged", "nesterov", "edge"),
+    [
+        (0.0, False, False, 20.0),  # 2 / rate
+        (0.9, False, False, 38.0),  # 2 (1 + b) / rate
+        (0.9, True, False, 380.0),  # that over 1 - b
+        (0.0, False, True, 20.0),
+        (0.5, False, True, 15.0),  # 2 (1 + b) / ((1 + 2 b) rate)
+        (0.9, False, True, 38.0 / 2.8),
+        (0.9, True, True, 380.0 / 2.8),
+    ],
+)
+def test_parabolas_part_exactly_at_the_edge_that_is_told(
+    momentum: float, averaged: bool, nesterov: bool, edge: float
+) -> None:
     """Lost: the edge a report draws, or the optimizer it belongs to: half a percent below it descends, above it not."""
-    changes = {"learning_rate": 0.1, "momentum": momentum, "averaged": averaged, "nesterov": False}
+    changes = {"learning_rate": 0.1, "momentum": momentum, "averaged": averaged, "nesterov": nesterov}
     config = build.replaced(resolved(), {f"optimizer.{key}": value for key, value in changes.items()})
     assert build.stability_edge(config) == pytest.approx(edge)
     part = build.chain(config, 1000)

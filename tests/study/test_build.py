@@ -179,6 +179,8 @@ def test_only_plain_gradient_descent_has_an_edge_of_stability():
     assert build.stability_edge(resolved("table")) == pytest.approx(2.0 / 0.1)
     momentum = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}
     assert build.stability_edge(resolved("table", optimizer=momentum)) == pytest.approx(2.0 * 1.9 / 0.1)
+    ahead = momentum | {"nesterov": True}
+    assert build.stability_edge(resolved("table", optimizer=ahead)) == pytest.approx(2.0 * 1.9 / (2.8 * 0.1))
     for changes in ({"rule": "sam"}, {"optimizer": {"name": "adam"}}, {"schedule": "cosine"}):
         assert build.stability_edge(resolved("table", **changes)) is None
     assert build.stability_edge(resolved("table", transforms={"clip_by_global_norm": {}})) is None

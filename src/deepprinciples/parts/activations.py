@@ -106,13 +106,14 @@ def celu(*, alpha: Scalar = 1.0) -> Function:
     return lambda x: jax.nn.celu(x, alpha)
 
 
-def gelu(*, approximate: bool = True) -> Function:
+def gelu(*, approximate: bool = False) -> Function:
     """Weigh the input by the normal distribution function.
 
-    y = x Phi(x)
+    y = x Phi(x), Phi by the error function
 
     Args:
-      approximate: use the tanh formula instead of the error function.
+      approximate: use y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, within 5e-4 of it. PyTorch and Keras are
+        exact unless asked; jax.nn and Flax approximate.
     Returns: function from any shape to the same shape.
     Expect: Claimed to do a little better than relu and elu. It is smooth and flat only far below 0, so dead_units
       should stay near 0; with he_normal activation_mean_square falls a little from layer to layer at the start.

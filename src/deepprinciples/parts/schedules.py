@@ -49,7 +49,7 @@ def cosine(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
     factor = final + (1 - final) (1 + cos(pi p)) / 2, p the progress after the warm-up
 
     Args:
-      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      warmup: share of the run, in [0, 1]; above 0 the first step has length 0. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: update_ratio falls with the factor, the noise of late steps dies out and the training loss drops towards the
@@ -72,7 +72,7 @@ def linear(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
     factor = final + (1 - final) (1 - p), p the progress after the warm-up
 
     Args:
-      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      warmup: share of the run, in [0, 1]; above 0 the first step has length 0. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: Claimed to be the best of the simple shapes where the length of the run is known. update_ratio falls with
@@ -89,7 +89,7 @@ def polynomial(*, warmup: Scalar = 0.0, final: Scalar = 0.0, power: Scalar = 2.0
     factor = final + (1 - final) (1 - p)^power, p the progress after the warm-up
 
     Args:
-      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      warmup: share of the run, in [0, 1]; above 0 the first step has length 0. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
       power: above 0. *Sweepable.* At 1.0 it is linear.
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
@@ -113,7 +113,7 @@ def exponential(*, warmup: Scalar = 0.0, final: Scalar = 0.01) -> Schedule:
     factor = final^p, p the progress after the warm-up
 
     Args:
-      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      warmup: share of the run, in [0, 1]; above 0 the first step has length 0. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end, above 0. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: update_ratio falls with the factor at an even pace in its logarithm. As a range test (final far above 1) the
@@ -135,7 +135,7 @@ def inverse_sqrt(*, warmup: Scalar = 0.1) -> Schedule:
     factor = sqrt(warmup / progress) after the warm-up; it meets the warm-up at 1
 
     Args:
-      warmup: share of the run, above 0. *Sweepable.*
+      warmup: share of the run, above 0; the first step has length 0. *Sweepable.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: update_ratio falls slowly and does not come near 0: at the end the factor is sqrt(warmup), 0.32 at the
       default, so some noise of the steps stays. Claimed to suit runs whose length is not known before.
@@ -159,7 +159,7 @@ def step(*, boundaries: tuple[float, ...] = (0.5, 0.75), factor: Scalar = 0.1, w
     Args:
       boundaries: shares of the run, in (0, 1).
       factor: what each fall multiplies by, above 0. *Sweepable.* *Neutral: 1.0.*
-      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      warmup: share of the run, in [0, 1]; above 0 the first step has length 0. *Sweepable.* *Neutral: 0.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: update_ratio falls by the factor at each boundary, and the training loss with it at once, as far as it was
       held up by the noise of the steps (gradient_noise); sharpness may rise after, since 2 / rate does.
@@ -181,7 +181,7 @@ def warmup_stable_decay(*, warmup: Scalar = 0.05, cooldown: Scalar = 0.2, final:
     factor = min(progress / warmup, 1, final + (1 - final) (1 - progress) / cooldown)
 
     Args:
-      warmup: share of the run, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
+      warmup: share of the run, in [0, 1]; above 0 the first step has length 0. *Sweepable.* *Neutral: 0.0.*
       cooldown: share of the run over which the factor falls. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
@@ -204,6 +204,8 @@ def one_cycle(*, peak: Scalar = 0.3, start: Scalar = 0.04, final: Scalar = 1e-4)
     """Rise and fall once along cosines.
 
     factor = start to 1 until `peak`, then 1 to final, each along half a cosine
+
+    PyTorch: final 4e-6, and momentum falls from 0.95 to 0.85 and rises again; here it stays.
 
     Args:
       peak: share of the run before the highest rate, in (0, 1). *Sweepable.*

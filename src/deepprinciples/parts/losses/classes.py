@@ -65,6 +65,8 @@ def focal(*, gamma: Scalar = 2.0) -> Loss:
 
     loss = -sum_c p_c (1 - q_c)^gamma log q_c, q = softmax(outputs)
 
+    Without the paper's weights alpha of the classes.
+
     Args:
       gamma: focus, at least 0. *Sweepable.* *Neutral: 0.0* gives softmax_cross_entropy.
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
@@ -116,6 +118,8 @@ def kl_divergence() -> Loss:
 
     loss = sum_c p_c (log p_c - log softmax(outputs)_c); its gradient is that of softmax_cross_entropy
 
+    PyTorch's KLDivLoss takes log softmax(outputs), and its "mean" divides by C too.
+
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
     Expect: Every probe as with softmax_cross_entropy, since the gradient is the same; only the loss that is told is
@@ -155,6 +159,8 @@ def multiclass_hinge(*, margin: Scalar = 1.0) -> Loss:
     """Ask that the right class leads all others by a margin.
 
     loss = max(0, max_{c != y} outputs_c + margin - outputs_y)
+
+    PyTorch's MultiMarginLoss adds up all rivals and divides by C.
 
     Args:
       margin: the lead asked for. *Sweepable.* At 0.0 it is the perceptron loss.

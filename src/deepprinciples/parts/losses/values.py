@@ -39,6 +39,8 @@ def sigmoid_focal(*, gamma: Scalar = 2.0) -> Loss:
 
     loss = mean of -t s(-x)^gamma log s(x) - (1 - t) s(x)^gamma log s(-x), s the sigmoid
 
+    Without the paper's weight alpha of a yes, which is 0.25 in torchvision.
+
     Args:
       gamma: focus, at least 0. *Sweepable.* *Neutral: 0.0* gives sigmoid_binary_cross_entropy.
     Returns: function (outputs [B, ...] or [B, 1], targets of the same shape or [B], in [0, 1]) -> [B].

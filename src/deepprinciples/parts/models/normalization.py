@@ -154,6 +154,10 @@ def normalize(x: Array, design: Design, train: bool, name: str = "norm") -> Arra
 
     What acts on kernels alone ("weight", "spectral"), and "none", leaves x alone.
 
+    The running variances are those of the batches, sum (x - mean)^2 / n, as in Flax and Keras; PyTorch's divide by
+    n - 1, which in evaluation shrinks outputs by sqrt((n - 1) / n). eps is 1e-5 for "batch" and "ghost" as there, and
+    1e-6 for the others, where PyTorch has 1e-5 (and 1.2e-7 for "rms").
+
     Args:
         x: [B, ..., C]. "layer" and "rms" act on the C features of each position, "group" on all positions and
             gcd(8, C) groups of features, "instance" on all positions of each feature, "batch" on all axes but the

@@ -196,7 +196,7 @@ def lstm(
         activation: of candidate and cell.
         initializer: of the kernels of the inputs, gate by gate [F, H], and of the outputs.
         recurrent_initializer: of the recurrent kernels, gate by gate [H, H].
-        bias_initializer: of all biases.
+        bias_initializer: of all biases, one a gate; PyTorch adds up two, which SGD moves twice as fast.
         skip: how a layer passes on what it was given.
         normalization: of what each layer gives on; "batch", "ghost", "group", "instance" and "weight_standardized"
             average over time too, so they are not causal; "weight" normalizes the kernels of inputs and recurrence

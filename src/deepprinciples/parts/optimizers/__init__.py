@@ -69,14 +69,17 @@ def sgd(
     m = momentum m + g (averaged: momentum m + (1 - momentum) g), params -= learning_rate m
     nesterov: params -= learning_rate (g + momentum m), with (1 - momentum) g in place of g where averaged
 
+    PyTorch: learning_rate 0.001; its dampening = momentum is averaged, but for a first step that takes all of g.
+
     Args:
       learning_rate: step size, or a function of the step count. *Sweepable.*
       momentum: share of the last step kept. *Sweepable.* *Neutral: 0.0.*
       nesterov: look one step ahead.
       averaged: average the gradients instead of adding them up, so that momentum leaves the step size as it is.
     Returns: optax.GradientTransformation over params of any shape.
-    Expect: update_ratio follows gradient_norm. Beyond a rate of 2 / sharpness, or 2 (1 + momentum) / sharpness, steps
-      overshoot and step_cosine falls below 0; on full batches sharpness is known to hover at that edge.
+    Expect: update_ratio follows gradient_norm. Beyond a rate of 2 (1 + momentum) / sharpness, with nesterov over
+      1 + 2 momentum, averaged over 1 - momentum, steps overshoot and step_cosine falls below 0; on full batches
+      sharpness is known to hover at that edge.
     Costs: No copy of the weights without momentum, one copy with it.
     References: Polyak 1964; Sutskever et al. 2013, On the importance of initialization and momentum in deep learning.
     """
@@ -101,6 +104,7 @@ def adam_l2(
     params -= learning_rate m / (sqrt(v) + eps)
 
     Where g is 0 it moves weights by about the learning rate whatever the share; adamw by learning_rate weight_decay w.
+    PyTorch has it as Adam with a weight_decay, which is 0 there unless given.
 
     Args:
       learning_rate: step size, or a function of the step count. *Sweepable.*

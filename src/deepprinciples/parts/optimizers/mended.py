@@ -99,6 +99,7 @@ def rprop(
     params -= s sign(g), 0 where it has turned; the step after one that turned leaves s as it is
 
     optax.rprop moves a step late: its first step is 0, and each later one uses the sign of the gradient before.
+    PyTorch: learning_rate 0.01.
 
     Args:
       learning_rate: first step of every entry, or a function of the step count. *Sweepable.*

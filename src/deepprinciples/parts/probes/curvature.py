@@ -27,7 +27,8 @@ def sharpness(*, iterations: int = 16) -> Probe:
     """Measure the largest eigenvalue of the Hessian of the step's objective, on its batch.
 
     Formula: lambda_1 of H by Lanczos, and the residual |H v - lambda_1 v|, small against lambda_1 where it converged.
-    Gradient descent of rate eta is stable below 2 / eta.
+    Gradient descent of rate eta is stable below 2 / eta. A Hessian without positive eigenvalues reads 0 where Lanczos
+    finds all of its space before `iterations` are done, and else its largest eigenvalue, below 0.
 
     Args:
         iterations: Hessian-vector products, each about two gradients.

@@ -28,6 +28,7 @@ _ARGS = {
     "momentum": "share of the last step kept.",
     "eps": "small number that keeps divisions finite.",
     "eps_root": "small number under the square root.",
+    "eps_in_sqrt": "add eps under the root, and not to it.",
     "weight_decay": "share of the weights (biases too) taken off, times the learning rate.",
     "nesterov": "look one step ahead.",
     "alpha": "weight of the optimism or of the slow average.",
@@ -82,6 +83,7 @@ def part(
     reference: str,
     expect: str = "",
     costs: str = "",
+    differs: str = "",
     /,
     **defaults: float | int | bool,
 ) -> Factory:
@@ -90,6 +92,7 @@ def part(
     Args:
       name: of the part; make: optax's factory, with the keywords of `defaults`.
       summary, formula, reference, expect, costs: lines of the card.
+      differs: how PyTorch or the paper has it, where that is not how it is here.
       defaults: every keyword; a float may be swept, an int or bool may not.
     Returns: a factory with keywords only, which refuses unknown ones.
     """
@@ -114,9 +117,10 @@ def part(
         marks[key] = marks.get(key, "") + " *Neutral: 0.0.*"
     words = _ARGS | _OWN_ARGS.get(name, {})
     lines = "\n".join(f"  {key}: {words[key]}{marks[key]}" for key in defaults)
+    body = f"{formula}\n\n{differs}" if differs else formula
     factory.__doc__ = f"""{summary}
 
-{formula}
+{body}
 
 Args:
 {lines}

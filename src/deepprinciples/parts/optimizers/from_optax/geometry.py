@@ -59,6 +59,10 @@ adafactor = part(
     "above 1e-3: it follows the rate, not gradient_norm. Claimed to do about as well as Adam with less memory.",
     "One copy of the weights; but only a row and a column for kernels with two axes of at least "
     "min_dim_size_to_factor.",
+    "v is that of every entry in leaves without two axes of at least min_dim_size_to_factor, 128 at the default; "
+    "PyTorch and the paper factor every matrix, which min_dim_size_to_factor = 1 gives. Their rate falls, "
+    "min(learning_rate, 1 / sqrt(t)); here that is left to the schedule. PyTorch's divisor has a floor that gradients "
+    "below 3e-4 reach.",
     learning_rate=1e-2,
     decay_rate=0.8,
     clipping_threshold=1.0,
@@ -70,11 +74,13 @@ adagrad = part(
     "adagrad",
     optax.adagrad,
     "Divide by the root of all squared gradients so far.",
-    "v = v + g^2; params -= learning_rate g / sqrt(v + eps)",
+    "v = v + g^2 from initial_accumulator_value; params -= learning_rate g / sqrt(v + eps)",
     "Duchi et al. 2011, Adaptive subgradient methods.",
     "Theory for convex losses and rare features. Steps only shrink: at a steady gradient_norm update_ratio falls like "
     "1 / sqrt(steps), and long runs may stop too early.",
     "One copy of the weights.",
+    "PyTorch starts v at 0, so that the first step of every weight is the learning rate; here gradients far below "
+    "sqrt(initial_accumulator_value), 0.32 at the default, hardly move it. Its eps is 1e-10, outside the root.",
     learning_rate=1e-2,
     initial_accumulator_value=0.1,
     eps=1e-7,
@@ -102,6 +108,9 @@ rmsprop = part(
     "Every weight moves by about the learning rate at most, in the first step by 1 / sqrt(1 - decay) times that, 3.2 "
     "at the default: update_ratio starts high, and later hardly follows gradient_norm.",
     "Two copies of the weights, three where centered; the sum of momentum is kept at momentum 0 too.",
+    "With eps_in_sqrt = false it is g / (sqrt(v) + eps), as in PyTorch. Under the root, eps shortens the steps of "
+    "gradients below sqrt(eps): for 1e-6 they are 100 times shorter. PyTorch: decay 0.99, learning_rate 0.01; momentum "
+    "sums g / sqrt(v), and the rate of the moment multiplies the sum.",
     learning_rate=1e-3,
     decay=0.9,
     momentum=0.0,
@@ -109,6 +118,7 @@ rmsprop = part(
     initial_scale=0.0,
     centered=False,
     nesterov=False,
+    eps_in_sqrt=True,
 )
 sm3 = part(
     "sm3",
@@ -181,12 +191,16 @@ fromage = part(
 muon = part(
     "muon",
     contrib.muon,
-    "Orthogonalize the momentum of each matrix; train all else by AdamW.",
-    "M: average of G, M = U S V^T; params -= learning_rate U V^T sqrt(max(1, out / in)), by Newton-Schulz steps",
+    "Orthogonalize the momentum of each matrix; train all else by NAdam, or by Adam without nesterov.",
+    "M: average of G, corrected for the start at zero, M = U S V^T; params -= learning_rate (U V^T sqrt(max(1, out / "
+    "in)) + weight_decay params), by Newton-Schulz steps; nesterov: beta M + (1 - beta) G in place of M, M with the "
+    "count of the next step, G with this one's",
     "Jordan et al. 2024, Muon; Liu et al., arXiv:2502.16982.",
     "All directions of a matrix get about the same step (0.7 to 1.1), so rank should fall less than with Adam, and "
     "update_ratio does not follow gradient_norm. Kernels of convolutions are no matrices here and get Adam.",
     "One copy of the matrices, two of all else, and 3 ns_steps products of matrices a step, which small batches feel.",
+    "Jordan and PyTorch mix without the corrections, so that the first steps with nesterov weigh G less there. "
+    "PyTorch: learning_rate 0.001, weight_decay 0.1, eps 1e-7, products in bfloat16, and matrices only.",
     learning_rate=1e-2,
     beta=0.95,
     eps=1e-8,

@@ -13,6 +13,9 @@ from optax import contrib
 from deepprinciples.parts.optimizers.from_optax.cards import OPTIMISM, part
 
 MOMENTS = "m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, both corrected for the start at zero"
+_NO_SCHEDULE = (
+    "PyTorch and the paper let the momentum rise with the steps, b1 (1 - 0.96^(t / 250) / 2); here it is b1 throughout."
+)
 ADAM = {"learning_rate": 1e-3, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
 
 adam = part(
@@ -37,6 +40,7 @@ adamw = part(
     "As adam, with all weights shrinking at one pace whatever their gradients; claimed to make rate and decay easier "
     "to tune one by one. At weight_decay 0 it is adam, in every probe.",
     "Two copies of the weights.",
+    "PyTorch: weight_decay 0.01.",
     **ADAM,
     eps_root=0.0,
     weight_decay=1e-4,
@@ -50,6 +54,8 @@ amsgrad = part(
     "Mends a case in which Adam goes the wrong way. The divisor never falls, so after a peak of gradient_norm "
     "update_ratio stays lower than adam's; while squared gradients grow it is adam.",
     "Three copies of the weights.",
+    "PyTorch takes the maximum before the correction for the start at zero, so that a first gradient far above the "
+    "later ones shortens all steps here, and there less and less. The paper corrects neither average.",
     **ADAM,
     eps_root=0.0,
 )
@@ -63,6 +69,7 @@ nadam = part(
     "Claimed to be a little faster than adam: the step follows the last gradient sooner, in the first steps above "
     "all. update_ratio is near adam's where gradients change slowly; at b1 = 0 it is adam.",
     "Two copies of the weights.",
+    _NO_SCHEDULE + " PyTorch: learning_rate 0.002.",
     **ADAM,
     eps_root=0.0,
 )
@@ -76,6 +83,7 @@ nadamw = part(
     "As nadam, with the decay beside the step: all weights shrink at one pace whatever their gradients. At "
     "weight_decay 0 it is nadam, in every probe.",
     "Two copies of the weights.",
+    _NO_SCHEDULE + " PyTorch: learning_rate 0.002, weight_decay 0.",
     **ADAM,
     eps_root=0.0,
     weight_decay=1e-4,
@@ -89,6 +97,7 @@ adamax = part(
     "One large gradient shortens the steps of its weight for some 1 / (1 - b2) steps: update_ratio falls after a peak "
     "of gradient_norm, further than adam's. Near adam where gradients keep their size.",
     "Two copies of the weights.",
+    "PyTorch: learning_rate 0.002.",
     **ADAM,
 )
 adamaxw = part(
@@ -190,6 +199,7 @@ radam = part(
     "Claimed to do the work of a warm-up: in the first few steps it is sgd with averaged momentum at the same rate, "
     "then update_ratio rises over some 1 / (1 - b2) steps, and from there it is adam.",
     "Two copies of the weights.",
+    "PyTorch adds eps before v is corrected: in the first 1 / (1 - b2) steps gradients near eps move less there.",
     **ADAM,
     threshold=5.0,
 )
