@@ -80,7 +80,7 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "initialization_and_depth": (
         (*MLP, "model.depth=1", "arms.small_12.model.depth=2"),
         ["he_4", "small_12"],
-        ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "too few pairs"],
+        ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "cannot be judged"],
     ),
     "initialization_at_criticality": (
         ("model.width=8", "model.depth=3"),
@@ -120,7 +120,7 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "weight_decay_is_not_l2": (
         (*MLP, "data.train_size=200"),
         ["adam", "adam_penalty"],
-        ["adam_penalty: test accuracy", ", strength ", "adam_penalty - adam: ", "too few pairs"],
+        ["adam_penalty: test accuracy", ", strength ", "adam_penalty - adam: ", "cannot be judged"],
     ),
 }
 
@@ -179,7 +179,7 @@ def test_the_script_runs_and_says_its_verdicts(name: str, tmp_path: Path, capsys
     run = experiment.main(*SMALL, *changes, out=tmp_path / "run")
     printed = capsys.readouterr().out
     assert [row["name"] for row in run.summary["arms"]] == arms
-    assert {row["verdict"] for row in run.summary["comparisons"]} == {"too few pairs"}  # 2 seeds allow no other word
+    assert {row["verdict"] for row in run.summary["comparisons"]} == {"cannot be judged"}  # 2 seeds allow no other word
     assert [words for words in [*said, run.summary["headline"]] if words not in printed] == []
     assert printed.rstrip().endswith(f"Report: {run.path / 'report.html'}") and (run.path / "report.html").is_file()
     assert run.summary["command"].startswith(f"python experiments/{name}.py ")
