@@ -34,10 +34,10 @@ def main(*changes: str, out: Path | None = None) -> Run:
     asked = shlex.join(["python", "experiments/clipping_and_learning_rate.py", *changes])
     run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
     found = run.results
-    rates = found.tuning_point.sel(parameter="optimizer.learning_rate")  # [arm, trial]
-    scores = found.tuning_score.where(found.tuning_diverged_at < 0, 0.0).mean("tuning_seed")
+    rates = found.tuning_point.sel(parameter="optimizer.learning_rate")  # [arm, search, trial]
+    scores = found.tuning_score.where(found.tuning_diverged_at < 0, 0.0).mean("replicate")
     usable = rates.where(scores >= scores.max() - USABLE)
-    for arm in found.arm.values[np.isfinite(rates).any("trial")]:
+    for arm in found.arm.values[np.isfinite(rates).any(("search", "trial"))]:
         good = usable.sel(arm=arm)
         print(
             f"{arm:>14}: {int(good.count())} of {good.size} learning rates usable, {float(good.min()):.2g} to "

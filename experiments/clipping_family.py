@@ -32,7 +32,9 @@ def main(*changes: str, out: Path | None = None) -> Run:
     asked = shlex.join(["python", "experiments/clipping_family.py", *changes])
     run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
     found = run.results
-    tried = found.tuning_score.where(found.tuning_diverged_at < 0, float("inf")).mean("tuning_seed")  # [arm, trial]
+    tried = found.tuning_score.where(found.tuning_diverged_at < 0, float("inf")).mean(
+        "replicate"
+    )  # [arm, search, trial]
     for row in run.summary["arms"]:
         one, search = found.sel(arm=row["name"]), tried.sel(arm=row["name"])
         acted = one.trigger_rate.isel(step=-1).median("seed").max("transform")  # the arm has one; others are missing

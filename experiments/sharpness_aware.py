@@ -32,7 +32,8 @@ def main(*changes: str, out: Path | None = None) -> Run:
     run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
     found = run.results
     last = slice(-max(found.sizes["step"] // 3, 1), None)
-    half = found.validation.isel(eval_step=found.sizes["eval_step"] // 2 - 1)  # [arm, seed]
+    means = found.validation.groupby("block").mean("seed")  # of each search [arm, eval_step, block]
+    half = means.isel(eval_step=found.sizes["eval_step"] // 2 - 1)
     for row in run.summary["arms"]:
         one = found.sel(arm=row["name"])
         print(
@@ -41,7 +42,7 @@ def main(*changes: str, out: Path | None = None) -> Run:
             f"{float(one.sharpness.isel(step=last).mean('step').median()):.3g}"
         )
         if "rule" in row["changes"]:
-            gap = paired_difference(half.sel(arm=row["name"]), found.validation.sel(arm="plain").isel(eval_step=-1))
+            gap = paired_difference(half.sel(arm=row["name"]), means.sel(arm="plain").isel(eval_step=-1))
             print(
                 f"{row['name']:>12}: at half of the steps, {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] on "
                 "validation against all of plain"

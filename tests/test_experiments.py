@@ -33,7 +33,7 @@ SLOW = [
 OTHERS = ["gan_anomaly", "style_transfer"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
 NAMES = [name for name in SCRIPTS if name not in OTHERS]
-SMALL = ("train.steps=20", "study.seeds=2", "study.trials=2", "study.tuning_seeds=1")
+SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
 TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
@@ -80,7 +80,13 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "initialization_and_depth": (
         (*MLP, "model.depth=1", "arms.small_12.model.depth=2"),
         ["he_4", "small_12"],
-        ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "cannot be judged"],
+        [
+            "he_4: accuracy",
+            "the baseline",
+            "small_12: accuracy",
+            "gradient norm of the first layer",
+            "cannot be judged",
+        ],
     ),
     "initialization_at_criticality": (
         ("model.width=8", "model.depth=3"),
