@@ -32,17 +32,16 @@ def main(*changes: str, out: Path | None = None) -> Run:
     asked = shlex.join(["python", "experiments/clipping_family.py", *changes])
     run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
     found = run.results
-    tried = found.tuning_score.where(found.tuning_diverged_at < 0, float("inf")).mean(
-        "replicate"
-    )  # [arm, search, trial]
+    scores = found.tuning_score.where(found.tuning_diverged_at < 0, float("inf"))
+    tried = scores.mean("replicate")  # [arm, search, trial]
     for row in run.summary["arms"]:
         one, search = found.sel(arm=row["name"]), tried.sel(arm=row["name"])
         acted = one.trigger_rate.isel(step=-1).median("seed").max("transform")  # the arm has one; others are missing
         chosen = ", ".join(f"{path.split('.')[-1]} {value:.2g}" for path, value in row["tuned_point"].items())
         print(
             f"{row['name']:>12}: mean squared error {row['mean']:.5f}, {int((search < CHANCE / 2).sum())} of "
-            f"{search.size} settings below half of chance, {int((search == float('inf')).sum())} diverged; {chosen}"
-            + (f"; the clip acted on {float(acted):.0%}" if acted.notnull() else "")
+            f"{search.size} settings below half of chance, {int((search == float('inf')).sum())} diverged; median "
+            f"choice {chosen}" + (f"; the clip acted on {float(acted):.0%}" if acted.notnull() else "")
         )
     print(run.summary["headline"])
     print(f"Report: {run.path / 'report.html'}")

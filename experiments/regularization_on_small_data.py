@@ -34,7 +34,7 @@ def main(*changes: str, out: Path | None = None) -> Run:
         trained = float(scores.train_loss.isel(step=-1).mean())
         print(
             f"{row['name']:>8}: test accuracy {row['mean']:.3f}, test loss {float(scores.test_loss.mean()):.3f}, "
-            f"training loss {trained:.3f}; chosen {chosen}"
+            f"training loss {trained:.3f}; median choice {chosen}"
         )
     print(run.summary["headline"])
     print(f"Report: {run.path / 'report.html'}")

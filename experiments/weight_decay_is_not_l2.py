@@ -35,7 +35,7 @@ def main(*changes: str, out: Path | None = None) -> Run:
         chosen = ", ".join(f"{path.split('.')[-1]} {value:.2g}" for path, value in row["tuned_point"].items())
         print(
             f"{row['name']:>12}: test accuracy {row['mean']:.3f}, test loss {float(one.test_loss.mean()):.3f}, "
-            f"training loss {float(one.train_loss.isel(step=-1).mean()):.3f}; chosen {chosen}"
+            f"training loss {float(one.train_loss.isel(step=-1).mean()):.3f}; median choice {chosen}"
         )
     for row in run.summary["comparisons"]:
         print(f"{row['a']:>12} - {row['b']}: {row['difference']:+.4f}, {row['verdict']}")
