@@ -106,13 +106,7 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "regularization_on_small_data": (
         (*MLP, "model.depth=1"),
         ["none", "l1", "l2", "dropout"],
-        [
-            "none: test accuracy",
-            "median choice learning_rate ",
-            ", l1.strength ",
-            "dropout: test accuracy",
-            "training loss",
-        ],
+        ["none: test accuracy", "choice learning_rate ", ", l1.strength ", "dropout: test accuracy", "training loss"],
     ),
     "residual_gradient_correlation": (
         (*MLP, "model.depth=2"),
