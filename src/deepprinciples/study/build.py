@@ -144,12 +144,12 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     """Compute the test score of a constant answer: class frequencies as logits, or the mean target.
 
     Returns:
-        What a network that learned nothing of its inputs scores; None for games and streams, and where outputs are
-        neither class logits nor real targets.
+        What a network that learned nothing of its inputs scores; None for games, and where outputs are neither class
+        logits nor real targets.
     """
-    targets = np.asarray(parts.train.targets)
-    if "game" in config or parts.stream is not None:
+    if "game" in config:
         return None
+    targets = np.asarray((parts.train if parts.stream is None else parts.validation).targets)
     if parts.task == "classification" and parts.outputs > 1 and np.issubdtype(targets.dtype, np.integer):
         shares = np.bincount(targets[targets >= 0].reshape(-1), minlength=parts.outputs) / max(targets.size, 1)
         answer = np.log(np.maximum(shares, 1e-7))
