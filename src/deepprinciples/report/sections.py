@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from deepprinciples.report import text
-from deepprinciples.report.voice import Voice, ruled
+from deepprinciples.report.voice import Voice, ruled, that_fits
 
 _COLUMNS = 4  # budgets that 80 columns hold
 
@@ -41,7 +41,7 @@ def budget(summary: Mapping[str, Any], console: Console) -> None:
             f"{text.number(held[n][0])} ± {text.number(held[n][1], 2)}" if n in held else text.NOTHING for n in shown
         ]
         table.add_row(say(text.name(row.get("name"))), *(say(cell) for cell in cells))
-    console.print(table)
+    console.print(that_fits(console, table))
     for row in text.rows(told.get("leaders")):
         if text.sentences(row.get("arms")):
             say.line(leader(row))
@@ -49,7 +49,7 @@ def budget(summary: Mapping[str, Any], console: Console) -> None:
 
 
 LUCK = (
-    "The luck is that of drawing fewer of these trials, so it is 0 where all are drawn; scores are those of the "
+    "The luck is that of which trials one search makes, out of those of all searches; scores are those of the "
     "validation split, and a diverged trial counts as the worst."
 )
 
@@ -101,7 +101,7 @@ def importance(summary: Mapping[str, Any], console: Console) -> None:
             say(text.share(row.get("seed"))),
             say(text.parameters(row)),
         )
-    console.print(table)
+    console.print(that_fits(console, table))
     say.line(RANGE, "dim")
 
 
@@ -126,7 +126,7 @@ def rates(summary: Mapping[str, Any], console: Console) -> None:
     for row in rows:
         steepest, _, *others = text.rate_cells(row)
         table.add_row(*(say(cell) for cell in (text.name(row.get("name")), steepest, *others)))
-    console.print(table)
+    console.print(that_fits(console, table))
     for row in rows:
         if row.get("note"):
             say.line(f"{text.name(row.get('name'))}: {text.name(row.get('note'))}", "yellow")
