@@ -122,6 +122,9 @@ def test_the_sections_fit_80_columns_and_survive_what_is_missing(name, study):
     for broken in ([{}, {"parameters": 3, "setting": "x"}], {"arms": [{}, {"trials": [1], "expected": [2]}]}, 7):
         shown({name: broken, "metric": None}, tell=sections.TABLE[name])
     shown(summary, encoding="ascii", tell=sections.TABLE[name])
+    _, summary, _ = study(arms=("plain", "clip_by_global_norm"), seeds=6, layers=2, steps=4)
+    narrow = shown(summary, width=60, tell=sections.TABLE[name])
+    assert "clip_by_global_norm " in narrow and max(len(x) for x in narrow.splitlines() if x.startswith(" ")) <= 60
 
 
 def test_the_section_of_a_budget_says_who_leads(study):

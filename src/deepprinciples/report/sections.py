@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from deepprinciples.report import text
 from deepprinciples.report.voice import Voice, ruled, that_fits
@@ -88,21 +90,23 @@ def importance(summary: Mapping[str, Any], console: Console) -> None:
     if not rows:
         say.line(_nothing(summary, "importance"))
         return
-    table = ruled(say("What the scores of the trials depend on (share of their variance)", "bold"))
-    table.add_column(say("arm"), overflow="fold", min_width=8)
-    for name in ("setting", "interval", "seed"):
-        table.add_column(say(name), justify="right")
-    table.add_column(say("of what the setting decides"), overflow="fold", min_width=20)
-    for row in rows:
-        table.add_row(
-            say(text.name(row.get("name"))),
-            say(text.share(row.get("setting"))),
-            say(text.shares(row.get("interval"))),
-            say(text.share(row.get("seed"))),
-            say(text.parameters(row)),
-        )
-    console.print(that_fits(console, table))
+    console.print(that_fits(console, _importance(say, rows), _importance(say, rows, stacked=True)))
     say.line(RANGE, "dim")
+
+
+def _importance(say: Voice, rows: list[Mapping[str, Any]], *, stacked: bool = False) -> Table:
+    """Return the table of importance; stacked, a narrow one whose interval stands below the share."""
+    table = ruled(say("What the scores of the trials depend on (share of their variance)", "bold"))
+    table.add_column(say("arm"), overflow="fold")
+    for name in ("setting", "seed") if stacked else ("setting", "interval", "seed"):
+        table.add_column(say(name), justify="right", no_wrap=True)
+    table.add_column(say("of what the setting decides"), overflow="fold")
+    for row in rows:
+        shares = [say(text.share(row.get("setting"))), say(text.shares(row.get("interval")))]
+        shares = [Text("\n").join(shares)] if stacked else shares
+        seed, parameters = say(text.share(row.get("seed"))), say(text.parameters(row))
+        table.add_row(say(text.name(row.get("name"))), *shares, seed, parameters)
+    return table
 
 
 RANGE = (

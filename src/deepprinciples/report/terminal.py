@@ -158,7 +158,7 @@ def replay_table(found: Mapping[str, Any], console: Console) -> None:
             *(say(f"{value:.4g}") for value in numbers),
             say(text.name(row["first_bad"]) if row["first_bad"] else "", "red"),
         )
-    console.print(table)
+    console.print(that_fits(console, table))
     if found["diverged_at"] < 0:
         console.print(say("It did not diverge."))
     else:
