@@ -304,7 +304,7 @@ def test_values_from_python_are_marked_and_not_loaded(tmp_path: Path) -> None:
     base = {**BASE, "transforms": {"mine": {"factory": halve}}, "data": {**BASE["data"], "name": "arrays",
             "inputs": np.zeros((3, 2)), "targets": [1]}}  # fmt: skip
     text = configs.dumps(configs.resolve(base, KINDS))
-    assert 'factory = "<function halve>"' in text and 'inputs = "<array float64 (3, 2)>"' in text
+    assert 'factory = "<function halve>"' in text and 'inputs = "<array float64 (3, 2) ' in text
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"transforms\.mine\.factory stands for a value given from Python"):
         configs.load(tmp_path / "c.toml")

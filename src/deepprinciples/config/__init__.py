@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from deepprinciples.config.arms import resolve_arms, search_space, without_tune
-from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
+from deepprinciples.config.dictionary import (
+    SCHEMA_VERSION,
+    changes,
+    copy,
+    described,
+    dumps,
+    flatten,
+    load,
+    override,
+    unflatten,
+)
 from deepprinciples.config.schema import Kinds, fields, sweepable
 from deepprinciples.config.sections import resolve_base, sweepable_paths
 from deepprinciples.config.wording import quoted, shown
@@ -21,6 +31,7 @@ __all__ = [
     "Kinds",
     "arm_configs",
     "changes",
+    "described",
     "dumps",
     "fields",
     "flatten",

@@ -198,7 +198,7 @@ def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
     found = {}
     for name, config in arms.items():
         section = config["data"]
-        known = next((data for other, data in loaded if _same(other, section)), None)
+        known = next((data for other, data in loaded if same(other, section)), None)
         if known is None:
             known = build.dataset(section)
             loaded.append((section, known))
@@ -206,10 +206,15 @@ def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
     return found
 
 
-def _same(one: build.Config, other: build.Config) -> bool:
-    return one.keys() == other.keys() and all(
-        one[key] is other[key] or (not isinstance(one[key], np.ndarray) and one[key] == other[key]) for key in one
-    )
+def same(one: Any, other: Any) -> bool:
+    """Check whether two parts of a config are equal; arrays and other objects are equal only to themselves."""
+    if one is other:
+        return True
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and isinstance(one, (bool, int, float, str)) and one == other
 
 
 def check(arms: Mapping[str, build.Config], data: Mapping[str, Dataset], *, prefixed: bool) -> None:
