@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import toy
 
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
-from deepprinciples.engine.fit import Plan
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.errors import DataError

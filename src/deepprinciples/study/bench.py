@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from deepprinciples.engine import shape
-from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
-from deepprinciples.engine.fit import Plan, plan
+from deepprinciples.engine.cuts import Plan, plan
+from deepprinciples.engine.feed import Feed, bounded, pad_split, resident, streamed
 from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh, place
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.saved import NOBODY, Keeper
@@ -69,6 +69,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
     else:
         stream = dataset.stream
+        cut = bounded(cut, parts["train"])
         feed = streamed(
             lambda: (Batch(*pair) for pair in prefetch(stream)),
             batch_size=dataset.batch_size,

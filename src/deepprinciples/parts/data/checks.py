@@ -13,7 +13,6 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 
-
 FEW = 4  # channels that a picture has at most
 IGNORED = -100  # the label that PyTorch's losses leave out
 
@@ -61,7 +60,9 @@ def _refuse_masked(value: Any, where: str) -> None:
             mask = np.atleast_1d(np.ma.getmaskarray(one))
             index = first_index(mask) if one is value else (row, *first_index(mask))
             found = plural(int(mask.sum()), "masked value")
-            raise DataError(f"{where}: found {found}, first at {show(index)}; fill them with .filled(...), or drop them")
+            raise DataError(
+                f"{where}: found {found}, first at {show(index)}; fill them with .filled(...), or drop them"
+            )
 
 
 def first_index(mask: np.ndarray) -> tuple[int, ...]:

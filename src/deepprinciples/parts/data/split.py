@@ -15,7 +15,6 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data.class_checks import class_notes, refuse_labels_from_one
 from deepprinciples.parts.data.checks import (
     as_array,
     inputs_of,
@@ -25,6 +24,7 @@ from deepprinciples.parts.data.checks import (
     show,
     values_of,
 )
+from deepprinciples.parts.data.class_checks import class_notes, refuse_labels_from_one
 from deepprinciples.types import Dataset, Split
 
 CHUNK = 4096  # rows summed at a time: float64 copies of a whole image set would not fit small machines
