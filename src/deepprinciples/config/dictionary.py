@@ -56,7 +56,7 @@ def load(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: expected a table at the top, found {shown(config)}")
-    marks = [key for key, leaf in flatten(config).items() if isinstance(leaf, str) and _MARK.fullmatch(leaf)]
+    marks = [key for key, leaf in flatten(config).items() if _is_marked(leaf)]
     if marks:
         raise ConfigError(
             *(
@@ -65,6 +65,13 @@ def load(path: Path | str) -> dict[str, Any]:
             )
         )
     return config
+
+
+def _is_marked(leaf: Any) -> bool:
+    """Check whether a leaf stands for a value from Python; a change of an arm may be a whole table."""
+    if isinstance(leaf, Mapping):
+        return any(map(_is_marked, leaf.values()))
+    return isinstance(leaf, str) and bool(_MARK.fullmatch(leaf))
 
 
 def _parse(path: Path) -> Any:
