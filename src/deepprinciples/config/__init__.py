@@ -11,17 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from deepprinciples.config.arms import resolve_arms, search_space, without_tune
-from deepprinciples.config.dictionary import (
-    SCHEMA_VERSION,
-    changes,
-    copy,
-    described,
-    dumps,
-    flatten,
-    load,
-    override,
-    unflatten,
-)
+from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
+from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Kinds, fields, sweepable
 from deepprinciples.config.sections import resolve_base, sweepable_paths
 from deepprinciples.config.wording import quoted, shown

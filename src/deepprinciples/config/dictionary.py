@@ -7,8 +7,6 @@ expanded, whatever it looks like. Chains are ordered tables, so the order of key
 from __future__ import annotations
 
 import datetime
-import hashlib
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +15,7 @@ from typing import Any
 
 import tomli_w
 
+from deepprinciples.config.marks import MOST_WRITTEN, is_long, is_marked, mark
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, check_size, parse_json, read_text
@@ -26,9 +25,6 @@ SCHEMA_VERSION = 1
 _MAX_TOML_BYTES = 2**20  # the standard library's TOML reader is slow Python; a config is a page, not a book
 _LONG_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){33}")
 _WORD = re.compile(r"[A-Za-z_~./][\w~./:+-]*")
-_MOST_WRITTEN = 10_000  # entries of a list that a config file holds
-_MOST_DESCRIBED = 100  # and a description
-_MARK = re.compile(r"<(function|array|object) .*>")
 
 
 def load(path: Path | str) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def load(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: expected a table at the top, found {shown(config)}")
-    marks = [key for key, leaf in flatten(config).items() if _is_marked(leaf)]
+    marks = [key for key, leaf in flatten(config).items() if is_marked(leaf)]
     if marks:
         raise ConfigError(
             *(
@@ -65,13 +61,6 @@ def load(path: Path | str) -> dict[str, Any]:
             )
         )
     return config
-
-
-def _is_marked(leaf: Any) -> bool:
-    """Check whether a leaf stands for a value from Python; a change of an arm may be a whole table."""
-    if isinstance(leaf, Mapping):
-        return any(map(_is_marked, leaf.values()))
-    return isinstance(leaf, str) and bool(_MARK.fullmatch(leaf))
 
 
 def _parse(path: Path) -> Any:
@@ -308,7 +297,7 @@ def _inline(value: Any) -> str:
         items = [f"{_key(key)} = {_inline(item)}" for key, item in value.items() if item is not None]
         return "{ " + ", ".join(items) + " }" if items else "{}"
     if isinstance(value, (list, tuple)):
-        if _is_long(value, _MOST_WRITTEN):
+        if is_long(value, MOST_WRITTEN):
             return _inline(mark(value))
         return "[" + ", ".join(_inline(item) for item in value) + "]"
     known = isinstance(value, (bool, int, float, str, datetime.date, datetime.time))
@@ -317,53 +306,3 @@ def _inline(value: Any) -> str:
 
 def _key(key: str) -> str:
     return tomli_w.dumps({str(key): 0})[: -len(" = 0\n")]
-
-
-def described(value: Any) -> Any:
-    """Copy tables and lists, with a short mark in the place of arrays, long lists and other objects.
-
-    Args:
-        value: a config, or a part of one.
-
-    Returns:
-        Plain values that JSON can hold; of an array its type, shape and hash, such as "<array float32 (6, 2) 0f3a...>".
-    """
-    if isinstance(value, Mapping):
-        return {str(key): described(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return mark(value) if _is_long(value, _MOST_DESCRIBED) else [described(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, float, str)) else mark(value)
-
-
-def mark(value: Any) -> str:
-    """Name a value that no file holds in a few words; equal arrays have equal marks."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "shape") or isinstance(value, (list, tuple)):
-        return _array_mark(value) or f"<object {type(value).__name__}>"
-    word = "function" if callable(value) else "object"
-    return f"<{word} {getattr(value, '__name__', type(value).__name__)}>"
-
-
-def _array_mark(value: Any) -> str:
-    """Name an array by type, shape and hash; "" where it is no array of numbers or texts."""
-    import numpy as np  # only a config from Python holds arrays, and to read one from a file should be quick
-
-    try:
-        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    except Exception:  # a ragged list, or whatever another library raises
-        return ""
-    if array.dtype.hasobject:
-        return ""
-    digest = hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()[:16]
-    return f"<array {array.dtype} {array.shape} {digest}>"
-
-
-def _is_long(value: Any, most: int) -> bool:
-    """Check whether a list has more than `most` leaves."""
-    left, level = most, [value]
-    while level and left >= 0:
-        items = [item for one in level for item in one]
-        left -= len(items)
-        level = [item for item in items if isinstance(item, (list, tuple))]
-    return left < 0

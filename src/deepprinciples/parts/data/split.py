@@ -15,15 +15,8 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data.checks import (
-    as_array,
-    inputs_of,
-    labels_of,
-    plural,
-    refuse_other_scale,
-    show,
-    values_of,
-)
+from deepprinciples.parts.data import checks
+from deepprinciples.parts.data.checks import as_array, inputs_of, labels_of, plural, show, values_of
 from deepprinciples.parts.data.class_checks import class_notes, refuse_labels_from_one
 from deepprinciples.types import Dataset, Split
 
@@ -159,7 +152,7 @@ def _checked_parts(source: Source, channels: str) -> tuple[dict[str, Split], int
         given = as_array(part.inputs, prefix + "inputs")
         like = given if name == "train" else like
         if not source.vocabulary:
-            refuse_other_scale(given, like, prefix + "inputs", "the training part")
+            checks.refuse_other_scale(given, like, prefix + "inputs", "the training part")
         x, more = inputs_of(
             given,
             prefix + "inputs",
@@ -167,10 +160,10 @@ def _checked_parts(source: Source, channels: str) -> tuple[dict[str, Split], int
             allow_nonfinite=source.allow_nonfinite,
             channels=channels,
         )
-        if parts and x.shape[1:] != parts["train"].inputs.shape[1:]:
+        if parts and x.shape[1:] != (shape := parts["train"].inputs.shape[1:]):
             raise DataError(
-                f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected "
-                f"{show(parts['train'].inputs.shape[1:])} as in the training part"
+                f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected {show(shape)} "
+                f"as in the training part"
             )
         y = check(part.targets, prefix + "targets", inputs=x, outputs=outputs)
         if source.task == "regression":
