@@ -110,7 +110,7 @@ def test_probabilities_and_yes_or_no_are_no_real_targets(name, targets, fits):
 def test_answers_of_0_and_1_say_what_to_do():
     """A user would not find out how to train a yes-or-no answer with a sigmoid."""
     (line,) = problems("table", loss="sigmoid_binary_cross_entropy")
-    assert "3 classes, and the model 3 outputs; use softmax_cross_entropy, or targets 0 and 1 with data.task" in line
+    assert "answers yes or no, but data.name 'arrays' has 3 classes, and the model 3 outputs; use softmax" in line
     changes = {"loss": "sigmoid_binary_cross_entropy", "study.metric": "mse", "data.targets": BINARY}
     (line,) = problems("regression", **changes)
     assert "two target values that were standardized; set data.standardize = false" in line

@@ -53,7 +53,8 @@ def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) 
     for path, section in sections:
         name = section.get("name")
         if why := _why_not(name, parts, outputs):
-            found.append(f"{where}{path}.name: {name} needs class labels, but data.name {source!r} has {why}")
+            needs = "answers yes or no" if parts.task == "classification" else "needs class labels"
+            found.append(f"{where}{path}.name: {name} {needs}, but data.name {source!r} has {why}")
     for key, section in named(config["regularizers"]):
         name = section.get("name")
         if why := _why_not(name, parts, outputs):
