@@ -8,7 +8,8 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.study import build
+from deepprinciples.parts.tables import TABLES
+from deepprinciples.study import build, target_checks
 
 RANDOM = np.random.RandomState(0)
 DATA = {
@@ -68,6 +69,70 @@ def test_a_loss_and_a_metric_that_cannot_take_the_targets_are_told_together():
     found = problems("regression", **{"study.metric": "accuracy"})
     assert len(found) == 2 and all("\n" not in line for line in found)
     assert found[0].startswith("loss") and found[1].startswith("study.metric")
+
+
+CLASSES = "needs class labels, but data.name 'arrays' has "
+BINARY, ONE_HOT = (np.arange(30) % 2).astype(float), np.eye(3)[DATA["table"]["targets"]]
+
+
+@pytest.mark.parametrize("name", sorted(target_checks.ONE_OF_MANY | target_checks.EITHER | target_checks.YES_OR_NO))
+def test_what_needs_classes_is_refused_for_real_targets(name):
+    """A loss that is 0 everywhere trains nothing, and a smoothed real target is only shifted, without a word."""
+    kind = next(kind for kind in ("loss", "metric", "regularizers") if name in TABLES[kind])
+    changes = {
+        "loss": {"loss": name, "study.metric": "mse"},
+        "metric": {"loss": "mse", "study.metric": name},
+        "regularizers": {"loss": "mse", "study.metric": "mse", f"regularizers.{name}": {}},
+    }[kind]
+    (line,) = problems("regression", **changes)
+    assert f"{name} {CLASSES}real-valued targets" in line
+    assert line.startswith({"metric": "study.metric.name: "}.get(kind, kind))
+
+
+@pytest.mark.parametrize(("name", "targets", "fits"), [
+    ("softmax_cross_entropy", BINARY, False), ("brier", BINARY, False), ("label_smoothing", BINARY, False),
+    ("sigmoid_binary_cross_entropy", BINARY, True), ("accuracy", BINARY, True), ("mixup", BINARY, True),
+    ("softmax_cross_entropy", np.stack([BINARY, 1 - BINARY], 1), True), ("label_smoothing", ONE_HOT, True),
+    ("softmax_cross_entropy", np.ones((30, 2)), False), ("sigmoid_binary_cross_entropy", np.ones((30, 2)), True),
+])  # fmt: skip
+def test_probabilities_and_yes_or_no_are_no_real_targets(name, targets, fits):
+    """Soft labels, and answers of 0 and 1, would be refused; or one answer be scored by a softmax, always 1."""
+    loss = "sigmoid_binary_cross_entropy" if targets is BINARY else "mse"
+    edits = {"loss": loss, "study.metric": "mse", "data.targets": targets, "data.standardize": False}
+    kind = next(kind for kind in ("loss", "metric", "regularizers") if name in TABLES[kind])
+    edits |= {"loss": {"loss": name}, "metric": {"study.metric": name}, "regularizers": {f"regularizers.{name}": {}}}[
+        kind
+    ]
+    found = problems("regression", **edits)
+    assert found == [] if fits else f"{CLASSES}targets from 0 to 1 that are no probabilities" in found[0]
+
+
+def test_answers_of_0_and_1_say_what_to_do():
+    """A user would not find out how to train a yes-or-no answer with a sigmoid."""
+    (line,) = problems("table", loss="sigmoid_binary_cross_entropy")
+    assert "answers yes or no, but data.name 'arrays' has 3 classes, and the model 3 outputs; use softmax" in line
+    changes = {"loss": "sigmoid_binary_cross_entropy", "study.metric": "mse", "data.targets": BINARY}
+    (line,) = problems("regression", **changes)
+    assert "two target values that were standardized; set data.standardize = false" in line
+
+
+def test_sequences_of_padding_only_are_refused():
+    """The mean over no step is NaN, and the loss with it."""
+    tokens = RANDOM.randint(1, 5, (30, 6))
+    tokens[4:7] = 0
+    model = {"name": "lstm", "depth": 1, "width": 4, "padding": 0}
+    edits = {"data.inputs": tokens, "data.tokens": 5, "model": model}
+    found = problems("table", **edits)
+    assert found and all("sequences of the" in line and "nothing but padding (id 0)" in line for line in found)
+    assert problems("table", **{**edits, "data.inputs": np.maximum(tokens, 1)}) == []
+
+
+def test_a_start_that_fits_the_data_has_a_program_of_its_own():
+    """The second run would start from weights fitted to the first one's data."""
+    for lsuv, count in ((True, 8), (False, 1)):
+        config = resolved("images", **{"model.lsuv": lsuv})
+        parts = build.dataset(config["data"])
+        np.testing.assert_array_equal(build.shown(config, parts), parts.train.inputs[:count])
 
 
 def test_all_arms_are_checked_at_once(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from deepprinciples.config.arms import resolve_arms, search_space, without_tune
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
+from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Kinds, fields, sweepable
 from deepprinciples.config.sections import allowed_ranges, resolve_base, sweepable_paths
 from deepprinciples.config.wording import quoted, shown
@@ -22,6 +23,7 @@ __all__ = [
     "allowed_ranges",
     "arm_configs",
     "changes",
+    "described",
     "dumps",
     "fields",
     "flatten",

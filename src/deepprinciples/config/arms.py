@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from deepprinciples.config.dictionary import changes, names_part
 from deepprinciples.config.schema import Field, Kinds, convert, fields
-from deepprinciples.config.sections import fields_of, keywords, resolve_base, word
+from deepprinciples.config.sections import LOADED, fields_of, keywords, resolve_base, word
 from deepprinciples.config.wording import shown, suggestion
 from deepprinciples.errors import ConfigError
 
@@ -146,6 +146,9 @@ def _wrong_paths(space: Mapping[str, Any], where: str, places: list[dict[str, Fi
         if path not in known:
             guess = suggestion(path, names) or ";"
             yield f"{where}.{word(path)}: no such path{guess.removesuffix(';')} (sweepable: {', '.join(names)})"
+        elif path.split(".")[0] in LOADED:
+            leaf = path.split(".")[-1]
+            yield f"{where}.{path}: data are loaded before anything is trained; compare values of {leaf} as arms"
         elif not known[path].sweepable:
             noun = {int: "a whole number", bool: "a switch", float: "a number"}.get(known[path].hint, "a choice")
             leaf = path.split(".")[-1]

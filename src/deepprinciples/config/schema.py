@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -196,6 +197,7 @@ def _typed(hint: Any, value: Any) -> Any:
 def _plain(hint: Any, origin: Any, value: Any) -> Any:
     fits = True
     if hint is bool or hint is str:
+        value = os.fspath(value) if hint is str and isinstance(value, os.PathLike) else value
         fits = isinstance(value, hint)
     elif hint is int:
         fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepprinciples.engine import fit
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.rows import Rows, unpacked_shapes
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ResourceError
@@ -158,7 +159,7 @@ def compile_program(
     *,
     layout: Layout,
     names: Sequence[str],
-    plan: fit.Plan,
+    plan: Plan,
     data: Batch,
     batch_size: int,
     split: tuple[Batch, Any],

@@ -23,6 +23,7 @@ from deepprinciples.parts.tables import HIGHER_IS_BETTER, TABLES
 from deepprinciples.study import games
 from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced
 from deepprinciples.study.settings import Study, Train
+from deepprinciples.study.target_checks import only_padding, unfit_for_targets
 from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
 
 __all__ = ["KINDS", "Config", "chain", "metric_name", "named", "part", "replaced"]  # the pieces, for rooms above
@@ -37,27 +38,6 @@ KINDS = Kinds(
         "metric": {"modes", "mode_std", "features"},
         "data": {"source"},
     },
-)
-# These need labels or probabilities: on other targets they mean nothing, though the shapes would pair.
-FOR_CLASSES = frozenset(
-    {
-        "softmax_cross_entropy",
-        "focal",
-        "poly_loss",
-        "generalized_cross_entropy",
-        "one_hot_mse",
-        "multiclass_hinge",
-        "sigmoid_binary_cross_entropy",
-        "sigmoid_focal",
-        "hinge",
-        "squared_hinge",
-        "kl_divergence",
-        "accuracy",
-        "error_rate",
-        "top_k_accuracy",
-        "brier",
-        "cross_entropy",
-    }
 )
 
 
@@ -90,14 +70,12 @@ def learner(config: Config, parts: Dataset) -> Learner:
         else:
             penalties.append(made)
     rule = config["rule"]
-    # A model that fits its weights to data when it starts is shown a whole batch, others the shape of one example.
-    shown = parts.batch_size if config["model"].get("lsuv") else 1
     return supervised(
         model=model_of(config, parts),
         loss=part("loss", config["loss"]),
         optimizer=chain(config, config["train"]["steps"]),
         rule=part("rule", rule),
-        example=np.asarray(parts.train.inputs[:shown]),
+        example=shown(config, parts),
         penalties=penalties,
         augments=augments,
         metrics={metric_name(config): part("metric", config["study"]["metric"])},
@@ -108,6 +86,12 @@ def learner(config: Config, parts: Dataset) -> Learner:
         # What --with adds is in TABLES alone: a loss of the user's may look at the whole batch.
         splits=rule.get("name") == "plain" and config["loss"].get("name") in losses.TABLE,
     )
+
+
+def shown(config: Config, parts: Dataset) -> np.ndarray:
+    """Return what a model is shown when it starts: a whole batch if it fits its weights to data, else one example."""
+    lsuv = "game" not in config and config["model"].get("lsuv")
+    return np.asarray(parts.train.inputs[: parts.batch_size if lsuv else 1])
 
 
 def stability_edge(config: Config) -> float | None:
@@ -192,12 +176,10 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         outputs, _, _ = jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
     if problems:
         return problems
+    problems += unfit_for_targets(config, parts, outputs, where) + only_padding(config, parts, where)
+    unfit = {problem.removeprefix(where).split(".name:")[0] for problem in problems}
     for kind, section in (("loss", config["loss"]), ("study.metric", config["study"]["metric"])):
-        if section.get("name") in FOR_CLASSES and not _could_be_classes(parts):
-            problems.append(
-                f"{where}{kind}.name: {section['name']} needs class labels, but data.name {source!r} has "
-                "real-valued targets; use mse or mae"
-            )
+        if kind in unfit:
             continue
         with _told(problems, f"{where}{kind}: does not fit data.name {source!r}"):
             _check_per_example(part(kind.removeprefix("study."), section), outputs, batch.targets)
@@ -245,11 +227,6 @@ def _check_per_example(function: Callable, outputs: Any, targets: np.ndarray) ->
     value = jax.eval_shape(function, outputs, jax.ShapeDtypeStruct(targets.shape, targets.dtype))
     if value.shape != targets.shape[:1]:
         raise ValueError(f"gives shape {list(value.shape)} for {len(targets)} examples, expected one value per example")
-
-
-def _could_be_classes(parts: Dataset) -> bool:
-    targets = parts.train.targets
-    return parts.task == "classification" or bool(np.min(targets) >= 0 and np.max(targets) <= 1)
 
 
 def _one_line(error: Exception) -> str:

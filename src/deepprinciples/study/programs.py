@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ import numpy as np
 
 from deepprinciples.config import flatten
 from deepprinciples.config.sections import at, form_of
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
-from deepprinciples.engine.fit import Plan
 from deepprinciples.engine.population import Layout, Program, compile_program
 from deepprinciples.engine.run import Padded
 from deepprinciples.study import build
@@ -68,11 +69,11 @@ def _key(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed,
         if path.split(".")[0] not in _OUTSIDE | {"train"} or path in _TRAIN or path.startswith("study.metric")
     }
     order = {path: list(at(config, path)) for path in form_of(config).chains}
-    example = np.asarray(dataset.train.inputs[:1])
+    example = build.shown(config, dataset)  # what a model starts from is compiled in
     samples = "game" in config
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
     facts: tuple[Any, ...] = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size)
-    facts += (example.tobytes().hex(),)
+    facts += (example.shape, hashlib.sha256(example.tobytes()).hexdigest())
     # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
     facts += (dataset.mode_std, np.asarray(dataset.modes).tobytes().hex(), digest(dataset) if samples else "")
     known = jax.config.values

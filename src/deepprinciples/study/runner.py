@@ -231,7 +231,8 @@ def _told(
         bound=WORST.get(metric),
         kind=kind,
         changes={
-            arm: {k: v for k, v in edits.items() if k != "tune"} for arm, edits in resolved.get("arms", {}).items()
+            arm: configs.described({k: v for k, v in edits.items() if k != "tune"})
+            for arm, edits in resolved.get("arms", {}).items()
         },
         notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *notes],
         constant={
@@ -261,7 +262,7 @@ def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -
     return [
         f"{a} and {b} are the same method under two names"
         for a, b in pairs
-        if configs.dumps(arms[a]) == configs.dumps(arms[b]) and tune.get(a) == tune.get(b)
+        if bench.same(arms[a], arms[b]) and tune.get(a) == tune.get(b)
     ]
 
 
