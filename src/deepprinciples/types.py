@@ -1,7 +1,8 @@
 """The words every room shares: NamedTuples and aliases, no behavior.
 
 A factory's annotations are the schema of its config section, so they are exact:
-`Scalar` may be swept and may be a tracer; `int`, `bool`, `str`, `Literal` and tuples are static;
+`Scalar` may be swept and may be a tracer, and so may `Share`, `Positive` and `NonNegative`, which have a range;
+`int`, `Count`, `bool`, `str`, `Literal` and tuples are static;
 `Activation`, `Initializer` name a nested part.
 """
 
@@ -17,6 +18,22 @@ import numpy as np
 Array = jax.Array
 Scalar = float | jax.Array
 PyTree = Any
+
+
+class Range(NamedTuple):
+    """The numbers that a keyword takes, part of its annotation: `Annotated[Scalar, Range("[0, 1]")]`.
+
+    A round bracket leaves the end out. `fix` says how to fix a value outside it, such as "0.0 switches it off".
+    """
+
+    interval: str
+    fix: str = ""
+
+
+Share = Annotated[Scalar, Range("[0, 1]")]
+Positive = Annotated[Scalar, Range("(0, inf)")]
+NonNegative = Annotated[Scalar, Range("[0, inf)")]
+Count = Annotated[int, Range("[1, inf)")]
 
 # loss_fn(params, model_state, batch, key) -> (loss, aux) becomes gradient_fn(the same) -> ((loss, aux), grads).
 Rule = Callable[[Callable[..., Any]], Callable[..., Any]]

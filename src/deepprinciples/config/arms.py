@@ -103,7 +103,7 @@ def search_space(value: Any, path: str, problems: list[str]) -> dict[str, dict[s
         found: list[str] = []
         one = keywords(fields(_range), limits, where, "a search space", Kinds({}), found, False)
         if not found:
-            found += _wrong_range(one, where, key.split(".")[-1])
+            found += _wrong_range(one, where)
         problems += found
         if not found:
             out[key] = one
@@ -123,23 +123,16 @@ def _ranges(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield here, item
 
 
-def _wrong_range(limits: Mapping[str, Any], path: str, keyword: str) -> Iterator[str]:
+def _wrong_range(limits: Mapping[str, Any], path: str) -> Iterator[str]:
     low, high = limits["low"], limits["high"]
     if low >= high:
         yield f"{path}: expected low below high, found low = {low!r} and high = {high!r}"
     if limits["scale"] == "log" and low <= 0:
         yield f'{path}.low: a log scale needs a number above 0, found {low!r}; write scale = "linear" or raise it'
-        return
-    for end in ("low", "high"):
-        field = Field(keyword, float, None, None, True)
-        try:
-            convert(field, limits[end])
-        except ValueError as error:
-            yield f"{path}.{end}: {error}"
 
 
 def _wrong_paths(space: Mapping[str, Any], where: str, places: list[dict[str, Field]]) -> Iterator[str]:
-    """Find tuned paths that no place has, or that fix the program."""
+    """Find tuned paths that no place has, that fix the program, or whose ends a place does not allow."""
     known = {path: field for place in places for path, field in place.items()}
     names = [path for path, field in known.items() if field.sweepable]
     for path in space:
@@ -150,3 +143,18 @@ def _wrong_paths(space: Mapping[str, Any], where: str, places: list[dict[str, Fi
             noun = {int: "a whole number", bool: "a switch", float: "a number"}.get(known[path].hint, "a choice")
             leaf = path.split(".")[-1]
             yield f"{where}.{path}: is {noun} and fixes the program; compare values of {leaf} as arms"
+        else:
+            yield from dict.fromkeys(
+                problem
+                for place in places
+                if path in place
+                for problem in _ends_outside(place[path], space[path], f"{where}.{path}")
+            )
+
+
+def _ends_outside(field: Field, limits: Mapping[str, Any], path: str) -> Iterator[str]:
+    for end in ("low", "high"):
+        try:
+            convert(field, limits[end])
+        except ValueError as error:
+            yield f"{path}.{end}: {error}"

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import draws
 from deepprinciples.kernels.linear_algebra import eigh, svd
-from deepprinciples.types import Array, SampleMetric, Scalar
+from deepprinciples.types import Array, Count, SampleMetric, Scalar
 
 Features = Callable[[Array], Array]
 ROWS = 64  # rows of a distance matrix made at a time: all N x N x F differences would not fit
@@ -116,7 +116,7 @@ def frechet_distance(*, features: Features) -> SampleMetric:
     return SampleMetric(score)
 
 
-def precision(*, features: Features, neighbors: int = 5) -> SampleMetric:
+def precision(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure how many samples look real: the share that falls where real examples are.
 
     mean over samples of [x in some ball], a ball around every real example that just reaches its k-th nearest other
@@ -139,7 +139,7 @@ def precision(*, features: Features, neighbors: int = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
-def recall(*, features: Features, neighbors: int = 5) -> SampleMetric:
+def recall(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure how much of the real is made: the share of real examples that falls where samples are.
 
     precision with the two sets exchanged: balls around the samples, mean over the real examples
@@ -155,7 +155,7 @@ def recall(*, features: Features, neighbors: int = 5) -> SampleMetric:
     return SampleMetric(lambda samples, real, weights: exchanged.score(real, samples, weights))
 
 
-def density(*, features: Features, neighbors: int = 5) -> SampleMetric:
+def density(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Count in how many balls of real examples a sample lies: precision that one outlier cannot lift.
 
     mean over samples of (number of balls around real examples that hold x, border left out) / k, balls as for
@@ -178,7 +178,7 @@ def density(*, features: Features, neighbors: int = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
-def coverage(*, features: Features, neighbors: int = 5) -> SampleMetric:
+def coverage(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure the share of real examples that have a sample nearby: recall that stray samples cannot lift.
 
     mean over real examples of [some sample lies in its ball, border left out], balls as for precision
