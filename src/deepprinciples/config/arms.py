@@ -5,12 +5,12 @@ An arm is a table of changes to the config around it. What the arms then cost or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from deepprinciples.config.dictionary import changes, names_part
+from deepprinciples.config.dictionary import changes, flatten, names_part
 from deepprinciples.config.schema import Field, Kinds, convert, fields
-from deepprinciples.config.sections import fields_of, keywords, resolve_base, word
+from deepprinciples.config.sections import at, fields_of, keywords, resolve_base, word
 from deepprinciples.config.wording import shown, suggestion
 from deepprinciples.errors import ConfigError
 
@@ -62,7 +62,7 @@ def _arm(
     except ConfigError as error:
         found += [] if base_problems else error.problems  # a broken section cannot be changed; it is told already
     own = search_space(given["tune"], "tune", found) if "tune" in given else {}
-    found += [f"{word(key)}: is both set and tuned; drop one of them" for key in edits if key in {**shared, **own}]
+    found += set_and_tuned(edits, {**shared, **own})
     broken = {_section(problem) for problem in base_problems}
     repeated = [p for p in found if p in base_problems or ("missing" in p and _section(p) in broken)]
     problems += [f"{path}.{problem}" for problem in found if problem not in repeated]
@@ -71,6 +71,24 @@ def _arm(
 
 def _section(problem: str) -> str:
     return problem.split(".")[0].split(":")[0]
+
+
+def set_and_tuned(edits: Mapping[str, Any], space: Iterable[str]) -> list[str]:
+    """List the tuned paths that changes set to one value, by themselves or in a table: the value would not count."""
+    given = {leaf for path, value in edits.items() for leaf in flatten({path: value})}
+    return [f"{word(path)}: is both set and tuned; drop one of them" for path in space if path in given]
+
+
+def tuned_everywhere(config: Mapping[str, Any]) -> list[str]:
+    """List the paths that a config, not yet resolved, tunes in every arm."""
+    shared = _paths(at(config, "study.tune"))
+    arms = config.get("arms")
+    own = [_paths(at(arm, "tune")) for arm in arms.values()] if isinstance(arms, Mapping) else []
+    return shared + [path for path in (own[0] if own else []) if all(path in one for one in own)]
+
+
+def _paths(space: Any) -> list[str]:
+    return [path for path, _ in _ranges("", space)] if isinstance(space, Mapping) else []
 
 
 def without_tune(edits: Mapping[str, Any]) -> dict[str, Any]:

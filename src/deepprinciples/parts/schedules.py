@@ -4,7 +4,7 @@ Every factory returns `(progress) -> factor`: progress runs from 0 at the first 
 is multiplied with the (swept) learning rate. The shape knows no step count and no rate, so one compiled program
 serves all. `warmup` is the share of the run over which the factor first rises from 0 in a straight line: factor =
 progress / warmup. With a warm-up the first step has length 0. Schedules of anything else than the learning rate do
-not belong here.
+not belong here. The factories carry `of_progress`; one without it returns `(step) -> factor`, as optax's do.
 """
 
 from __future__ import annotations
@@ -295,6 +295,9 @@ TABLE = {
         warm_restarts,
     )
 }
+
+for _factory in TABLE.values():
+    _factory.of_progress = True  # type: ignore[attr-defined]  # others are functions of the step, as optax's are
 
 # Together these values make a schedule constant.
 NEUTRAL = {

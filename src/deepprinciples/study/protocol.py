@@ -20,7 +20,6 @@ import numpy as np
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.tables import WORST
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
 from deepprinciples.study.ledger import Ledger, nothing_kept
@@ -152,7 +151,8 @@ def run_study(
         )
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
-        ledger.enter(UnderWay(group.arms[0], shape_of(made), len(group.arms), *_facts(made.program)))
+        shape = {**shape_of(made), "devices": made.program.layout.devices}
+        ledger.enter(UnderWay(group.arms[0], shape, len(group.arms), *_facts(made.program)))
         if made.measured:
             ledger.measured[group.arms[0]] = [one.told() for one in made.measured]
         ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
@@ -282,7 +282,8 @@ class _Search(NamedTuple):
         points = before.points + points
         scores = np.concatenate([before.scores, outcome.final[metric][:, :, index]])
         diverged_at = np.concatenate([before.diverged_at, outcome.diverged_at[:, :, index]])
-        judged = worst_case(scores, diverged_at >= 0, higher_is_better=self.higher, bound=WORST.get(metric))
+        bound = build.worst(self.entry.made.group.config)
+        judged = worst_case(scores, diverged_at >= 0, higher_is_better=self.higher, bound=bound)
         best = tuning.select(judged, higher_is_better=self.higher)
         return Tuned(axes, points, scores, diverged_at, best, tuning.edges(points, best, axes))
 
