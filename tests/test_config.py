@@ -20,6 +20,7 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.config import schema
 from deepprinciples.errors import ConfigError
+from deepprinciples.study import settings
 from deepprinciples.types import Activation, Initializer, Scalar
 
 INF = math.inf
@@ -103,6 +104,12 @@ def limited(*, traced: Scalar = 0.1, fixed: float = 0.1, maybe: float | None = N
 
 
 def anything(**more: Any) -> None: ...
+
+
+# All of them stand for factories of the package, whose keywords have the ranges that go with their names.
+for one in (sgd, adam, leaky_relu, normal, glorot_normal, mlp, cnn, prepare, clip_by_global_norm, noise, limited):
+    one.__module__ = "deepprinciples.parts"
+Train.__module__ = Study.__module__ = settings.__name__
 
 
 KINDS = configs.Kinds(

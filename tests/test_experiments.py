@@ -80,7 +80,13 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "initialization_and_depth": (
         (*MLP, "model.depth=1", "arms.small_12.model.depth=2"),
         ["he_4", "small_12"],
-        ["he_4: accuracy", "the baseline", "small_12: accuracy", "gradient norm of the first layer", "cannot be judged"],
+        [
+            "he_4: accuracy",
+            "the baseline",
+            "small_12: accuracy",
+            "gradient norm of the first layer",
+            "cannot be judged",
+        ],
     ),
     "initialization_at_criticality": (
         ("model.width=8", "model.depth=3"),

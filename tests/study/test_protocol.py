@@ -26,7 +26,7 @@ def judged(finished, config):
         found,
         study=Study(**resolved["study"]),
         steps=20,
-        bound=metrics.WORST.get(metric),
+        bound=metrics.TABLE[metric].worst,
         kind="compare",
         changes={},
         notes=[],

@@ -53,7 +53,9 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
     layout = choose_layout(block_counts, len(group.arms), devices=used, mode=mode, limit=settings.lane_limit)
     recorded = settings.shapes.get(group.arms[0])
     if recorded:
-        layout = layout._replace(mode=recorded["mode"], blocks=recorded["blocks"])
+        # A run with more seeds than before goes on with the devices it had: on more of them it is another program.
+        used = min(recorded.get("devices", used), len(devices))
+        layout = layout._replace(mode=recorded["mode"], blocks=recorded["blocks"], devices=used)
         cut = cut.shortened(recorded["chunks"])
     else:
         layout, cut = shape.shortened(layout, cut, dataset.batch_size)

@@ -19,9 +19,9 @@ from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import data, losses, probes, rules
 from deepprinciples.parts.data.split import prepare
-from deepprinciples.parts.tables import HIGHER_IS_BETTER, TABLES
+from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import games
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced
+from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced, trait
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.target_checks import only_padding, unfit_for_targets
 from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
@@ -37,6 +37,7 @@ KINDS = Kinds(
         "regularizers": {"outputs"},
         "metric": {"modes", "mode_std", "features"},
         "data": {"source"},
+        "schedule": {"steps"},
     },
 )
 
@@ -55,6 +56,11 @@ def model_of(config: Config, parts: Dataset) -> Model:
 
     shape = parts.train.inputs.shape[1:]
     return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
+
+
+def shown(config: Config, parts: Dataset) -> np.ndarray:
+    """Return the inputs that a model is initialized with: one that fits its weights to data is shown a whole batch."""
+    return np.asarray(parts.train.inputs[: parts.batch_size if config.get("model", {}).get("lsuv") else 1])
 
 
 def learner(config: Config, parts: Dataset) -> Learner:
@@ -115,8 +121,21 @@ def stability_edge(config: Config) -> float | None:
 
 def higher_is_better(config: Config) -> bool:
     """Say whether a larger value of the study's metric is better."""
-    direction = config["study"]["direction"]
-    return metric_name(config) in HIGHER_IS_BETTER if direction == "auto" else direction == "max"
+    return _direction(config) == "max"
+
+
+def _direction(config: Config) -> str | None:
+    """Read "max" or "min" from the config, the factory of the metric, or the metric it makes; None where none says."""
+    section, given = config["study"]["metric"], config["study"]["direction"]
+    if given != "auto":
+        return given
+    found = trait("metric", section, "direction")
+    return found if found or "game" in config else getattr(part("metric", section), "direction", None)
+
+
+def worst(config: Config) -> float | None:
+    """Return the worst value that the study's metric can take, None where there is none."""
+    return trait("metric", config["study"]["metric"], "worst")
 
 
 def allowed(config: Config) -> dict[str, str]:
@@ -163,6 +182,8 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
     Returns:
         Problems, one line each; empty where the config can run.
     """
+    if wrong := _check_metric(config, where):
+        return wrong
     if "game" in config:
         return _check_game(config, parts, where)
     source = config["data"].get("name", "data")
@@ -191,6 +212,20 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
             *(np.asarray(array[: parts.batch_size]) for array in parts.train)
         )  # a rule may cut it into shares
         jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], whole, key)
+    return problems
+
+
+def _check_metric(config: Config, where: str) -> list[str]:
+    """Find out whether the metric has a direction and a name of its own."""
+    name, problems = metric_name(config), []
+    if name == "loss":
+        problems.append(f"{where}study.metric: loss is the name of what is minimized; give the factory another name")
+    with _told(problems, f"{where}study.metric: {name}"):
+        if (found := _direction(config)) not in ("max", "min"):
+            problems.append(
+                f'{where}study.direction: unknown for {name} (found {found!r}); set it to "max" or "min", or set '
+                f"{name}.direction in Python"
+            )
     return problems
 
 

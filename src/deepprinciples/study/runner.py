@@ -17,7 +17,6 @@ import xarray as xr
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped
-from deepprinciples.parts.tables import WORST
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
 from deepprinciples.study import bench, build, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
@@ -228,7 +227,7 @@ def _told(
         found,
         study=Study(**resolved["study"]),
         steps=Train(**resolved["train"]).steps,
-        bound=WORST.get(metric),
+        bound=build.worst(resolved),
         kind=kind,
         changes={
             arm: configs.described({k: v for k, v in edits.items() if k != "tune"})
@@ -246,6 +245,7 @@ def _told(
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured
+        shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
         resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
     edges = {
         row["name"]: build.stability_edge(build.replaced(prepared.arms[row["name"]], row["tuned_point"]))

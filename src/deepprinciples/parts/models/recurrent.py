@@ -192,7 +192,7 @@ def lstm(
         padding: id that fills up short sequences: it leaves states as they are, so that "last" reads the state after
             the last id that counts, and "mean" leaves it out; "every" and batch statistics count it. Below 0: none.
         forget_bias: added to the bias of the LSTM's forget gate at the start. *Sweepable.* *Neutral: 0.0.*
-        longest_lag: above 2, LSTM gates start with chrono biases for lags up to this, in place of `forget_bias`.
+        longest_lag: LSTM gates start with chrono biases for lags up to this, in place of `forget_bias`; 0 to 2: none.
         activation: of candidate and cell.
         initializer: of the kernels of the inputs, gate by gate [F, H], and of the outputs.
         recurrent_initializer: of the recurrent kernels, gate by gate [H, H].

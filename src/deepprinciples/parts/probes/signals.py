@@ -83,7 +83,7 @@ def dormant_units(*, threshold: float = 0.025) -> Probe:
         return jnp.mean(each <= threshold * jnp.mean(each))
 
     def probe(info: Info) -> Measured:
-        named = {name for name in info.activations if name + SLOPE in info.activations}
+        named = [name for name in info.activations if name + SLOPE in info.activations]
         return {"dormant_units": {name: share(info.activations[name]) for name in named}} if named else {}
 
     return probe
