@@ -49,8 +49,8 @@ def linen(module: nn.Module, *, sown: bool = False) -> Model:
     """
     called = parameters(type(module).__call__)
 
-    def switched(train: bool) -> tuple[nn.Module, dict[str, bool]]:
-        all_of_them = switches(train)
+    def switched(train: bool) -> tuple[nn.Module, dict[str, Any]]:
+        all_of_them: dict[str, Any] = switches(train)
         held = {k for k in type(module).__dataclass_fields__ if isinstance(getattr(module, k, ""), bool | None)}
         own = {k: v for k, v in all_of_them.items() if k in held - called}
         return module.clone(**own) if own else module, {k: v for k, v in all_of_them.items() if k in called}

@@ -8,7 +8,7 @@ Some normalizations act on what an activation reads (`normalize`), some on the k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -143,7 +143,8 @@ class Standardize(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         width = x.shape[-1]
-        parts, axes = x, (-1,)
+        parts = x
+        axes: tuple[int, ...] = (-1,)
         if self.groups:
             parts, axes = x.reshape(len(x), -1, self.groups, width // self.groups), (1, 3)  # [B, P, G, C / G]
         if self.centered:
@@ -203,9 +204,9 @@ def normalize(x: Array, design: Design, train: bool, name: str = "norm") -> Arra
     What acts on kernels alone ("weight", "spectral"), and "none", leaves x alone.
 
     Args:
-        x: [B, ..., C]. "layer" and "rms" act on the C features of each position, "group" on all positions and
-            up to 8 groups of features (see `groups_of`), "instance" on all positions of each feature, "batch" on all axes but the
-            last, with running statistics (decay 0.9), and so does "ghost" on parts of `ghost_size` examples.
+        x: [B, ..., C]. "layer" and "rms" act on the C features of each position, "group" on all positions and up to 8
+            groups of features (see `groups_of`), "instance" on all positions of each feature, "batch" on all axes
+            but the last, with running statistics (decay 0.9), and so does "ghost" on parts of `ghost_size` examples.
             "weight_standardized" is "group" behind kernels that are standardized.
         design: brings the normalization and its sizes.
         train: whether "batch" and "ghost" use and update the statistics of this batch.
