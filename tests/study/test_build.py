@@ -291,21 +291,6 @@ def test_a_table_of_outputs_is_measured_array_by_array():
     assert found["gradient_mean_square"]["output.logits"] > 0 and "jacobian_largest" not in found
 
 
-def test_what_breaks_a_probe_is_found_before_training():
-    """Lost: an error in the middle of a run, where a look at shapes would have found it."""
-
-    def broken(*, outputs: int):
-        init, apply = heads(outputs=outputs)
-
-        def run(params, state, x, *, key, train):
-            return apply(params, x)["logits"], state, {"odd": jnp.ones(())}
-
-        return dp.types.Model(lambda key, x: (init(key, x), {}), run)
-
-    found = problems("table", model={"factory": broken}, **{"train.probes": ["rank"]})
-    assert len(found) <= 1 and all("\n" not in one for one in found)
-
-
 def test_a_game_is_checked_with_whole_batches():
     """Lost: batch normalization of a discriminator that is shown one pack at a time."""
     sgd = {"name": "sgd", "learning_rate": 0.1}

@@ -176,10 +176,9 @@ def carry_out(
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
         except Exception as error:  # a user's own function may raise anything, at any time
             with contextlib.suppress(Exception), stop.held():
+                directory.write_status(path, "failed", **told, reason=one_line(error))
                 if not ledger.kept:
                     ledger.save()
-            with contextlib.suppress(Exception), stop.held():
-                directory.write_status(path, "failed", **told, reason=one_line(error))
             raise
     return run
 
