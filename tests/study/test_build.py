@@ -1,5 +1,6 @@
 """Where a config becomes a learner, and where what does not fit together is found before anything runs."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -249,3 +250,130 @@ def test_only_plain_gradient_descent_has_an_edge_of_stability():
     for changes in ({"rule": "sam"}, {"optimizer": {"name": "adam"}}, {"schedule": "cosine"}):
         assert build.stability_edge(resolved("table", **changes)) is None
     assert build.stability_edge(resolved("table", transforms={"clip_by_global_norm": {}})) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.batch_size": 1, "model.normalization": "batch"},
+        {"data.batch_size": 2, "model.normalization": "batch"},
+        {"rule": {"name": "microbatches", "count": 8}, "model.normalization": "batch"},
+        {"rule": {"name": "pcgrad", "tasks": 8}, "model.normalization": "batch"},
+        {"model.normalization": "ghost", "model.ghost_size": 1},
+    ],
+)
+def test_statistics_of_one_example_are_refused(changes):
+    """Lost: batch normalization over one example: all before it gets a gradient of 0, without a word."""
+    found = problems("table", **changes)
+    assert len(found) == 1 and "normalization over" in found[0] and "raise data.batch_size" in found[0], found
+
+
+def test_probes_of_single_examples_leave_batch_normalization_alone():
+    """Lost: all probes at once for a network with batch normalization, or numbers of examples that it has not seen."""
+    changes = {"model.normalization": "batch", "train.probes": ["full"]}
+    assert problems("table", **changes) == []
+    config = resolved("table", **changes)
+    data = build.dataset(config["data"])
+    made, batch = build.learner(config, data), build.splits(data)["train"]
+    start = lambda: made.step(made.init(jax.random.key(0)), batch, jax.random.key(1))[1]
+    found = jax.eval_shape(lambda: build.probe(config)(start()))
+    assert "hessian_trace" in found and "step_cosine" in found
+    assert not {"noise_scale", "takeuchi"} & set(found)
+
+
+class Switched(nn.Module):
+    """Two layers with dropout between them, whose switch a test hides or names."""
+
+    rate: float
+    outputs: int
+    frozen: bool = True
+
+    @nn.compact
+    def __call__(self, x, quiet: bool = True):
+        x = nn.BatchNorm(use_running_average=quiet)(x) if self.frozen else x
+        return nn.Dense(self.outputs)(nn.Dropout(self.rate, deterministic=quiet)(nn.relu(nn.Dense(8)(x))))
+
+
+def test_a_module_that_never_switches_is_refused_before_training():
+    """Lost: dropout of 0.9 that changes no bit, and no word of it."""
+
+    def net(*, rate: float = 0.0, outputs: int):
+        return Switched(rate, outputs, rate == 0.0)
+
+    factory = {"factory": net}
+    assert problems("table", model={**factory, "rate": 0.9}) == [
+        "model.factory: does not fit data.name 'arrays': Dropout Dropout_0 stays off in training; expected a module "
+        "whose __call__ takes one of train, training, is_training, deterministic, use_running_average, inference and "
+        "hands it on"
+    ]
+    assert "BatchNorm BatchNorm_0 stays off in training" in problems("table", model=factory)[0]
+
+
+def test_complex_parameters_are_refused():
+    """Lost: a run trained to its end, which no file can keep."""
+
+    def net(*, outputs: int):
+        init = lambda key, x: {"deep": {"w": jnp.zeros((x.shape[1], outputs), jnp.complex64)}}
+        return init, lambda p, x: jnp.abs(x @ p["deep"]["w"])
+
+    assert problems("table", model={"factory": net}) == [
+        "model.factory: deep/w is complex64; expected real floats; keep real and imaginary parts as two arrays"
+    ]
+
+
+def heads(*, outputs: int):
+    """Build a model with two outputs, one of them an index."""
+
+    def init(key, x):
+        return {"w": 0.1 * jax.random.normal(key, (x.shape[1], outputs))}
+
+    return init, lambda p, x: {"logits": x @ p["w"], "best": jnp.argmax(x @ p["w"], -1)}
+
+
+def own_loss():
+    return lambda o, t: -jnp.take_along_axis(jax.nn.log_softmax(o["logits"]), t[:, None], axis=1)[:, 0]
+
+
+def own_hit():
+    return lambda o, t: (o["best"] == t).astype(jnp.float32)
+
+
+HEADS = {"model": {"factory": heads}, "loss": {"factory": own_loss}, "study.metric": {"factory": own_hit}}
+
+
+def test_a_table_of_outputs_is_measured_array_by_array():
+    """Lost: models with several outputs, or the probes of a run with one."""
+    changes = {**HEADS, "study.direction": "max", "train.probes": ["full"]}
+    assert problems("table", **changes) == []
+    config = resolved("table", **changes)
+    data = build.dataset(config["data"])
+    made, batch = build.learner(config, data), build.splits(data)["train"]
+
+    @jax.jit
+    def look():
+        return build.probe(config)(made.step(made.init(jax.random.key(0)), batch, jax.random.key(1))[1])
+
+    found = look()
+    assert set(found["activation_mean_square"]) == set(found["gradient_mean_square"]) == {"output.logits"}
+    assert found["gradient_mean_square"]["output.logits"] > 0 and "jacobian_largest" not in found
+
+
+def test_a_game_is_checked_with_whole_batches():
+    """Lost: batch normalization of a discriminator that is shown one pack at a time."""
+    sgd = {"name": "sgd", "learning_rate": 0.1}
+    config = configs.resolve(
+        {
+            "data": {"name": "gaussian_ring", "batch_size": 4},
+            "game": {"latent": 2, "pack": 2},
+            "generator": {"model": {"name": "mlp", "width": 4, "depth": 1}, "optimizer": sgd},
+            "discriminator": {
+                "model": {"name": "mlp", "width": 4, "depth": 1, "normalization": "batch"},
+                "optimizer": sgd,
+            },
+            "study": {"metric": "modes_covered"},
+            "train": {"steps": 4},
+        },
+        build.KINDS,
+    )
+    found = build.check(config, build.dataset(config["data"]))
+    assert len(found) == 1 and "batch normalization over 2 examples" in found[0], found

@@ -6,6 +6,7 @@ Parts are built inside the traced function, so a float of a config may be a trac
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -92,12 +93,6 @@ def learner(config: Config, parts: Dataset) -> Learner:
         # What --with adds is in TABLES alone: a loss of the user's may look at the whole batch.
         splits=rule.get("name") == "plain" and config["loss"].get("name") in losses.TABLE,
     )
-
-
-def shown(config: Config, parts: Dataset) -> np.ndarray:
-    """Return what a model is shown when it starts: a whole batch if it fits its weights to data, else one example."""
-    lsuv = "game" not in config and config["model"].get("lsuv")
-    return np.asarray(parts.train.inputs[: parts.batch_size if lsuv else 1])
 
 
 def stability_edge(config: Config) -> float | None:
@@ -188,13 +183,16 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         return _check_game(config, parts, where)
     source = config["data"].get("name", "data")
     key = jax.random.key(0)
-    size = min(2, len(parts.train.inputs))
-    batch = Batch(*(np.asarray(array[:size]) for array in parts.train))
+    # The batch of a step: statistics of a batch and the shares of a rule depend on its size.
+    batch = Batch(*(np.asarray(array[: parts.batch_size]) for array in parts.train))
+    name = "name" if "name" in config["model"] else "factory"
     problems: list[str] = []
-    with _told(problems, f"{where}model.name: does not fit data.name {source!r}"):
+    with _told(problems, f"{where}model.{name}: does not fit data.name {source!r}"):
         model = model_of(config, parts)
-        params, state = jax.eval_shape(model.init, key, batch.inputs)
+        params, state = jax.eval_shape(model.init, key, batch.inputs[:1])
         outputs, _, _ = jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
+        jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=None, train=False), params, state)
+        problems.extend(f"{where}model.{name}: {problem}" for problem in _complex(params, state))
     if problems:
         return problems
     problems += unfit_for_targets(config, parts, outputs, where) + only_padding(config, parts, where)
@@ -208,10 +206,7 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         return problems
     with _told(problems, f"{where}the parts do not fit together"):
         made = learner(config, parts)
-        whole = Batch(
-            *(np.asarray(array[: parts.batch_size]) for array in parts.train)
-        )  # a rule may cut it into shares
-        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], whole, key)
+        jax.eval_shape(functools.partial(_first_step, config, made), batch, key)
     return problems
 
 
@@ -233,12 +228,34 @@ def _check_game(config: Config, parts: Dataset, where: str) -> list[str]:
     found = [f"{where}{problem}" for problem in games.problems(config, parts)]
     if found:
         return found
-    size = config["game"]["n_critic"] * config["game"]["pack"]
-    batch = Batch(*(np.resize(np.asarray(array[:1]), (2 * size, *array.shape[1:])) for array in parts.train))
+    batch = Batch(*(np.resize(np.asarray(array[:1]), (parts.batch_size, *array.shape[1:])) for array in parts.train))
     with _told(found, f"{where}the players do not fit data.name {config['data'].get('name', 'data')!r}"):
         made = learner(config, parts)
-        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], batch, jax.random.key(0))
+        state = jax.eval_shape(made.init, jax.random.key(0))
+        for player in ("generator", "discriminator"):
+            one = getattr(state, player)
+            problems = _complex(one.params, one.model_state)
+            found.extend(f"{where}{player}.model: {problem}" for problem in problems)
+        if not found:
+            jax.eval_shape(functools.partial(_first_step, config, made), batch, jax.random.key(0))
     return found
+
+
+def _first_step(config: Config, made: Learner, batch: Batch, key: jax.Array) -> Any:
+    """Take a step from the start, read it as the probes do, and evaluate."""
+    state, info = made.step(made.init(key), batch, key)
+    return state, probe(config)(info), made.evaluate(state, batch)
+
+
+def _complex(*trees: Any) -> Iterator[str]:
+    """Name the first complex array of a model, which no optimizer here turns the right way and no file keeps."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
+        if np.issubdtype(leaf.dtype, np.complexfloating):
+            name = jax.tree_util.keystr(path[1:], simple=True, separator="/")
+            yield (
+                f"{name or 'params'} is {leaf.dtype}; expected real floats; keep real and imaginary parts as two arrays"
+            )
+            return
 
 
 def transform_names(config: Config) -> list[str]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import xarray as xr
 
 from deepprinciples import config as configs
-from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped
+from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
 from deepprinciples.study import bench, build, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
@@ -178,6 +178,12 @@ def carry_out(
                     ledger.save()
                 directory.write_status(path, "stopped", **told)
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
+        except Exception as error:  # a user's own function may raise anything, at any time
+            with contextlib.suppress(Exception), stop.held():
+                directory.write_status(path, "failed", **told, reason=one_line(error))
+                if not ledger.kept:
+                    ledger.save()
+            raise
     return run
 
 

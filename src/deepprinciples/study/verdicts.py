@@ -131,8 +131,8 @@ def arm_rows(
     Args:
         as in `compare`.
     Returns:
-        One dict per arm: name, n (runs), blocks, mean (diverged lanes count as worst), interval, diverged (lanes),
-        diverged_interval (Wilson interval of the rate).
+        One dict per arm: name, n (runs), blocks, mean (diverged lanes count as worst; None where all diverged and the
+        metric has no bound), interval, diverged (lanes), diverged_interval (Wilson interval of the rate).
     Raises:
         DataError: shapes and names do not fit.
     """
@@ -142,13 +142,14 @@ def arm_rows(
         units = block_means(row, blocks) if blocks is not None and name in tuned else row
         mean = statistics.mean_interval(units, confidence=confidence, seed=seed)
         rate = statistics.wilson(int(gone.sum()), gone.size, confidence=confidence)
+        known = bound is not None or not gone.all()  # else nothing was measured, and any number would be made up
         rows.append(
             {
                 "name": name,
                 "n": int(row.size),
                 "blocks": int(units.size),
-                "mean": _plain(mean.value),
-                "interval": [_plain(mean.low), _plain(mean.high)],
+                "mean": _plain(mean.value) if known else None,
+                "interval": [_plain(mean.low), _plain(mean.high)] if known else [None, None],
                 "diverged": int(gone.sum()),
                 "diverged_interval": [_plain(rate.low), _plain(rate.high)],
             }

@@ -114,7 +114,11 @@ class _Recurrent(nn.Module):
             activations |= seen
         given = flow.given
         if self.readout == "mean":
-            given = given.mean(axis=1, where=None if mask is None else mask[..., None])
+            if mask is None:
+                given = given.mean(axis=1)
+            else:  # of an empty sequence, 0
+                counts = jnp.maximum(mask.sum(axis=1, keepdims=True), 1).astype(given.dtype)  # [B, 1]
+                given = given.sum(axis=1, where=mask[..., None]) / counts
         elif self.readout == "last" and self.bidirectional:  # the backward direction ends at the first step
             given = given.reshape(*given.shape[:2], -1, 2, self.width)
             given = jnp.concatenate([given[:, -1, :, 0], given[:, 0, :, 1]], axis=-1).reshape(x.shape[0], -1)
