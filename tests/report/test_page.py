@@ -236,6 +236,7 @@ def test_numbers_read_as_a_person_writes_them():
     assert text.bounds([-0.0042, 0.1457]) == "[\u22120.004, 0.146]"
     assert text.bounds([0.5, 0.5]) == "[0.5, 0.5]"
     assert text.probability(0.00001) == "< 0.0001" and text.probability(0.0421) == "0.0421"
+    assert text.finite(10**400) is None and text.finite(2**1000) == 2.0**1000
     assert text.number(None) == text.number(float("nan")) == text.estimate(None) == text.NOTHING
     assert text.number(1e-7) == "1e\u22127" and text.number(330000) == "330,000"
     assert text.duration(59.6) == "1 min 0 s" and text.duration(7380) == "2 h 3 min"

@@ -179,6 +179,8 @@ def test_each_tuned_value_has_a_scale_of_its_own(study):
         assert search.chosen(summary | {"arms": [row | {"regions": [], "chosen": []} for row in summary["arms"]]}) == []
         damaged = [{"regions": [{}, {"path": 1, "ends": ["x"], "counts": None}, momentum], "chosen": [{}, None]}, {}]
         assert search.chosen({"arms": damaged}) == []
+        summary["arms"][0]["chosen"][0]["optimizer.learning_rate"] = 1e308
+        assert len(search.chosen(summary)) == 2
     assert rate.name != second.name and second.figure.axes[0].get_xscale() == "linear"
     said = [item.get_text() for item in second.figure.texts]
     assert "b" in said and "a" not in said

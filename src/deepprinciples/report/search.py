@@ -156,7 +156,7 @@ def _values(row: Mapping[str, Any], region: Mapping[str, Any]) -> list[float]:
 
 def _numbers(values: Any) -> list[float]:
     held = values if isinstance(values, (list, tuple)) else []
-    return [number for value in held if (number := text.finite(value)) is not None]
+    return [number for value in held if (number := text.finite(value)) is not None and abs(number) < 1e300]
 
 
 def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Mapping[str, Any]]]) -> Plot:

@@ -81,6 +81,8 @@ def finite(value: Any) -> float | None:
     """Return the value as a finite float, or None where it is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
+    if isinstance(value, int) and value.bit_length() > 1023:  # a file may hold whole numbers that no float can
+        return None
     return float(value) if math.isfinite(value) else None
 
 
