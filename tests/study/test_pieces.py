@@ -154,17 +154,20 @@ TUNED = {
 def test_a_tuned_value_is_not_set_by_hand(setting):
     """A value typed on the command line would not count, without a word."""
     with pytest.raises(ConfigError, match=r"^optimizer.learning_rate: is both set and tuned; drop one of them$"):
-        configs.override(TUNED, [setting])
-    assert configs.override(TUNED, [setting], command="train")["optimizer"]["learning_rate"] in (0.1, 1)
+        configs.override(TUNED, [setting], command="compare")
+    assert configs.override(TUNED, [setting])["optimizer"]["learning_rate"] in (0.1, 1)
 
 
 def test_a_value_that_some_arms_tune_can_be_set_for_the_others():
     """What the arms that do not tune a value train with could not be changed."""
     own = {"tune": {"optimizer.momentum": {"low": 0.1, "high": 0.9, "scale": "linear"}}}
     setting = ["optimizer.momentum=0.5"]
-    assert configs.override({**BASE, "arms": {"a": own, "b": {}}}, setting)["optimizer"]["momentum"] == 0.5
+    assert (
+        configs.override({**BASE, "arms": {"a": own, "b": {}}}, setting, command="compare")["optimizer"]["momentum"]
+        == 0.5
+    )
     with pytest.raises(ConfigError, match="optimizer.momentum: is both set and tuned"):
-        configs.override({**BASE, "arms": {"a": own, "b": own}}, setting)
+        configs.override({**BASE, "arms": {"a": own, "b": own}}, setting, command="compare")
 
 
 def test_an_arm_does_not_set_in_a_table_what_is_tuned():

@@ -58,7 +58,7 @@ def _draws(seed: Array, epochs: Array, *, size: int) -> Array:
 
 
 def with_own_stream(name: str, link: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Give a link of a chain a stream of its own: two that draw from the key of the step would draw the same numbers."""
+    """Give a link of a chain a stream of its own: two with the key of the step would draw the same numbers."""
     inner = optax.with_extra_args_support(link)
 
     def update(grads: PyTree, state: PyTree, params: PyTree = None, *, key: Array | None = None, **extra: Any) -> tuple:
