@@ -261,7 +261,7 @@ def import_(
     with one_line_errors(debug):
         from deepprinciples import config as configs
 
-        given = configs.override(configs.load(config), changes or [], command="train")
+        given = configs.override(configs.load(config), changes or [])
         from deepprinciples.study import exchange
 
         if with_ is not None:

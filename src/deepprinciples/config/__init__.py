@@ -39,7 +39,7 @@ __all__ = [
 
 
 def override(
-    config: Mapping[str, Any], settings: Iterable[str], *, command: Literal["compare", "train"] = "compare"
+    config: Mapping[str, Any], settings: Iterable[str], *, command: Literal["compare", "train"] = "train"
 ) -> dict[str, Any]:
     """Apply settings of the command line, PATH=VALUE, in order; see `dictionary.override`.
 

@@ -11,10 +11,10 @@ from typing import Any
 import optax
 
 from deepprinciples.config.schema import fields
-from deepprinciples.kernels.keys import stream
+from deepprinciples.engine.streams import with_own_stream
 from deepprinciples.parts.optimizers import NEVER_HIDE
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.types import Array, PyTree
+from deepprinciples.types import Array
 
 Config = Mapping[str, Any]
 
@@ -73,23 +73,13 @@ def chain(config: Config, steps: int) -> optax.GradientTransformation:
         section["learning_rate"] = rate if constant else (lambda count: rate * factor(count))
     links = [(key, part("transforms", one)) for key, one in named(config["transforms"])]
     links.append(("optimizer", part("optimizer", section)))
-    return optax.named_chain(*((key, _with_own_stream(key, one)) for key, one in links))
+    return optax.named_chain(*((key, with_own_stream(key, one)) for key, one in links))
 
 
 def _factor_of(section: Config, steps: int) -> Callable[[Array], Array]:
     """Build a schedule as a function of the step; one marked `of_progress` is a function of step / steps."""
     made = part("schedule", section, steps=steps)
     return (lambda count: made(count / steps)) if trait("schedule", section, "of_progress") else made
-
-
-def _with_own_stream(name: str, link: optax.GradientTransformation) -> optax.GradientTransformation:
-    inner = optax.with_extra_args_support(link)
-
-    def update(grads: PyTree, state: PyTree, params: PyTree = None, *, key: Array | None = None, **extra: Any) -> tuple:
-        own = {} if key is None else {"key": stream(key, name)}
-        return inner.update(grads, state, params, **own, **extra)
-
-    return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
 def hides(config: Config) -> bool:
