@@ -145,3 +145,14 @@ def test_what_probes_give_is_in_the_order_of_layers():
     for name, table in seen.items():
         layers = [layer for layer in table if layer.startswith("layer_")] if isinstance(table, dict) else []
         assert layers == sorted(layers), name
+
+
+def test_a_run_with_more_seeds_keeps_the_devices_it_had():
+    """A run of one seed could not be extended: on a second device its program would be another."""
+    resolved = config()
+    group = groups.group_arms({"run": resolved}, {"run": []})[0]
+    shape = {"mode": "map", "blocks": 1, "chunks": 1}
+    for recorded, expected in (({}, 2), ({"devices": 1}, 1), ({"devices": 99}, 2)):
+        settings = Train(**resolved["train"])._replace(shapes={"run": {**shape, **recorded}})
+        made = bench.set_up(group, build.dataset(resolved["data"]), settings, [2])
+        assert made.program.layout.devices == expected
