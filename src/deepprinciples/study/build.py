@@ -138,6 +138,11 @@ def allowed(config: Config) -> dict[str, str]:
     return allowed_ranges(config, KINDS)
 
 
+def _evaluated(model: Model, key: Any, inputs: np.ndarray) -> Any:
+    params, state = model.init(key, inputs)
+    return model.apply(params, state, inputs, key=None, train=False)[0]
+
+
 def constant_score(config: Config, parts: Dataset) -> float | None:
     """Compute the test score of a constant answer: class frequencies as logits, or the mean target.
 
@@ -147,6 +152,8 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     """
     if "game" in config:
         return None
+    model, inputs = model_of(config, parts), np.asarray(parts.test.inputs[:1])
+    given = jax.eval_shape(lambda key: _evaluated(model, key, inputs), jax.random.key(0))
     targets = np.asarray((parts.train if parts.stream is None else parts.validation).targets)
     if parts.task == "classification" and parts.outputs > 1 and np.issubdtype(targets.dtype, np.integer):
         shares = np.bincount(targets[targets >= 0].reshape(-1), minlength=parts.outputs) / max(targets.size, 1)
@@ -155,6 +162,8 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     elif parts.task == "regression":
         answer, shape = targets.mean(axis=0), parts.test.targets.shape
     else:
+        return None
+    if not hasattr(given, "shape") or given.shape[1:] != shape[1:]:
         return None
     outputs = np.broadcast_to(answer.astype(np.float32), shape)
     value = np.asarray(part("metric", config["study"]["metric"])(outputs, parts.test.targets))
