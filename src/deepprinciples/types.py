@@ -37,16 +37,19 @@ NonNegative = Annotated[Scalar, Range("[0, inf)")]
 Count = Annotated[int, Range("[1, inf)")]
 
 
-def better(direction: Literal["max", "min"], worst: float | None = None) -> Callable[[Factory], Factory]:
+def better(
+    direction: Literal["max", "min"], worst: float | None = None, best: float | None = None
+) -> Callable[[Factory], Factory]:
     """Mark the factory of a metric with its traits, as attributes of these names.
 
     Args:
         direction: "max" where larger values are better, "min" where smaller ones are.
         worst: the worst value the metric can take, None where there is none; a lane that diverged is given it.
+        best: the best value it can take; intervals end there.
     """
 
     def mark(factory: Factory) -> Factory:
-        for name, value in {"direction": direction, "worst": worst}.items():
+        for name, value in {"direction": direction, "worst": worst, "best": best}.items():
             setattr(factory, name, value)
         return factory
 

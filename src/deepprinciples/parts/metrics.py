@@ -3,7 +3,7 @@
 Every factory returns `(outputs, targets) -> [B]`, one value per example, so that the statistics can average,
 resample and compare as they like. What is not a mean over examples (root mean squared error, AUC) does not belong
 here. An answer that holds NaN counts as wrong: argmax alone would call it class 0. Every factory carries `direction`,
-"max" or "min", and `worst`; see `types.better`.
+"max" or "min", `worst` and `best`; see `types.better`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _is_classes(outputs: Array, targets: Array) -> bool:
     return outputs.ndim >= 2 and (labels or rows)
 
 
-@better("max", worst=0.0)
+@better("max", worst=0.0, best=1.0)
 def accuracy() -> Metric:
     """Count right answers.
 
@@ -49,7 +49,7 @@ def accuracy() -> Metric:
     return metric
 
 
-@better("min", worst=1.0)
+@better("min", worst=1.0, best=0.0)
 def error_rate() -> Metric:
     """Count wrong answers.
 
@@ -62,7 +62,7 @@ def error_rate() -> Metric:
     return lambda outputs, targets: 1.0 - right(outputs, targets)
 
 
-@better("max", worst=0.0)
+@better("max", worst=0.0, best=1.0)
 def top_k_accuracy(*, k: int = 5) -> Metric:
     """Count answers that hold the label among the k highest outputs.
 
@@ -94,7 +94,7 @@ def _labels(name: str, outputs: Array, targets: Array) -> Array:
     return jnp.argmax(losses.as_probabilities(name, outputs, targets), axis=-1)
 
 
-@better("min")
+@better("min", best=0.0)
 def cross_entropy() -> Metric:
     """Score the probability given to the right class, in nats.
 
@@ -106,7 +106,7 @@ def cross_entropy() -> Metric:
     return losses.softmax_cross_entropy()
 
 
-@better("min", worst=2.0)
+@better("min", worst=2.0, best=0.0)
 def brier() -> Metric:
     """Score probabilities by their squared distance from the truth.
 
@@ -124,7 +124,7 @@ def brier() -> Metric:
     return metric
 
 
-@better("min")
+@better("min", best=0.0)
 def mse() -> Metric:
     """Square the error.
 
@@ -136,7 +136,7 @@ def mse() -> Metric:
     return losses.mse()
 
 
-@better("min")
+@better("min", best=0.0)
 def mae() -> Metric:
     """Take the absolute error.
 

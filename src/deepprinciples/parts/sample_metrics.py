@@ -46,7 +46,7 @@ def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Sam
     return SampleMetric(score)
 
 
-@better("max", worst=0.0)
+@better("max", worst=0.0, best=1.0)
 def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> SampleMetric:
     """Measure the share of samples that lie close to a mode of a known mixture.
 
@@ -69,7 +69,7 @@ def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Samp
     return SampleMetric(score)
 
 
-@better("min")
+@better("min", best=0.0)
 def reverse_kl(*, modes: Array) -> SampleMetric:
     """Measure how unevenly samples fall on the modes of a known mixture whose modes are equally likely.
 
@@ -92,7 +92,7 @@ def reverse_kl(*, modes: Array) -> SampleMetric:
     return SampleMetric(score)
 
 
-@better("min")
+@better("min", best=0.0)
 def frechet_distance(*, features: Features) -> SampleMetric:
     """Measure the Fréchet distance between the two sets, each taken for a Gaussian.
 
@@ -120,7 +120,7 @@ def frechet_distance(*, features: Features) -> SampleMetric:
     return SampleMetric(score)
 
 
-@better("max", worst=0.0)
+@better("max", worst=0.0, best=1.0)
 def precision(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure how many samples look real: the share that falls where real examples are.
 
@@ -144,7 +144,7 @@ def precision(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
-@better("max", worst=0.0)
+@better("max", worst=0.0, best=1.0)
 def recall(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure how much of the real is made: the share of real examples that falls where samples are.
 
@@ -185,7 +185,7 @@ def density(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
-@better("max", worst=0.0)
+@better("max", worst=0.0, best=1.0)
 def coverage(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure the share of real examples that have a sample nearby: recall that stray samples cannot lift.
 
@@ -208,7 +208,7 @@ def coverage(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
-@better("min")
+@better("min", best=0.0)
 def sliced_wasserstein(*, projections: int = 128) -> SampleMetric:
     """Measure the Wasserstein-1 distance between the two sets as seen from many directions.
 

@@ -133,6 +133,11 @@ def worst(config: Config) -> float | None:
     return trait("metric", config["study"]["metric"], "worst")
 
 
+def best(config: Config) -> float | None:
+    """Return the best value that the study's metric can take, None where there is none."""
+    return trait("metric", config["study"]["metric"], "best")
+
+
 def allowed(config: Config) -> dict[str, str]:
     """Map every sweepable path of a config to the interval that its part accepts."""
     return allowed_ranges(config, KINDS)

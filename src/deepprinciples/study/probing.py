@@ -21,6 +21,7 @@ from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import build, results, runner
+from deepprinciples.study.summary import SCHEMA_VERSION
 from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree
 
 # What can be measured of weights without the optimizer that made them.
@@ -248,7 +249,7 @@ def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject)
     from deepprinciples.report import page  # drawing is slow to import
 
     told = {
-        "schema_version": results.SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
         "kind": "probe",
         "title": f"{found.attrs['title']}: what was learned",
         "headline": f"{len(subject.seeds)} trained networks, looked at on {len(subject.batch.targets)} training "

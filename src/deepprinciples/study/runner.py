@@ -23,6 +23,7 @@ from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.features import digest
 from deepprinciples.study.outline import outline
 from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
+from deepprinciples.study.summary import summarize
 
 Kind = Literal["compare", "train", "find-rate"]
 MOST_LANES = 1_000_000
@@ -228,12 +229,13 @@ def _told(
     if kind == "find-rate":
         found = found.assign(learning_rate=("step", rates.rates_of(next(iter(prepared.arms.values())))))
     heard = dict.fromkeys(note for one in prepared.data.values() for note in one.notes)
-    summary = results.summary(
+    summary = summarize(
         finished,
         found,
         study=Study(**resolved["study"]),
         steps=Train(**resolved["train"]).steps,
         bound=build.worst(resolved),
+        best=build.best(resolved),
         kind=kind,
         changes={
             arm: configs.described({k: v for k, v in edits.items() if k != "tune"})
