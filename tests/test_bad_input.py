@@ -26,6 +26,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
+from deepprinciples.parts.data import Source
 from deepprinciples.report import plots
 from deepprinciples.runs.directory import Run
 from deepprinciples.study import build
@@ -98,6 +99,12 @@ def refused(edits: dict[str, Any]) -> DeepprinciplesError:
 def agrees(message: str, expected: str) -> bool:
     """Compare whole lines; "..." at the end leaves out a long list of names."""
     return message.startswith(expected[:-3]) if expected.endswith("...") else message == expected
+
+
+def noisy(*, noise: dp.types.Scalar = 0.0) -> Source:
+    """Make labels that are wrong with a probability that a user has annotated as if it were swept."""
+    rng = np.random.default_rng(0)
+    return Source(X, np.where(rng.random(40) < noise, 1 - Y, Y), "classification")
 
 
 SEED = "expected a whole number of at least 0 and below 4294967296, found {}; JAX takes other seeds for one of these"
@@ -178,6 +185,15 @@ CONFIG = {
     "13 static axis": (
         {"study.tune": {"model.depth": {"low": 1, "high": 4}}},
         "study.tune.model.depth: is a whole number and fixes the program; compare values of depth as arms",
+    ),
+    "13 tuned data": (
+        {"study.tune": {"data.noise": {"low": 0.1, "high": 1.0}}, "data": {"factory": noisy}},
+        "study.tune.data.noise: data are loaded before anything is trained; compare values of noise as arms",
+    ),
+    "14 smoothed real target": (
+        {"data.name": "diabetes", "loss.name": "mse", "study.metric": "mse", "regularizers": {"label_smoothing": {}}},
+        "arms.plain: regularizers.label_smoothing: label_smoothing needs class labels, but data.name 'diabetes' has "
+        "real-valued targets; remove it",
     ),
     "14 LSTM on images": (
         {"data.name": "digits", "model": {"name": "lstm", "width": 4}},
@@ -576,6 +592,35 @@ def test_odd_data_is_used_and_told() -> None:
     assert np.isfinite(run.results.test_loss).all() and (run.results.diverged_at == -1).all()
     told = "\n".join(run.summary["warnings"])
     assert "one class only (label 0)" in told and "float64 values were narrowed to float32" in told
+
+
+@pytest.mark.slow
+def test_arms_may_bring_arrays_of_any_library(tmp_path: Path) -> None:
+    """Lost: arms of pandas or JAX end in a traceback, or a run of large arrays cannot be opened when it is done."""
+    pandas, jnp = pytest.importorskip("pandas"), pytest.importorskip("jax.numpy")
+    x = np.random.RandomState(0).randn(3000, 40).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    edits = own(inputs=x, targets=pandas.Series(y))
+    arms = {
+        "right": {},
+        "wrong": {"data.targets": pandas.Series(1 - y)},
+        "also wrong": {"data.targets": jnp.asarray(1 - y)},
+        "double": {"data": {**edits["data"], "inputs": 2 * x}},
+    }
+    dp.compare(changed({**edits, "arms": arms}), tmp_path / "run")
+    summary = dp.load(tmp_path / "run").summary
+    found = {row["name"]: row["changes"] for row in summary["arms"]}
+    assert found["double"]["data"]["inputs"].startswith("<array float32 (3000, 40) ")
+    assert os.path.getsize(tmp_path / "run" / "summary.json") < 2**18
+    assert not any("same method" in line for line in summary["warnings"])
+
+
+def test_arms_that_differ_in_a_keyword_of_the_data_train_on_their_own(tmp_path: Path) -> None:
+    """Lost: an arm is trained on the data of another, and compared with itself."""
+    arms = {"clean": {}, "wrong": {"data.noise": 1.0}}
+    run = dp.compare(changed({"data": {"factory": noisy, "batch_size": 8}, "arms": arms}), tmp_path / "run")
+    assert [row["arms"] for row in run.summary["programs"]] == [["clean"], ["wrong"]]
+    assert (run.results.test_loss.sel(arm="clean") != run.results.test_loss.sel(arm="wrong")).all()
 
 
 def test_a_loader_that_fails_later_is_named() -> None:

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
+from deepprinciples.config import schema
 from deepprinciples.errors import ConfigError
+from deepprinciples.study import settings
 from deepprinciples.types import Activation, Initializer, Scalar
 
 INF = math.inf
@@ -102,6 +104,12 @@ def limited(*, traced: Scalar = 0.1, fixed: float = 0.1, maybe: float | None = N
 
 
 def anything(**more: Any) -> None: ...
+
+
+# All of them stand for factories of the package, whose keywords have the ranges that go with their names.
+for one in (sgd, adam, leaky_relu, normal, glorot_normal, mlp, cnn, prepare, clip_by_global_norm, noise, limited):
+    one.__module__ = "deepprinciples.parts"
+Train.__module__ = Study.__module__ = settings.__name__
 
 
 KINDS = configs.Kinds(
@@ -304,10 +312,36 @@ def test_values_from_python_are_marked_and_not_loaded(tmp_path: Path) -> None:
     base = {**BASE, "transforms": {"mine": {"factory": halve}}, "data": {**BASE["data"], "name": "arrays",
             "inputs": np.zeros((3, 2)), "targets": [1]}}  # fmt: skip
     text = configs.dumps(configs.resolve(base, KINDS))
-    assert 'factory = "<function halve>"' in text and 'inputs = "<array float64 (3, 2)>"' in text
+    assert 'factory = "<function halve>"' in text and 'inputs = "<array float64 (3, 2) ' in text
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"transforms\.mine\.factory stands for a value given from Python"):
         configs.load(tmp_path / "c.toml")
+
+
+def test_arrays_are_described_and_never_written_out(tmp_path: Path) -> None:
+    """A summary with the text of an array is too large to be opened, and a config file too."""
+    array = np.arange(6000.0).reshape(3000, 2)
+    twin, rows = array.copy(), array.tolist()
+    found = configs.described({"a": array, "b": twin, "c": {"d": rows, "e": [1, 2.5, "x", None]}, "f": halve})
+    assert found["a"] == found["b"] and found["a"].startswith("<array float64 (3000, 2) ") and len(found["a"]) < 50
+    assert found["c"] == {"d": found["a"], "e": [1, 2.5, "x", None]} and found["f"] == "<function halve>"
+    twin[0] = 7.0
+    assert configs.described(twin) != found["a"]
+    text = configs.dumps({"data": {"inputs": array, "long": rows * 2}, "arms": {"x": {"data": {"inputs": array}}}})
+    assert len(text) < 1000 and text.count("<array float64") == 3
+    (tmp_path / "c.toml").write_text("[arms.x]\ndata = { inputs = '<array float64 (3, 2) 00>' }")
+    with pytest.raises(ConfigError, match=r"arms\.x\.data stands for a value given from Python"):
+        configs.load(tmp_path / "c.toml")
+
+
+def test_numbers_of_numpy_and_paths_are_plain() -> None:
+    """np.bool_ is no bool, so a switch computed with NumPy would be refused; a Path is a path."""
+    base = {**BASE, "optimizer": {"name": "sgd", "nesterov": np.bool_(True), "momentum": np.float32(0.5)}}
+    found = configs.resolve(base, KINDS)["optimizer"]
+    assert found["nesterov"] is True and found["momentum"] == 0.5
+    field = schema.Field("path", str, schema.REQUIRED, None, False)
+    assert schema.convert(field, Path("a") / "b.csv") == str(Path("a") / "b.csv")
+    assert configs.dumps({"data": {"path": Path("b.csv")}}).endswith('path = "b.csv"\n')
 
 
 def test_flatten_and_unflatten_are_inverse() -> None:

@@ -89,6 +89,15 @@ def test_python_blocks_run(spaces: dict[str, dict[str, Any]]) -> None:
     assert runs[0][1]["comparisons"][0]["p"] is not None  # six seeds are enough for the README's own first verdict
 
 
+@pytest.mark.parametrize("name", RUN)
+def test_what_is_shown_learns(name: str, spaces: dict[str, dict[str, Any]]) -> None:
+    """Lost: an example that a reader can build on. Each must be well above a constant answer."""
+    for path, summary in spaces[name]["runs"]:
+        assert summary["metric"] == "accuracy"
+        for row in summary["arms"]:
+            assert row["mean"] > row["constant"] + 0.2, (path, row["name"], row["mean"], row["constant"])
+
+
 def test_a_linen_sequential_is_a_model() -> None:
     """Lost: the shortest model there is in Linen; its call takes any keyword and hands it on to layers that do not."""
     model = coerce(nn.Sequential([nn.Dense(4), nn.tanh, nn.Dense(3)]))
@@ -180,8 +189,8 @@ def test_the_demo_is_what_make_runs() -> None:
     arms = re.findall(r"^ (\w+) +0\.\d+ ", table, re.MULTILINE)
     assert arms == list(config["arms"])
     study = config["study"]
-    lanes = len(arms) * (study["trials"] * study["tuning_seeds"] + study["seeds"])
-    assert f"{lanes} training runs" in readme and f"0 of {study['seeds']}" in table
+    lanes = len(arms) * study["searches"] * (study["trials"] * study["tuning_seeds"] + study["seeds"])
+    assert f"{lanes} training runs" in readme and f"0 of {study['searches'] * study['seeds']}" in table
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -104,7 +104,8 @@ def _run(
     with one_line_errors(debug, own):
         from deepprinciples import config as configs
 
-        given = configs.override(configs.load(config), changes or [])  # before jax: a typo answers at once
+        command_of: Any = "compare" if kind == "compare" else "train"
+        given = configs.override(configs.load(config), changes or [], command=command_of)  # before jax: a typo shows
         from deepprinciples.report import terminal
         from deepprinciples.study import command, extend
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import typer
 
-from deepprinciples.errors import DeepprinciplesError, OutOfMemory, Stopped
+from deepprinciples.errors import DeepprinciplesError, OutOfMemory, Stopped, one_line
 
 
 @contextmanager
 def one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
-    """Turn errors that are the user's to mend into lines on stderr and an exit code.
+    """Turn errors into lines on stderr and an exit code: 1 where nobody expected them.
 
     A run that is out of memory is resumed, with the options `again`, in this process's place: only a fresh one has all
     memory to itself.
@@ -41,6 +41,16 @@ def one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("stopped; the run directory is incomplete", err=True)
         raise typer.Exit(130) from None
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        from deepprinciples.report.text import clean
+
+        with suppress(OSError):
+            typer.echo(f"error: {clean(one_line(error))}; add --debug for the traceback", err=True)
+        raise typer.Exit(1) from None
 
 
 def tell(path: Path, summary: dict[str, Any], console: Any, show: Sequence[str] | None = None) -> None:

@@ -53,3 +53,8 @@ class Stopped(DeepprinciplesError):
     """The run was stopped by a signal and can be repeated."""
 
     exit_code = 75
+
+
+def one_line(error: BaseException) -> str:
+    """Word an unexpected error in one line: its type, and the start of what it says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,7 +1,8 @@
-"""The words every room shares: NamedTuples and aliases, no behavior.
+"""The words every room shares: NamedTuples and aliases, and how a factory is marked with its traits.
 
 A factory's annotations are the schema of its config section, so they are exact:
-`Scalar` may be swept and may be a tracer; `int`, `bool`, `str`, `Literal` and tuples are static;
+`Scalar` may be swept and may be a tracer, and so may `Share`, `Positive` and `NonNegative`, which have a range;
+`int`, `Count`, `bool`, `str`, `Literal` and tuples are static;
 `Activation`, `Initializer` name a nested part.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +18,43 @@ import numpy as np
 Array = jax.Array
 Scalar = float | jax.Array
 PyTree = Any
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+class Range(NamedTuple):
+    """The numbers that a keyword takes, part of its annotation: `Annotated[Scalar, Range("[0, 1]")]`.
+
+    A round bracket leaves the end out. `fix` says how to fix a value outside it, such as "0.0 switches it off".
+    """
+
+    interval: str
+    fix: str = ""
+
+
+Share = Annotated[Scalar, Range("[0, 1]")]
+Positive = Annotated[Scalar, Range("(0, inf)")]
+NonNegative = Annotated[Scalar, Range("[0, inf)")]
+Count = Annotated[int, Range("[1, inf)")]
+
+
+def better(
+    direction: Literal["max", "min"], worst: float | None = None, best: float | None = None
+) -> Callable[[Factory], Factory]:
+    """Mark the factory of a metric with its traits, as attributes of these names.
+
+    Args:
+        direction: "max" where larger values are better, "min" where smaller ones are.
+        worst: the worst value the metric can take, None where there is none; a lane that diverged is given it.
+        best: the best value it can take; intervals end there.
+    """
+
+    def mark(factory: Factory) -> Factory:
+        for name, value in {"direction": direction, "worst": worst, "best": best}.items():
+            setattr(factory, name, value)
+        return factory
+
+    return mark
+
 
 # loss_fn(params, model_state, batch, key) -> (loss, aux) becomes gradient_fn(the same) -> ((loss, aux), grads).
 Rule = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import toy
 
-from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
-from deepprinciples.engine.fit import Plan
+from deepprinciples.engine.cuts import Plan, plan
+from deepprinciples.engine.feed import Feed, bounded, pad_split, resident, streamed
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.errors import DataError
@@ -78,6 +78,53 @@ def test_streamed_equals_resident_in_the_same_order():
         )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), *outcomes)
     assert np.all(outcomes[0].states["steps"] == CUT.steps)
+
+
+@pytest.mark.parametrize("mode", ["map", "vmap"])
+def test_a_stream_cut_into_pieces_trains_the_same(mode):
+    """A stream's memory would grow with the steps, or its probes and evaluations move."""
+    whole = plan(40, probe_every=11, evaluate_every=11)
+    outcomes = []
+    for cut in (whole, whole.bounded(4)):
+        feed = streamed(passes, batch_size=toy.BATCH, plan=cut, mesh=make_mesh(2), first=FIRST)
+        assert feed.shapes.inputs.shape[0] == cut.span * toy.BATCH
+        made = compile_program(
+            toy.learner,
+            toy.probe,
+            layout=Layout(2, 1, 2, mode),
+            names=toy.NAMES,
+            plan=cut,
+            data=feed.shapes,
+            batch_size=toy.BATCH,
+            split=toy.SPLIT,
+        )
+        blocks = [Block(seed, (toy.point(), toy.point(learning_rate=0.01))) for seed in range(2)]
+        told: list[int] = []
+        ran = run(made, blocks, plan=cut, feed=feed, curve=toy.SPLIT, keep_states=True, progress=told.append)
+        assert sum(told) == 4 * 40
+        outcomes.append(ran._replace(seconds=None))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *outcomes)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 8000, 8123])
+@pytest.mark.parametrize("most", [1, 3, 8, 50])
+def test_a_bounded_plan_takes_every_step_once(steps, most):
+    """Steps would be left out or taken twice, or a report's columns belong to other steps."""
+    whole = plan(steps)
+    cut = whole.bounded(most)
+    assert cut.span <= most
+    taken = [step for s in range(cut.segments) for step in range(cut.begin(s), cut.end(s))]
+    assert taken == list(range(steps))
+    assert all(cut.begin(s) < steps for s in range(cut.segments))
+    assert cut.probe_steps() == whole.probe_steps() and cut.evaluation_steps() == whole.evaluation_steps()
+    assert all(cut.begin(s) <= step < cut.end(s) for step in (0, steps // 2, steps - 1) for s in [cut.segment_of(step)])
+
+
+def test_the_bytes_of_a_stream_on_the_device_are_bounded():
+    """A stream, for data larger than memory, would take more memory the longer it runs."""
+    large = Batch(np.zeros((64, 3072), np.float32), np.zeros(64, np.int32))
+    sizes = [bounded(plan(steps), large).span * (large.inputs.nbytes + large.targets.nbytes) for steps in (500, 8000)]
+    assert max(sizes) <= 2**25 and sizes[1] < 2 * sizes[0]
 
 
 def test_every_call_of_lanes_reads_the_stream_from_its_start():

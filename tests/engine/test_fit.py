@@ -9,6 +9,7 @@ import pytest
 import toy
 
 from deepprinciples.engine import fit
+from deepprinciples.engine.cuts import Plan, plan
 from deepprinciples.engine.population import Layout
 from deepprinciples.types import Batch, Learner
 
@@ -20,7 +21,7 @@ ONE = Layout(devices=1, blocks=1, points=1, mode="map")
 def test_a_plan_covers_every_step_once(every, evaluate):
     """The last steps would be left out, or a segment run in vain."""
     for steps in range(1, 130):
-        cut = fit.plan(steps, probe_every=every, evaluate_every=evaluate)
+        cut = plan(steps, probe_every=every, evaluate_every=evaluate)
         assert (cut.segments - 1) * cut.span < steps <= cut.segments * cut.span
         assert cut.probe_steps() == list(range(0, steps, cut.every))
         done = cut.evaluation_steps()
@@ -30,17 +31,17 @@ def test_a_plan_covers_every_step_once(every, evaluate):
 def test_a_plan_looks_about_as_often_as_it_says():
     """A long run would be slowed by probes, or a short one show nothing."""
     for steps in (1, 7, 50, 51, 1500, 100_000):
-        cut = fit.plan(steps)
+        cut = plan(steps)
         assert min(steps, 10) // 2 <= len(cut.probe_steps()) <= 50 and (cut.every >= 16 or len(cut.probe_steps()) <= 10)
         assert min(5, steps) <= cut.segments <= 10
-    asked = fit.plan(100, probe_every=10, evaluate_every=20)
+    asked = plan(100, probe_every=10, evaluate_every=20)
     assert (asked.every, asked.span, asked.segments) == (10, 20, 5)
 
 
 @pytest.mark.parametrize("steps", [1, 7, 23, 101])
 def test_odd_step_counts_train_as_a_plain_loop(steps):
     """Steps beyond the last would train on, or the last ones be lost."""
-    cut = fit.Plan(steps, every=4, chunks=2, segments=math.ceil(steps / 8))  # one program serves: `steps` is traced
+    cut = Plan(steps, every=4, chunks=2, segments=math.ceil(steps / 8))  # one program serves: `steps` is traced
     outcome = toy.train([(5, [toy.point()])], layout=ONE, cut=cut)
     weights, losses, _ = toy.by_hand(5, toy.point(), steps=steps)
     assert outcome.states["steps"][0, 0] == steps and outcome.diverged_at[0, 0] == -1
@@ -52,7 +53,7 @@ def test_odd_step_counts_train_as_a_plain_loop(steps):
 
 def test_other_segments_give_the_same_bits():
     """Evaluating more often would change what is evaluated."""
-    cuts = [fit.plan(23, probe_every=4, evaluate_every=evaluate) for evaluate in (8, 23)]
+    cuts = [plan(23, probe_every=4, evaluate_every=evaluate) for evaluate in (8, 23)]
     assert len({cut.segments for cut in cuts}) == 2
     results = [toy.train([(5, [toy.point()])], layout=ONE, cut=cut) for cut in cuts]
     for other in results[1:]:
@@ -69,7 +70,7 @@ BOMBS = (-1, 0, 1, 3, 11, 12, 13, 24, 29, 30, 41, 54, 57)  # stretches have 12, 
 def test_a_lane_stops_anywhere_in_a_stretch(mode):
     """A lane would be frozen at the start of its stretch, or log what it never was after its last step."""
     layout = Layout(devices=1, blocks=1, points=len(BOMBS), mode=mode)
-    cut = fit.Plan(59, every=3, chunks=10, segments=2)
+    cut = Plan(59, every=3, chunks=10, segments=2)
     assert cut.chunks % fit.STRETCH and cut.chunks > 2 * fit.STRETCH
     points = [toy.point(bomb=float(bomb)) for bomb in BOMBS]
     outcome = toy.train([(5, points)], layout=layout, cut=cut)
@@ -90,7 +91,7 @@ def test_a_lane_stops_anywhere_in_a_stretch(mode):
 
 def test_other_probes_train_the_same():
     """Looking more often would change what is seen."""
-    cuts = [fit.plan(23, probe_every=every, evaluate_every=8) for every in (1, 4)]
+    cuts = [plan(23, probe_every=every, evaluate_every=8) for every in (1, 4)]
     weights = [toy.train([(5, [toy.point()])], layout=ONE, cut=cut).states["w"] for cut in cuts]
     for other in weights[1:]:
         np.testing.assert_allclose(other, weights[0], rtol=1e-6, atol=1e-7)

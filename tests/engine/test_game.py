@@ -124,6 +124,47 @@ def test_weights_are_clipped_after_the_step_only_for_the_discriminator():
     assert float(state.discriminator.params["slope"]) == 0.25 and float(state.generator.params["at"]) > 3
 
 
+def normalized(model):
+    """Put batch normalization behind a model, with running statistics (decay 0.9) in its state."""
+
+    def apply(params, state, x, *, key, train):
+        y, kept = params["at"] * x, state["batch_stats"]
+        now = {"mean": y.mean(0), "var": y.var(0)} if train else kept
+        new = jax.tree.map(lambda old, seen: 0.9 * old + 0.1 * seen, kept, now) if train else kept
+        return (y - now["mean"][None]) / jnp.sqrt(now["var"][None] + 1e-5), {"batch_stats": new}, {}
+
+    return Model(
+        lambda key, x: (model.init(key, x)[0], {"batch_stats": {"mean": jnp.zeros(1), "var": jnp.ones(1)}}), apply
+    )
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.999])
+def test_an_averaged_generator_is_judged_with_statistics_of_its_own(decay):
+    """Lost: samples of the average, scaled by the statistics of other weights: here 50 times too small."""
+    sgd = optax.named_chain(("optimizer", optax.sgd(0.0)))
+    grow = optax.named_chain(("optimizer", optax.GradientTransformation(lambda p: (), lambda g, s, p=None: (p, s))))
+    table = Table(Player(normalized(point(1.0)), grow), Player(slope(1.0), sgd), WASSERSTEIN, (), (1,), 1, 0, 1)
+    example = Batch(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
+    spread = SampleMetric(lambda samples, real, weights: jnp.std(samples))
+    learner = game(table=table, example=example, rules=Rules(6, average=jnp.float32(decay)), metrics={"spread": spread})
+    batches = Batch(jnp.zeros((60, 64, 1)), jnp.zeros((60, 64), jnp.int32))
+
+    @jax.jit
+    def judged():  # the weight doubles at every step, and the average hardly moves
+        body = lambda s, each: (learner.step(s, each[1], jax.random.fold_in(lane_key(1), each[0]))[0], None)
+        state, _ = jax.lax.scan(
+            body, learner.init(lane_key(0)), (jnp.arange(6), jax.tree.map(lambda a: a[:6], batches))
+        )
+        after = learner.settle(state, batches, lane_key(2))
+        return state, after, learner.score(after, batches, jnp.ones((60, 64)))["spread"]
+
+    state, after, found = judged()
+    if decay:
+        np.testing.assert_allclose(found, 1.0, rtol=0.05)
+    else:  # the raw weights, with the statistics that they have: as without an average
+        jax.tree.map(np.testing.assert_array_equal, after.average_state, state.generator.model_state)
+
+
 def test_the_average_follows_slowly_and_is_what_is_kept():
     """Samples would be judged from other weights than those that are saved."""
     for decay in (0.0, 0.9):

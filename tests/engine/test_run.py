@@ -10,8 +10,8 @@ import pytest
 import toy
 
 from deepprinciples.engine import fit
+from deepprinciples.engine.cuts import plan
 from deepprinciples.engine.feed import Feed, resident
-from deepprinciples.engine.fit import plan
 from deepprinciples.engine.population import Layout, choose_layout, make_mesh
 
 ALONE = Layout(devices=1, blocks=1, points=1, mode="map")
@@ -226,7 +226,7 @@ def test_lanes_beyond_counting_are_one_compilation(monkeypatch):
     """A study of a thousand lanes would compile for hours: each function is traced once, whatever runs through it."""
     for name in ("segment", "evaluate", "start"):
         monkeypatch.setattr(fit, name, chex.assert_max_traces(getattr(fit, name), n=1))
-    cut = fit.plan(20, probe_every=5, evaluate_every=5)  # a cut of its own: nothing is compiled yet
+    cut = plan(20, probe_every=5, evaluate_every=5)  # a cut of its own: nothing is compiled yet
     toy.train([(seed, PAIR) for seed in range(13)], cut=cut)
     toy.train([(99, BLOCKS[0][1])], cut=cut)
     assert toy.program(toy.WIDE, cut).compiles == 1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import toy
 
-from deepprinciples.engine import fit, shape
+from deepprinciples.engine import shape
+from deepprinciples.engine.cuts import plan
 from deepprinciples.engine.population import Layout, place
 
 PAIR = [toy.point(), toy.point(learning_rate=0.02, bomb=9.0)]
@@ -16,7 +17,7 @@ MAPPED = Layout(devices=2, blocks=16, points=2, mode="map")
 
 def test_shorter_calls_change_no_bit():
     """A repeat in another shape would tell other numbers, or evaluate elsewhere."""
-    cut = fit.plan(23, probe_every=1, evaluate_every=6)
+    cut = plan(23, probe_every=1, evaluate_every=6)
     shorter = cut.shortened(3)
     assert (cut.chunks, shorter.chunks, shorter.stride) == (6, 3, 2)
     assert shorter.evaluation_steps() == cut.evaluation_steps() == [6, 12, 18, 23]
@@ -27,7 +28,7 @@ def test_shorter_calls_change_no_bit():
 def test_shorter_calls_end_early_alike():
     """A run whose lanes have all diverged between two evaluations would lose the curve's last values."""
     lost = [toy.point(bomb=1.0), toy.point(bomb=7.0)]
-    cut = fit.plan(23, probe_every=1, evaluate_every=6)
+    cut = plan(23, probe_every=1, evaluate_every=6)
     whole, parts = (toy.train([(5, lost)] * 4, cut=one) for one in (cut, cut.shortened(2)))
     toy.same_bits(whole._replace(seconds=None), parts._replace(seconds=None))
     assert whole.diverged_at.tolist() == [[1, 7]] * 4
@@ -37,7 +38,7 @@ def test_shorter_calls_end_early_alike():
 def test_a_shortened_plan_covers_the_same_steps(most):
     """Steps would be left out."""
     for steps in (1, 23, 100, 1000):
-        cut = fit.plan(steps, probe_every=2, evaluate_every=13)
+        cut = plan(steps, probe_every=2, evaluate_every=13)
         short = cut.shortened(most)
         assert short.chunks <= max(most, 1) and short.segments * short.span >= steps
         assert (short.segments - 1) * short.span < steps
@@ -46,7 +47,7 @@ def test_a_shortened_plan_covers_the_same_steps(most):
 
 def test_a_call_is_bounded_in_time_and_memory():
     """A signal would wait for hours, or the orders of a long run fill the memory."""
-    cut = fit.plan(100_000, probe_every=100)
+    cut = plan(100_000, probe_every=100)
     assert shape.shortened(MAPPED, cut, 32) == (MAPPED, cut)
     layout, short = shape.shortened(MAPPED, cut, 32, seconds=1e-3)
     assert 1e-3 * layout.devices * layout.width * short.span <= 1.01 * shape.CALL_SECONDS

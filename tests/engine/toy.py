@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deepprinciples.engine.cuts import plan
 from deepprinciples.engine.feed import pad_split, resident
-from deepprinciples.engine.fit import plan
 from deepprinciples.engine.population import Layout, compile_program
 from deepprinciples.engine.run import Block, run
 from deepprinciples.types import Batch, Info, Learner

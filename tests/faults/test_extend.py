@@ -83,6 +83,21 @@ def test_nothing_is_searched_again(runs: dict[str, Run], tmp_path: Path, monkeyp
     assert len(trained) == 2 * (2 + 3 * 4)  # two groups
 
 
+def test_searches_that_were_widened_stay_as_they_are(tmp_path: Path) -> None:
+    """A round of wider trials would be taken for another search's, since not every search has one."""
+    tune = {"optimizer.learning_rate": {"low": 1e-3, "high": 3.0, "scale": "log"}}
+    study = {**STUDY["study"], "searches": 3, "trials": 5, "extend": 1, "tune": tune}  # type: ignore[dict-item]
+    config = {**STUDY, "arms": {"plain": {}, "momentum": {"optimizer.momentum": 0.5}}, "study": study}
+    few = dp.compare(config, tmp_path / "few")
+    longer = dp.extend(few.path, 6, tmp_path / "longer")
+    shapes = {row["arms"][0]: row["shape"] for row in few.summary["programs"]}
+    train = {**STUDY["train"], "shapes": shapes}  # type: ignore[dict-item]
+    whole = dp.compare({**config, "train": train, "study": {**study, "searches": 6}}, tmp_path / "whole")
+    assert whole.results.identical(longer.results)
+    widened = np.isfinite(longer.results.tuning_score.values[0, :, 5:]).all(axis=(1, 2))
+    assert 0 < widened.sum() < 6, "no search was widened, or all were, and nothing is shown"
+
+
 def test_seeds_of_a_tuned_study_come_in_whole_searches(runs: dict[str, Run], tmp_path: Path) -> None:
     """A block of fewer seeds would count as much as the others."""
     config = {**STUDY, "study": {**STUDY["study"], "seeds": 2, "searches": 6}}

@@ -18,6 +18,9 @@ from deepprinciples.types import Split
 
 X = np.arange(40, dtype=np.float32).reshape(20, 2)
 Y = np.arange(20) % 2
+BAD = X.copy()
+BAD[3, 1], BAD[7, 0] = np.nan, np.inf
+ONE_HOT = np.eye(2)[Y]
 
 
 def refusal(call, *args, **kwargs) -> str:
@@ -250,11 +253,50 @@ def test_what_was_changed_is_noted():
     assert arrays().notes == ()
 
 
-# --- bad inputs ------------------------------------------------------------------------------------------------------
+def test_a_part_without_a_class_is_noted():
+    """Lost when it fails: a score over classes that the test part does not have, without a word."""
+    test = {"test_inputs": X[:4], "test_targets": np.zeros(4, int)}
+    assert arrays(**test).notes == ("1 of 2 classes has no test example, first 1",)
+    assert arrays(classes=4).notes[0] == "2 of 4 classes have no training example, first 2"
 
-BAD = X.copy()
-BAD[3, 1], BAD[7, 0] = np.nan, np.inf
-ONE_HOT = np.eye(2)[Y]
+
+def test_channels_first_are_turned_or_refused():
+    """Lost when it fails: PyTorch's pictures [N, C, H, W] are read as pictures of height C."""
+    x = np.random.RandomState(0).randn(20, 3, 6, 8).astype(np.float32)
+    message = refusal(arrays, x)
+    assert "data.inputs: found pictures of shape [20, 3, 6, 8], which look like [N, C, H, W]" in message
+    turned, kept = (arrays(x, channels=c, standardize=False).train.inputs for c in ("first", "last"))
+    assert turned.shape == (12, 6, 8, 3) and kept.shape == (12, 3, 6, 8)
+    np.testing.assert_array_equal(turned, np.moveaxis(kept, 1, -1))
+    assert arrays(np.moveaxis(x, 1, -1)).notes == ()
+    assert 'expected [N, C, ...] for channels = "first"' in refusal(arrays, X, channels="first")
+
+
+def test_signals_that_look_like_channels_first_are_noted():
+    """Lost when it fails: three channels of 50 steps are read as three steps of 50 features, without a word."""
+    x = np.random.RandomState(0).randn(20, 3, 50).astype(np.float32)
+    assert arrays(x).notes[0].startswith("inputs: examples of shape [3, 50] are read as 3 steps of 50 features")
+    assert arrays(x, channels="last").notes == () and arrays(x, channels="first").train.inputs.shape == (12, 50, 3)
+
+
+def test_labels_a_step_that_could_be_one_hot_are_noted():
+    """Lost when it fails: one-hot rows of three classes are read as a label for each of three steps."""
+    assert "one label a step" in arrays(np.zeros((20, 2, 1), np.float32), ONE_HOT.astype(int)).notes[-1]
+
+
+def test_a_tensor_that_requires_a_gradient_is_an_array():
+    """Lost when it fails: arrays straight from a PyTorch model end in a traceback."""
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(as_array(torch.tensor(X, requires_grad=True), "x"), X)
+    assert "cannot be read as an array" in refusal(as_array, [torch.tensor(X, requires_grad=True)] * 2, "x")
+
+
+def test_a_mask_that_hides_nothing_is_no_reason():
+    """Lost when it fails: clean masked arrays, as readers of tables give them, are refused."""
+    np.testing.assert_array_equal(as_array(np.ma.masked_equal(X, -1), "x"), X)
+
+
+# --- bad inputs ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -268,6 +310,26 @@ ONE_HOT = np.eye(2)[Y]
             "data.targets: label 2 at [1] is outside 0..1; subtract 1 from labels that count from 1",
         ),
         ({"targets": Y * 7, "classes": 2}, "data.targets: label 7 at [1] is outside 0..1; number the classes from 0"),
+        ({"targets": Y * -100}, "label -100 at [1] is below 0; PyTorch leaves labels of -100 out of the loss"),
+        (
+            {"targets": Y + 1},
+            "found labels from 1 to 2 and none of 0, expected labels from 0; subtract 1",
+        ),
+        (
+            {"targets": ONE_HOT.astype(int)},
+            "data.targets: found one-hot labels of shape [20, 2], expected integers of shape [20]",
+        ),
+        ({"inputs": np.ma.masked_equal(X, 5)}, "data.inputs: found 1 masked value, first at [2, 1]; fill them with"),
+        ({"inputs": [np.ma.masked_equal(row, 5) for row in X]}, "data.inputs: found 1 masked value, first at [2, 1]"),
+        ({"targets": np.ma.masked_equal(Y, 1)}, "data.targets: found 10 masked values, first at [1]"),
+        (
+            {"inputs": X.astype(np.uint8), "test_inputs": X[:4], "test_targets": Y[:4]},
+            "data.test_inputs: found float32, expected uint8 as in the training part: uint8 is divided by 255",
+        ),
+        (
+            {"validation_inputs": X[:4].astype(np.uint8), "validation_targets": Y[:4]},
+            "data.validation_inputs: found uint8, expected float32 as in the training part",
+        ),
         ({"targets": Y * 99}, "data.targets: found label 99, more classes than examples"),
         ({"targets": Y * 2**40}, f"data.targets: label {2**40} at [1] does not fit int32"),
         (

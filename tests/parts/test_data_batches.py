@@ -124,6 +124,41 @@ def test_a_bad_batch_is_named_when_it_comes(batch, message):
     assert message in refusal(list, prefetch(stream))
 
 
+def test_a_loader_that_shuffles_by_itself_is_refused():
+    """Lost when it fails: every program trains on other batches, and pairs of arms are no pairs."""
+    random = np.random.RandomState(0)
+
+    def shuffled():
+        order = random.permutation(12)
+        yield from ((X[order[i : i + 4]], Y[order[i : i + 4]]) for i in (0, 4, 8))
+
+    assert "data.batches: two passes begin with different batches" in refusal(streamed, shuffled)
+    assert "data.batches: two passes begin" in refusal(streamed, lambda: ((x + random.rand(4, 2), y) for x, y in PAIRS))
+
+
+def test_a_batch_of_another_scale_is_named():
+    """Lost when it fails: some batches are divided by 255 and others are not."""
+    pairs = [(x.astype(np.uint8), y) for x, y in PAIRS]
+    parts = {"validation_inputs": X[:3].astype(np.uint8), "test_inputs": X[:3].astype(np.uint8)}
+    lists = [([*x], y) for x, y in pairs]
+    assert len(list(streamed(lists, **parts).stream)) == 3
+    message = refusal(list, streamed([*pairs[:2], PAIRS[2]], **parts).stream)
+    assert message.startswith("data.batches: batch 2, inputs: found float64, expected uint8 as in batch 0")
+    assert "data.validation_inputs: found float64, expected uint8 as in the training part" in refusal(streamed, pairs)
+
+
+def test_masks_and_channels_of_a_stream_are_those_of_arrays():
+    """Lost when it fails: what is refused in an array passes in a batch."""
+    masked = np.ma.masked_less(X[8:], 20)
+    assert "batch 2, inputs: found 4 masked values" in refusal(list, streamed([*PAIRS[:2], (masked, Y[8:])]).stream)
+    x = np.random.RandomState(0).rand(12, 3, 5, 5)
+    pictures = [(x[i : i + 4], Y[i : i + 4]) for i in (0, 4, 8)]
+    parts = {f"{p}_{n}": v for p in ("validation", "test") for n, v in (("inputs", x[:3]), ("targets", Y[:3]))}
+    source = TABLE["stream"](batches=pictures, **parts)
+    assert "look like [N, C, H, W]" in refusal(prepare, source)
+    assert [b.inputs.shape for b in prepare(source, channels="first").stream] == [(4, 5, 5, 3)] * 3
+
+
 def test_only_the_last_batch_may_be_smaller():
     """Lost when it fails: batches in the middle are dropped in silence."""
     message = refusal(list, streamed([PAIRS[0], (X[:1], Y[:1]), PAIRS[1]]).stream)

@@ -268,6 +268,40 @@ def test_bad_csv_is_refused_with_line_and_column(tmp_path, text, message):
     assert message in refusal(read_csv, written(tmp_path, text))
 
 
+def table_of(tmp_path, *lines: str, **rest):
+    return prepare(TABLE["csv"](path=str(written(tmp_path, "\n".join(lines).encode())), **rest), batch_size=2)
+
+
+def test_a_csv_column_without_a_name_is_refused_or_dropped(tmp_path):
+    """Lost when it fails: the index that DataFrame.to_csv writes becomes a feature and gives the class away."""
+    rows = [f"{i},{(7 * i) % 5},{i % 2}" for i in range(20)]
+    for name in ("", "Unnamed: 0"):
+        lines = [f"{name},a,y", *rows]
+        message = refusal(table_of, tmp_path, *lines)
+        assert "column 0 has no name, as the index that DataFrame.to_csv writes; leave it out with " in message
+        assert message.endswith(f'data.drop = ["{name or 0}"], or name it in the file')
+        data = table_of(tmp_path, *lines, drop=(name or "0",))
+        assert data.train.inputs.shape == (12, 1)
+    named = table_of(tmp_path, "id,a,y", *rows)
+    assert 'column "id" counts the rows; if it is an index, leave it out with data.drop' in named.notes
+    assert 'data.drop: column "y" is the target; leave it in' in refusal(
+        table_of, tmp_path, "a,b,y", *rows, target="y", drop=("y",)
+    )
+    assert table_of(tmp_path, "a,y,id", *rows, drop=("id",)).train.inputs.shape == (12, 1)
+
+
+def test_a_csv_header_of_numbers_is_asked_about(tmp_path):
+    """Lost when it fails: the column names of a table without names, 0, 1, 2, ..., become an example."""
+    rows = [f"{i / 3},{(7 * i) % 5},{i % 2}" for i in range(20)]
+    message = refusal(table_of, tmp_path, "0,1,2", *rows)
+    assert (
+        'line 1 counts from 0 to 2, which may be names of columns or an example; set data.header = "names"' in message
+    )
+    read = lambda header: table_of(tmp_path, "0,1,2", *rows, header=header, classes=3)
+    sizes = {header: len(read(header).train.inputs) for header in ("names", "none")}
+    assert sizes == {"names": 12, "none": 13}
+
+
 def test_csv_target_is_found_by_name_or_index(tmp_path):
     """Lost when it fails: a feature is predicted instead of the target."""
     rows = "\n".join(f"{i},{i % 2},{i / 8}" for i in range(20))

@@ -57,7 +57,7 @@ def test_steps_are_averaged_per_example() -> None:
 def test_brier_and_its_worst() -> None:
     """Lost: the value a diverged lane is given is not the worst."""
     confident = jnp.array([[50.0, -50.0, 0.0]])
-    np.testing.assert_allclose(metrics.brier()(confident, jnp.array([1])), [metrics.WORST["brier"]], rtol=1e-6)
+    np.testing.assert_allclose(metrics.brier()(confident, jnp.array([1])), [metrics.brier.worst], rtol=1e-6)
     np.testing.assert_allclose(metrics.brier()(jnp.zeros((1, 4)), jnp.array([1])), [0.75], rtol=1e-6)
 
 

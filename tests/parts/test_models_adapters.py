@@ -163,3 +163,165 @@ def test_coerce_takes_what_a_factory_may_return():
         assert model.apply(params, state, X, key=None, train=False)[0].shape == (4, 2)
     with pytest.raises(ConfigError, match="found int; expected a Model, a Linen module or a pair"):
         adapters.coerce(3)
+
+
+def names_of(flag):
+    """Build a Linen module with dropout and batch normalization, switched by a keyword of that name."""
+    body = """
+def __call__(self, x, {0}: bool = {1}):
+    off = {0} if {0!r} in ("deterministic", "use_running_average", "inference") else not {0}
+    x = nn.BatchNorm(use_running_average=off)(nn.Dense(4)(x))
+    return nn.Dropout(0.5, deterministic=off)(x)
+"""
+    space = {"nn": nn}
+    exec(body.format(flag, "train" not in flag and flag != "is_training"), space)  # noqa: S102
+    return type("Named", (nn.Module,), {"__call__": nn.compact(space["__call__"]), "__module__": __name__})
+
+
+FLAGS = ("train", "training", "is_training", "deterministic", "use_running_average", "inference")
+
+
+def switches(model):
+    """Tell whether dropout draws and statistics move in training, and neither does in evaluation."""
+    params, state = jax.jit(model.init)(KEY, X)
+    call = jax.jit(lambda key, train: model.apply(params, state, X, key=key, train=train)[:2], static_argnums=1)
+    (one, new), (other, _) = call(KEY, True), call(jax.random.key(5), True)
+    still = call(None, False)[1]
+    jax.tree.map(np.testing.assert_array_equal, still, state)
+    moved = [not np.allclose(a, b) for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(state), strict=True)]
+    return not np.allclose(one, other) and all(moved)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_linen_modules_are_switched_by_every_usual_name(flag):
+    """Lost: dropout that is off, and statistics that stand still, in a module written as Flax's examples are."""
+    module = names_of(flag)()
+    assert switches(adapters.linen(module))
+    type(module).__call__.__signature__ = None  # a decorator may hide it
+    assert switches(adapters.linen(module))
+
+
+class Attributed(nn.Module):
+    deterministic: bool | None = None
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.BatchNorm(use_running_average=self.deterministic)(nn.Dense(4)(x))
+        return nn.Dropout(0.5, deterministic=self.deterministic)(x)
+
+
+class Merged(nn.Module):
+    deterministic: bool | None = None
+
+    @nn.compact
+    def __call__(self, x, deterministic: bool | None = None):
+        off = nn.merge_param("deterministic", self.deterministic, deterministic)
+        return nn.Dropout(0.5, deterministic=off)(nn.BatchNorm(use_running_average=off)(nn.Dense(4)(x)))
+
+
+@pytest.mark.parametrize("module", [Attributed(), Attributed(True), Merged()])
+def test_linen_modules_are_switched_by_their_attributes(module):
+    """Lost: Flax's other idiom, where a module is told at construction."""
+    assert switches(adapters.linen(module))
+
+
+class Stuck(nn.Module):
+    layer: str
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(4)(x)
+        if self.layer == "own":  # batch statistics without Flax's layer
+            return x - self.variable("batch_stats", "mean", jnp.zeros, 4).value[None]
+        return nn.Dropout(0.5)(x, True) if self.layer == "drop" else nn.BatchNorm(use_running_average=True)(x)
+
+
+class NnxStuck(nnx.Module):
+    def __init__(self, rngs, layer):
+        self.first, self.layer = nnx.Linear(3, 4, rngs=rngs), layer
+        self.drop, self.norm = nnx.Dropout(0.5, rngs=rngs), nnx.BatchNorm(4, rngs=rngs)
+
+    def __call__(self, x):
+        x = self.norm(self.first(x), use_running_average=True if self.layer == "norm" else None)
+        return self.drop(x, deterministic=True if self.layer == "drop" else None)
+
+
+class EquinoxStuck(EquinoxNet):
+    def __call__(self, x, key=None):
+        return self.last(self.drop(jax.nn.relu(self.first(x)), key=key, inference=True))
+
+
+STUCK = {
+    "linen_drop": (lambda: adapters.linen(Stuck("drop")), "Dropout Dropout_0 stays off"),
+    "linen_norm": (lambda: adapters.linen(Stuck("norm")), "BatchNorm BatchNorm_0 stays off"),
+    "linen_own": (lambda: adapters.linen(Stuck("own")), "batch_stats stays off"),
+    "nnx_drop": (lambda: adapters.nnx_model(lambda rngs: NnxStuck(rngs, "drop")), "Dropout stays off"),
+    "nnx_norm": (lambda: adapters.nnx_model(lambda rngs: NnxStuck(rngs, "norm")), "BatchNorm stays off"),
+    "equinox": (lambda: adapters.equinox(EquinoxStuck), "Dropout stays off"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(STUCK))
+def test_what_is_never_switched_on_is_refused(name):
+    """Lost: an arm with dropout that is the arm without it, to the bit."""
+    make, words = STUCK[name]
+    model = make()
+
+    def first(key):
+        params, state = model.init(key, X)
+        return model.apply(params, state, X, key=key, train=True)[0]
+
+    with pytest.raises(ValueError, match=f"{words} in training; expected a module whose __call__ takes one of train, "):
+        jax.eval_shape(first, KEY)
+
+
+class NnxFlag(nnx.Module):
+    def __init__(self, rngs):
+        self.norm, self.drop = nnx.BatchNorm(3, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x, training: bool = False):
+        x = self.norm(x, use_running_average=not training)
+        return self.drop(x, deterministic=not training)
+
+
+def test_nnx_modules_are_switched_by_their_keywords():
+    """Lost: an NNX module whose call, and not its mode, says that it trains."""
+    assert switches(adapters.nnx_model(NnxFlag))
+
+
+class EquinoxState(eqx.Module):
+    norm: eqx.nn.BatchNorm
+
+    def __init__(self, key):
+        self.norm = eqx.nn.BatchNorm(3, "batch", mode="ema")
+
+    def __call__(self, x, state):
+        return self.norm(x, state)
+
+
+@pytest.mark.parametrize("make", [EquinoxState, eqx.nn.make_with_state(EquinoxState)])
+def test_equinox_modules_with_state_are_refused_in_one_line(make):
+    """Lost: an error about a missing argument, from deep within Equinox."""
+    with pytest.raises(ValueError, match="equinox: the module has state .* use eqx.nn.GroupNorm, or a Linen or NNX"):
+        jax.eval_shape(adapters.equinox(make).init, KEY, X)
+
+
+@pytest.mark.parametrize("examples", [1, 2])
+@pytest.mark.parametrize("name", ["linen", "nnx"])
+def test_statistics_of_too_few_examples_are_refused(name, examples):
+    """Lost: a module of one's own whose layers before the norm get no gradient."""
+    model = ADAPTED[name]
+    few = lambda key: model.apply(*model.init(key, X), X[:examples], key=key, train=True)[0]
+    with pytest.raises(ValueError, match=f"BatchNorm.* over {examples} example"):
+        jax.eval_shape(few, KEY)
+
+
+def test_every_array_of_the_outputs_can_be_tapped():
+    """Lost: a model with two outputs, or the gradient of one of them."""
+    apply = lambda params, x: {"logits": x @ params, "both": (x.sum(axis=1), jnp.argmax(x, axis=1))}
+    model = adapters.functions(lambda key, x: jnp.ones((3, 2)), apply)
+    outputs, _, seen = model.apply(jnp.ones((3, 2)), {}, X, key=None, train=True)
+    assert set(seen) == {"output.logits", "output.both.0"} and set(outputs) == {"logits", "both"}
+    taps = {"perturbations": {"output.logits": jnp.ones((4, 2))}}
+    tapped = model.apply(jnp.ones((3, 2)), taps, X, key=None, train=True)[0]
+    np.testing.assert_allclose(tapped["logits"], outputs["logits"] + 1.0)

@@ -36,6 +36,23 @@ def standard(x):
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_sequences_that_begin_with_zeros_have_a_gradient(cell):
+    """Lost: every run with layer normalization in its cells on padded series, at its first step."""
+    x = np.concatenate([np.zeros((2, 30, 3), np.float32), X], axis=1)
+    model = lstm(outputs=2, cell=cell, width=4, cell_normalization="layer")
+    params, state = jax.jit(model.init)(KEY, x)
+    loss = lambda p: jnp.sum(jnp.sin(model.apply(p, state, x, key=KEY, train=True)[0]))
+    for path, slope in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(params)):
+        assert np.isfinite(slope).all() and 0.0 < np.abs(slope).max() < 1e3, jax.tree_util.keystr(path)
+
+
+def test_cells_too_narrow_to_normalize_are_refused():
+    """Lost: two units normalized over themselves are signs, and no gradient passes."""
+    with pytest.raises(ValueError, match="cell_normalization of width 2: 2 values to each statistic"):
+        jax.eval_shape(lstm(outputs=2, width=2, cell_normalization="layer").init, KEY, X)
+
+
 def norm_by_hand(cell, p, x):
     w, u, b = p["input"]["kernel"], p["recurrent"]["kernel"], p["input"]["bias"]
     h = c = np.zeros((len(x), u.shape[0]))

@@ -234,6 +234,19 @@ def test_padding_changes_nothing(readout):
     np.testing.assert_allclose(filled, short, atol=1e-6)
 
 
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_an_empty_sequence_is_one_of_zeros(readout):
+    """Lost: the mean over no step is 0 / 0, and one empty text makes every weight NaN."""
+    x = jnp.array([[0, 0, 0], [1, 2, 0]])
+    model = lstm(outputs=2, width=4, vocabulary=5, padding=0, readout=readout)
+    params, state = jax.jit(model.init)(KEY, x)
+    loss = lambda p: jnp.sum(model.apply(p, state, x, key=None, train=True)[0])
+    value, slopes = jax.jit(jax.value_and_grad(loss))(params)
+    assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(slopes))
+    outputs = jax.jit(lambda p: model.apply(p, state, x, key=None, train=False)[0])(params)
+    np.testing.assert_allclose(outputs[0], params["output"]["bias"], atol=1e-6)
+
+
 def test_stock_kernels_give_the_same_network():
     """The twin that the fast kernels are checked against could not be asked for, or be another network."""
     fast, stock = (run(lstm(**SMALL, depth=2, kernels=k), X) for k in ("auto", "stock"))

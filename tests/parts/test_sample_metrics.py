@@ -15,7 +15,7 @@ from scipy.stats import wasserstein_distance
 
 from deepprinciples.parts import sample_metrics
 from deepprinciples.parts.data import TABLE as DATA
-from deepprinciples.parts.sample_metrics import HIGHER_IS_BETTER, TABLE, WORST
+from deepprinciples.parts.sample_metrics import TABLE
 from deepprinciples.types import Scalar
 
 ANGLES = 2 * np.pi * np.arange(8) / 8
@@ -160,7 +160,7 @@ def test_balls_are_those_of_a_plain_twin(name, k):
 def test_equal_and_disjoint_sets_are_the_ends(name):
     """Lost: a perfect generator is not perfect, or one that makes nothing real gets credit."""
     assert measure(name, CLOUD) == pytest.approx(1)
-    assert measure(name, CLOUD + 64, CLOUD) == 0 == WORST[name]
+    assert measure(name, CLOUD + 64, CLOUD) == 0 == TABLE[name].worst
 
 
 def test_half_the_world():
@@ -250,10 +250,10 @@ def test_a_diverged_generator_gets_no_credit(name):
     """Lost: samples of NaN or infinity read as good ones."""
     for bad in (np.nan, np.inf):
         value = measure(name, np.full_like(CLOUD, bad), CLOUD)
-        assert value == WORST[name] if name in WORST else not np.isfinite(value)
+        assert value == TABLE[name].worst if TABLE[name].worst is not None else not np.isfinite(value)
         some = np.where(np.arange(128)[:, None] < 64, CLOUD, bad)
         value = measure(name, some, CLOUD)
-        assert value <= measure(name, CLOUD) if name in HIGHER_IS_BETTER else not np.isfinite(value)
+        assert value <= measure(name, CLOUD) if TABLE[name].direction == "max" else not np.isfinite(value)
 
 
 @pytest.mark.parametrize("name", NEIGHBORS)
@@ -279,6 +279,6 @@ def test_a_factory_is_a_schema_and_a_card(name):
 
 def test_tables_are_complete():
     """Lost: a metric without direction: the verdict calls the worse arm the better."""
-    assert set(TABLE) >= HIGHER_IS_BETTER >= set(WORST)
-    assert set(TABLE) - HIGHER_IS_BETTER == {"reverse_kl", "frechet_distance", "sliced_wasserstein"}
+    smaller = {name for name, factory in TABLE.items() if factory.direction == "min"}
+    assert smaller == {"reverse_kl", "frechet_distance", "sliced_wasserstein"}
     assert "not the FID" in sample_metrics.frechet_distance.__doc__

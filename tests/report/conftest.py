@@ -7,7 +7,9 @@ import pytest
 import xarray as xr
 
 RATE = "optimizer.learning_rate"
-VERDICTS = ("better", "no evidence", "worse", "equivalent", "too few pairs")
+FOUND = " for the settings found"
+VERDICTS = ("better", "no evidence", "worse", "equivalent", "cannot be judged", "better" + FOUND)
+SEARCHES = 4
 
 
 def fake_study(arms=("plain", "glorot", "clipping", "skip", "layer_norm"), seeds=20, layers=17, steps=50, trials=8):
@@ -41,9 +43,11 @@ def fake_results(arms, seeds, layers, steps, trials):
     if n > 1 and layers > 2:
         flow[1, :, :, -2:] = np.nan  # this arm has fewer layers
     per_layer = ("arm", "seed", "step", "layer")
-    points = 10 ** np.linspace(-3, 0, trials)[None, :, None] * np.ones((a, 1, 1))
-    tuning = level[:, :, None] - 0.1 * (np.log10(points) + 1.2) ** 2 + 0.02 * draw.normal(size=(a, trials, 3))
-    tuning_at = np.where(points > 0.5, 40, -1) * np.ones((a, trials, 3), dtype=int)
+    points = 10 ** np.linspace(-3, 0, trials)[None, None, :, None] * np.ones((a, SEARCHES, 1, 1))
+    tuning = level[:, :, None, None] - 0.1 * (np.log10(points) + 1.2) ** 2
+    tuning = tuning + 0.02 * draw.normal(size=(a, SEARCHES, trials, 3))
+    tuning_at = np.where(points > 0.5, 40, -1) * np.ones((a, SEARCHES, trials, 3), dtype=int)
+    tried = ("arm", "search", "trial", "replicate")
     unit = lambda x: np.where(np.isfinite(flow), np.clip(x * np.ones_like(flow), 0, 1), np.nan)
     trigger = np.full((a, seeds, steps, 1), np.nan)
     if n > 2:
@@ -61,9 +65,10 @@ def fake_results(arms, seeds, layers, steps, trials):
             "dead_units": (per_layer, unit(0.2 * fade * time[..., None])),
             "saturated_units": (per_layer, unit(0.4 * fade * (1 - time[..., None]))),
             "trigger_rate": (("arm", "seed", "step", "transform"), trigger),
-            "tuning_score": (("arm", "trial", "tuning_seed"), np.where(tuning_at >= 0, np.nan, tuning)),
-            "tuning_diverged_at": (("arm", "trial", "tuning_seed"), tuning_at),
-            "tuning_point": (("arm", "trial", "parameter"), points),
+            "tuning_score": (tried, np.where(tuning_at >= 0, np.nan, tuning)),
+            "tuning_diverged_at": (tried, tuning_at),
+            "tuning_point": ((*tried[:3], "parameter"), points),
+            "chosen_trial": (tried[:2], np.where(tuning_at >= 0, -np.inf, tuning).mean(axis=3).argmax(axis=2)),
         },
         coords={
             "arm": arms,
@@ -73,7 +78,9 @@ def fake_results(arms, seeds, layers, steps, trials):
             "layer": [f"layer_{index:02d}" for index in range(layers)],
             "transform": ["clip_by_global_norm"],
             "trial": np.arange(trials),
-            "tuning_seed": np.arange(3),
+            "search": np.arange(SEARCHES),
+            "tuning_seed": (("search", "replicate"), np.arange(3 * SEARCHES).reshape(SEARCHES, 3) + 2**31),
+            "block": ("seed", np.arange(seeds) * SEARCHES // seeds),
             "parameter": [RATE],
         },
     )
@@ -90,7 +97,14 @@ def fake_summary(results, arms, seeds):
                 "name": arm, "n": seeds, "mean": float(values.mean()),
                 "interval": [float(values.mean() - half), float(values.mean() + half)],
                 "diverged": failed, "diverged_interval": [failed / seeds / 2, min(1.0, failed / seeds + 0.15)],
-                "tuned_point": {RATE: 0.1389}, "on_edge": index == 1, "edges": [RATE] if index == 1 else [],
+                "blocks": SEARCHES, "tuned_point": {RATE: 0.1389},
+                "chosen": [{RATE: 0.03 * 1.5**k * (1 + index)} for k in range(SEARCHES)],
+                "regions": [{"path": RATE, "ends": [0.001, 0.01, 0.1, 1.0], "counts": [0, 3, 1], "log": True}],
+                "on_edge": index == 1, "edges": [RATE] if index == 1 else [],
+                "variance": {"search": 0.54, "seed": 0.33, "rest": 0.13},
+                "promise": {"promised": 0.91, "fresh": 0.9 - 0.1 * (index == 2), "drop": 0.01 + 0.1 * (index == 2),
+                            "interval": [-0.02 + 0.1 * (index == 2), 0.04 + 0.1 * (index == 2)],
+                            "broken": index == 2},
                 "changes": {} if index == 0 else {"model.initializer": {"name": "glorot_normal"}},
             }
         )  # fmt: skip
@@ -99,7 +113,7 @@ def fake_summary(results, arms, seeds):
         "schema_version": 1, "kind": "compare", "title": "What lets a 16-layer MLP learn to read digits?",
         "metric": "accuracy", "direction": "max",
         "headline": f"{arms[-1]} is better than {arms[0]}: +0.420 accuracy [0.301, 0.545]; it won 20 of 20 pairs "
-        "(exploratory: 20 seeds; 30 make a claim).",
+        "(exploratory: 20 seeds; a claim needs 30).",
         "arms": rows, "comparisons": comparisons,
         "programs": [
             {"group": 0, "arms": arms[:3], "lanes": 60, "width": 32, "devices": 2, "compile_seconds": 3.2,
@@ -110,8 +124,9 @@ def fake_summary(results, arms, seeds):
         "cost": {"model_steps": 330000, "gradient_evaluations": 330000, "seconds": 88.1, "compile_seconds": 7.3,
                  "run_seconds": 80.5, "probe_share": 0.12},
         "budget": fake_budget(arms), "importance": fake_importance(arms),
-        "protocol": {"trials": 8, "tuning_seeds": 3, "seeds": seeds, "confidence": 0.95, "delta": 0.0},
-        "warnings": [f"the best {RATE} of glorot lies on the edge of its space; widen it or set extend = true"],
+        "protocol": {"searches": SEARCHES, "trials": 8, "tuning_seeds": 3, "seeds": seeds, "blocks": SEARCHES,
+                     "can_show": {"p": 0.125, "needed": 7, "difference": 2.1}, "confidence": 0.95, "delta": 0.0},
+        "warnings": [f"glorot: in most searches the best {RATE} is the smallest or largest tried"],
         "command": "deepprinciples compare configs/digits_depth.toml study.seeds=20",
         "config_toml": 'title = "What lets a 16-layer MLP learn to read digits?"\n[data]\nname = "digits"\n' * 4,
         "limits": ["One data set and one architecture: nothing is said of others.",
@@ -173,10 +188,11 @@ def fake_test(arms=("plain", "adam"), steps=120, seeds=5):
 def fake_comparison(arms, rows, index, seeds):
     difference = rows[index]["mean"] - rows[0]["mean"]
     return {
-        "a": arms[index], "b": arms[0], "n": seeds, "difference": difference,
+        "a": arms[index], "b": arms[0], "n": seeds, "unit": "seed", "lanes": seeds, "needed": 7, "identical": False,
+        "difference": difference,
         "interval": [difference - 0.11, difference + 0.12], "probability": 0.97, "probability_interval": [0.84, 0.99],
         "p": 0.00021, "p_adjusted": 0.00084, "correlation": 0.31, "smallest_visible": 0.02, "meaningful": True,
-        "verdict": VERDICTS[(index - 1) % 5], "diverged": {"a": 0, "b": rows[0]["diverged"]},
+        "verdict": VERDICTS[(index - 1) % len(VERDICTS)], "diverged": {"a": 0, "b": rows[0]["diverged"]},
         "sentence": f"{arms[index]} is better than {arms[0]}: +{difference:.3f} accuracy, wins 20 of 20 pairs, "
         "p = 0.0008 after Holm; meaningful.",
     }  # fmt: skip
@@ -192,7 +208,11 @@ def fake_manifest():
 def fake_training():
     """Return (results, summary, manifest) of one training run: one arm, no tuning, no comparison."""
     results, summary, manifest = fake_study(arms=("run",), seeds=1, layers=3, steps=12)
-    results = results.drop_vars(["tuning_score", "tuning_diverged_at", "tuning_point", "trigger_rate"])
+    results = results.drop_vars(
+        ["tuning_score", "tuning_diverged_at", "tuning_point", "chosen_trial", "tuning_seed", "trigger_rate"]
+    )
+    for row in summary["arms"]:
+        row |= {"tuned_point": {}, "chosen": [], "regions": [], "promise": None, "on_edge": False, "edges": []}
     summary = summary | {
         "kind": "train",
         "comparisons": [],

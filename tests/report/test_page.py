@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from deepprinciples.report import canvas, page, plots, tables, text
+from deepprinciples.report import canvas, page, plots, search_tables, search_text, tables, text
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -76,7 +76,7 @@ def poisoned(study, *poisons):
 
     def walk(value, key=""):
         if isinstance(value, dict):
-            fixed = {"tuned_point", "changes", "versions"}
+            fixed = {"tuned_point", "chosen", "changes", "versions"}
             return {(swap(k) if key in fixed else k): walk(v, k) for k, v in value.items()}
         if isinstance(value, list):
             return [walk(item, key) for item in value]
@@ -158,7 +158,7 @@ def test_everything_a_reader_needs_is_there(whole, study):
         assert line in words
     assert "seed 100 at step 750" in words and "on the edge" in words and "4 of 20" in words
     figures = whole.count("<figure>")
-    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 15
+    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 16
     assert whole.index(summary["headline"]) < whole.index("<table>")
     assert '<meta name="viewport"' in whole and "@media print" in whole
 
@@ -167,7 +167,7 @@ def test_variables_may_be_absent(study):
     """Lost otherwise: a study that measured less has no report at all."""
     results, summary, manifest = study(arms=("one", "two", "three"), seeds=3, layers=2, steps=4, trials=3)
     names = list(results.data_vars)
-    assert len(plots.figures(results, summary)) == 15
+    assert len(plots.figures(results, summary)) == 16
     for name in names:
         assert len(plots.figures(results[[name]], summary)) >= 1
     for gone in (names, names[::2]):
@@ -206,7 +206,7 @@ def test_an_arm_that_diverged_everywhere_is_shown_and_told(study):
     results["diverged_at"].values[0] = 0
     results["tuning_diverged_at"].values[0] = 0
     document = page.render(results, summary, manifest)
-    assert "4 of 4" in document and "9 of 9" in document and "no values" in document
+    assert "4 of 4" in document and "36 of 36" in document and "no values" in document
     everything = results.copy(deep=True)
     for name in everything.data_vars:
         if everything[name].dtype.kind == "f" and name != "tuning_point":
@@ -236,6 +236,7 @@ def test_numbers_read_as_a_person_writes_them():
     assert text.bounds([-0.0042, 0.1457]) == "[\u22120.004, 0.146]"
     assert text.bounds([0.5, 0.5]) == "[0.5, 0.5]"
     assert text.probability(0.00001) == "< 0.0001" and text.probability(0.0421) == "0.0421"
+    assert text.finite(10**400) is None and text.finite(2**1000) == 2.0**1000
     assert text.number(None) == text.number(float("nan")) == text.estimate(None) == text.NOTHING
     assert text.number(1e-7) == "1e\u22127" and text.number(330000) == "330,000"
     assert text.duration(59.6) == "1 min 0 s" and text.duration(7380) == "2 h 3 min"
@@ -247,6 +248,11 @@ def test_only_known_verdicts_choose_a_color():
     """Lost otherwise: a string from a file becomes part of the page's markup."""
     assert 'class="word better"' in tables.word("better")
     assert 'class="word other"' in tables.word('better" onclick="x')
+    assert 'class="word better soft"' in tables.word("better for the settings found")
+    assert 'class="word other"' in tables.word("cannot be judged")
+    found = lambda *words: tables.strongest({"comparisons": [{"verdict": word} for word in words]})
+    assert found("no evidence", "worse for the settings found") == "worse soft"
+    assert found("worse for the settings found", "better") == "better" and found("cannot be judged") == "other"
 
 
 def test_the_shapes_that_were_measured_are_told(study):
@@ -295,8 +301,9 @@ def test_a_damaged_search_is_left_out(study, range_test):
 
 def test_a_study_without_tuning_is_not_said_to_have_tuned():
     """A reader would be told of a budget of 0 trials that was spent on validation data."""
-    assert "8 trials with 3 tuning seeds" in tables.tuning({"protocol": {"trials": 8, "tuning_seeds": 3}})
-    assert tables.tuning({"protocol": {"trials": 0, "tuning_seeds": 3}}) == "<p>Nothing was tuned.</p>"
+    protocol = {"searches": 10, "trials": 8, "tuning_seeds": 3}
+    assert "10 searches of 8 trials with 3 tuning seeds each" in search_tables.tuning({"protocol": protocol})
+    assert search_tables.tuning({"protocol": protocol | {"trials": 0}}) == "<p>Nothing was tuned.</p>"
 
 
 def test_a_run_is_drawn_once(study, tmp_path, monkeypatch):
@@ -312,3 +319,81 @@ def test_a_run_is_drawn_once(study, tmp_path, monkeypatch):
     assert len(files) == 2 * len(prints) == 2 * len(set(map(id, prints))) > 0
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page.render(results, summary, manifest)
     assert plots.save_all(results, summary, tmp_path / "none", []) == []
+
+
+def test_a_broken_promise_is_flagged(study):
+    """Lost otherwise: a search that won by luck is believed, for its score stands alone."""
+    results, summary, manifest = study(arms=("one", "two", "three"), seeds=6, layers=2, steps=4, trials=3)
+    document = page.render(results, summary, manifest)
+    assert "What the searches promised" in document and document.count("falls short") == 1
+    row = next(row for row in document.split("<tr>") if "falls short" in row)
+    assert "three" in row and "0.91" in row and "0.80" in row and "+0.11" in row
+    bare = summary | {"arms": [row | {"promise": None} for row in summary["arms"]]}
+    assert "What the searches promised" not in page.render(results, bare, manifest)
+
+
+def test_the_spread_of_scores_is_taken_apart(study):
+    """Lost otherwise: whether more searches or more seeds would sharpen the verdict."""
+    results, summary, manifest = study(arms=("one", "two"), seeds=6, layers=2, steps=4, trials=3)
+    summary["arms"][1] |= {"chosen": [], "variance": {"search": 0.0, "seed": 0.4, "rest": 0.6}}
+    table = search_tables.variance(summary)
+    assert "54 %" in table and "width:54.0%" in table and "60 %" in table
+    assert f"<td>{text.NOTHING}</td>" in table  # an arm that was not tuned
+    assert table in page.render(results, summary, manifest)
+    unknown = dict.fromkeys(("search", "seed", "rest"))
+    assert search_tables.variance({"arms": [row | {"variance": unknown} for row in summary["arms"]]}) == ""
+
+
+def test_what_a_study_could_show_is_said(study):
+    """Lost otherwise: "no evidence" from a study that could not have found any."""
+    results, summary, manifest = study(arms=("one", "two", "three"), seeds=6, layers=2, steps=4, trials=3)
+    few = search_text.can_show(summary)
+    assert few.startswith("With 4 searches per arm the smallest p that can be reached after Holm over 2 comparisons is")
+    assert "0.12; 7 searches are needed for 0.05." in few and "no claim about the methods" in few
+    assert few in page.render(results, summary, manifest)
+    known = {"p": 0.0039, "needed": 6, "difference": 1.25}
+    enough = {"searches": 0, "blocks": 10, "can_show": known, "confidence": 0.95}
+    said = search_text.can_show({"protocol": enough, "comparisons": [{"unit": "seed"}]})
+    assert said == (
+        "With 10 seeds per arm the smallest p that can be reached is 0.0039; 6 seeds are needed for 0.05. A true "
+        "difference of 1.2 standard deviations of the differences between seeds is found 4 times in 5."
+    )
+    for damage in ({}, {"can_show": None}, enough | {"can_show": {}}, enough | {"blocks": "x"}):
+        assert search_text.can_show({"protocol": damage, "comparisons": [{}]}) == ""
+
+
+def test_a_tuned_value_has_the_range_of_the_searches():
+    """Lost otherwise: a rate that differed tenfold between searches is printed with four digits."""
+    points = [{"a.rate": value, "b.width": 128} for value in (0.0081, 0.028123, 0.0502)]
+    row = {"tuned_point": {"a.rate": 0.028123, "b.width": 128}, "chosen": points, "n": 9}
+    assert search_text.tuned(row, short=True) == ["rate = 0.028 (0.0081 to 0.05)", "width = 128"]
+    assert search_text.runs(row) == "9 in 3 searches"
+    assert search_text.tuned({"tuned_point": {"a.rate": 0.028123}, "chosen": points[:1]}) == ["a.rate = 0.02812"]
+    assert search_text.tuned({"tuned_point": {"a.rate": None}, "chosen": [{"a.rate": "x"}]}) == ["a.rate = \u2013"]
+    assert search_text.tuned({}) == [] and search_text.runs({"n": 30}) == "30"
+
+
+def test_diverged_trials_are_counted_out_of_those_made(study):
+    """Lost otherwise: an arm that was not tuned is said to have had trials, or one that was to have had too many."""
+    results, _, _ = study(arms=("one", "two", "three"), seeds=8, layers=2, steps=4, trials=4)
+    results["tuning_point"].values[0, 1, 3] = np.nan  # this search was not extended
+    results["tuning_diverged_at"].values[0, 1, 3] = -1
+    results["tuning_point"].values[1] = np.nan  # this arm was not tuned
+    results["tuning_diverged_at"].values[1] = -1
+    results["diverged_at"].values[:] = -1
+    results["diverged_at"].values[:2, [0, 1, 7]] = 3
+    document = tables.divergence(results)
+    assert "9 of 45" in document and "12 of 48" in document
+    rows = {name: next(row for row in document.split("<tr>") if f"<bdi>{name}<" in row) for name in ("one", "two")}
+    assert "3 of 8, in 2 of 4 searches" in rows["one"] and "<td>3 of 8</td>" in rows["two"]
+
+
+def test_an_importance_that_is_not_known_is_one_sentence(study):
+    """Lost otherwise: with one tuning seed, the default, a table of dashes."""
+    _, summary, _ = study(arms=("one", "two"), seeds=6, layers=2, steps=4, trials=3)
+    none = {"setting": None, "interval": None, "seed": None, "parameters": [], "note": "24 trials x 1 tuning seed"}
+    rows = [row | none for row in summary["importance"]]
+    made = search_tables.importance({"importance": rows})
+    assert made.count("24 trials x 1 tuning seed") == 1 and "<table>" not in made
+    rows[0] |= {"parameters": [{"path": "a.rate", "share": 0.7, "interval": [0.6, 0.8]}], "jointly": 0.3}
+    assert "24 trials x 1 tuning seed" in search_tables.importance({"importance": rows[:1]})

@@ -120,7 +120,7 @@ def test_files_are_whole_repeatable_and_safe(study, tmp_path):
     made = (results[["score", "train_loss", "gradient_norm"]], summary)
     first = plots.save_all(*made, tmp_path / "one")
     again = plots.save_all(*made, tmp_path / "two")
-    assert len(first) == 10 and [path.name for path in first] == [path.name for path in again]
+    assert len(first) == 12 and [path.name for path in first] == [path.name for path in again]
     for left, right in zip(first, again, strict=True):
         data = left.read_bytes()
         assert data == right.read_bytes()
@@ -151,3 +151,64 @@ def test_a_range_test_shows_loss_edge_and_range(range_test):
     assert any(np.isclose(x, row["steepest"]) for x, _ in marks) and any(np.isclose(x, row["breaks"]) for x, _ in marks)
     np.testing.assert_allclose(line_data(plot, 1)[0][:, 0], [row["low"], row["high"]])
     assert plot.figure.axes[0].get_xscale() == "log"
+
+
+def test_every_search_has_a_dot_at_the_value_it_chose(study):
+    """Lost otherwise: one typical value hides that the searches chose from a whole decade, or never agreed."""
+    _, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4)
+    with canvas.style():
+        (plot,) = search.chosen(summary)
+    assert plot.group == "tuning" and plot.figure.axes[0].get_xscale() == "log"
+    drawn = {tuple(line[:, 0]) for line in line_data(plot) if len(line) == 4}
+    assert drawn == {tuple(point["optimizer.learning_rate"] for point in row["chosen"]) for row in summary["arms"]}
+    counted = [item.get_text() for item in plot.figure.axes[0].texts]
+    assert counted == ["0", "3", "1"] * 2
+    held = [item.get_position()[0] for item in plot.figure.axes[0].texts[:3]]
+    np.testing.assert_allclose(held, [10**-2.5, 10**-1.5, 10**-0.5], rtol=1e-6)  # in the middle of its part
+
+
+def test_each_tuned_value_has_a_scale_of_its_own(study):
+    """Lost otherwise: momentum on the axis of a learning rate, or an arm that never tuned it in the picture."""
+    _, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4)
+    momentum = {"path": "optimizer.momentum", "ends": [0.0, 0.45, 0.9], "counts": [1, 3], "log": False}
+    summary["arms"][1]["regions"].append(momentum)
+    for k, point in enumerate(summary["arms"][1]["chosen"]):
+        point["optimizer.momentum"] = 0.3 * k
+    with canvas.style():
+        rate, second = search.chosen(summary)
+        assert search.chosen(summary | {"arms": [row | {"regions": [], "chosen": []} for row in summary["arms"]]}) == []
+        damaged = [{"regions": [{}, {"path": 1, "ends": ["x"], "counts": None}, momentum], "chosen": [{}, None]}, {}]
+        assert search.chosen({"arms": damaged}) == []
+        summary["arms"][0]["chosen"][0]["optimizer.learning_rate"] = 1e308
+        assert len(search.chosen(summary)) == 2
+    assert rate.name != second.name and second.figure.axes[0].get_xscale() == "linear"
+    said = [item.get_text() for item in second.figure.texts]
+    assert "b" in said and "a" not in said
+
+
+def test_the_trials_of_all_searches_are_drawn_and_the_chosen_ringed(study):
+    """Lost otherwise: one search is shown for all, or a reader cannot see which trial won."""
+    results, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4, trials=6)
+    results["tuning_point"].values[0, 0, 4:] = np.nan  # a search that was not extended
+    results["tuning_score"].values[0, 0, 4:] = np.nan
+    with canvas.style():
+        (plot,) = effects.tuning(results, summary)
+    lines = plot.figure.axes[0].lines
+    dots = sum(len(line.get_xdata()) for line in lines if line.get_marker() in ("o", "x") and line.get_markersize() < 6)
+    (rings,) = [line.get_xdata() for line in lines if line.get_markersize() == 7]
+    assert dots == 4 * 6 - 2
+    best = results["chosen_trial"].values[0]
+    np.testing.assert_allclose(rings, [results["tuning_point"].values[0, b, k, 0] for b, k in enumerate(best)])
+
+
+def test_a_verdict_on_settings_is_drawn_hollow(study):
+    """Lost otherwise: three searches look as sure as thirty."""
+    _, summary, _ = study(arms=("a", "b", "c"), seeds=6, layers=2, steps=4)
+    firm, conditional = summary["comparisons"]
+    firm["verdict"], conditional["verdict"] = "better", "better for the settings found"
+    with canvas.style():
+        plot = effects.forest(summary)
+    said = [item.get_text() for item in plot.figure.texts]
+    assert "better" in said and "better*" in said and "* for the settings found" in said
+    faces = [line.get_markerfacecolor() for line in plot.figure.axes[0].lines if line.get_marker() == "o"]
+    assert faces[0] != "white" and faces[1] == "white"

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from deepprinciples.report import sections, terminal
+from deepprinciples.report import search_text, sections, terminal
 
 
 def shown(summary, *, terminal_like=False, width=80, encoding="utf-8", tell=terminal.verdict_table):
@@ -32,7 +32,8 @@ def test_the_tables_fit_80_columns_and_hold_every_arm_and_verdict(study):
         assert row["verdict"] in out
     assert summary["headline"] in lines and f"warning: {summary['warnings'][0]}" in lines
     assert "on the edge" in out and "1 of 6" in out and "1 min 28 s" in out
-    sentences = {summary["headline"], f"warning: {summary['warnings'][0]}"}
+    sentences = {summary["headline"], f"warning: {summary['warnings'][0]}", search_text.can_show(summary)}
+    assert sentences <= set(lines)
     assert max(len(line) for line in lines if line not in sentences) <= 80
     assert "\x1b" not in out  # piped: no color
 
@@ -121,6 +122,9 @@ def test_the_sections_fit_80_columns_and_survive_what_is_missing(name, study):
     for broken in ([{}, {"parameters": 3, "setting": "x"}], {"arms": [{}, {"trials": [1], "expected": [2]}]}, 7):
         shown({name: broken, "metric": None}, tell=sections.TABLE[name])
     shown(summary, encoding="ascii", tell=sections.TABLE[name])
+    _, summary, _ = study(arms=("plain", "clip_by_global_norm"), seeds=6, layers=2, steps=4)
+    narrow = shown(summary, width=60, tell=sections.TABLE[name])
+    assert "clip_by_global_norm " in narrow and max(len(x) for x in narrow.splitlines() if x.startswith(" ")) <= 60
 
 
 def test_the_section_of_a_budget_says_who_leads(study):
@@ -145,3 +149,48 @@ def test_a_range_test_prints_lines_to_paste(range_test):
     summary["rates"] = [summary["rates"][0] | {"name": "run", "note": "nothing broke"}]
     out = shown(summary)
     assert f"[study]\n{summary['rates'][0]['tune']}\n" in out and "run: nothing broke" in out
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_the_verdict_stands_second_and_no_word_is_broken(width, study):
+    """Lost otherwise: on a narrow terminal the verdict reads `bette`, and names break inside words."""
+    arms = ("plain", "glorot", "clip_by_global_norm", "skip", "layer_norm", "adam", "longest of all the names")
+    _, summary, _ = study(arms=arms, seeds=6, layers=2, steps=4)
+    out = shown(summary, width=width)
+    head, below = out.split("Comparisons (")
+    assert below.splitlines()[2].split()[:2] == ["comparison", "verdict"]
+    words = set(out.split())
+    for row in summary["comparisons"]:
+        assert set(f"{row['a']} {row['b']} {row['verdict']}".split()) <= words
+    assert "learning_rate" in words and {"[+0.40,", "+0.63]"} <= words and "\u2026" not in out
+    table = [line for line in out.splitlines() if line.startswith(" ")]
+    assert max(map(len, table)) <= width
+    assert "1 of 6" in head and "on the edge" in head
+
+
+def test_a_narrower_terminal_still_gets_names_and_verdicts(study):
+    """Lost otherwise: a small window ends a long study in a traceback or an empty table."""
+    _, summary, _ = study(arms=("plain", "clip_by_global_norm"), seeds=6, layers=2, steps=4)
+    shown(summary, width=1)
+    for width in (30, 40):
+        out = "".join(shown(summary, width=width).split())
+        assert "Comparisons" in out and "better" in out and "glob" in out
+
+
+def test_a_verdict_on_settings_is_softer(study):
+    """Lost otherwise: "better" from three searches shines as green as one from thirty."""
+    _, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4)
+    for verdict, code in (
+        ("better", "32"), ("better for the settings found", "2;32"), ("worse for the settings found", "2;31"),
+        ("cannot be judged", ""), ("no evidence for the settings found", ""),
+    ):  # fmt: skip
+        summary["comparisons"][0]["verdict"] = verdict
+        out = shown(summary, terminal_like=True, width=120)
+        assert (f"\x1b[{code}m{verdict}" if code else f" {verdict}") in out
+
+
+def test_a_warning_is_called_so_once(study):
+    """Lost otherwise: `warning: warning: ...`."""
+    _, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4)
+    out = shown(summary | {"warnings": ["warning: one class only", "another"]})
+    assert "warning: one class only" in out.splitlines() and "warning: another" in out.splitlines()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
+from deepprinciples.engine.cuts import plan
 from deepprinciples.engine.feed import pad_split, resident
-from deepprinciples.engine.fit import plan
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.parts.models import TABLE, autoencoders

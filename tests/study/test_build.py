@@ -1,5 +1,6 @@
 """Where a config becomes a learner, and where what does not fit together is found before anything runs."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.study import build
+from deepprinciples.parts.tables import TABLES
+from deepprinciples.study import build, target_checks
 
 RANDOM = np.random.RandomState(0)
 DATA = {
@@ -68,6 +70,70 @@ def test_a_loss_and_a_metric_that_cannot_take_the_targets_are_told_together():
     found = problems("regression", **{"study.metric": "accuracy"})
     assert len(found) == 2 and all("\n" not in line for line in found)
     assert found[0].startswith("loss") and found[1].startswith("study.metric")
+
+
+CLASSES = "needs class labels, but data.name 'arrays' has "
+BINARY, ONE_HOT = (np.arange(30) % 2).astype(float), np.eye(3)[DATA["table"]["targets"]]
+
+
+@pytest.mark.parametrize("name", sorted(target_checks.ONE_OF_MANY | target_checks.EITHER | target_checks.YES_OR_NO))
+def test_what_needs_classes_is_refused_for_real_targets(name):
+    """A loss that is 0 everywhere trains nothing, and a smoothed real target is only shifted, without a word."""
+    kind = next(kind for kind in ("loss", "metric", "regularizers") if name in TABLES[kind])
+    changes = {
+        "loss": {"loss": name, "study.metric": "mse"},
+        "metric": {"loss": "mse", "study.metric": name},
+        "regularizers": {"loss": "mse", "study.metric": "mse", f"regularizers.{name}": {}},
+    }[kind]
+    (line,) = problems("regression", **changes)
+    assert f"{name} {CLASSES}real-valued targets" in line
+    assert line.startswith({"metric": "study.metric.name: "}.get(kind, kind))
+
+
+@pytest.mark.parametrize(("name", "targets", "fits"), [
+    ("softmax_cross_entropy", BINARY, False), ("brier", BINARY, False), ("label_smoothing", BINARY, False),
+    ("sigmoid_binary_cross_entropy", BINARY, True), ("accuracy", BINARY, True), ("mixup", BINARY, True),
+    ("softmax_cross_entropy", np.stack([BINARY, 1 - BINARY], 1), True), ("label_smoothing", ONE_HOT, True),
+    ("softmax_cross_entropy", np.ones((30, 2)), False), ("sigmoid_binary_cross_entropy", np.ones((30, 2)), True),
+])  # fmt: skip
+def test_probabilities_and_yes_or_no_are_no_real_targets(name, targets, fits):
+    """Soft labels, and answers of 0 and 1, would be refused; or one answer be scored by a softmax, always 1."""
+    loss = "sigmoid_binary_cross_entropy" if targets is BINARY else "mse"
+    edits = {"loss": loss, "study.metric": "mse", "data.targets": targets, "data.standardize": False}
+    kind = next(kind for kind in ("loss", "metric", "regularizers") if name in TABLES[kind])
+    edits |= {"loss": {"loss": name}, "metric": {"study.metric": name}, "regularizers": {f"regularizers.{name}": {}}}[
+        kind
+    ]
+    found = problems("regression", **edits)
+    assert found == [] if fits else f"{CLASSES}targets from 0 to 1 that are no probabilities" in found[0]
+
+
+def test_answers_of_0_and_1_say_what_to_do():
+    """A user would not find out how to train a yes-or-no answer with a sigmoid."""
+    (line,) = problems("table", loss="sigmoid_binary_cross_entropy")
+    assert "answers yes or no, but data.name 'arrays' has 3 classes, and the model 3 outputs; use softmax" in line
+    changes = {"loss": "sigmoid_binary_cross_entropy", "study.metric": "mse", "data.targets": BINARY}
+    (line,) = problems("regression", **changes)
+    assert "two target values that were standardized; set data.standardize = false" in line
+
+
+def test_sequences_of_padding_only_are_refused():
+    """The mean over no step is NaN, and the loss with it."""
+    tokens = RANDOM.randint(1, 5, (30, 6))
+    tokens[4:7] = 0
+    model = {"name": "lstm", "depth": 1, "width": 4, "padding": 0}
+    edits = {"data.inputs": tokens, "data.tokens": 5, "model": model}
+    found = problems("table", **edits)
+    assert found and all("sequences of the" in line and "nothing but padding (id 0)" in line for line in found)
+    assert problems("table", **{**edits, "data.inputs": np.maximum(tokens, 1)}) == []
+
+
+def test_a_start_that_fits_the_data_has_a_program_of_its_own():
+    """The second run would start from weights fitted to the first one's data."""
+    for lsuv, count in ((True, 8), (False, 1)):
+        config = resolved("images", **{"model.lsuv": lsuv})
+        parts = build.dataset(config["data"])
+        np.testing.assert_array_equal(build.shown(config, parts), parts.train.inputs[:count])
 
 
 def test_all_arms_are_checked_at_once(tmp_path):
@@ -184,3 +250,130 @@ def test_only_plain_gradient_descent_has_an_edge_of_stability():
     for changes in ({"rule": "sam"}, {"optimizer": {"name": "adam"}}, {"schedule": "cosine"}):
         assert build.stability_edge(resolved("table", **changes)) is None
     assert build.stability_edge(resolved("table", transforms={"clip_by_global_norm": {}})) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.batch_size": 1, "model.normalization": "batch"},
+        {"data.batch_size": 2, "model.normalization": "batch"},
+        {"rule": {"name": "microbatches", "count": 8}, "model.normalization": "batch"},
+        {"rule": {"name": "pcgrad", "tasks": 8}, "model.normalization": "batch"},
+        {"model.normalization": "ghost", "model.ghost_size": 1},
+    ],
+)
+def test_statistics_of_one_example_are_refused(changes):
+    """Lost: batch normalization over one example: all before it gets a gradient of 0, without a word."""
+    found = problems("table", **changes)
+    assert len(found) == 1 and "normalization over" in found[0] and "raise data.batch_size" in found[0], found
+
+
+def test_probes_of_single_examples_leave_batch_normalization_alone():
+    """Lost: all probes at once for a network with batch normalization, or numbers of examples that it has not seen."""
+    changes = {"model.normalization": "batch", "train.probes": ["full"]}
+    assert problems("table", **changes) == []
+    config = resolved("table", **changes)
+    data = build.dataset(config["data"])
+    made, batch = build.learner(config, data), build.splits(data)["train"]
+    start = lambda: made.step(made.init(jax.random.key(0)), batch, jax.random.key(1))[1]
+    found = jax.eval_shape(lambda: build.probe(config)(start()))
+    assert "hessian_trace" in found and "step_cosine" in found
+    assert not {"noise_scale", "takeuchi"} & set(found)
+
+
+class Switched(nn.Module):
+    """Two layers with dropout between them, whose switch a test hides or names."""
+
+    rate: float
+    outputs: int
+    frozen: bool = True
+
+    @nn.compact
+    def __call__(self, x, quiet: bool = True):
+        x = nn.BatchNorm(use_running_average=quiet)(x) if self.frozen else x
+        return nn.Dense(self.outputs)(nn.Dropout(self.rate, deterministic=quiet)(nn.relu(nn.Dense(8)(x))))
+
+
+def test_a_module_that_never_switches_is_refused_before_training():
+    """Lost: dropout of 0.9 that changes no bit, and no word of it."""
+
+    def net(*, rate: float = 0.0, outputs: int):
+        return Switched(rate, outputs, rate == 0.0)
+
+    factory = {"factory": net}
+    assert problems("table", model={**factory, "rate": 0.9}) == [
+        "model.factory: does not fit data.name 'arrays': Dropout Dropout_0 stays off in training; expected a module "
+        "whose __call__ takes one of train, training, is_training, deterministic, use_running_average, inference and "
+        "hands it on"
+    ]
+    assert "BatchNorm BatchNorm_0 stays off in training" in problems("table", model=factory)[0]
+
+
+def test_complex_parameters_are_refused():
+    """Lost: a run trained to its end, which no file can keep."""
+
+    def net(*, outputs: int):
+        init = lambda key, x: {"deep": {"w": jnp.zeros((x.shape[1], outputs), jnp.complex64)}}
+        return init, lambda p, x: jnp.abs(x @ p["deep"]["w"])
+
+    assert problems("table", model={"factory": net}) == [
+        "model.factory: deep/w is complex64; expected real floats; keep real and imaginary parts as two arrays"
+    ]
+
+
+def heads(*, outputs: int):
+    """Build a model with two outputs, one of them an index."""
+
+    def init(key, x):
+        return {"w": 0.1 * jax.random.normal(key, (x.shape[1], outputs))}
+
+    return init, lambda p, x: {"logits": x @ p["w"], "best": jnp.argmax(x @ p["w"], -1)}
+
+
+def own_loss():
+    return lambda o, t: -jnp.take_along_axis(jax.nn.log_softmax(o["logits"]), t[:, None], axis=1)[:, 0]
+
+
+def own_hit():
+    return lambda o, t: (o["best"] == t).astype(jnp.float32)
+
+
+HEADS = {"model": {"factory": heads}, "loss": {"factory": own_loss}, "study.metric": {"factory": own_hit}}
+
+
+def test_a_table_of_outputs_is_measured_array_by_array():
+    """Lost: models with several outputs, or the probes of a run with one."""
+    changes = {**HEADS, "study.direction": "max", "train.probes": ["full"]}
+    assert problems("table", **changes) == []
+    config = resolved("table", **changes)
+    data = build.dataset(config["data"])
+    made, batch = build.learner(config, data), build.splits(data)["train"]
+
+    @jax.jit
+    def look():
+        return build.probe(config)(made.step(made.init(jax.random.key(0)), batch, jax.random.key(1))[1])
+
+    found = look()
+    assert set(found["activation_mean_square"]) == set(found["gradient_mean_square"]) == {"output.logits"}
+    assert found["gradient_mean_square"]["output.logits"] > 0 and "jacobian_largest" not in found
+
+
+def test_a_game_is_checked_with_whole_batches():
+    """Lost: batch normalization of a discriminator that is shown one pack at a time."""
+    sgd = {"name": "sgd", "learning_rate": 0.1}
+    config = configs.resolve(
+        {
+            "data": {"name": "gaussian_ring", "batch_size": 4},
+            "game": {"latent": 2, "pack": 2},
+            "generator": {"model": {"name": "mlp", "width": 4, "depth": 1}, "optimizer": sgd},
+            "discriminator": {
+                "model": {"name": "mlp", "width": 4, "depth": 1, "normalization": "batch"},
+                "optimizer": sgd,
+            },
+            "study": {"metric": "modes_covered"},
+            "train": {"steps": 4},
+        },
+        build.KINDS,
+    )
+    found = build.check(config, build.dataset(config["data"]))
+    assert len(found) == 1 and "batch normalization over 2 examples" in found[0], found

@@ -5,16 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.study import cards, catalogue
-from deepprinciples.types import Activation, Scalar
+from deepprinciples.types import Activation, Range, Scalar
 
 
-def mlp(*, depth: int = 2, activation: Activation | str = "relu", skip: Literal["none", "residual"] = "none",
+def mlp(*, depth: Annotated[int, Range("[0, 1000000]")] = 2, activation: Activation | str = "relu",
+        skip: Literal["none", "residual"] = "none",
         outputs: int) -> None:  # fmt: skip
     """Stack dense layers.
 
@@ -36,7 +37,7 @@ def mlp(*, depth: int = 2, activation: Activation | str = "relu", skip: Literal[
     """
 
 
-def clip(*, max_norm: Scalar = 1.0) -> None:
+def clip(*, max_norm: Annotated[Scalar, Range("(0, inf]")] = 1.0) -> None:
     """Shorten a gradient to a largest norm, which is a sentence so long that it does not fit on one line of text.
 
     g' = g min(1, max_norm / |g|), where the norm is that of all parameters together, and a long line is prose that goes

@@ -47,6 +47,31 @@ def test_floats_that_differ_are_traced_and_no_others(small):
     assert same.names == ()
 
 
+def noisy(*, noise: Scalar = 0.0, rows: int = 30):
+    """Make data with a keyword that a user has annotated as if it were swept."""
+    return noise, rows
+
+
+@pytest.mark.parametrize("value", [0.5, 0.0])
+def test_values_of_the_data_are_never_traced(small, value):
+    """An arm would train on the data of another, and be compared with itself."""
+    data = {"factory": noisy, "noise": 0.0}
+    found = gathered(small, {"a": {"data": data}, "b": {"data": data | {"noise": value}}})
+    assert names(found) == ([("a",), ("b",)] if value else [("a", "b")])
+    assert not any(name.startswith("data.") for group in found for name in group.names)
+
+
+def test_arrays_in_a_section_are_told_apart(small):
+    """Long arrays have one short text, and an arm would get the program and the data of another."""
+    one, other = np.zeros(5000), np.ones(5000)
+    one[2500] = 1.0
+    data = {"name": "arrays", "inputs": one, "targets": [1]}
+    for changed in (other, one.copy(), [one]):
+        found = gathered(small, {"a": {"data": data}, "b": {"data": data | {"inputs": changed}}})
+        assert names(found) == [("a",), ("b",)]
+    assert names(gathered(small, {"a": {"data": data}, "b": {"data": dict(data)}})) == [("a", "b")]
+
+
 @pytest.mark.parametrize("change", [
     {"model.activation": "tanh"}, {"model.depth": 2}, {"model.skip": "residual"}, {"optimizer": {"name": "adam"}},
     {"data.batch_size": 8}, {"data.split_seed": 1}, {"loss": "focal"}, {"schedule": "cosine"},

@@ -8,9 +8,10 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.parts import metrics
-from deepprinciples.study import bench, build, protocol, results
+from deepprinciples.study import bench, build, protocol, results, verdicts
 from deepprinciples.study.groups import Group
 from deepprinciples.study.settings import Study, Train
+from deepprinciples.study.summary import summarize
 
 RATE = "optimizer.learning_rate"
 TWO = {"plain": {}, "clipping": {"transforms.clip_by_global_norm": {"max_norm": 0.5}}}
@@ -21,12 +22,12 @@ def judged(finished, config):
     resolved = configs.resolve(config, build.KINDS)
     metric = build.metric_name(resolved)
     found = results.dataset(finished, metric=metric, higher_is_better=build.higher_is_better(resolved), title="")
-    return results.summary(
+    return summarize(
         finished,
         found,
         study=Study(**resolved["study"]),
         steps=20,
-        bound=metrics.WORST.get(metric),
+        bound=metrics.TABLE[metric].worst,
         kind="compare",
         changes={},
         notes=[],
@@ -177,9 +178,7 @@ def test_identical_arms_on_other_seeds_come_out_even(broad):
     alarms = 0
     for _ in range(40):
         drawn = order.permutation(scores)[:16].reshape(2, 8)
-        row = results.verdicts.compare(
-            drawn, np.zeros((2, 8), bool), ["one", "two"], pairs=[(1, 0)], higher_is_better=False
-        )[0]
+        row = verdicts.compare(drawn, np.zeros((2, 8), bool), ["one", "two"], pairs=[(1, 0)], higher_is_better=False)[0]
         alarms += row["verdict"] in ("better", "worse")
     assert alarms <= 6  # binomial(40, 0.05): more than 6 in one of 200
 

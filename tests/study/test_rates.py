@@ -147,7 +147,7 @@ def test_the_config_of_a_range_test():
     """Lost: an arm keeps its own rate or search space, and is tested at other rates than is told."""
     arms = {
         "plain": {},
-        "adam": {"optimizer": {"name": "adam", "learning_rate": 0.5}, "tune": {rates.PATH: {"low": 0.1, "high": 1.0}}},
+        "adam": {"optimizer": {"name": "adam"}, "tune": {rates.PATH: {"low": 0.1, "high": 1.0}}},
         "fast": {rates.PATH: 2.0, "schedule.name": "linear"},
     }
     config = BASE | {"model": {"factory": weight}, "arms": arms, "train": {"probes": ["gradient_norm"], "steps": 5}}

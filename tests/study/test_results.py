@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from deepprinciples.study import results
 from deepprinciples.study.settings import Study
+from deepprinciples.study.summary import pairs
 
 
 def test_the_arrays_have_names(study):
@@ -107,4 +107,4 @@ def test_few_seeds_are_called_exploratory(study):
 ])  # fmt: skip
 def test_the_comparisons_asked_for_are_made(study_settings, expected):
     """Another family of comparisons would be corrected for than was asked."""
-    assert results.pairs(["a", "b", "c"], study_settings) == expected
+    assert pairs(["a", "b", "c"], study_settings) == expected

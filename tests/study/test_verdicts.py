@@ -368,6 +368,16 @@ def test_equal_to_the_bit_is_said(luck):
     assert not lost["identical"], "all that diverged are equal, and say nothing of what the arms do"
 
 
+def test_no_interval_passes_what_the_metric_can_be():
+    """An accuracy would be said to be between 0.9 and 1.06, and an error below 0."""
+    scores, none = np.array([[1.0, 0.95, 1.0, 0.98, 1.0, 0.85]]), np.zeros((1, 6), bool)
+    (open_ended,) = arm_rows(scores, none, "a", higher_is_better=True)
+    (row,) = arm_rows(scores, none, "a", higher_is_better=True, bound=0.0, best=1.0)
+    assert open_ended["interval"][1] > 1.0 and row["interval"] == [open_ended["interval"][0], 1.0]
+    (row,) = arm_rows(1 - scores, none, "a", higher_is_better=False, best=0.0)
+    assert row["interval"][0] == 0.0 and row["interval"][1] > row["mean"]
+
+
 def test_an_arm_is_described_by_its_searches():
     """The interval of an arm would be that of thirty seeds, though only ten settings were drawn."""
     scores = np.repeat(np.linspace(0.7, 0.9, 10), 3)[None]

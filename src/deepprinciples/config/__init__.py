@@ -7,11 +7,13 @@ nothing imports jax. All problems of a config are found in one pass and raised t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from deepprinciples.config.arms import resolve_arms, search_space, without_tune
-from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, override, unflatten
+from deepprinciples.config import dictionary
+from deepprinciples.config.arms import resolve_arms, search_space, set_and_tuned, tuned_everywhere, without_tune
+from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, unflatten
+from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Kinds, fields, sweepable
 from deepprinciples.config.sections import allowed_ranges, resolve_base, sweepable_paths
 from deepprinciples.config.wording import quoted, shown
@@ -22,6 +24,7 @@ __all__ = [
     "allowed_ranges",
     "arm_configs",
     "changes",
+    "described",
     "dumps",
     "fields",
     "flatten",
@@ -33,6 +36,27 @@ __all__ = [
     "tuned",
     "unflatten",
 ]
+
+
+def override(
+    config: Mapping[str, Any], settings: Iterable[str], *, command: Literal["compare", "train"] = "train"
+) -> dict[str, Any]:
+    """Apply settings of the command line, PATH=VALUE, in order; see `dictionary.override`.
+
+    Args:
+        config: the config to start from; it is left as it is.
+        settings: such as "optimizer.learning_rate=1e-3".
+        command: "compare" tunes, so that a setting of a value that is tuned in every arm would not count.
+
+    Raises:
+        ConfigError: a setting cannot be read, or is of a tuned value.
+    """
+    settings = list(settings)
+    given = dictionary.override(config, settings)
+    found = set_and_tuned(dictionary.override({}, settings), tuned_everywhere(given)) if command == "compare" else []
+    if found:
+        raise ConfigError(*found)
+    return given
 
 
 def resolve(

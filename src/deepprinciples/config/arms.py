@@ -5,12 +5,12 @@ An arm is a table of changes to the config around it. What the arms then cost or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from deepprinciples.config.dictionary import changes, names_part
+from deepprinciples.config.dictionary import changes, flatten, names_part
 from deepprinciples.config.schema import Field, Kinds, convert, fields
-from deepprinciples.config.sections import fields_of, keywords, resolve_base, word
+from deepprinciples.config.sections import LOADED, at, fields_of, keywords, resolve_base, word
 from deepprinciples.config.wording import shown, suggestion
 from deepprinciples.errors import ConfigError
 
@@ -62,7 +62,7 @@ def _arm(
     except ConfigError as error:
         found += [] if base_problems else error.problems  # a broken section cannot be changed; it is told already
     own = search_space(given["tune"], "tune", found) if "tune" in given else {}
-    found += [f"{word(key)}: is both set and tuned; drop one of them" for key in edits if key in {**shared, **own}]
+    found += set_and_tuned(edits, {**shared, **own})
     broken = {_section(problem) for problem in base_problems}
     repeated = [p for p in found if p in base_problems or ("missing" in p and _section(p) in broken)]
     problems += [f"{path}.{problem}" for problem in found if problem not in repeated]
@@ -71,6 +71,24 @@ def _arm(
 
 def _section(problem: str) -> str:
     return problem.split(".")[0].split(":")[0]
+
+
+def set_and_tuned(edits: Mapping[str, Any], space: Iterable[str]) -> list[str]:
+    """List the tuned paths that changes set to one value, by themselves or in a table: the value would not count."""
+    given = {leaf for path, value in edits.items() for leaf in flatten({path: value})}
+    return [f"{word(path)}: is both set and tuned; drop one of them" for path in space if path in given]
+
+
+def tuned_everywhere(config: Mapping[str, Any]) -> list[str]:
+    """List the paths that a config, not yet resolved, tunes in every arm."""
+    shared = _paths(at(config, "study.tune"))
+    arms = config.get("arms")
+    own = [_paths(at(arm, "tune")) for arm in arms.values()] if isinstance(arms, Mapping) else []
+    return shared + [path for path in (own[0] if own else []) if all(path in one for one in own)]
+
+
+def _paths(space: Any) -> list[str]:
+    return [path for path, _ in _ranges("", space)] if isinstance(space, Mapping) else []
 
 
 def without_tune(edits: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +121,7 @@ def search_space(value: Any, path: str, problems: list[str]) -> dict[str, dict[s
         found: list[str] = []
         one = keywords(fields(_range), limits, where, "a search space", Kinds({}), found, False)
         if not found:
-            found += _wrong_range(one, where, key.split(".")[-1])
+            found += _wrong_range(one, where)
         problems += found
         if not found:
             out[key] = one
@@ -123,30 +141,41 @@ def _ranges(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield here, item
 
 
-def _wrong_range(limits: Mapping[str, Any], path: str, keyword: str) -> Iterator[str]:
+def _wrong_range(limits: Mapping[str, Any], path: str) -> Iterator[str]:
     low, high = limits["low"], limits["high"]
     if low >= high:
         yield f"{path}: expected low below high, found low = {low!r} and high = {high!r}"
     if limits["scale"] == "log" and low <= 0:
         yield f'{path}.low: a log scale needs a number above 0, found {low!r}; write scale = "linear" or raise it'
-        return
-    for end in ("low", "high"):
-        field = Field(keyword, float, None, None, True)
-        try:
-            convert(field, limits[end])
-        except ValueError as error:
-            yield f"{path}.{end}: {error}"
 
 
 def _wrong_paths(space: Mapping[str, Any], where: str, places: list[dict[str, Field]]) -> Iterator[str]:
-    """Find tuned paths that no place has, or that fix the program."""
+    """Find tuned paths that no place has, that fix the program, or whose ends a place does not allow."""
     known = {path: field for place in places for path, field in place.items()}
     names = [path for path, field in known.items() if field.sweepable]
     for path in space:
         if path not in known:
             guess = suggestion(path, names) or ";"
             yield f"{where}.{word(path)}: no such path{guess.removesuffix(';')} (sweepable: {', '.join(names)})"
+        elif path.split(".")[0] in LOADED:
+            leaf = path.split(".")[-1]
+            yield f"{where}.{path}: data are loaded before anything is trained; compare values of {leaf} as arms"
         elif not known[path].sweepable:
             noun = {int: "a whole number", bool: "a switch", float: "a number"}.get(known[path].hint, "a choice")
             leaf = path.split(".")[-1]
             yield f"{where}.{path}: is {noun} and fixes the program; compare values of {leaf} as arms"
+        else:
+            yield from dict.fromkeys(
+                problem
+                for place in places
+                if path in place
+                for problem in _ends_outside(place[path], space[path], f"{where}.{path}")
+            )
+
+
+def _ends_outside(field: Field, limits: Mapping[str, Any], path: str) -> Iterator[str]:
+    for end in ("low", "high"):
+        try:
+            convert(field, limits[end])
+        except ValueError as error:
+            yield f"{path}.{end}: {error}"

@@ -15,6 +15,7 @@ from typing import Any
 
 import tomli_w
 
+from deepprinciples.config.marks import MOST_WRITTEN, is_long, is_marked, mark
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, check_size, parse_json, read_text
@@ -24,7 +25,6 @@ SCHEMA_VERSION = 1
 _MAX_TOML_BYTES = 2**20  # the standard library's TOML reader is slow Python; a config is a page, not a book
 _LONG_KEY = re.compile(r"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){33}")
 _WORD = re.compile(r"[A-Za-z_~./][\w~./:+-]*")
-_MARK = re.compile(r"<(function|array|object) .*>")
 
 
 def load(path: Path | str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def load(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: expected a table at the top, found {shown(config)}")
-    marks = [key for key, leaf in flatten(config).items() if isinstance(leaf, str) and _MARK.fullmatch(leaf)]
+    marks = [key for key, leaf in flatten(config).items() if is_marked(leaf)]
     if marks:
         raise ConfigError(
             *(
@@ -257,14 +257,15 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def copy(value: Any, depth: int = 0) -> Any:
-    """Copy tables and lists; leaves, arrays among them, are shared."""
+    """Copy tables and lists; other leaves, arrays among them, are shared, and numbers of NumPy become Python's."""
     if depth > MAX_DEPTH:
         raise ConfigError(f"config: nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         return {key: copy(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [copy(item, depth + 1) for item in value]
-    return value
+    scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return value.item() if scalar else value
 
 
 def dumps(config: Mapping[str, Any]) -> str:
@@ -296,17 +297,12 @@ def _inline(value: Any) -> str:
         items = [f"{_key(key)} = {_inline(item)}" for key, item in value.items() if item is not None]
         return "{ " + ", ".join(items) + " }" if items else "{}"
     if isinstance(value, (list, tuple)):
+        if is_long(value, MOST_WRITTEN):
+            return _inline(mark(value))
         return "[" + ", ".join(_inline(item) for item in value) + "]"
     known = isinstance(value, (bool, int, float, str, datetime.date, datetime.time))
-    return tomli_w.dumps({"v": value if known else _mark(value)})[len("v = ") : -1]
+    return tomli_w.dumps({"v": value if known else mark(value)})[len("v = ") : -1]
 
 
 def _key(key: str) -> str:
     return tomli_w.dumps({str(key): 0})[: -len(" = 0\n")]
-
-
-def _mark(value: Any) -> str:
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"<array {value.dtype} {tuple(value.shape)}>"
-    word = "function" if callable(value) else "object"
-    return f"<{word} {getattr(value, '__name__', type(value).__name__)}>"

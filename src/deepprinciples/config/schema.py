@@ -1,8 +1,9 @@
-"""What a section may hold, read from the signature of its factory: names, types, defaults, limits.
+"""What a section may hold, read from the signature of its factory: names, types, defaults, ranges.
 
-The signature is the only schema, so this room holds no list of keys and no default. What it does hold is the one table
-of limits, by keyword, because one concept has one keyword everywhere. It judges single values; whole configs are judged
-in `config`. It imports no jax: `Scalar` is known by its shape, a union of float and an array type.
+The signature is the only schema, so this module holds no list of keys and no default. A range is part of an annotation,
+`Annotated[Scalar, Range("[0, 1]")]`; a keyword of this package without one has the range that LIMITS gives its name. A
+user's keywords have the ranges that their annotations state and no others. Single values are checked here, whole
+configs in `config`. It imports no jax: `Scalar` and `Range` are known by their shape.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -21,7 +23,8 @@ from deepprinciples.config.wording import in_words, joined, noun, plural, quoted
 
 REQUIRED: Any = inspect.Parameter.empty
 
-# keyword -> (interval, how to mend a value outside it). A round bracket leaves the end out: only "inf]" allows inf.
+# Keyword of a factory of this package without a `Range` -> (interval, how to fix a value outside it). A round bracket
+# leaves the end out: only "inf]" allows inf.
 LIMITS: dict[str, tuple[str, str]] = {
     "learning_rate": ("(0, inf)", "give a positive rate such as 0.1"),
     "rate": ("[0, 1)", "0.0 switches it off"),
@@ -83,18 +86,31 @@ class Kinds(NamedTuple):
 
 
 class Field(NamedTuple):
-    """One keyword of a factory. `kind` is set for a nested part; `default` is REQUIRED where there is none."""
+    """One keyword of a factory. `kind` is set for a nested part; `default` is REQUIRED where there is none.
+
+    `interval` is the range of its numbers, such as "[0, 1)", empty where there is none; `fix` ends the message about a
+    number outside it.
+    """
 
     name: str
     hint: Any
     default: Any
     kind: str | None
     sweepable: bool
+    interval: str = ""
+    fix: str = ""
 
 
-@lru_cache(maxsize=2048)
 def fields(factory: Callable[..., Any]) -> dict[str, Field]:
     """Read the keywords of a factory from its signature, in order; treat the result as read-only."""
+    return _known_fields(factory) if _is_ours(factory) else _fields(factory)  # a user's function may change
+
+
+def _is_ours(factory: Callable[..., Any]) -> bool:
+    return str(getattr(factory, "__module__", "")).startswith("deepprinciples.")
+
+
+def _fields(factory: Callable[..., Any]) -> dict[str, Field]:
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):
@@ -106,13 +122,25 @@ def fields(factory: Callable[..., Any]) -> dict[str, Field]:
     found = {}
     for parameter in parameters:
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            hint = hints.get(parameter.name, _type_of(parameter.default))
+            hint, stated = _without_range(hints.get(parameter.name, _type_of(parameter.default)))
+            allowed = stated or (LIMITS.get(parameter.name) if _is_ours(factory) else None) or ("", "")
             kind = _nested_kind(hint)
-            found[parameter.name] = Field(parameter.name, hint, parameter.default, kind, _is_scalar(hint))
+            found[parameter.name] = Field(parameter.name, hint, parameter.default, kind, _is_scalar(hint), *allowed)
     return found
 
 
-@lru_cache(maxsize=2048)
+_known_fields = lru_cache(maxsize=2048)(_fields)
+
+
+def _without_range(hint: Any) -> tuple[Any, tuple[str, str] | None]:
+    """Take the `Range` out of an annotation: (the annotation without it, its interval and how to fix a value)."""
+    if get_origin(hint) is Annotated:
+        for word in get_args(hint)[1:]:
+            if hasattr(word, "interval"):
+                return get_args(hint)[0], (word.interval, word.fix)
+    return hint, None
+
+
 def open_ended(factory: Callable[..., Any]) -> bool:
     """Say whether a factory takes any keyword (`**kwargs`)."""
     try:
@@ -129,7 +157,7 @@ def sweepable(factory: Callable[..., Any]) -> set[str]:
 
 def allowed(field: Field) -> str:
     """Return the interval that a keyword's values lie in, such as "[0, 1)"."""
-    return LIMITS.get(field.name, ("(-inf, inf)", ""))[0]
+    return field.interval or "(-inf, inf)"
 
 
 def convert(field: Field, value: Any, names: Collection[str] = ()) -> Any:
@@ -161,15 +189,15 @@ def _within(field: Field, number: float) -> None:
         raise ValueError("expected a number, found nan")
     if isinstance(field.default, (int, float)) and number == field.default:
         return
-    interval, mend = LIMITS.get(field.name, ("(-inf, inf)", ""))
+    interval = field.interval or "(-inf, inf)"
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = number >= low if interval[0] == "[" else number > low
     below = number <= high if interval[-1] == "]" else number < high
     if not (above and below):
         what = "a whole number" if isinstance(number, int) else "a number"
-        mend = f"; {mend}" if mend else ""
+        fix = f"; {field.fix}" if field.fix else ""
         words = "that is finite" if number == math.inf == high else in_words(interval)
-        raise ValueError(f"expected {what} {words}, found {shown(number)}{mend}")
+        raise ValueError(f"expected {what} {words}, found {shown(number)}{fix}")
     if isinstance(number, int) and not -(2**63) <= number < 2**63:
         raise ValueError(f"expected a whole number of at most 64 bits, found {shown(number)}")
 
@@ -196,6 +224,7 @@ def _typed(hint: Any, value: Any) -> Any:
 def _plain(hint: Any, origin: Any, value: Any) -> Any:
     fits = True
     if hint is bool or hint is str:
+        value = os.fspath(value) if hint is str and isinstance(value, os.PathLike) else value
         fits = isinstance(value, hint)
     elif hint is int:
         fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -34,6 +34,8 @@ _LEARNS = {"optimizer": "optimizer", "schedule": "schedule"}
 _CHAINED = {"regularizers": "regularizers", "transforms": "transforms"}
 _PLAYERS = {"generator": ("generator", {}), "discriminator": ("model", {"penalties": "penalties"})}
 
+LOADED = ("data",)  # kinds that are built before any program is traced: their values are never swept
+
 # A config has the form of "game" where it has a section of that name.
 FORMS = {
     "supervised": Form(
@@ -263,7 +265,8 @@ def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Fi
     """List (dotted path, keyword) of every value in the sections and chains of a resolved config."""
     form = form_of(config)
     for path, kind in form.sections.items():
-        yield from _fields_below(kind, at(config, path), path, kinds)
+        for name, field in _fields_below(kind, at(config, path), path, kinds):
+            yield name, field._replace(sweepable=field.sweepable and kind not in LOADED)
     for path, kind in form.chains.items():
         table = at(config, path)
         for key, value in table.items() if isinstance(table, Mapping) else ():

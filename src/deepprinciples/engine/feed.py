@@ -14,10 +14,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from deepprinciples.engine.fit import Plan
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.population import place
 from deepprinciples.engine.streams import batch_indices
 from deepprinciples.types import Batch
+
+STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once ...
+STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its first step once more
 
 
 class Feed(NamedTuple):
@@ -77,14 +80,27 @@ def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan
     def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
         if segment != stream["next"]:  # from the start, and what came before is read past
             stream["batches"] = itertools.chain.from_iterable(_again(read))
-            next(itertools.islice(stream["batches"], segment * plan.span, segment * plan.span), None)
+            before = plan.begin(segment)
+            next(itertools.islice(stream["batches"], before, before), None)
         stream["next"] = segment + 1
-        batches = list(itertools.islice(stream["batches"], plan.span))
-        joined = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+        joined = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+        for k, batch in enumerate(itertools.islice(stream["batches"], plan.taken(segment))):
+            for whole, part in zip(joined, batch, strict=True):
+                whole[k * batch_size : (k + 1) * batch_size] = part
         return place(joined, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
 
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((plan.span * batch_size, *a.shape[1:]), a.dtype), first)
     return Feed(shapes, batch_size, get)
+
+
+def bounded(plan: Plan, first: Batch) -> Plan:
+    """Cut a stream's segments so that the batches of one take at most STREAM_BYTES, however long the run is.
+
+    Args:
+        plan: how steps are cut.
+        first: the first batch; the others have its size.
+    """
+    return plan.bounded(max(STREAM_LEAST, STREAM_BYTES // sum(np.asarray(a).nbytes for a in first)))
 
 
 def _again(read: Callable[[], Iterator[Batch]]) -> Iterable[Iterator[Batch]]:

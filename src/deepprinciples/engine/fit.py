@@ -11,7 +11,6 @@ length differed between them would choose between two states at every step of ev
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -46,53 +45,6 @@ class _Going(NamedTuple):
     done: Array  # bool
     more: Array  # bool
     log: Rows  # [chunks, ...] and room for a last stretch that is cut short
-
-
-class Plan(NamedTuple):
-    """How `steps` are cut: segments of `chunks` chunks of `every` steps. The last may run over; the guard masks it.
-
-    Every `stride`-th segment ends in an evaluation, and so does the last.
-    """
-
-    steps: int
-    every: int
-    chunks: int
-    segments: int
-    stride: int = 1
-
-    @property
-    def span(self) -> int:
-        """Steps in a segment."""
-        return self.every * self.chunks
-
-    def probe_steps(self) -> list[int]:
-        """Return the steps at which probes look, counted from 0."""
-        return [c * self.every for c in range(math.ceil(self.steps / self.every))]
-
-    def evaluation_steps(self) -> list[int]:
-        """Return the numbers of steps done at each evaluation."""
-        ends = [min((s + 1) * self.span, self.steps) for s in range(self.segments)]
-        return [end for s, end in enumerate(ends) if self.evaluates(s)]
-
-    def evaluates(self, segment: int) -> bool:
-        """Tell whether a segment ends in an evaluation."""
-        return (segment + 1) % self.stride == 0 or segment + 1 == self.segments
-
-    def shortened(self, most: int) -> Plan:
-        """Cut into segments of at most `most` chunks, with evaluations where they were."""
-        apart = self.chunks * self.stride
-        chunks = max(n for n in range(1, min(max(most, 1), apart) + 1) if apart % n == 0)
-        return self._replace(
-            chunks=chunks, segments=math.ceil(math.ceil(self.steps / self.every) / chunks), stride=apart // chunks
-        )
-
-
-def plan(steps: int, *, probe_every: int = 0, evaluate_every: int = 0) -> Plan:
-    """Cut a run into segments: 10 to 50 probed steps, one in 25 at most, and 10 evaluations, unless told otherwise."""
-    every = min(probe_every or max(math.ceil(steps / 50), min(25, math.ceil(steps / 10))), steps)
-    total = math.ceil(steps / every)
-    chunks = min(math.ceil(evaluate_every / every), total) if evaluate_every else math.ceil(total / 10)
-    return Plan(steps, every, chunks, math.ceil(total / chunks))
 
 
 def start(learner: Learner, key: Array) -> Lane:

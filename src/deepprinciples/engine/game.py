@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from deepprinciples.engine import averaging
 from deepprinciples.engine.moves import EVALUATIONS, GameState, Played, Rules, field, play, round_of
 from deepprinciples.engine.players import Table, begin, is_off
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.kernels.keys import stream
+from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, Info, Learner, SampleMetric
 
 BETWEEN = 8  # pictures along a way from one sample to another
@@ -58,7 +60,8 @@ def game(
         generator = begin(table.generator, stream(key, "init"), jnp.zeros((1, table.latent + table.classes)))
         discriminator = begin(table.discriminator, stream(key, "discriminator"), shown)
         average = None if is_off(rules.average) else generator.params
-        return GameState(generator, discriminator, average, jnp.zeros((), jnp.int32))
+        average_state = None if average is None else generator.model_state
+        return GameState(generator, discriminator, average, jnp.zeros((), jnp.int32), average_state)
 
     def step(state: GameState, batch: Batch, key: Array) -> tuple[GameState, Info]:
         played = play(table, rules, state, batch, key)
@@ -85,12 +88,24 @@ def game(
         found["loss"] = jnp.mean(jax.lax.map(lambda batch: jnp.mean(evaluate(state, batch)["loss"]), batches))
         return {**found, **(_snapshots(table, state, snapshots) if snapshots else {})}
 
-    return Learner(init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, score, hides)
+    settle = None if is_off(rules.average) else functools.partial(_settled, table, rules)
+    return Learner(init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, score, hides, settle)
+
+
+def _settled(table: Table, rules: Rules, state: GameState, batches: Batch, key: Array) -> GameState:
+    """Measure the statistics of the averaged generator on noise, for batches [K, B, ...]; those at hand at decay 0."""
+    count, size = batches.targets.shape[:2]
+    noise = jax.vmap(lambda number: table.noise(fold_in(key, number), size))(jnp.arange(count))
+    asked = Batch(jax.vmap(table.asked)(noise, batches.targets), batches.targets)
+    kept = state.generator.model_state
+    own = averaging.statistics(table.generator.model, state.average, kept, asked, key)
+    pick = lambda old, new: jnp.where(jnp.asarray(rules.average) == 0.0, old, new)
+    return state._replace(average_state=jax.tree.map(pick, kept, own))
 
 
 def _samples(table: Table, state: GameState, key: Array, batch: Batch) -> Array:
     noise = table.noise(key, len(batch.inputs))
-    made, _, _ = table.generate(state.making, state.generator.model_state, noise, batch.targets, train=False)
+    made, _, _ = table.generate(state.making, state.making_state, noise, batch.targets, train=False)
     return made
 
 
@@ -101,7 +116,7 @@ def _snapshots(table: Table, state: GameState, count: int) -> dict[str, Array]:
     line = jnp.cos(turn) * noise[:1] + jnp.sin(turn) * noise[1:2]
     labels = jnp.arange(count) % max(table.classes, 1)
     asked = {"samples": (noise[:count], labels), "interpolation": (line, jnp.zeros(BETWEEN, jnp.int32))}
-    make = lambda one: table.generate(state.making, state.generator.model_state, *one, train=False)[0]
+    make = lambda one: table.generate(state.making, state.making_state, *one, train=False)[0]
     return {name: make(one) for name, one in asked.items()}
 
 
@@ -123,7 +138,9 @@ def _info(table: Table, rules: Rules, before: GameState, played: Played, batch: 
     seen_g, seen_d = at.seen
 
     def spread() -> Array:
-        return _apart(_samples(table, after, key, batch)) / jnp.maximum(_apart(batch.inputs), 1e-30)
+        own = jax.tree.map(lambda a: a[None], batch)
+        ready = after if after.average is None else _settled(table, rules, after, own, stream(key, "settle"))
+        return _apart(_samples(table, ready, key, batch)) / jnp.maximum(_apart(batch.inputs), 1e-30)
 
     def rotation() -> Array:
         one = round_of(rules, batch, key, before.step)

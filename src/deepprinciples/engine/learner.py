@@ -33,6 +33,12 @@ from deepprinciples.types import (
 )
 
 
+def arrays_of(activations: Mapping[str, Any]) -> dict[str, Array]:
+    """Keep the arrays of floats among what a model tells of its layers: probes and taps read nothing else."""
+    plain = lambda one: isinstance(one, jax.Array) and jnp.issubdtype(one.dtype, jnp.floating)
+    return {name: one for name, one in activations.items() if plain(one)}
+
+
 class State(NamedTuple):
     """What a supervised learner carries from step to step."""
 
@@ -98,6 +104,7 @@ def supervised(
 
     def objective(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
         outputs, new_state, activations = model.apply(params, model_state, batch.inputs, key=key, train=True)
+        activations = arrays_of(activations)
         data_loss = jnp.mean(loss(outputs, batch.targets))
 
         def function(inputs: Array) -> Array:
@@ -149,7 +156,7 @@ def supervised(
 
         def forward(params: PyTree, inputs: Array) -> tuple[Array, Mapping[str, Array]]:
             outputs, _, seen = model.apply(params, state.model_state, inputs, key=None, train=False)
-            return outputs, seen
+            return outputs, arrays_of(seen)
 
         info = Info(
             data_loss, state.params, grads, updates, opt_state, activations, activation_grads,

@@ -56,11 +56,17 @@ class GameState(NamedTuple):
     discriminator: PlayerState
     average: PyTree  # of the generator's parameters, None where none is kept
     step: Array
+    average_state: PyTree = None  # of a generator with these parameters, as of the last segment's end
 
     @property
     def making(self) -> PyTree:
         """Give the generator's parameters that make the examples to be judged: the average, where there is one."""
         return self.generator.params if self.average is None else self.average
+
+    @property
+    def making_state(self) -> PyTree:
+        """Give the state of the model that goes with `making`: running statistics belong to their weights."""
+        return self.generator.model_state if self.average is None else self.average_state
 
     @property
     def judged(self) -> dict[str, PyTree]:

@@ -66,9 +66,13 @@ class Table(NamedTuple):
         alone = self.generator.model.separate and self.discriminator.model.separate and self.loss.separate
         return alone and not self.penalties and self.pack == 1
 
+    def asked(self, noise: Array, labels: Array) -> Array:
+        """Lay out what the generator reads: noise [B, latent], and labels where they are told."""
+        return jnp.concatenate([noise, jax.nn.one_hot(labels, self.classes)], axis=1) if self.classes else noise
+
     def generate(self, params: PyTree, state: PyTree, noise: Array, labels: Array, *, train: bool) -> tuple:
         """Make examples of noise [B, latent]: (examples [B, *shape], new state, activations)."""
-        given = jnp.concatenate([noise, jax.nn.one_hot(labels, self.classes)], axis=1) if self.classes else noise
+        given = self.asked(noise, labels)
         made, state, activations = self.generator.model.apply(params, state, given, key=None, train=train)
         return made.reshape(-1, *self.shape), state, activations
 

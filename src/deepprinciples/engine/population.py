@@ -21,9 +21,10 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepprinciples.engine import fit
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.rows import Rows, unpacked_shapes
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.errors import ResourceError
+from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.types import Array, Batch, Learner, PyTree
 
 MakeLearner = Callable[[Mapping[str, Array]], Learner]
@@ -66,13 +67,26 @@ class Program(NamedTuple):
     identity: str  # SHA-256 of the three as they were lowered, before XLA: equal programs have equal ones
 
 
+_DIVERGED = "a run that diverges is a result here and must not end the others; deepprinciples replay finds the array"
+_SWITCHES = {
+    "jax_disable_jit": "runs are compiled programs",
+    "jax_debug_nans": _DIVERGED,
+    "jax_debug_infs": _DIVERGED,
+}
+
+
 def use_all_cores() -> None:
     """Make every CPU core a device, where no backend has started yet and nobody chose a number before.
 
     Raises:
         ResourceError: the platform that was asked for is not there; nothing falls back to another in silence.
+        ConfigError: a switch of JAX is on that no run can live with.
     """
     settings: Any = jax.config
+    if wrong := [
+        f"{name.upper()}: is on, but {why}; unset it" for name, why in _SWITCHES.items() if settings.values[name]
+    ]:
+        raise ConfigError(*wrong)
     if settings.jax_num_cpu_devices == -1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # a backend has started: its devices are what there is
             settings.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
@@ -158,7 +172,7 @@ def compile_program(
     *,
     layout: Layout,
     names: Sequence[str],
-    plan: fit.Plan,
+    plan: Plan,
     data: Batch,
     batch_size: int,
     split: tuple[Batch, Any],

@@ -13,8 +13,9 @@ import numpy as np
 import optax
 
 from deepprinciples.engine.causes import CAUSES, DATA, INIT, UPDATE
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
-from deepprinciples.engine.fit import STEP, Lane, Plan
+from deepprinciples.engine.fit import STEP, Lane
 from deepprinciples.engine.population import MakeLearner, Point, Program, place
 from deepprinciples.engine.run import Block
 from deepprinciples.engine.streams import lane_key
@@ -80,23 +81,25 @@ def rerun(
     call = _Call(program, plan, feed, block)
     lane, start = call.begun(index, known)
     failed = int(np.asarray(lane.diverged_at)[0, index])
+    reach = math.ceil(last / plan.span) + (plan.pieces > 1)  # the last piece of a row may be short
     starts: dict[int, Lane] = {}  # of the last segments, on the host
     for segment in range(start, plan.segments if failed < 0 else start):
-        starts = {at: kept for at, kept in starts.items() if at >= segment - math.ceil(last / plan.span)}
+        starts = {at: kept for at, kept in starts.items() if at >= segment - reach}
         starts[segment] = jax.device_get(lane)
         lane = call.segment(starts[segment], segment, plan.steps)
         failed = int(np.asarray(lane.diverged_at)[0, index])
-        progress(min(plan.span, plan.steps - segment * plan.span))
+        progress(plan.end(segment) - plan.begin(segment))
         if failed >= 0:
             break
     end = failed if failed >= 0 else plan.steps - 1
     see = functools.partial(_looked, call, _stepper(make_learner), index)
     looks = [
-        see(call.segment(starts[step // plan.span], step // plan.span, step), step)
+        see(call.segment(starts[plan.segment_of(step)], plan.segment_of(step), step), step)
         for step in range(max(end - last + 1, 0), end)
-        if step // plan.span in starts
+        if plan.segment_of(step) in starts
     ]
-    looks.append(see(lane if failed >= 0 else call.segment(starts[end // plan.span], end // plan.span, end), end))
+    number = plan.segment_of(end)
+    looks.append(see(lane if failed >= 0 else call.segment(starts[number], number, end), end))
     return Rerun(failed, _cause(failed, looks), looks)
 
 
@@ -140,16 +143,17 @@ class _Call(NamedTuple):
         """Run a segment up to step `total`."""
         data, indices = self.feed.get(self.seeds, number)
         mesh, plan = self.program.mesh, self.plan
-        begin = number * plan.span
+        begin = plan.begin(number)
         steps = np.arange(begin, begin + plan.span, dtype=np.int32).reshape(plan.chunks, plan.every)
-        shared = place((steps, np.int32(total)), mesh, shared=True)
+        shared = place((steps, np.int32(min(total, plan.end(number)))), mesh, shared=True)
         placed, order = place((lane, indices), mesh, shared=False)
         after, _ = self.program.segment(placed, self.point(), self.seed(), order, data, *shared)
         return after
 
     def batch(self, step: int) -> Batch:
-        data, indices = self.feed.get(self.seeds[:1], step // self.plan.span)
-        chosen = indices.reshape(-1, self.feed.batch_size)[step % self.plan.span]
+        number = self.plan.segment_of(step)
+        data, indices = self.feed.get(self.seeds[:1], number)
+        chosen = indices.reshape(-1, self.feed.batch_size)[step - self.plan.begin(number)]
         return jax.tree.map(lambda a: np.asarray(a)[chosen], data)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from deepprinciples.engine.causes import causes
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
-from deepprinciples.engine.fit import Lane, Plan
+from deepprinciples.engine.fit import Lane
 from deepprinciples.engine.population import Point, Program, place
 from deepprinciples.engine.rows import unpack
 from deepprinciples.engine.saved import NOBODY, Arrays, Keeper, packed, same_shapes, unpacked
@@ -132,25 +133,29 @@ def _run_chunk(
     point = place(Point(number, hyper), mesh, shared=False)
     seed = place(np.array(seeds, np.uint32), mesh, shared=False)
     lane, logs, curves, start = _taken_up(call, under_way) if under_way else (program.init(point, seed), [], [], 0)
-    progress(count * points * min(start * plan.span, plan.steps))
+    progress(count * points * min(plan.begin(start), plan.steps))
     for segment in range(start, plan.segments):
         data, indices = call.feed.get(seeds, segment)
-        begin = segment * plan.span
+        begin, end = plan.begin(segment), plan.end(segment)
         steps = np.arange(begin, begin + plan.span, dtype=np.int32).reshape(plan.chunks, plan.every)
-        steps, total = place((steps, np.int32(plan.steps)), mesh, shared=True)
+        steps, total = place((steps, np.int32(end)), mesh, shared=True)
         lane, log = program.segment(lane, point, seed, place(indices, mesh, shared=False), data, steps, total)
         if plan.evaluates(segment):
             curves.append(program.evaluate(lane, point, call.curve))
-        logs.append(unpack(log))
-        progress(count * points * (min(begin + plan.span, plan.steps) - begin))
+        if done := begin % plan.apart:
+            logs[-1] = _longer(logs[-1], done, unpack(log), end - begin)
+        else:
+            logs.append(unpack(log))
+        progress(count * points * (end - begin))
         if segment + 1 < plan.segments and bool(np.all(np.asarray(lane.diverged_at) >= 0)):
-            logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * (plan.segments - segment - 1))
+            rows = math.ceil((plan.segments - segment - 1) / plan.pieces)
+            logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * rows)
             last = program.evaluate(lane, point, call.curve)
             curves.extend([last] * (len(plan.evaluation_steps()) - len(curves)))
-            progress(count * points * (plan.steps - begin - plan.span))
+            progress(count * points * (plan.steps - end))
             break
         offer(functools.partial(_told, lane, logs, curves, segment + 1))
-    kept = math.ceil(plan.steps / plan.every)
+    kept = math.ceil(plan.steps / plan.apart)
     log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))
     final = (
@@ -163,6 +168,13 @@ def _run_chunk(
     initial_loss = lambda: np.asarray(program.evaluate(program.init(point, seed), point, call.curve)["loss"])
     cause = causes(diverged_at, initial_loss, functools.partial(_spoiled, call, seeds))
     return log, curve_values, final, diverged_at, cause, states
+
+
+def _longer(log: dict[str, Any], done: int, piece: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """Add the next piece of the last row to a log: its mean loss counts, its probes looked in between and do not."""
+    losses = np.array(log["train_loss"])
+    losses[:, :, -1] = (done * losses[:, :, -1] + steps * piece["train_loss"][:, :, 0]) / (done + steps)
+    return {**log, "train_loss": losses}
 
 
 def _spoiled(call: _Call, seeds: Sequence[int], block: int, step: int) -> bool:

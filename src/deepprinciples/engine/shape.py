@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from deepprinciples.engine.fit import Plan
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.population import Layout, Point, Program, place
 
 WORTH = 20  # a run this many times as long as a compilation is worth measuring

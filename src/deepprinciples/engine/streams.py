@@ -7,12 +7,14 @@ batches and the same noise in every arm. No key is ever stored in a state.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from deepprinciples.kernels.keys import bits, fold_in, stream
-from deepprinciples.types import Array
+from deepprinciples.types import Array, PyTree
 
 
 def lane_key(seed: Array | int) -> Array:
@@ -53,3 +55,14 @@ def batch_indices(seed: int, start: int, *, steps: int, size: int, batch_size: i
 def _draws(seed: Array, epochs: Array, *, size: int) -> Array:
     key = stream(lane_key(seed), "order")
     return jax.vmap(lambda epoch: bits(fold_in(key, epoch), (size,)))(epochs)
+
+
+def with_own_stream(name: str, link: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Give a link of a chain a stream of its own: two with the key of the step would draw the same numbers."""
+    inner = optax.with_extra_args_support(link)
+
+    def update(grads: PyTree, state: PyTree, params: PyTree = None, *, key: Array | None = None, **extra: Any) -> tuple:
+        own = {} if key is None else {"key": stream(key, name)}
+        return inner.update(grads, state, params, **own, **extra)
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.types import Array, Average, PyTree, Scalar
+from deepprinciples.types import Array, Average, Count, PyTree, Scalar, Share
 
 
 class _Sum(NamedTuple):
@@ -82,7 +82,7 @@ def ema(*, decay: Scalar = 0.999) -> Average:
     return Average(init, update, value)
 
 
-def swa(*, start: Scalar = 0.75) -> Average:
+def swa(*, start: Share = 0.75) -> Average:
     """Average the weights of the last part of a run, all alike.
 
     judged: the mean of theta_t over the steps with t / steps >= start; before that, the last weights.
@@ -116,7 +116,7 @@ def swa(*, start: Scalar = 0.75) -> Average:
     return Average(init, update, value)
 
 
-def lawa(*, window: int = 6, period: int = 20) -> Average:
+def lawa(*, window: Count = 6, period: Count = 20) -> Average:
     """Average the latest few checkpoints.
 
     judged: the mean of the last `window` of theta_period, theta_2 period, ...; the last weights while there is none.
@@ -161,7 +161,7 @@ def lawa(*, window: int = 6, period: int = 20) -> Average:
     return Average(init, update, value)
 
 
-def lookahead(*, period: int = 5, rate: Scalar = 0.5) -> Average:
+def lookahead(*, period: Count = 5, rate: Share = 0.5) -> Average:
     """Let slow weights follow the fast ones, which start again from them every few steps.
 
     Every `period` steps: slow <- slow + rate (theta - slow), theta <- slow. Judged: slow. The optimizer's own state is

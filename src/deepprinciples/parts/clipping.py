@@ -7,13 +7,13 @@ Users find them in `transforms.TABLE`; what changes a gradient whatever its size
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from optax import GradientTransformationExtraArgs as Transform
 
-from deepprinciples.types import Array, ClipState, PyTree, Scalar
+from deepprinciples.types import Array, ClipState, PyTree, Range, Scalar
 
 
 class HistoryState(NamedTuple):
@@ -230,7 +230,7 @@ def adaptive_clip(*, max_ratio: Scalar = 0.01, eps: Scalar = 1e-3) -> Transform:
     return Transform(_start, update)
 
 
-def auto_clip(*, percentile: Scalar = 10.0, history: int = 256) -> Transform:
+def auto_clip(*, percentile: Annotated[Scalar, Range("[0, 100]")] = 10.0, history: int = 256) -> Transform:
     """Shorten the gradient to a percentile of the norms seen so far.
 
     g' = g min(1, P / |g|), P the percentile (by linear interpolation) of the last `history` norms, this one included
@@ -267,7 +267,9 @@ def auto_clip(*, percentile: Scalar = 10.0, history: int = 256) -> Transform:
     return Transform(init, update)
 
 
-def clip_by_z_score(*, max_score: Scalar = 2.5, decay: Scalar = 0.97, delay: int = 25) -> Transform:
+def clip_by_z_score(
+    *, max_score: Scalar = 2.5, decay: Scalar = 0.97, delay: Annotated[int, Range("[2, inf)")] = 25
+) -> Transform:
     """Shorten a gradient whose norm stands out from the norms before it.
 
     g' = g min(1, (m + max_score s) / |g|)

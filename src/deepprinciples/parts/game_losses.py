@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, GameLoss, Scalar
+from deepprinciples.types import Array, GameLoss, Scalar, Share
 
 PairLoss = Callable[[Array, Array], Array]
 
@@ -39,7 +39,7 @@ def _cross_entropy(real_smoothing: Scalar, fake_smoothing: Scalar) -> PairLoss:
     return lambda r, f: jax.nn.softplus(-r) + real_smoothing * r + jax.nn.softplus(f) - fake_smoothing * f
 
 
-def minimax(*, real_smoothing: Scalar = 0.0, fake_smoothing: Scalar = 0.0) -> GameLoss:
+def minimax(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GameLoss:
     """Play the zero-sum game of the first paper.
 
     discriminator: -log s(r) - log(1 - s(f)), generator: log(1 - s(f)); the generator's slope fades where it is caught
@@ -61,7 +61,7 @@ def minimax(*, real_smoothing: Scalar = 0.0, fake_smoothing: Scalar = 0.0) -> Ga
     return _game("minimax", discriminator, lambda r, f: -jax.nn.softplus(f))
 
 
-def non_saturating(*, real_smoothing: Scalar = 0.0, fake_smoothing: Scalar = 0.0) -> GameLoss:
+def non_saturating(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GameLoss:
     """Let the generator raise the probability of "real" instead of lowering that of "fake".
 
     discriminator: -log s(r) - log(1 - s(f)), generator: -log s(f); the generator's slope is largest where it is caught

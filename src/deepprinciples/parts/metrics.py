@@ -2,7 +2,8 @@
 
 Every factory returns `(outputs, targets) -> [B]`, one value per example, so that the statistics can average,
 resample and compare as they like. What is not a mean over examples (root mean squared error, AUC) does not belong
-here. An answer that holds NaN counts as wrong: argmax alone would call it class 0.
+here. An answer that holds NaN counts as wrong: argmax alone would call it class 0. Every factory carries `direction`,
+"max" or "min", `worst` and `best`; see `types.better`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.parts import losses
-from deepprinciples.types import Array
+from deepprinciples.types import Array, better
 
 Metric = Callable[[Array, Array], Array]
 
@@ -25,6 +26,7 @@ def _is_classes(outputs: Array, targets: Array) -> bool:
     return outputs.ndim >= 2 and (labels or rows)
 
 
+@better("max", worst=0.0, best=1.0)
 def accuracy() -> Metric:
     """Count right answers.
 
@@ -47,6 +49,7 @@ def accuracy() -> Metric:
     return metric
 
 
+@better("min", worst=1.0, best=0.0)
 def error_rate() -> Metric:
     """Count wrong answers.
 
@@ -59,6 +62,7 @@ def error_rate() -> Metric:
     return lambda outputs, targets: 1.0 - right(outputs, targets)
 
 
+@better("max", worst=0.0, best=1.0)
 def top_k_accuracy(*, k: int = 5) -> Metric:
     """Count answers that hold the label among the k highest outputs.
 
@@ -90,6 +94,7 @@ def _labels(name: str, outputs: Array, targets: Array) -> Array:
     return jnp.argmax(losses.as_probabilities(name, outputs, targets), axis=-1)
 
 
+@better("min", best=0.0)
 def cross_entropy() -> Metric:
     """Score the probability given to the right class, in nats.
 
@@ -101,6 +106,7 @@ def cross_entropy() -> Metric:
     return losses.softmax_cross_entropy()
 
 
+@better("min", worst=2.0, best=0.0)
 def brier() -> Metric:
     """Score probabilities by their squared distance from the truth.
 
@@ -118,6 +124,7 @@ def brier() -> Metric:
     return metric
 
 
+@better("min", best=0.0)
 def mse() -> Metric:
     """Square the error.
 
@@ -129,6 +136,7 @@ def mse() -> Metric:
     return losses.mse()
 
 
+@better("min", best=0.0)
 def mae() -> Metric:
     """Take the absolute error.
 
@@ -141,8 +149,3 @@ def mae() -> Metric:
 
 
 TABLE = {f.__name__: f for f in (accuracy, error_rate, top_k_accuracy, cross_entropy, brier, mse, mae)}
-
-HIGHER_IS_BETTER = frozenset({"accuracy", "top_k_accuracy"})
-
-# The worst value a metric can take, where there is one: what a diverged lane is given.
-WORST = {"accuracy": 0.0, "error_rate": 1.0, "top_k_accuracy": 0.0, "brier": 2.0}

@@ -16,12 +16,13 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import draws
 from deepprinciples.kernels.linear_algebra import eigh, svd
-from deepprinciples.types import Array, SampleMetric, Scalar
+from deepprinciples.types import Array, Count, SampleMetric, Scalar, better
 
 Features = Callable[[Array], Array]
 ROWS = 64  # rows of a distance matrix made at a time: all N x N x F differences would not fit
 
 
+@better("max", worst=0.0)
 def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> SampleMetric:
     """Count the modes of a known mixture that the generator reaches.
 
@@ -45,6 +46,7 @@ def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Sam
     return SampleMetric(score)
 
 
+@better("max", worst=0.0, best=1.0)
 def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> SampleMetric:
     """Measure the share of samples that lie close to a mode of a known mixture.
 
@@ -67,6 +69,7 @@ def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Samp
     return SampleMetric(score)
 
 
+@better("min", best=0.0)
 def reverse_kl(*, modes: Array) -> SampleMetric:
     """Measure how unevenly samples fall on the modes of a known mixture whose modes are equally likely.
 
@@ -89,6 +92,7 @@ def reverse_kl(*, modes: Array) -> SampleMetric:
     return SampleMetric(score)
 
 
+@better("min", best=0.0)
 def frechet_distance(*, features: Features) -> SampleMetric:
     """Measure the Fréchet distance between the two sets, each taken for a Gaussian.
 
@@ -116,7 +120,8 @@ def frechet_distance(*, features: Features) -> SampleMetric:
     return SampleMetric(score)
 
 
-def precision(*, features: Features, neighbors: int = 5) -> SampleMetric:
+@better("max", worst=0.0, best=1.0)
+def precision(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure how many samples look real: the share that falls where real examples are.
 
     mean over samples of [x in some ball], a ball around every real example that just reaches its k-th nearest other
@@ -139,7 +144,8 @@ def precision(*, features: Features, neighbors: int = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
-def recall(*, features: Features, neighbors: int = 5) -> SampleMetric:
+@better("max", worst=0.0, best=1.0)
+def recall(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure how much of the real is made: the share of real examples that falls where samples are.
 
     precision with the two sets exchanged: balls around the samples, mean over the real examples
@@ -155,7 +161,8 @@ def recall(*, features: Features, neighbors: int = 5) -> SampleMetric:
     return SampleMetric(lambda samples, real, weights: exchanged.score(real, samples, weights))
 
 
-def density(*, features: Features, neighbors: int = 5) -> SampleMetric:
+@better("max", worst=0.0)
+def density(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Count in how many balls of real examples a sample lies: precision that one outlier cannot lift.
 
     mean over samples of (number of balls around real examples that hold x, border left out) / k, balls as for
@@ -178,7 +185,8 @@ def density(*, features: Features, neighbors: int = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
-def coverage(*, features: Features, neighbors: int = 5) -> SampleMetric:
+@better("max", worst=0.0, best=1.0)
+def coverage(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     """Measure the share of real examples that have a sample nearby: recall that stray samples cannot lift.
 
     mean over real examples of [some sample lies in its ball, border left out], balls as for precision
@@ -200,6 +208,7 @@ def coverage(*, features: Features, neighbors: int = 5) -> SampleMetric:
     return SampleMetric(score)
 
 
+@better("min", best=0.0)
 def sliced_wasserstein(*, projections: int = 128) -> SampleMetric:
     """Measure the Wasserstein-1 distance between the two sets as seen from many directions.
 
@@ -296,8 +305,3 @@ def _root(covariance: Array) -> Array:
 TABLE = {f.__name__: f for f in (
     modes_covered, high_quality, reverse_kl, frechet_distance, precision, recall, density, coverage, sliced_wasserstein,
 )}  # fmt: skip
-
-HIGHER_IS_BETTER = frozenset({"modes_covered", "high_quality", "precision", "recall", "density", "coverage"})
-
-# The worst value a metric can take, where there is one: what a diverged lane is given. That of reverse_kl is log M.
-WORST = dict.fromkeys(sorted(HIGHER_IS_BETTER), 0.0)

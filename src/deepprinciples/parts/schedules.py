@@ -4,16 +4,17 @@ Every factory returns `(progress) -> factor`: progress runs from 0 at the first 
 is multiplied with the (swept) learning rate. The shape knows no step count and no rate, so one compiled program
 serves all. `warmup` is the share of the run over which the factor first rises from 0 in a straight line: factor =
 progress / warmup. With a warm-up the first step has length 0. Schedules of anything else than the learning rate do
-not belong here.
+not belong here. The factories carry `of_progress`; one without it returns `(step) -> factor`, as optax's do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import Array, NonNegative, Positive, Range, Scalar, Share
 
 Schedule = Callable[[Array], Array]
 
@@ -43,7 +44,7 @@ def constant() -> Schedule:
     return lambda progress: jnp.ones_like(jnp.asarray(progress, jnp.float32))
 
 
-def cosine(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
+def cosine(*, warmup: Share = 0.0, final: Scalar = 0.0) -> Schedule:
     """Fall along half a cosine.
 
     factor = final + (1 - final) (1 + cos(pi p)) / 2, p the progress after the warm-up
@@ -66,7 +67,7 @@ def cosine(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
     return schedule
 
 
-def linear(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
+def linear(*, warmup: Share = 0.0, final: Scalar = 0.0) -> Schedule:
     """Fall in a straight line.
 
     factor = final + (1 - final) (1 - p), p the progress after the warm-up
@@ -83,7 +84,7 @@ def linear(*, warmup: Scalar = 0.0, final: Scalar = 0.0) -> Schedule:
     return polynomial(warmup=warmup, final=final, power=1.0)
 
 
-def polynomial(*, warmup: Scalar = 0.0, final: Scalar = 0.0, power: Scalar = 2.0) -> Schedule:
+def polynomial(*, warmup: Share = 0.0, final: Scalar = 0.0, power: Positive = 2.0) -> Schedule:
     """Fall like a power of what is left of the run.
 
     factor = final + (1 - final) (1 - p)^power, p the progress after the warm-up
@@ -107,7 +108,7 @@ def polynomial(*, warmup: Scalar = 0.0, final: Scalar = 0.0, power: Scalar = 2.0
     return schedule
 
 
-def exponential(*, warmup: Scalar = 0.0, final: Scalar = 0.01) -> Schedule:
+def exponential(*, warmup: Share = 0.0, final: Positive = 0.01) -> Schedule:
     """Fall, or rise, by the same factor in equal times; with a final factor far above 1 it finds learning rates.
 
     factor = final^p, p the progress after the warm-up
@@ -129,13 +130,13 @@ def exponential(*, warmup: Scalar = 0.0, final: Scalar = 0.01) -> Schedule:
     return schedule
 
 
-def inverse_sqrt(*, warmup: Scalar = 0.1) -> Schedule:
+def inverse_sqrt(*, warmup: Annotated[Scalar, Range("(0, 1]")] = 0.1) -> Schedule:
     """Fall like one over the root of the steps.
 
     factor = sqrt(warmup / progress) after the warm-up; it meets the warm-up at 1
 
     Args:
-      warmup: share of the run, above 0; the first step has length 0. *Sweepable.*
+      warmup: share of the run, in (0, 1]; the first step has length 0. *Sweepable.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: update_ratio falls slowly and does not come near 0: at the end the factor is sqrt(warmup), 0.32 at the
       default, so some noise of the steps stays. Claimed to suit runs whose length is not known before.
@@ -151,7 +152,12 @@ def inverse_sqrt(*, warmup: Scalar = 0.1) -> Schedule:
     return schedule
 
 
-def step(*, boundaries: tuple[float, ...] = (0.5, 0.75), factor: Scalar = 0.1, warmup: Scalar = 0.0) -> Schedule:
+def step(
+    *,
+    boundaries: Annotated[tuple[float, ...], Range("(0, 1)")] = (0.5, 0.75),
+    factor: Positive = 0.1,
+    warmup: Share = 0.0,
+) -> Schedule:
     """Fall at once at given times.
 
     factor^n, n the number of boundaries at or before the progress
@@ -175,14 +181,14 @@ def step(*, boundaries: tuple[float, ...] = (0.5, 0.75), factor: Scalar = 0.1, w
     return schedule
 
 
-def warmup_stable_decay(*, warmup: Scalar = 0.05, cooldown: Scalar = 0.2, final: Scalar = 0.0) -> Schedule:
+def warmup_stable_decay(*, warmup: Share = 0.05, cooldown: Share = 0.2, final: Scalar = 0.0) -> Schedule:
     """Rise, stay, and fall in a straight line at the end.
 
     factor = min(progress / warmup, 1, final + (1 - final) (1 - progress) / cooldown)
 
     Args:
       warmup: share of the run, in [0, 1]; above 0 the first step has length 0. *Sweepable.* *Neutral: 0.0.*
-      cooldown: share of the run over which the factor falls. *Sweepable.* *Neutral: 0.0.*
+      cooldown: share of the run over which the factor falls, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
       final: factor at the end. *Sweepable.* *Neutral: 1.0.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: The loss stays on a plateau in the stable part and drops in the cooldown, as update_ratio does; claimed to
@@ -200,7 +206,9 @@ def warmup_stable_decay(*, warmup: Scalar = 0.05, cooldown: Scalar = 0.2, final:
     return schedule
 
 
-def one_cycle(*, peak: Scalar = 0.3, start: Scalar = 0.04, final: Scalar = 1e-4) -> Schedule:
+def one_cycle(
+    *, peak: Annotated[Scalar, Range("(0, 1)")] = 0.3, start: NonNegative = 0.04, final: Scalar = 1e-4
+) -> Schedule:
     """Rise and fall once along cosines.
 
     factor = start to 1 until `peak`, then 1 to final, each along half a cosine
@@ -209,7 +217,7 @@ def one_cycle(*, peak: Scalar = 0.3, start: Scalar = 0.04, final: Scalar = 1e-4)
 
     Args:
       peak: share of the run before the highest rate, in (0, 1). *Sweepable.*
-      start: factor at the start. *Sweepable.*
+      start: factor at the start, at least 0. *Sweepable.*
       final: factor at the end. *Sweepable.*
     Returns: function (progress, any shape, in [0, 1]) -> factor of the same shape.
     Expect: Claimed to train in far fewer steps, the large rates of the middle acting as a regularizer: sharpness should
@@ -289,6 +297,9 @@ TABLE = {
         warm_restarts,
     )
 }
+
+for _factory in TABLE.values():
+    _factory.of_progress = True  # type: ignore[attr-defined]  # others are functions of the step, as optax's are
 
 # Together these values make a schedule constant.
 NEUTRAL = {

@@ -1,6 +1,7 @@
 """Every kind of part and its TABLE, in one place.
 
-`TABLES` is every kind's TABLE; `NEUTRALS` says which value of which hyper-parameter switches a part off.
+`TABLES` is every kind's TABLE, with a user's parts once `--with` has added them, which are not among `OURS`; `NEUTRALS`
+says which value of which hyper-parameter switches a part off.
 """
 
 from __future__ import annotations
@@ -61,5 +62,6 @@ NEUTRALS: dict[str, Mapping[str, Mapping[str, float]]] = {
     "average": averages.NEUTRAL,
 }
 
-HIGHER_IS_BETTER = metrics.HIGHER_IS_BETTER | sample_metrics.HIGHER_IS_BETTER
-WORST = {**metrics.WORST, **sample_metrics.WORST}  # what a diverged lane is given, where a metric has a worst value
+OURS = frozenset(
+    factory for table in TABLES.values() for factory in table.values()
+)  # what --with adds is in TABLES alone

@@ -30,7 +30,7 @@ from deepprinciples.parts.clipping import (
     norm,
     split_layers,
 )
-from deepprinciples.types import Array, PyTree, Scalar
+from deepprinciples.types import Array, PyTree, Scalar, Share
 
 
 class CountState(NamedTuple):
@@ -54,7 +54,7 @@ def _stateless(change: Callable[[PyTree, PyTree], PyTree]) -> Transform:
     return Transform(lambda params: optax.EmptyState(), update)
 
 
-def centralize(*, strength: Scalar = 1.0) -> Transform:
+def centralize(*, strength: Share = 1.0) -> Transform:
     """Take its mean out of the gradient of each output unit's kernel.
 
     g' = g - strength mean of g over all axes but the last, for leaves with two axes or more

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from deepprinciples.parts.losses.pairing import Loss, mismatch, per_example
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import Array, Scalar, better
 
 
 class Variational(NamedTuple):
@@ -54,6 +54,7 @@ def elbo(*, strength: Scalar = 1.0) -> Callable[[Variational, Array], Array]:
     return loss
 
 
+@better("min")
 def reconstruction_error() -> Loss:
     """Square the error of a reconstruction.
 

@@ -36,7 +36,7 @@ VERDICTS = {
     "worse": ("#b34700", "s"),
     "equivalent": ("#005a8f", "D"),
     "no evidence": ("#56606e", "o"),
-    "too few pairs": ("#56606e", "v"),
+    "cannot be judged": ("#56606e", "v"),
 }
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _STYLE: dict[Any, Any] = {

@@ -6,14 +6,14 @@ The numbers of the forest plot are those of the summary; no statistics are made 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepprinciples.report import arrays, canvas, text
+from deepprinciples.report import arrays, canvas, search_text, text
 from deepprinciples.report.canvas import FAINT, INK, SOFT, WIDTH, Plot
 
 _ROW = 32.0
@@ -25,7 +25,8 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
     if not rows:
         return None
     metric = text.name(summary.get("metric"))
-    height = 32 + _ROW * len(rows) + 44
+    conditional = any(search_text.verdict(row.get("verdict"))[1] for row in rows)
+    height = 32 + _ROW * len(rows) + 44 + 14 * conditional
     figure = canvas.sheet(height, f"Difference in {text.shorten(metric, 30)}")
     axes = canvas.panel(figure, 14, 32, WIDTH - 28, _ROW * len(rows), grid="x")
     reach = [0.0]
@@ -40,8 +41,11 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
     good, bad = ("first is better →", "← second is better")
     if summary.get("direction") == "min":
         good, bad = ("second is better →", "← first is better")
-    canvas.write(figure, 14, height - 10, bad)
-    canvas.write(figure, WIDTH - 14, height - 10, good, ha="right")
+    below = height - 10 - 14 * conditional
+    canvas.write(figure, 14, below, bad)
+    canvas.write(figure, WIDTH - 14, below, good, ha="right")
+    if conditional:
+        canvas.write(figure, 14, height - 10, "* for the settings found")
     return Plot(
         "forest",
         "effects",
@@ -54,17 +58,18 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
 
 def _difference(figure: Figure, axes: Axes, index: int, row: Mapping[str, Any]) -> list[float]:
     middle, ends = text.finite(row.get("difference")) or 0.0, text.pair(row.get("interval"))
-    verdict = text.name(row.get("verdict"))
+    verdict, conditional = search_text.verdict(row.get("verdict"))
     color, marker = canvas.VERDICTS.get(verdict, (SOFT, "o"))
     y, top = index + 0.68, 32 + _ROW * index + 11
     axes.plot([0, 0], [index + 0.44, index + 1], color=INK, linewidth=0.9)  # not through the names
     if ends:
         axes.plot(ends, [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
-    hollow = verdict in ("no evidence", "too few pairs")
+    hollow = conditional or verdict in ("no evidence", "cannot be judged")
     axes.plot([middle], [y], marker, color=color, markersize=6, markerfacecolor="white" if hollow else color)
     words = f"{text.shorten(row.get('a'), 20)} − {text.shorten(row.get('b'), 20)}"
     canvas.write(figure, 14, top, words, color=INK)
-    canvas.write(figure, WIDTH - 14, top, text.shorten(verdict, 16), color=color, ha="right", weight="bold")
+    word = text.shorten(verdict, 16) + "*" * conditional
+    canvas.write(figure, WIDTH - 14, top, word, color=color, ha="right", weight="normal" if conditional else "bold")
     return [middle, *(ends or ())]
 
 
@@ -103,7 +108,9 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         "seeds",
         "effects",
         f"One dot is one seed's {metric} on test data, light lines join the same seed from arm to arm, the dark bar is "
-        "the mean with its interval, and a red cross is a seed that diverged (at the edge if it has no score).",
+        "the mean with its interval"
+        + (" over searches" if any(search_text.in_searches(row) for row in rows.values()) else "")
+        + ", and a red cross is a seed that diverged (at the edge if it has no score).",
         f"Scores of {score.shape[1]} seeds for each of {len(arms)} arms.",
         figure,
     )
@@ -132,33 +139,42 @@ def _rows_only(axes: Axes, count: int) -> None:
         axes.axhline(index, color=canvas.RULE, linewidth=0.7)
 
 
+class _Trials(NamedTuple):
+    """The trials of all searches, arm by arm; NaN where an arm has none."""
+
+    points: np.ndarray  # [arm, trial], of one hyper-parameter
+    score: np.ndarray  # [arm, trial, replicate]
+    chosen: np.ndarray  # [arm, trial], bool: a search chose it
+
+
 def tuning(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     """Draw the score of every trial against each tuned hyper-parameter, one panel for each arm that tuned it."""
-    score = arrays.take(results, "tuning_score", ("arm", "trial", "tuning_seed"))
-    points = arrays.take(results, "tuning_point", ("arm", "trial", "parameter"))
+    points = arrays.take(results, "tuning_point", ("arm", "search", "trial", "parameter"))
     if points is None:
         return []
+    arms, searches, trials, parameters = points.shape
+    score = arrays.take(results, "tuning_score", ("arm", "search", "trial", "replicate"))
     if score is None:
         # Every trial of every arm diverged: that is worth a picture too.
-        score = np.full((*points.shape[:2], 1), np.nan)
+        score = np.full((arms, searches, trials, 1), np.nan)
+    best = arrays.take(results, "chosen_trial", ("arm", "search"))
+    chosen = np.zeros((arms, searches, trials), bool) if best is None else best[..., None] == np.arange(trials)
+    flat = (arms, searches * trials)
+    points = points.reshape(*flat, parameters)
     found = []
     for index, parameter in enumerate(arrays.labels(results, "parameter")):
-        arms = [arm for arm in range(points.shape[0]) if np.isfinite(points[arm, :, index]).any()]
-        if arms:
-            found.append(_tuning(results, summary, index, parameter, points[:, :, index], score, arms))
+        tried = _Trials(points[:, :, index], score.reshape(*flat, -1), chosen.reshape(flat))
+        seen = [arm for arm in range(arms) if np.isfinite(tried.points[arm]).any()]
+        if seen:
+            found.append(_tuning(results, summary, index, parameter, tried, seen))
     return found
 
 
 def _tuning(
-    results: xr.Dataset,
-    summary: Mapping[str, Any],
-    number: int,
-    parameter: str,
-    points: np.ndarray,
-    score: np.ndarray,
-    arms: Sequence[int],
+    results: xr.Dataset, summary: Mapping[str, Any], number: int, parameter: str, tried: _Trials, arms: Sequence[int]
 ) -> Plot:
     maximize = summary.get("direction") != "min"
+    points, score = tried.points, tried.score
     middle = arrays.quartiles(np.where(np.isfinite(score), score, -1e300 if maximize else 1e300), axis=2)[1]
     log, tall = arrays.spans_decades(points[arms]), 92.0
     limits = canvas.frame(points[arms][np.isfinite(points[arms])], log=log)
@@ -170,13 +186,15 @@ def _tuning(
     figure = canvas.sheet(height, f"Tuning {text.shorten(parameter, 40)}")
     metric = text.name(summary.get("metric"))
     names = arrays.labels(results, "arm")
-    chosen = {str(row.get("name")): text.table(row.get("tuned_point")) for row in text.rows(summary.get("arms"))}
+    typical = {str(row.get("name")): text.table(row.get("tuned_point")) for row in text.rows(summary.get("arms"))}
     for place, arm in enumerate(arms):
         left, top = 44 + (place % 2) * 162, 44 + (place // 2) * (tall + 22)
         canvas.write(figure, left, top - 4, text.shorten(names[arm], 22), color=INK)
-        axes = canvas.panel(figure, left, top, 142, tall)
-        best = text.finite(chosen.get(names[arm], {}).get(parameter))
-        _trials(axes, arm, points[arm], middle[arm], score[arm], best, heights[0] if maximize else heights[1])
+        axes = canvas.panel(figure, left, top, 134, tall)  # the outer labels of two panels must not meet
+        _trials(axes, arm, tried, middle[arm], heights[0] if maximize else heights[1])
+        median = text.finite(typical.get(names[arm], {}).get(parameter))
+        if median is not None:
+            axes.axvline(median, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
         if log:
             axes.set_xscale("log")
         if steep:
@@ -187,28 +205,31 @@ def _tuning(
         canvas.scale(axes, "y", log=steep, most=4)
         axes.tick_params(labelsize=8.5, labelbottom=place + 2 >= len(arms), labelleft=place % 2 == 0)
     canvas.write(figure, WIDTH / 2, height - 8, text.shorten(parameter, 50), ha="center")
+    one = score.shape[2] == 1
     return Plot(
         f"tuning-{number}",
         "tuning",
-        f"Validation {metric} of every trial against {text.name(parameter)}: dots are medians over the tuning seeds, "
-        "thin lines their range, crosses trials where most seeds diverged, and the dashed line is the value chosen; "
-        "an optimum at the border of a panel means the space was too narrow.",
+        f"Validation {metric} against {text.name(parameter)}: a dot is one trial of one search"
+        + ("" if one else " (median over the tuning seeds, with their range as a thin line)")
+        + f", a ring the trial that a search chose, a cross a trial {'that' if one else 'in which most runs'} "
+        "diverged, and the dashed line the median of the values chosen; rings at the border of a panel mean that the "
+        "range was too narrow.",
         f"Validation {metric} against {text.name(parameter)} for {len(arms)} arms.",
         figure,
     )
 
 
-def _trials(
-    axes: Axes, arm: int, x: np.ndarray, middle: np.ndarray, score: np.ndarray, best: float | None, edge: float
-) -> None:
-    style = canvas.look(arm)
+def _trials(axes: Axes, arm: int, tried: _Trials, middle: np.ndarray, edge: float) -> None:
+    style, x, score = canvas.look(arm), tried.points[arm], tried.score[arm]
     for value, trial in zip(x, score, strict=True):
         seen = trial[np.isfinite(trial)]
         if np.isfinite(value) and seen.size > 1:
             axes.plot([value, value], [seen.min(), seen.max()], color=style["color"], linewidth=0.9, alpha=0.6)
     good = np.isfinite(x) & np.isfinite(middle)
     failed = np.isfinite(x) & ~np.isfinite(middle)
-    axes.plot(x[good], middle[good], style["marker"], color=style["color"], markersize=4.5, markeredgewidth=0)
+    axes.plot(
+        x[good], middle[good], style["marker"], color=style["color"], markersize=4.5, markeredgewidth=0, alpha=0.75
+    )
     axes.plot(x[failed], np.full(failed.sum(), edge), "x", color="#b3261e", markersize=5, clip_on=False)
-    if best is not None:
-        axes.axvline(best, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+    ring = good & tried.chosen[arm]
+    axes.plot(x[ring], middle[ring], "o", color=INK, markersize=7, markerfacecolor="none", markeredgewidth=0.9)

@@ -12,7 +12,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import canvas, measures, plots, tables, text
+from deepprinciples.report import canvas, measures, plots, search_tables, search_text, tables, text
 from deepprinciples.report.putting import put
 from deepprinciples.report.sheet import CSS
 
@@ -111,13 +111,14 @@ def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any], links: str)
     protocol, cost = text.table(summary.get("protocol")), text.table(summary.get("cost"))
     rows = text.rows(summary.get("arms"))
     better = "smaller is better" if summary.get("direction") == "min" else "larger is better"
-    seeds = protocol.get("seeds")
+    seeds, searches, trials = (protocol.get(key) for key in ("seeds", "searches", "trials"))
     counts = sorted({text.number(row.get("n")) for row in rows}) if seeds is None else [text.number(seeds)]
     facts = {
         "metric": f"{text.name(summary.get('metric'))} ({better})" if summary.get("metric") else "",
         "arms": text.number(len(rows)) if compared or len(rows) > 1 else "",
         "seeds" if looked else "seeds per arm": ", ".join(counts),
-        "trials per arm": text.number(protocol.get("trials")) if compared else "",
+        "searches per arm": text.number(searches) if compared and searches else "",
+        "trials per search": text.number(trials) if compared and trials else "",
         "time": text.duration(cost.get("seconds")),
         "made on": text.name(manifest.get("device")) if manifest.get("device") is not None else "",
     }
@@ -139,7 +140,7 @@ def _sections(
     if summary.get("rates") is not None:
         return _tested(summary, manifest, drawn)
     compared = _compared(summary)
-    tuned = compared and (text.table(summary.get("protocol")).get("trials") is not None or _plots(drawn, "tuning"))
+    tuned = compared and (text.table(summary.get("protocol")).get("trials") or _plots(drawn, "tuning"))
     limits = text.sentences(summary.get("limits"))
     looked = summary.get("kind") == "probe"
     return [
@@ -163,7 +164,8 @@ def _sections(
 
 
 def _search(summary: Mapping[str, Any], drawn: Sequence[canvas.Plot]) -> str:
-    return tables.tuning(summary) + _plots(drawn, "tuning") + tables.importance(summary)
+    told = search_tables.tuning(summary) + search_tables.promises(summary)
+    return told + _plots(drawn, "tuning") + search_tables.importance(summary)
 
 
 def _tested(
@@ -185,11 +187,19 @@ def _effects(summary: Mapping[str, Any], drawn: Sequence[canvas.Plot]) -> str:
     if not rows:
         return _plots(drawn, "effects")
     told = tables.bullets(text.name(row.get("sentence")) for row in rows if row.get("sentence") is not None)
-    words = (
-        "<p>Seeds are paired: seed k has the same start, batches and noise in both arms. Differences are first minus "
-        "second; p-values are corrected for all comparisons made (Holm).</p>"
+    paired = (
+        "Searches are paired: search k draws the same trials and has the same seeds in both arms, and counts once, as "
+        "the mean of its runs."
+        if any(row.get("unit") == "search" for row in rows)
+        else "Seeds are paired: seed k has the same start, batches and noise in both arms."
     )
-    return told + _plots(drawn, "effects") + words + tables.comparisons(summary)
+    words = (
+        f"<p>{paired} Differences are first minus second; p-values are corrected for all comparisons made (Holm).</p>"
+    )
+    shown = search_text.can_show(summary)
+    shown = f"<p>{text.escape(shown)}</p>" if shown else ""
+    figures, table = _plots(drawn, "effects"), tables.comparisons(summary)
+    return told + shown + figures + f"<p>{words}</p>" + table + search_tables.variance(summary)
 
 
 def _averages(summary: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
             found += curves.units(results)
             found += curves.deep(results, summary)
         found += spectra.figures(results)
+        found += search.chosen(summary)
         found += effects.tuning(results, summary)
         against = search.budget(results, summary)
         found += [against] if against is not None else []

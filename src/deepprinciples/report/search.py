@@ -1,4 +1,4 @@
-"""Figures of a search: the best score against the budget, and what a range test of learning rates saw."""
+"""Figures of a search: the values chosen, the best score against the budget, and what a range test of rates saw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from deepprinciples.report import arrays, canvas, text
-from deepprinciples.report.canvas import INK, WIDTH, Plot
+from deepprinciples.report.canvas import FAINT, INK, SOFT, WIDTH, Plot
 
 _TALL = 170.0
 _BAR = 15.0
@@ -54,9 +54,9 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     return Plot(
         "budget",
         "tuning",
-        f"The line is the best validation {metric} to expect had only so many of the trials been made, the band the "
-        "middle half over the luck of which ones (none where all are taken): an arm that is good at the left already "
-        "is easy to tune.",
+        f"The line is the best validation {metric} to expect had a search made only so many trials, the band the "
+        "middle half over the luck of which ones, out of the trials of all searches: an arm that is good at the left "
+        "already is easy to tune.",
         f"Best validation {metric} against trials for {len(names)} arms.",
         figure,
     )
@@ -132,3 +132,78 @@ def _ends(row: Mapping[str, Any]) -> tuple[float, ...]:
     """Give the range to tune in, empty where there is none."""
     low, high = text.finite(row.get("low")), text.finite(row.get("high"))
     return (low, high) if low is not None and high is not None and 0 < low < high else ()
+
+
+_CHOSEN = 52.0  # height of an arm's row
+
+
+def chosen(summary: Mapping[str, Any]) -> list[Plot]:
+    """Draw the value that each search chose, one dot a search, with how many chose each part of the range.
+
+    One figure for each tuned hyper-parameter, one row for each arm that tuned it.
+    """
+    rows: dict[str, list[tuple[int, Mapping[str, Any], Mapping[str, Any]]]] = {}
+    for place, row in enumerate(text.rows(summary.get("arms"))):
+        for region in text.rows(row.get("regions")):
+            if len(_numbers(region.get("ends"))) > 1 and _values(row, region):
+                rows.setdefault(str(region.get("path")), []).append((place, row, region))
+    return [_chosen(number, path, held) for number, (path, held) in enumerate(rows.items())]
+
+
+def _values(row: Mapping[str, Any], region: Mapping[str, Any]) -> list[float]:
+    return _numbers([point.get(str(region.get("path"))) for point in text.rows(row.get("chosen"))])
+
+
+def _numbers(values: Any) -> list[float]:
+    held = values if isinstance(values, (list, tuple)) else []
+    return [number for value in held if (number := text.finite(value)) is not None and abs(number) < 1e300]
+
+
+def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Mapping[str, Any]]]) -> Plot:
+    every = [value for _, row, region in rows for value in [*_numbers(region.get("ends")), *_values(row, region)]]
+    log = min(every) > 0 and all(region.get("log") is True for _, _, region in rows)
+    height = 32 + _CHOSEN * len(rows) + 44
+    figure = canvas.sheet(height, f"Chosen {text.shorten(path, 42)}")
+    axes = canvas.panel(figure, 14, 32, WIDTH - 28, _CHOSEN * len(rows), grid="")
+    limits = canvas.frame(every, log=log, margin=0.03)
+    if log:
+        axes.set_xscale("log")
+    axes.set_xlim(*limits)
+    axes.set_ylim(len(rows), 0)
+    for index, (place, row, region) in enumerate(rows):
+        canvas.write(figure, 14, 32 + _CHOSEN * index + 11, text.shorten(row.get("name"), 48), color=INK)
+        _chosen_row(axes, index, canvas.look(place), row, region)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    canvas.scale(axes, "x", log=log)
+    canvas.write(figure, WIDTH / 2, height - 8, text.shorten(path, 50), ha="center")
+    most = max(len(_values(row, region)) for _, row, region in rows)
+    return Plot(
+        f"chosen-{number}",
+        "tuning",
+        f"A dot is the {text.name(path)} that one search chose, a dark bar the median; the numbers count the dots in "
+        "each part of the range that was searched. Dots that lie far apart mean that the score hardly depends on the "
+        "value there, or that one search cannot find the best; dots at one end mean that the range was too narrow.",
+        f"The {text.name(path)} chosen by up to {most} searches for each of {len(rows)} arms.",
+        figure,
+    )
+
+
+def _chosen_row(
+    axes: Axes, index: int, style: Mapping[str, Any], row: Mapping[str, Any], region: Mapping[str, Any]
+) -> None:
+    ends, counts, values = _numbers(region.get("ends")), _numbers(region.get("counts")), _values(row, region)
+    shown = axes.transData.transform([(end, 0.0) for end in ends])[:, 0]  # the middle as the eye sees it, on any scale
+    for end in ends:
+        axes.plot([end, end], [index + 0.28, index + 1], color=FAINT, linewidth=0.7)
+    for left, right, count in zip(shown[:-1], shown[1:], counts, strict=False):
+        middle = axes.transData.inverted().transform(((left + right) / 2, 0.0))[0]
+        if right - left > 12:
+            color, weight = (INK, "bold") if count else (SOFT, "normal")
+            axes.text(middle, index + 0.44, f"{count:.0f}", ha="center", fontsize=8.5, color=color, weight=weight)
+    # A fixed spread, not a random one: the same report has the same bytes.
+    y = index + 0.74 + 0.16 * np.cos(2.399963 * np.arange(len(values)))
+    axes.plot(values, y, style["marker"], color=style["color"], markersize=5, alpha=0.75, markeredgewidth=0)
+    typical = text.finite(text.table(row.get("tuned_point")).get(str(region.get("path"))))
+    if typical is not None:
+        axes.plot([typical, typical], [index + 0.52, index + 0.96], color=INK, linewidth=1.8)

@@ -10,9 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from deepprinciples.report import text
-from deepprinciples.report.voice import Voice, ruled
+from deepprinciples.report.voice import Voice, ruled, that_fits
 
 _COLUMNS = 4  # budgets that 80 columns hold
 
@@ -41,7 +43,7 @@ def budget(summary: Mapping[str, Any], console: Console) -> None:
             f"{text.number(held[n][0])} ± {text.number(held[n][1], 2)}" if n in held else text.NOTHING for n in shown
         ]
         table.add_row(say(text.name(row.get("name"))), *(say(cell) for cell in cells))
-    console.print(table)
+    console.print(that_fits(console, table))
     for row in text.rows(told.get("leaders")):
         if text.sentences(row.get("arms")):
             say.line(leader(row))
@@ -49,7 +51,7 @@ def budget(summary: Mapping[str, Any], console: Console) -> None:
 
 
 LUCK = (
-    "The luck is that of drawing fewer of these trials, so it is 0 where all are drawn; scores are those of the "
+    "The luck is that of which trials one search makes, out of those of all searches; scores are those of the "
     "validation split, and a diverged trial counts as the worst."
 )
 
@@ -88,21 +90,23 @@ def importance(summary: Mapping[str, Any], console: Console) -> None:
     if not rows:
         say.line(_nothing(summary, "importance"))
         return
-    table = ruled(say("What the scores of the trials depend on (share of their variance)", "bold"))
-    table.add_column(say("arm"), overflow="fold", min_width=8)
-    for name in ("setting", "interval", "seed"):
-        table.add_column(say(name), justify="right")
-    table.add_column(say("of what the setting decides"), overflow="fold", min_width=20)
-    for row in rows:
-        table.add_row(
-            say(text.name(row.get("name"))),
-            say(text.share(row.get("setting"))),
-            say(text.shares(row.get("interval"))),
-            say(text.share(row.get("seed"))),
-            say(text.parameters(row)),
-        )
-    console.print(table)
+    console.print(that_fits(console, _importance(say, rows), _importance(say, rows, stacked=True)))
     say.line(RANGE, "dim")
+
+
+def _importance(say: Voice, rows: list[Mapping[str, Any]], *, stacked: bool = False) -> Table:
+    """Return the table of importance; stacked, a narrow one whose interval stands below the share."""
+    table = ruled(say("What the scores of the trials depend on (share of their variance)", "bold"))
+    table.add_column(say("arm"), overflow="fold")
+    for name in ("setting", "seed") if stacked else ("setting", "interval", "seed"):
+        table.add_column(say(name), justify="right", no_wrap=True)
+    table.add_column(say("of what the setting decides"), overflow="fold")
+    for row in rows:
+        shares = [say(text.share(row.get("setting"))), say(text.shares(row.get("interval")))]
+        shares = [Text("\n").join(shares)] if stacked else shares
+        seed, parameters = say(text.share(row.get("seed"))), say(text.parameters(row))
+        table.add_row(say(text.name(row.get("name"))), *shares, seed, parameters)
+    return table
 
 
 RANGE = (
@@ -126,7 +130,7 @@ def rates(summary: Mapping[str, Any], console: Console) -> None:
     for row in rows:
         steepest, _, *others = text.rate_cells(row)
         table.add_row(*(say(cell) for cell in (text.name(row.get("name")), steepest, *others)))
-    console.print(table)
+    console.print(that_fits(console, table))
     for row in rows:
         if row.get("note"):
             say.line(f"{text.name(row.get('name'))}: {text.name(row.get('note'))}", "yellow")

@@ -25,6 +25,7 @@ a{color:var(--accent)}
 .verdict p{font-size:1.22rem;line-height:1.42;margin:0;font-weight:560;max-width:none}
 .verdict.better,.verdict.worse{border-color:var(--better)}
 .verdict.equivalent{border-color:var(--accent)}
+.verdict.soft{border-left-style:dashed}
 .facts{display:flex;flex-wrap:wrap;gap:10px 30px;margin:18px 0 0;padding:0}
 .facts div{min-width:90px}
 .facts dt{color:var(--soft);font-size:.8rem}
@@ -36,7 +37,11 @@ nav a:hover{text-decoration:underline}
 .warn p{font-weight:650;margin:0}
 ul{margin:6px 0 12px;padding-left:1.25em}
 li{margin:3px 0;max-width:84ch}
-.wide{overflow-x:auto;margin:10px 0 14px;border:1px solid var(--rule);border-radius:6px}
+.wide{overflow-x:auto;margin:10px 0 14px;border:1px solid var(--rule);border-radius:6px;
+background:linear-gradient(90deg,#fff 40%,transparent) 0/36px 100% no-repeat local,
+linear-gradient(270deg,#fff 40%,transparent) 100%/36px 100% no-repeat local,
+linear-gradient(90deg,#0003,transparent) 0/12px 100% no-repeat,
+linear-gradient(270deg,#0003,transparent) 100%/12px 100% no-repeat}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:8px 12px;text-align:right;vertical-align:top;border-bottom:1px solid var(--rule);white-space:nowrap}
 tr:last-child>td,tr:last-child>th{border-bottom:0}
@@ -51,8 +56,15 @@ th.text{min-width:13em}
 .word.better{color:var(--better)}
 .word.worse{color:var(--worse)}
 .word.equivalent{color:var(--accent)}
+.word.soft{font-weight:450;font-style:italic}
 .word.flag{color:var(--worse)}
 .word.other{color:var(--soft)}
+.bar{display:flex;width:9em;height:.75em;margin-top:.4em;background:var(--rule);border-radius:2px;overflow:hidden}
+.bar i{display:block;height:100%}
+.key{display:inline-block;width:.62em;height:.62em;margin-right:.45em;border-radius:2px}
+i.search{background:#0072B2}
+i.seed{background:#E69F00}
+i.rest{background:#8a93a0}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:22px 26px;margin:14px 0}
 figure{margin:0;max-width:500px;min-width:0}
 figure svg{display:block;width:100%;height:auto}
@@ -64,7 +76,8 @@ details{margin:8px 0}
 summary{cursor:pointer;color:var(--accent);padding:4px 0}
 footer{color:var(--soft);font-size:.85rem;padding-top:24px;padding-bottom:48px}
 @media (max-width:600px){main,header,footer{padding-left:16px;padding-right:16px}header{padding-top:22px}
-h1{font-size:1.4rem}.verdict{padding:12px 14px}.verdict p{font-size:1.08rem}th,td{padding:7px 9px}.text{min-width:13em}}
+h1{font-size:1.4rem}.verdict{padding:12px 14px}.verdict p{font-size:1.08rem}th,td{padding:7px 9px}.text{min-width:13em}
+th.text{min-width:7em}.bar{width:5em}}
 @media print{body{font-size:10.5pt}nav{display:none}header,main,footer{max-width:none;padding:0}
 .wide{overflow:visible;border:0}table{font-size:8.5pt}th,td{padding:4px 6px}.plots{grid-template-columns:1fr 1fr}
 figure,tr,.verdict{break-inside:avoid}h2,h3{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}

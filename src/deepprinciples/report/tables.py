@@ -1,6 +1,7 @@
-"""The page's tables and lists as HTML: arms, comparisons, what diverged, cost, tuning, versions.
+"""The page's tables and lists as HTML: arms, comparisons, what diverged, cost, versions.
 
-Every function returns finished HTML; every value goes through `text.escape`. The order of the page is not decided here.
+Every function returns finished HTML; every value goes through `text.escape`. The order of the page is not decided here;
+tables of the searches are in `search_tables`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepprinciples.report import arrays, text
+from deepprinciples.report import arrays, search_text, text
 
+VERDICTS = ("better", "worse", "equivalent")  # those that say something have a color
 _MOST = 24  # seeds named in a cell before "and k more"
 
 
@@ -23,9 +25,9 @@ def person(value: Any) -> str:
 
 def word(verdict: Any) -> str:
     """Return a verdict in words, with the color of the word."""
-    known = text.name(verdict)
-    kind = known if known in ("better", "worse", "equivalent") else "other"
-    return f'<span class="word {kind}">{text.escape(known)}</span>'
+    known, conditional = search_text.verdict(verdict)
+    kind = (known if known in VERDICTS else "other") + " soft" * conditional
+    return f'<span class="word {kind}">{text.escape(text.name(verdict))}</span>'
 
 
 def grid(head: Sequence[tuple[str, str]], body: Iterable[Sequence[str]], caption: str) -> str:
@@ -73,9 +75,9 @@ def _arm(row: Mapping[str, Any], places: int | None) -> list[str]:
         person(row.get("name")),
         text.escape(text.estimate(row.get("mean"), row.get("interval"), places=places)),
         text.escape(text.bounds(row.get("interval"), places=places)),
-        text.escape(text.number(row.get("n"))),
+        text.escape(search_text.runs(row)),
         text.escape(text.number(row.get("diverged")) + chance),
-        text.escape(text.settings(row.get("tuned_point"))) + edge,
+        text.escape(", ".join(search_text.tuned(row)) or text.NOTHING) + edge,
         text.escape(text.settings(row.get("changes"))),
     ]
 
@@ -86,7 +88,8 @@ def comparisons(summary: Mapping[str, Any]) -> str:
     places = text.decimals(row.get("interval") for row in rows)
     head = [
         ("comparison", "text"), ("verdict", "short"), ("difference", ""), (f"{level} interval", ""),
-        ("P(first wins)", ""), ("p", ""), ("p, Holm", ""), ("pairs", ""), ("correlation", ""), ("smallest visible", ""),
+        ("P(first wins)", ""), ("p", ""), ("p, Holm", ""), ("pairs of", ""), ("correlation", ""),
+        ("smallest visible", ""),
     ]  # fmt: skip
     return grid(head, [_comparison(row, places) for row in rows], "Comparisons")
 
@@ -99,13 +102,13 @@ def _comparison(row: Mapping[str, Any], places: int | None) -> list[str]:
         + (f" {text.bounds(chance)}" if text.pair(chance := row.get("probability_interval")) else ""),
         text.probability(row.get("p")),
         text.probability(row.get("p_adjusted")),
-        text.number(row.get("n")),
+        search_text.pairs(row),
         text.number(row.get("correlation"), 2),
         text.number(row.get("smallest_visible"), 2),
     ]
     note = ""
-    if row.get("meaningful") is False and row.get("verdict") in ("better", "worse"):
-        note = ' <span class="small">(small effect)</span>'
+    if row.get("meaningful") is False and search_text.verdict(row.get("verdict"))[0] in ("better", "worse"):
+        note = ' <span class="small">(not shown to be meaningful)</span>'
     names = f"{person(row.get('a'))} − {person(row.get('b'))}"
     return [names, word(row.get("verdict")) + note, *(text.escape(cell) for cell in plain)]
 
@@ -118,8 +121,9 @@ def confidence(summary: Mapping[str, Any]) -> str:
 
 def strongest(summary: Mapping[str, Any]) -> str:
     """Return the color class of the headline: that of the first verdict that says something."""
-    found = [row.get("verdict") for row in text.rows(summary.get("comparisons"))]
-    return next((known for known in ("better", "worse", "equivalent") if known in found), "other")
+    found = [search_text.verdict(row.get("verdict")) for row in text.rows(summary.get("comparisons"))]
+    firm = next((known for known in VERDICTS if (known, False) in found), None)
+    return firm or next((f"{known} soft" for known in VERDICTS if (known, True) in found), "other")
 
 
 def divergence(results: xr.Dataset) -> str:
@@ -128,7 +132,8 @@ def divergence(results: xr.Dataset) -> str:
     if at is None:
         return "<p>Divergence was not recorded.</p>"
     seeds, names = arrays.labels(results, "seed"), arrays.labels(results, "arm")
-    tuned = arrays.take(results, "tuning_diverged_at", ("arm", "trial", "tuning_seed"))
+    lost_trials = _lost_trials(results)
+    blocks = arrays.take(results, "block", ("seed",))
     causes = arrays.words(results, "diverged_by", ("arm", "seed"))
     body: list[list[str]] = []
     for arm, where in enumerate(at):
@@ -141,9 +146,12 @@ def divergence(results: xr.Dataset) -> str:
             for seed, cause in zip(lost[:_MOST], why[:_MOST], strict=True)
         )
         more = f"; and {lost.size - _MOST} more" if lost.size > _MOST else ""
-        trials = text.NOTHING if tuned is None else f"{int((tuned[arm] >= 0).sum())} of {tuned[arm].size}"
-        if lost.size or (tuned is not None and (tuned[arm] >= 0).any()):
+        failed, tried = lost_trials[arm] if lost_trials else (0, 0)
+        trials = f"{failed} of {tried}" if tried else text.NOTHING
+        if lost.size or failed:
             count = f"{lost.size} of {where.size}"
+            if tried and lost.size and blocks is not None:
+                count += f", in {len(set(blocks[lost]))} of {search_text.count(len(set(blocks)), 'search')}"
             body.append([person(names[arm]), count, text.escape(trials), text.escape(told or "none") + more])
     if not body:
         return "<p>Nothing diverged.</p>"
@@ -154,6 +162,16 @@ def divergence(results: xr.Dataset) -> str:
         "the steps had led). deepprinciples replay shows the steps before."
     )
     return f"<p>{words}</p>" + grid(head, body, "What diverged")
+
+
+def _lost_trials(results: xr.Dataset) -> list[tuple[int, int]]:
+    """Return for each arm how many tuning runs diverged, and how many there were; empty where nothing was tuned."""
+    at = arrays.take(results, "tuning_diverged_at", ("arm", "search", "trial", "replicate"))
+    points = arrays.take(results, "tuning_point", ("arm", "search", "trial", "parameter"))
+    if at is None or points is None:
+        return []
+    tried = np.isfinite(points).any(axis=3)  # searches that were extended have more trials than the others
+    return [(int((one[made] >= 0).sum()), int(made.sum()) * one.shape[-1]) for one, made in zip(at, tried, strict=True)]
 
 
 def cost(summary: Mapping[str, Any]) -> str:
@@ -221,45 +239,6 @@ def facts(values: Mapping[str, str]) -> str:
 def bullets(lines: Iterable[str]) -> str:
     """Return sentences as a list."""
     return "<ul>" + "".join(f"<li>{text.escape(line)}</li>" for line in lines) + "</ul>"
-
-
-def tuning(summary: Mapping[str, Any]) -> str:
-    """Return how the arms were tuned, with the optima that lie on an edge."""
-    protocol = text.table(summary.get("protocol"))
-    trials, seeds = protocol.get("trials"), protocol.get("tuning_seeds")
-    lines = []
-    if trials:
-        lines.append(
-            f"Every arm got the same budget: {text.number(trials)} trials with {text.number(seeds)} tuning seeds each, "
-            "chosen on validation data; the test data were used once, with fresh seeds."
-        )
-    for row in text.rows(summary.get("arms")):
-        if row.get("on_edge") is True:
-            edges = ", ".join(text.sentences(row.get("edges"))) or "a tuned value"
-            arm = text.name(row.get("name"))
-            lines.append(f"{arm}: the best {edges} lies on the edge of its space, so a wider space may be better.")
-    return bullets(lines) if lines else "<p>Nothing was tuned.</p>"
-
-
-def importance(summary: Mapping[str, Any]) -> str:
-    """Return what the scores of the trials depend on, setting or seed; empty where that was not looked at."""
-    rows = text.rows(summary.get("importance"))
-    if not rows:
-        return ""
-    head = [
-        ("arm", "text"), ("setting", ""), (f"{confidence(summary)} interval", ""), ("seed", ""),
-        ("of what the setting decides", "text"),
-    ]  # fmt: skip
-    words = (
-        "How much of the variance of the trials' validation scores the setting decides, and how much is left to the "
-        "seed, in the range that was searched; a diverged trial counts as the worst."
-    )
-    return f"<h3>Setting or seed?</h3><p>{words}</p>" + grid(head, [_importance(row) for row in rows], "Importance")
-
-
-def _importance(row: Mapping[str, Any]) -> list[str]:
-    shares = [text.share(row.get("setting")), text.shares(row.get("interval")), text.share(row.get("seed"))]
-    return [person(row.get("name")), *(text.escape(cell) for cell in [*shares, text.parameters(row)])]
 
 
 def rates(summary: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from deepprinciples.report import sections, text
-from deepprinciples.report.voice import Voice, ruled
+from deepprinciples.report import search_text, sections, text
+from deepprinciples.report.voice import Voice, ruled, that_fits
 
 _COLORS = {"better": "green", "worse": "red", "equivalent": "blue"}
 _EVERY = 5.0  # seconds between plain lines
@@ -40,13 +40,16 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     if summary.get("rates") is not None:
         sections.rates(summary, console)
     elif arms:
-        console.print(_arms(say, summary, arms))
+        ways: list[dict[str, bool]] = [{}, {"split": True}, {"split": True, "stacked": True}]
+        console.print(that_fits(console, *(_arms(say, summary, arms, **way) for way in ways)))
     if comparisons:
-        console.print(_comparisons(say, comparisons))
+        console.print(that_fits(console, _comparisons(say, comparisons), _comparisons(say, comparisons, stacked=True)))
+        if known := search_text.can_show(summary):
+            say.line(known, "dim")
     if summary.get("headline") is not None and summary.get("rates") is None:
         say.line(text.name(summary.get("headline")), "bold")
     for warning in text.sentences(summary.get("warnings")):
-        say.line(f"warning: {warning}", "yellow")
+        say.line(f"warning: {warning.removeprefix('warning: ')}", "yellow")
     cost = text.table(summary.get("cost"))
     told = [
         f"{text.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
@@ -105,28 +108,35 @@ def _probes(cost: Mapping[str, Any]) -> str:
     )
 
 
-def _arms(say: Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> Table:
+def _arms(
+    say: Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]], *, split: bool = False, stacked: bool = False
+) -> Table:
+    """Return the table of arms; narrower with tuned values split from their ranges, and intervals below the means."""
+    metric = text.shorten(summary.get("metric"), 16)
+    places = text.decimals(row.get("interval") for row in rows)
     table = ruled(say("Arms", "bold"))
     table.add_column(say("arm"), overflow="fold", min_width=8)
-    table.add_column(say(text.shorten(summary.get("metric"), 16)), justify="right")
-    table.add_column(say("interval"), justify="right")
-    table.add_column(say("diverged"), justify="right")
-    table.add_column(say("tuned to"), overflow="fold")
-    places = text.decimals(row.get("interval") for row in rows)
+    for name in (metric,) if stacked else (metric, "interval", "diverged"):
+        table.add_column(say(name), justify="right", no_wrap=True)
+    table.add_column(say("tuned to"), overflow="fold", no_wrap=not split)
     for row in rows:
-        tuned = say(text.settings(row.get("tuned_point"), short=True))
-        if row.get("on_edge") is True:
-            tuned.append_text(say(" (on the edge)", "yellow"))
+        mean = text.estimate(row.get("mean"), row.get("interval"), places=places)
+        interval = text.bounds(row.get("interval"), places=places)
         failed, count = row.get("diverged"), row.get("n")
         lost = text.NOTHING if failed is None else f"{text.number(failed)} of {text.number(count)}"
-        table.add_row(
-            say(text.name(row.get("name"))),
-            say(text.estimate(row.get("mean"), row.get("interval"), places=places)),
-            say(text.bounds(row.get("interval"), places=places)),
-            say(lost, "red" * bool(failed)),
-            tuned,
-        )
+        numbers = [say(mean), say(interval), say(lost, "red" * bool(failed))]
+        if stacked:
+            numbers[2].append(" diverged")
+            numbers = [Text("\n").join(numbers if failed else numbers[:2])]
+        table.add_row(say(text.name(row.get("name"))), *numbers, _tuned(say, row, split))
     return table
+
+
+def _tuned(say: Voice, row: Mapping[str, Any], split: bool) -> Text:
+    values = search_text.tuned(row, short=True) or [text.NOTHING]
+    lines = [part for value in values for part in (value.replace(" (", "\n(").split("\n") if split else [value])]
+    edge = [say("on the edge", "yellow")] if row.get("on_edge") is True else []
+    return Text("\n").join([*map(say, lines), *edge])
 
 
 def replay_table(found: Mapping[str, Any], console: Console) -> None:
@@ -148,7 +158,7 @@ def replay_table(found: Mapping[str, Any], console: Console) -> None:
             *(say(f"{value:.4g}") for value in numbers),
             say(text.name(row["first_bad"]) if row["first_bad"] else "", "red"),
         )
-    console.print(table)
+    console.print(that_fits(console, table))
     if found["diverged_at"] < 0:
         console.print(say("It did not diverge."))
     else:
@@ -164,26 +174,31 @@ _CAUSES = {
 }
 
 
-def _comparisons(say: Voice, rows: list[Mapping[str, Any]]) -> Table:
+def _comparisons(say: Voice, rows: list[Mapping[str, Any]], *, stacked: bool = False) -> Table:
+    """Return the table of comparisons; stacked, a narrow one with p below the verdict and without the chance to win."""
     table = ruled(say("Comparisons (first minus second; p after Holm)", "bold"))
     table.add_column(say("comparison"), overflow="fold", min_width=12)
-    table.add_column(say("difference"), justify="right")
-    table.add_column(say("interval"), justify="right")
-    table.add_column(say("P(wins)"), justify="right")
-    table.add_column(say("p"), justify="right")
     table.add_column(say("verdict"), overflow="fold", min_width=11)
+    for name in ("difference",) if stacked else ("difference", "interval", "P(wins)", "p"):
+        table.add_column(say(name), justify="right", no_wrap=True)
     places = text.decimals(row.get("interval") for row in rows)
     for row in rows:
-        verdict = text.name(row.get("verdict"))
-        table.add_row(
-            say(f"{text.name(row.get('a'))} - {text.name(row.get('b'))}"),
-            say(text.estimate(row.get("difference"), row.get("interval"), signed=True, places=places)),
-            say(text.bounds(row.get("interval"), signed=True, places=places)),
-            say(text.number(row.get("probability"), 2)),
-            say(text.probability(row.get("p_adjusted"))),
-            say(verdict, _COLORS.get(verdict, "")),
-        )
+        p = text.probability(row.get("p_adjusted"))
+        verdict = say(text.name(row.get("verdict")), _color(row.get("verdict")))
+        difference = say(text.estimate(row.get("difference"), row.get("interval"), signed=True, places=places))
+        interval = say(text.bounds(row.get("interval"), signed=True, places=places))
+        numbers = [difference, interval, say(text.number(row.get("probability"), 2)), say(p)]
+        if stacked:
+            verdict = Text("\n").join([verdict, say(f"p {p}" if p.startswith("<") else f"p = {p}")])
+            numbers = [Text("\n").join([difference, interval])]
+        table.add_row(say(f"{text.name(row.get('a'))} - {text.name(row.get('b'))}"), verdict, *numbers)
     return table
+
+
+def _color(verdict: Any) -> str:
+    """Return the style of a verdict; one that holds for the settings found only is dimmed."""
+    word, conditional = search_text.verdict(verdict)
+    return " ".join(["dim"] * (conditional and word in _COLORS) + [_COLORS.get(word, "")])
 
 
 class Progress:

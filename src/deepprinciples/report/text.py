@@ -81,6 +81,8 @@ def finite(value: Any) -> float | None:
     """Return the value as a finite float, or None where it is not one."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
+    if isinstance(value, int) and value.bit_length() > 1023:  # a file may hold whole numbers that no float can
+        return None
     return float(value) if math.isfinite(value) else None
 
 
@@ -178,12 +180,15 @@ def settings(values: Any, *, short: bool = False) -> str:
     """Return {path: value} as "path = value, ..."; `short` keeps the last word of a path where that is unambiguous."""
     if not isinstance(values, Mapping) or not values:
         return NOTHING
-    last = [str(path).rsplit(".", 1)[-1] for path in values]
-    short = short and len(set(last)) == len(last)
-    return ", ".join(
-        f"{name(tail if short else path)} = {setting(value)}"
-        for (path, value), tail in zip(values.items(), last, strict=True)
-    )
+    words = last_words(values) if short else values
+    return ", ".join(f"{name(word)} = {setting(value)}" for word, value in zip(words, values.values(), strict=True))
+
+
+def last_words(paths: Iterable[Any]) -> list[str]:
+    """Return the last word of each path, or the whole paths where two of them end alike."""
+    whole = [str(path) for path in paths]
+    last = [path.rsplit(".", 1)[-1] for path in whole]
+    return last if len(set(last)) == len(last) else whole
 
 
 def setting(value: Any) -> str:
@@ -238,11 +243,11 @@ def parameters(row: Mapping[str, Any]) -> str:
     known = rows(row.get("parameters"))
     if not known:
         return name(row.get("note")) if row.get("note") else ""
-    last = [str(one.get("path")).rsplit(".", 1)[-1] for one in known]
-    words = last if len(set(last)) == len(last) else [str(one.get("path")) for one in known]
+    words = last_words(one.get("path") for one in known)
     told = sorted(zip(known, words, strict=True), key=lambda pair: -(finite(pair[0].get("share")) or 0.0))
     alone = [f"{name(word)} {share(one.get('share'))} ({shares(one.get('interval'))})" for one, word in told]
-    return "; ".join([*alone, f"jointly {share(row.get('jointly'))}"])
+    note = [name(row.get("note"))] if row.get("note") else []
+    return "; ".join([*alone, f"jointly {share(row.get('jointly'))}", *note])
 
 
 def paste(tested: Sequence[Mapping[str, Any]]) -> list[str]:

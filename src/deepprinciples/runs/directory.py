@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONFIG, MANIFEST, SUMMARY, RESULTS = "config.toml", "manifest.json", "summary.json", "results.nc"
 METRICS, PARAMETERS = "metrics.jsonl", "parameters.safetensors"
 STATUS = "status.json"
-STATES = ("running", "stopped", "finished")
+STATES = ("running", "stopped", "failed", "finished")
 SCHEMA_VERSION = 1
 MANIFEST_VERSION = 2  # version 1 had no seal
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "xarray")
@@ -158,7 +158,7 @@ def _holder(file: TextIO) -> str:
 
 
 def write_status(path: Path, state: str, **more: Any) -> None:
-    """Write status.json: `state` is running, stopped or finished; `more` is what a resumed run needs to know."""
+    """Write status.json: `state` is one of STATES; `more` is what a resumed run needs to know."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_json(path / STATUS, {"schema_version": SCHEMA_VERSION, "state": state, "updated": now, **more})
 

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from deepprinciples.engine import shape
-from deepprinciples.engine.feed import Feed, pad_split, resident, streamed
-from deepprinciples.engine.fit import Plan, plan
+from deepprinciples.engine.cuts import Plan, plan
+from deepprinciples.engine.feed import Feed, bounded, pad_split, resident, streamed
 from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh, place
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.saved import NOBODY, Keeper
@@ -53,7 +53,9 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
     layout = choose_layout(block_counts, len(group.arms), devices=used, mode=mode, limit=settings.lane_limit)
     recorded = settings.shapes.get(group.arms[0])
     if recorded:
-        layout = layout._replace(mode=recorded["mode"], blocks=recorded["blocks"])
+        # A run with more seeds than before goes on with the devices it had: on more of them it is another program.
+        used = min(recorded.get("devices", used), len(devices))
+        layout = layout._replace(mode=recorded["mode"], blocks=recorded["blocks"], devices=used)
         cut = cut.shortened(recorded["chunks"])
     else:
         layout, cut = shape.shortened(layout, cut, dataset.batch_size)
@@ -69,6 +71,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
     else:
         stream = dataset.stream
+        cut = bounded(cut, parts["train"])
         feed = streamed(
             lambda: (Batch(*pair) for pair in prefetch(stream)),
             batch_size=dataset.batch_size,
@@ -191,7 +194,7 @@ def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
     found = {}
     for name, config in arms.items():
         section = config["data"]
-        known = next((data for other, data in loaded if _same(other, section)), None)
+        known = next((data for other, data in loaded if same(other, section)), None)
         if known is None:
             known = build.dataset(section)
             loaded.append((section, known))
@@ -199,10 +202,15 @@ def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
     return found
 
 
-def _same(one: build.Config, other: build.Config) -> bool:
-    return one.keys() == other.keys() and all(
-        one[key] is other[key] or (not isinstance(one[key], np.ndarray) and one[key] == other[key]) for key in one
-    )
+def same(one: Any, other: Any) -> bool:
+    """Check whether two parts of a config are equal; arrays and other objects are equal only to themselves."""
+    if one is other:
+        return True
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and isinstance(one, (bool, int, float, str)) and one == other
 
 
 def check(arms: Mapping[str, build.Config], data: Mapping[str, Dataset], *, prefixed: bool) -> None:

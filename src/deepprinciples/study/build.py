@@ -6,6 +6,7 @@ Parts are built inside the traced function, so a float of a config may be a trac
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,10 +20,11 @@ from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import data, losses, probes, rules
 from deepprinciples.parts.data.split import prepare
-from deepprinciples.parts.tables import HIGHER_IS_BETTER, TABLES
+from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import games
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced
+from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced, trait
 from deepprinciples.study.settings import Study, Train
+from deepprinciples.study.target_checks import only_padding, unfit_for_targets
 from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
 
 __all__ = ["KINDS", "Config", "chain", "metric_name", "named", "part", "replaced"]  # the pieces, for rooms above
@@ -36,28 +38,8 @@ KINDS = Kinds(
         "regularizers": {"outputs"},
         "metric": {"modes", "mode_std", "features"},
         "data": {"source"},
+        "schedule": {"steps"},
     },
-)
-# These need labels or probabilities: on other targets they mean nothing, though the shapes would pair.
-FOR_CLASSES = frozenset(
-    {
-        "softmax_cross_entropy",
-        "focal",
-        "poly_loss",
-        "generalized_cross_entropy",
-        "one_hot_mse",
-        "multiclass_hinge",
-        "sigmoid_binary_cross_entropy",
-        "sigmoid_focal",
-        "hinge",
-        "squared_hinge",
-        "kl_divergence",
-        "accuracy",
-        "error_rate",
-        "top_k_accuracy",
-        "brier",
-        "cross_entropy",
-    }
 )
 
 
@@ -77,6 +59,11 @@ def model_of(config: Config, parts: Dataset) -> Model:
     return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
 
 
+def shown(config: Config, parts: Dataset) -> np.ndarray:
+    """Return the inputs that a model is initialized with: one that fits its weights to data is shown a whole batch."""
+    return np.asarray(parts.train.inputs[: parts.batch_size if config.get("model", {}).get("lsuv") else 1])
+
+
 def learner(config: Config, parts: Dataset) -> Learner:
     """Build the learner of a resolved config, of a game where it has one; floats in it may be tracers."""
     if "game" in config:
@@ -90,14 +77,12 @@ def learner(config: Config, parts: Dataset) -> Learner:
         else:
             penalties.append(made)
     rule = config["rule"]
-    # A model that fits its weights to data when it starts is shown a whole batch, others the shape of one example.
-    shown = parts.batch_size if config["model"].get("lsuv") else 1
     return supervised(
         model=model_of(config, parts),
         loss=part("loss", config["loss"]),
         optimizer=chain(config, config["train"]["steps"]),
         rule=part("rule", rule),
-        example=np.asarray(parts.train.inputs[:shown]),
+        example=shown(config, parts),
         penalties=penalties,
         augments=augments,
         metrics={metric_name(config): part("metric", config["study"]["metric"])},
@@ -131,8 +116,26 @@ def stability_edge(config: Config) -> float | None:
 
 def higher_is_better(config: Config) -> bool:
     """Say whether a larger value of the study's metric is better."""
-    direction = config["study"]["direction"]
-    return metric_name(config) in HIGHER_IS_BETTER if direction == "auto" else direction == "max"
+    return _direction(config) == "max"
+
+
+def _direction(config: Config) -> str | None:
+    """Read "max" or "min" from the config, the factory of the metric, or the metric it makes; None where none says."""
+    section, given = config["study"]["metric"], config["study"]["direction"]
+    if given != "auto":
+        return given
+    found = trait("metric", section, "direction")
+    return found if found or "game" in config else getattr(part("metric", section), "direction", None)
+
+
+def worst(config: Config) -> float | None:
+    """Return the worst value that the study's metric can take, None where there is none."""
+    return trait("metric", config["study"]["metric"], "worst")
+
+
+def best(config: Config) -> float | None:
+    """Return the best value that the study's metric can take, None where there is none."""
+    return trait("metric", config["study"]["metric"], "best")
 
 
 def allowed(config: Config) -> dict[str, str]:
@@ -140,16 +143,23 @@ def allowed(config: Config) -> dict[str, str]:
     return allowed_ranges(config, KINDS)
 
 
+def _evaluated(model: Model, key: Any, inputs: np.ndarray) -> Any:
+    params, state = model.init(key, inputs)
+    return model.apply(params, state, inputs, key=None, train=False)[0]
+
+
 def constant_score(config: Config, parts: Dataset) -> float | None:
     """Compute the test score of a constant answer: class frequencies as logits, or the mean target.
 
     Returns:
-        What a network that learned nothing of its inputs scores; None for games and streams, and where outputs are
-        neither class logits nor real targets.
+        What a network that learned nothing of its inputs scores; None for games, and where outputs are neither class
+        logits nor real targets.
     """
-    targets = np.asarray(parts.train.targets)
-    if "game" in config or parts.stream is not None:
+    if "game" in config:
         return None
+    model, inputs = model_of(config, parts), np.asarray(parts.test.inputs[:1])
+    given = jax.eval_shape(lambda key: _evaluated(model, key, inputs), jax.random.key(0))
+    targets = np.asarray((parts.train if parts.stream is None else parts.validation).targets)
     if parts.task == "classification" and parts.outputs > 1 and np.issubdtype(targets.dtype, np.integer):
         shares = np.bincount(targets[targets >= 0].reshape(-1), minlength=parts.outputs) / max(targets.size, 1)
         answer = np.log(np.maximum(shares, 1e-7))
@@ -157,6 +167,8 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     elif parts.task == "regression":
         answer, shape = targets.mean(axis=0), parts.test.targets.shape
     else:
+        return None
+    if not hasattr(given, "shape") or given.shape[1:] != shape[1:]:
         return None
     outputs = np.broadcast_to(answer.astype(np.float32), shape)
     value = np.asarray(part("metric", config["study"]["metric"])(outputs, parts.test.targets))
@@ -179,25 +191,28 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
     Returns:
         Problems, one line each; empty where the config can run.
     """
+    if wrong := _check_metric(config, where):
+        return wrong
     if "game" in config:
         return _check_game(config, parts, where)
     source = config["data"].get("name", "data")
     key = jax.random.key(0)
-    size = min(2, len(parts.train.inputs))
-    batch = Batch(*(np.asarray(array[:size]) for array in parts.train))
+    # The batch of a step: statistics of a batch and the shares of a rule depend on its size.
+    batch = Batch(*(np.asarray(array[: parts.batch_size]) for array in parts.train))
+    name = "name" if "name" in config["model"] else "factory"
     problems: list[str] = []
-    with _told(problems, f"{where}model.name: does not fit data.name {source!r}"):
+    with _told(problems, f"{where}model.{name}: does not fit data.name {source!r}"):
         model = model_of(config, parts)
-        params, state = jax.eval_shape(model.init, key, batch.inputs)
+        params, state = jax.eval_shape(model.init, key, batch.inputs[:1])
         outputs, _, _ = jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
+        jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=None, train=False), params, state)
+        problems.extend(f"{where}model.{name}: {problem}" for problem in _complex(params, state))
     if problems:
         return problems
+    problems += unfit_for_targets(config, parts, outputs, where) + only_padding(config, parts, where)
+    unfit = {problem.removeprefix(where).split(".name:")[0] for problem in problems}
     for kind, section in (("loss", config["loss"]), ("study.metric", config["study"]["metric"])):
-        if section.get("name") in FOR_CLASSES and not _could_be_classes(parts):
-            problems.append(
-                f"{where}{kind}.name: {section['name']} needs class labels, but data.name {source!r} has "
-                "real-valued targets; use mse or mae"
-            )
+        if kind in unfit:
             continue
         with _told(problems, f"{where}{kind}: does not fit data.name {source!r}"):
             _check_per_example(part(kind.removeprefix("study."), section), outputs, batch.targets)
@@ -205,10 +220,21 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         return problems
     with _told(problems, f"{where}the parts do not fit together"):
         made = learner(config, parts)
-        whole = Batch(
-            *(np.asarray(array[: parts.batch_size]) for array in parts.train)
-        )  # a rule may cut it into shares
-        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], whole, key)
+        jax.eval_shape(functools.partial(_first_step, config, made), batch, key)
+    return problems
+
+
+def _check_metric(config: Config, where: str) -> list[str]:
+    """Find out whether the metric has a direction and a name of its own."""
+    name, problems = metric_name(config), []
+    if name == "loss":
+        problems.append(f"{where}study.metric: loss is the name of what is minimized; give the factory another name")
+    with _told(problems, f"{where}study.metric: {name}"):
+        if (found := _direction(config)) not in ("max", "min"):
+            problems.append(
+                f'{where}study.direction: unknown for {name} (found {found!r}); set it to "max" or "min", or set '
+                f"{name}.direction in Python"
+            )
     return problems
 
 
@@ -216,12 +242,34 @@ def _check_game(config: Config, parts: Dataset, where: str) -> list[str]:
     found = [f"{where}{problem}" for problem in games.problems(config, parts)]
     if found:
         return found
-    size = config["game"]["n_critic"] * config["game"]["pack"]
-    batch = Batch(*(np.resize(np.asarray(array[:1]), (2 * size, *array.shape[1:])) for array in parts.train))
+    batch = Batch(*(np.resize(np.asarray(array[:1]), (parts.batch_size, *array.shape[1:])) for array in parts.train))
     with _told(found, f"{where}the players do not fit data.name {config['data'].get('name', 'data')!r}"):
         made = learner(config, parts)
-        jax.eval_shape(lambda b, k: made.step(made.init(k), b, k)[0], batch, jax.random.key(0))
+        state = jax.eval_shape(made.init, jax.random.key(0))
+        for player in ("generator", "discriminator"):
+            one = getattr(state, player)
+            problems = _complex(one.params, one.model_state)
+            found.extend(f"{where}{player}.model: {problem}" for problem in problems)
+        if not found:
+            jax.eval_shape(functools.partial(_first_step, config, made), batch, jax.random.key(0))
     return found
+
+
+def _first_step(config: Config, made: Learner, batch: Batch, key: jax.Array) -> Any:
+    """Take a step from the start, read it as the probes do, and evaluate."""
+    state, info = made.step(made.init(key), batch, key)
+    return state, probe(config)(info), made.evaluate(state, batch)
+
+
+def _complex(*trees: Any) -> Iterator[str]:
+    """Name the first complex array of a model, which no optimizer here turns the right way and no file keeps."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
+        if np.issubdtype(leaf.dtype, np.complexfloating):
+            name = jax.tree_util.keystr(path[1:], simple=True, separator="/")
+            yield (
+                f"{name or 'params'} is {leaf.dtype}; expected real floats; keep real and imaginary parts as two arrays"
+            )
+            return
 
 
 def transform_names(config: Config) -> list[str]:
@@ -245,11 +293,6 @@ def _check_per_example(function: Callable, outputs: Any, targets: np.ndarray) ->
     value = jax.eval_shape(function, outputs, jax.ShapeDtypeStruct(targets.shape, targets.dtype))
     if value.shape != targets.shape[:1]:
         raise ValueError(f"gives shape {list(value.shape)} for {len(targets)} examples, expected one value per example")
-
-
-def _could_be_classes(parts: Dataset) -> bool:
-    targets = parts.train.targets
-    return parts.task == "classification" or bool(np.min(targets) >= 0 and np.max(targets) <= 1)
 
 
 def _one_line(error: Exception) -> str:

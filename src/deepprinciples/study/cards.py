@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from deepprinciples.config.schema import LIMITS, REQUIRED, Field, fields
+from deepprinciples.config.schema import REQUIRED, Field, fields
 from deepprinciples.config.wording import plural, quoted, singular, suggestion
 from deepprinciples.errors import ConfigError
 
@@ -91,8 +91,8 @@ def _row(field: Field, told: str, neutral: Mapping[str, float]) -> str:
     default = "required" if field.default is REQUIRED else f"= {value_of(field.default)}"
     head = f"  {mark} {field.name}: {type_of(field)} {default}"
     notes = [f"neutral {value_of(neutral[field.name])}"] if field.name in neutral else []
-    if field.name in LIMITS:
-        notes.append(f"in {LIMITS[field.name][0]}")
+    if field.interval:
+        notes.append(f"in {field.interval}")
     head += f"  ({'; '.join(notes)})" if notes else ""
     head = textwrap.fill(head, _WIDTH, subsequent_indent=" " * 6)
     return "\n".join(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deepprinciples.config.schema import LIMITS, REQUIRED, fields
+from deepprinciples.config.schema import REQUIRED, fields
 from deepprinciples.config.wording import plural, singular
 from deepprinciples.study.cards import SECTIONS, Tables, arguments, parsed, type_of, unmarked, value_of
 
@@ -51,13 +51,12 @@ def _page(kind: str, name: str, factory: Callable[..., Any], off: Mapping[str, f
         default = "required" if field.default is REQUIRED else value_of(field.default)
         marks = ["swept"] * field.sweepable
         marks += [f"neutral {value_of(off[field.name])}"] if field.name in off else []
-        limit = LIMITS[field.name][0] if field.name in LIMITS else ""
         cells = (
             f"`{field.name}`",
             type_of(field),
             default,
             ", ".join(marks),
-            limit,
+            field.interval,
             unmarked(told.get(field.name, "")),
         )
         rows.append("| " + " | ".join(map(_cell, cells)) + " |")

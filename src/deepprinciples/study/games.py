@@ -14,7 +14,7 @@ from deepprinciples.engine.players import Player, Table
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.parts.sample_metrics import TABLE
 from deepprinciples.study.features import features_of
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part
+from deepprinciples.study.pieces import Config, chain, hides, metric_name, name_of, named, part
 from deepprinciples.types import Augment, Batch, Dataset, Learner, OnActivations, OnFunction, SampleMetric, Scalar
 
 Loss = Annotated[Callable[..., Any], "game_loss"]
@@ -46,7 +46,7 @@ def learner(config: Config, parts: Dataset) -> Learner:
     steps = config["train"]["steps"]
     table = Table(
         generator=_player(config["generator"], "generator", steps, outputs=math.prod(shape), shape=shape),
-        discriminator=_player(config["discriminator"], "model", steps, outputs=1, vocabulary=0),
+        discriminator=_player(config["discriminator"], "model", steps * settings["n_critic"], outputs=1, vocabulary=0),
         loss=part("game_loss", settings.pop("loss")),
         penalties=[part("penalties", one) for _, one in named(config["discriminator"]["penalties"])],
         shape=shape,
@@ -55,7 +55,7 @@ def learner(config: Config, parts: Dataset) -> Learner:
         pack=settings.pop("pack"),
     )
     sections = [config["study"]["metric"], *({"name": name} for name in settings.pop("also"))]
-    metrics = {one.get("name") or one["factory"].__name__: metric(one, parts) for one in sections}
+    metrics = {name_of(one): metric(one, parts) for one in sections}
     snapshots = settings.pop("snapshots")
     may_hide = hides(config["generator"]) or hides(config["discriminator"])
     rules = Rules(steps, **settings)

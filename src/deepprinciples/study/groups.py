@@ -10,8 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from deepprinciples.config import flatten, sweepable_paths
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.parts.tables import NEUTRALS
@@ -123,6 +121,9 @@ def _signature(config: Config) -> str:
 
 
 def _named_value(value: Any) -> Any:
-    if isinstance(value, np.ndarray) or callable(value):
-        return f"object {id(value)}"
-    return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
+    """Name a value by its content where it is plain, else by its identity: a text may leave parts of it out."""
+    if isinstance(value, (list, tuple)):
+        return [_named_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _named_value(item) for key, item in value.items()}
+    return value if isinstance(value, (bool, int, float, str, type(None))) else f"object {id(value)}"

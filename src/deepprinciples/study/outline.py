@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from deepprinciples.study import planning, results
+from deepprinciples.study import planning
 from deepprinciples.study.protocol import Course
 from deepprinciples.study.sentences import plural
+from deepprinciples.study.summary import pairs
 
 
 def outline(course: Course) -> list[str]:
@@ -22,10 +23,10 @@ def outline(course: Course) -> list[str]:
         f"{_count(len(arms), 'arm')} in {_count(len(programs), 'program')}: {'; '.join(programs)}",
         f"{_count(runs, 'run')} of {_count(course.train.steps, 'step')}" + _each(course, bool(tuned)),
     ]
-    pairs = results.pairs(arms, study) if len(arms) > 1 else []
-    if pairs:
-        by_search = any(arms[k] in tuned for pair in pairs for k in pair)
-        lines.append(power(len(set(course.block)), len(pairs), study.confidence, by_search=by_search))
+    compared = pairs(arms, study) if len(arms) > 1 else []
+    if compared:
+        by_search = any(arms[k] in tuned for pair in compared for k in pair)
+        lines.append(power(len(set(course.block)), len(compared), study.confidence, by_search=by_search))
     return lines
 
 

@@ -5,14 +5,16 @@ Both ways to learn, `build`'s and `games`', are put together from these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optax
 
 from deepprinciples.config.schema import fields
+from deepprinciples.engine.streams import with_own_stream
 from deepprinciples.parts.optimizers import NEVER_HIDE
 from deepprinciples.parts.tables import TABLES
+from deepprinciples.types import Array
 
 Config = Mapping[str, Any]
 
@@ -36,6 +38,11 @@ def part(kind: str, section: Config, **provided: Any) -> Any:
     return factory(**keywords)
 
 
+def trait(kind: str, section: Config, name: str) -> Any:
+    """Read a trait of the part that a section names, an attribute of its factory; None where it has none."""
+    return getattr(section.get("factory") or TABLES[kind][section["name"]], name, None)
+
+
 def replaced(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config with the leaves at dotted paths replaced; tracers are welcome."""
     out = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
@@ -55,15 +62,24 @@ def chain(config: Config, steps: int) -> optax.GradientTransformation:
     Args:
         config: tables `schedule`, `optimizer` and `transforms`, a whole config or a player's.
         steps: of the whole run.
+
+    Every link draws from a stream of its own, named after it.
     """
-    shape = part("schedule", config["schedule"])
+    factor = _factor_of(config["schedule"], steps)
     section = dict(config["optimizer"])
     rate = section.pop("learning_rate", None)
     if rate is not None:
         constant = config["schedule"].get("name") == "constant"
-        section["learning_rate"] = rate if constant else (lambda count: rate * shape(count / steps))
+        section["learning_rate"] = rate if constant else (lambda count: rate * factor(count))
     links = [(key, part("transforms", one)) for key, one in named(config["transforms"])]
-    return optax.named_chain(*links, ("optimizer", part("optimizer", section)))
+    links.append(("optimizer", part("optimizer", section)))
+    return optax.named_chain(*((key, with_own_stream(key, one)) for key, one in links))
+
+
+def _factor_of(section: Config, steps: int) -> Callable[[Array], Array]:
+    """Build a schedule as a function of the step; one marked `of_progress` is a function of step / steps."""
+    made = part("schedule", section, steps=steps)
+    return (lambda count: made(count / steps)) if trait("schedule", section, "of_progress") else made
 
 
 def hides(config: Config) -> bool:
@@ -78,5 +94,10 @@ def named(table: Config) -> list[tuple[str, Config]]:
 
 def metric_name(config: Config) -> str:
     """Name the metric a study is judged by."""
-    section = config["study"]["metric"]
-    return section.get("name") or section["factory"].__name__
+    return name_of(config["study"]["metric"])
+
+
+def name_of(section: Config) -> str:
+    """Name the part of a section; a user's is called as its function, or as its type where it is none."""
+    factory = section.get("factory")
+    return section["name"] if factory is None else str(getattr(factory, "__name__", type(factory).__name__))

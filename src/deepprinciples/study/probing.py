@@ -18,9 +18,10 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import probes
-from deepprinciples.parts.probes import landscape
+from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import build, results, runner
+from deepprinciples.study.summary import SCHEMA_VERSION
 from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree
 
 # What can be measured of weights without the optimizer that made them.
@@ -44,6 +45,7 @@ class _Subject(NamedTuple):
     params: PyTree
     seeds: list[int]
     batch: Batch
+    notes: list[str]
 
 
 def probe(
@@ -58,7 +60,8 @@ def probe(
     Args:
         run_dir: a finished run of `train`. Nothing in it is changed.
         out: the new run directory; by default runs/<name>-probe-<number>. Never overwritten.
-        examples: training examples that are looked at, the first ones.
+        examples: training examples that are looked at, the first ones; whole batches of them where a rule or a
+            normalization takes a batch apart.
         progress: hears what is being done.
 
     Returns:
@@ -82,9 +85,11 @@ def probe(
     config, parts = prepared.arms["run"], prepared.data["run"]
     if "game" in config:
         raise ConfigError(f"{run.path}: is of a game; its samples are measured while it trains, and not afterwards")
-    subject = _subject(config, parts, arrays.load_arrays(kept), examples)
+    subject = _cut(_subject(config, parts, arrays.load_arrays(kept), examples), parts)
+    look, left_out = _fitting(subject)
+    subject = subject._replace(notes=subject.notes + left_out)
     progress(f"probing {len(subject.seeds)} seeds on {len(subject.batch.targets)} examples")
-    found = _measured(subject, steps=config["train"]["steps"])
+    found = _measured(subject, probes.combine(look), steps=config["train"]["steps"])
     progress("looking around and between solutions")
     found = found.assign(_around(subject) | _alike(subject))
     path = directory.create(out, f"{run.path.name}-probe")
@@ -100,7 +105,50 @@ def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any],
     stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
     params = jax.tree.unflatten(jax.tree.structure(like), stacked)
     batch = Batch(*(np.asarray(array[:examples]) for array in parts.train))
-    return _Subject(config, learner, model, params, seeds, batch)
+    return _Subject(config, learner, model, params, seeds, batch, [])
+
+
+def _cut(subject: _Subject, parts: Dataset) -> _Subject:
+    """Cut the examples to whole batches of training where a step cannot take all of them.
+
+    Raises:
+        ConfigError: a step takes no such number either.
+    """
+    count, size = len(subject.batch.targets), parts.batch_size
+    for number in dict.fromkeys((count, max(1, count // size) * size, size)):
+        batch = Batch(*(np.asarray(array[:number]) for array in parts.train))
+        try:
+            _shapes_of(subject._replace(batch=batch), lambda info: info.loss)
+        except Exception as error:  # a user's own rule may raise anything
+            problem = f"{number} examples: a step does not take them: {_one_line(error)}"
+        else:
+            note = f"{number} examples are looked at in place of {count}: a step works on even shares of a batch"
+            return subject._replace(batch=batch, notes=[note] * (number != count))
+    raise ConfigError(problem)
+
+
+def _fitting(subject: _Subject) -> tuple[dict[str, curvature.Probe], list[str]]:
+    """Choose the probes that can measure the subject, and say why others cannot."""
+    fitting, notes = {}, []
+    for name, given in PROBES.items():
+        one = probes.TABLE[name](**given)
+        try:
+            _shapes_of(subject, one)
+        except Exception as error:  # such as a normalization by parts of a batch, for gradients of single examples
+            notes.append(f"{name} is left out: {_one_line(error)}")
+        else:
+            fitting[name] = one
+    return fitting, notes
+
+
+def _shapes_of(subject: _Subject, look: Callable[[Info], Any]) -> Any:
+    """Trace what is measured of the first seed's weights; nothing is computed."""
+    params = jax.tree.map(lambda a: a[0], subject.params)
+    return jax.eval_shape(lambda params, seed: look(_seen(subject, params, seed)), params, np.uint32(0))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _at(table: Mapping[str, Any], words: Sequence[str]) -> np.ndarray:
@@ -120,9 +168,8 @@ def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
     return info._replace(start=lambda: subject.learner.init(key).params)
 
 
-def _measured(subject: _Subject, *, steps: int) -> xr.Dataset:
+def _measured(subject: _Subject, look: curvature.Probe, *, steps: int) -> xr.Dataset:
     """Run the probes on every seed's weights, one seed after another."""
-    look = probes.combine({name: probes.TABLE[name](**given) for name, given in PROBES.items()})
 
     def one(each: tuple[PyTree, Array]) -> dict[str, Any]:
         info = _seen(subject, *each)
@@ -202,7 +249,7 @@ def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject)
     from deepprinciples.report import page  # drawing is slow to import
 
     told = {
-        "schema_version": results.SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
         "kind": "probe",
         "title": f"{found.attrs['title']}: what was learned",
         "headline": f"{len(subject.seeds)} trained networks, looked at on {len(subject.batch.targets)} training "
@@ -211,7 +258,7 @@ def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject)
         "config_toml": run.config,
         "arms": [],
         "comparisons": [],
-        "warnings": [],
+        "warnings": subject.notes,
         "protocol": {"seeds": len(subject.seeds), "examples": len(subject.batch.targets)},
         "limits": [
             "Curvature and noise are those of the training objective on these examples, with one draw of dropout.",

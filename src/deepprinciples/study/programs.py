@@ -1,8 +1,13 @@
-"""Programs kept for the life of the process: what was compiled once is not compiled again."""
+"""Programs kept for the life of the process: what was compiled once is not compiled again.
+
+The key of a program holds everything that its trace reads. What a user's function reads (globals, closures, defaults)
+cannot be put into a key, so a program with one is not kept.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,10 +18,11 @@ import numpy as np
 
 from deepprinciples.config import flatten
 from deepprinciples.config.sections import at, form_of
+from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
-from deepprinciples.engine.fit import Plan
 from deepprinciples.engine.population import Layout, Program, compile_program
 from deepprinciples.engine.run import Padded
+from deepprinciples.parts.tables import OURS, TABLES
 from deepprinciples.study import build
 from deepprinciples.study.features import digest
 from deepprinciples.study.groups import Group
@@ -28,20 +34,20 @@ MATMUL = {"bfloat16": "BF16_BF16_F32", "tensorfloat32": "tensorfloat32", "float3
 # What no compiled function depends on: the data come as arguments, seeds and orders too.
 _OUTSIDE = {"data", "title", "study", "arms"}
 _TRAIN = {"train.steps", "train.probes", "train.matmul"}
-_kept: OrderedDict[str, tuple[Program, Any]] = OrderedDict()
+_kept: OrderedDict[str, Program] = OrderedDict()
 
 
 def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed, split: Padded) -> Program:
     """Compile a group's program, or take it from an earlier run of this process.
 
     Returns:
-        The program; `compiles` and `compile_seconds` are 0 where nothing was compiled. A function that a config holds
-        is known by its identity: whoever changes what it refers to should make a new one.
+        The program; `compiles` and `compile_seconds` are 0 where nothing was compiled.
     """
-    key = _key(group, dataset, layout, plan, feed, split)
+    leaves = _leaves(group)
+    key = _key(leaves, group, dataset, layout, plan, feed, split) if _all_ours(leaves) else ""
     if key in _kept:
         _kept.move_to_end(key)
-        return _kept[key][0]._replace(compile_seconds=0.0, compiles=0)
+        return _kept[key]._replace(compile_seconds=0.0, compiles=0)
     precision = MATMUL.get(group.config["train"]["matmul"])
     with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
         made = compile_program(
@@ -54,32 +60,49 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
             batch_size=dataset.batch_size,
             split=split,
         )
-    _kept[key] = made, group.config  # kept alive with it, so that the identities of its objects stay their own
+    if key:
+        _kept[key] = made
     while len(_kept) > MOST:
         _kept.popitem(last=False)
     return made
 
 
-def _key(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed, split: Padded) -> str:
-    config = group.config
-    leaves = {
-        path: "traced" if path in group.names else _written(value)
-        for path, value in flatten(config).items()
+def _leaves(group: Group) -> dict[str, Any]:
+    """Return what a trace reads of a config: dotted path -> value."""
+    return {
+        path: "traced" if path in group.names else value
+        for path, value in flatten(group.config).items()
         if path.split(".")[0] not in _OUTSIDE | {"train"} or path in _TRAIN or path.startswith("study.metric")
     }
+
+
+def _all_ours(leaves: Mapping[str, Any]) -> bool:
+    """Check that a config holds plain values only, and that nothing it can name is a user's function."""
+    return all(map(_plain, leaves.values())) and all(one in OURS for table in TABLES.values() for one in table.values())
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_plain, value.values()))
+    if isinstance(value, (tuple, list)):
+        return all(map(_plain, value))
+    return isinstance(value, (bool, int, float, str, type(None)))
+
+
+def _key(
+    leaves: Mapping[str, Any], group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed, split: Padded
+) -> str:
+    config = group.config
     order = {path: list(at(config, path)) for path in form_of(config).chains}
-    example = np.asarray(dataset.train.inputs[:1])
-    samples = "game" in config
-    shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
-    facts: tuple[Any, ...] = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size)
-    facts += (example.tobytes().hex(),)
     # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
-    facts += (dataset.mode_std, np.asarray(dataset.modes).tobytes().hex(), digest(dataset) if samples else "")
-    known = jax.config.values
-    settings = (known["jax_enable_x64"], known["jax_default_matmul_precision"], jax.default_backend())
-    return json.dumps([leaves, order, group.names, layout, plan.every, plan.chunks, shapes, facts, settings])
+    data = (build.shown(config, dataset), dataset.modes, digest(dataset) if "game" in config else "")
+    facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, dataset.mode_std)
+    shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
+    settings = sorted((name, repr(value)) for name, value in jax.config.values.items())
+    read = [leaves, order, group.names, layout, plan.every, plan.chunks, shapes, facts, settings, jax.default_backend()]
+    return json.dumps([*read, [_content(one) for one in data]])
 
 
-def _written(value: Any) -> Any:
-    plain = isinstance(value, (bool, int, float, str, type(None)))
-    return value if plain else repr(value) if isinstance(value, (tuple, list, Mapping)) else f"object {id(value)}"
+def _content(value: Any) -> list[str]:
+    array = np.asarray(value)
+    return [str(array.shape), str(array.dtype), hashlib.sha256(array.tobytes()).hexdigest()]

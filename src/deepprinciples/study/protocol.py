@@ -19,7 +19,6 @@ import jax
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.tables import WORST
 from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
 from deepprinciples.study.hyper_search import Budget, Judge, Row, Search, run_searches
@@ -153,7 +152,8 @@ def run_study(
         )
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
-        ledger.enter(UnderWay(group.arms[0], shape_of(made), len(group.arms), *_facts(made.program)))
+        shape = {**shape_of(made), "devices": made.program.layout.devices}
+        ledger.enter(UnderWay(group.arms[0], shape, len(group.arms), *_facts(made.program)))
         if made.measured:
             ledger.measured[group.arms[0]] = [one.told() for one in made.measured]
         ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
@@ -193,7 +193,7 @@ def search(entry: Entry, course: Course, group: Group, progress: Progress) -> tu
     if not trials:
         return {a: [] for a in group.arms}, 0.0
     metric = build.metric_name(group.config)
-    judge = Judge(metric, build.higher_is_better(group.config), WORST.get(metric))
+    judge = Judge(metric, build.higher_is_better(group.config), build.worst(group.config))
     budget = Budget(trials, course.study.extend, course.search_seeds, course.train.seed)
 
     def train(name: str, rows: list[Row]) -> Outcome:

@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import xarray as xr
 
 from deepprinciples import config as configs
-from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped
-from deepprinciples.parts.tables import WORST
+from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
 from deepprinciples.study import bench, build, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.features import digest
 from deepprinciples.study.outline import outline
 from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
+from deepprinciples.study.summary import summarize
 
 Kind = Literal["compare", "train", "find-rate"]
 MOST_LANES = 1_000_000
@@ -179,6 +179,12 @@ def carry_out(
                     ledger.save()
                 directory.write_status(path, "stopped", **told)
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
+        except Exception as error:  # a user's own function may raise anything, at any time
+            with contextlib.suppress(Exception), stop.held():
+                directory.write_status(path, "failed", **told, reason=one_line(error))
+                if not ledger.kept:
+                    ledger.save()
+            raise
     return run
 
 
@@ -223,15 +229,17 @@ def _told(
     if kind == "find-rate":
         found = found.assign(learning_rate=("step", rates.rates_of(next(iter(prepared.arms.values())))))
     heard = dict.fromkeys(note for one in prepared.data.values() for note in one.notes)
-    summary = results.summary(
+    summary = summarize(
         finished,
         found,
         study=Study(**resolved["study"]),
         steps=Train(**resolved["train"]).steps,
-        bound=WORST.get(metric),
+        bound=build.worst(resolved),
+        best=build.best(resolved),
         kind=kind,
         changes={
-            arm: {k: v for k, v in edits.items() if k != "tune"} for arm, edits in resolved.get("arms", {}).items()
+            arm: configs.described({k: v for k, v in edits.items() if k != "tune"})
+            for arm, edits in resolved.get("arms", {}).items()
         },
         notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *notes],
         constant={
@@ -245,6 +253,7 @@ def _told(
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured
+        shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
         resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
     edges = {
         row["name"]: build.stability_edge(build.replaced(prepared.arms[row["name"]], row["tuned_point"]))
@@ -261,7 +270,7 @@ def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -
     return [
         f"{a} and {b} are the same method under two names"
         for a, b in pairs
-        if configs.dumps(arms[a]) == configs.dumps(arms[b]) and tune.get(a) == tune.get(b)
+        if bench.same(arms[a], arms[b]) and tune.get(a) == tune.get(b)
     ]
 
 

@@ -58,8 +58,9 @@ def shape_problems(shapes: Mapping[str, Any]) -> list[str]:
     """Tell what is wrong with recorded shapes; they are written by a run, but a hand may have edited them."""
     problems = []
     for name, one in shapes.items():
-        whole = isinstance(one, Mapping) and set(one) == {"mode", "blocks", "chunks"} and one["mode"] in ("map", "vmap")
-        if not whole or not all(type(one[key]) is int and one[key] >= 1 for key in ("blocks", "chunks")):
+        counts = ("blocks", "chunks", *(["devices"] if isinstance(one, Mapping) and "devices" in one else []))
+        whole = isinstance(one, Mapping) and set(one) == {"mode", *counts} and one["mode"] in ("map", "vmap")
+        if not whole or not all(type(one[key]) is int and one[key] >= 1 for key in counts):
             problems.append(
                 f"train.shapes.{name}: found {one!r}; expected mode (map or vmap), blocks and chunks (1 or more); "
                 "take the line out to measure anew"

@@ -121,6 +121,7 @@ def arm_rows(
     blocks: Sequence[int] | None = None,
     tuned: Collection[str] = (),
     bound: float | None = None,
+    best: float | None = None,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -129,26 +130,29 @@ def arm_rows(
     The interval is over blocks: the means of an arm's searches where it was tuned, else its seeds.
 
     Args:
-        as in `compare`.
+        as in `compare`. best: the metric's best possible value, if it has one; no interval passes it or `bound`.
     Returns:
-        One dict per arm: name, n (runs), blocks, mean (diverged lanes count as worst), interval, diverged (lanes),
-        diverged_interval (Wilson interval of the rate).
+        One dict per arm: name, n (runs), blocks, mean (diverged lanes count as worst; None where all diverged and the
+        metric has no bound), interval, diverged (lanes), diverged_interval (Wilson interval of the rate).
     Raises:
         DataError: shapes and names do not fit.
     """
     values, lost = _judged(scores, diverged, names, higher_is_better=higher_is_better, bound=bound)
+    lowest, highest = (bound, best) if higher_is_better else (best, bound)
+    ends = (-math.inf if lowest is None else lowest, math.inf if highest is None else highest)
     rows = []
     for name, row, gone in zip(names, values, lost, strict=True):
         units = block_means(row, blocks) if blocks is not None and name in tuned else row
-        mean = statistics.mean_interval(units, confidence=confidence, seed=seed)
+        mean = statistics.mean_interval(units, confidence=confidence, seed=seed, bounds=ends)
         rate = statistics.wilson(int(gone.sum()), gone.size, confidence=confidence)
+        known = bound is not None or not gone.all()  # else nothing was measured, and any number would be made up
         rows.append(
             {
                 "name": name,
                 "n": int(row.size),
                 "blocks": int(units.size),
-                "mean": _plain(mean.value),
-                "interval": [_plain(mean.low), _plain(mean.high)],
+                "mean": _plain(mean.value) if known else None,
+                "interval": [_plain(mean.low), _plain(mean.high)] if known else [None, None],
                 "diverged": int(gone.sum()),
                 "diverged_interval": [_plain(rate.low), _plain(rate.high)],
             }

@@ -13,8 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.checks import inputs_of, labels_of, plural, show, values_of
+from deepprinciples.parts.data.checks import (
+    as_array,
+    inputs_of,
+    labels_of,
+    plural,
+    refuse_other_scale,
+    show,
+    values_of,
+)
 from deepprinciples.types import Split
 
 WHERE = "data.batches"
@@ -106,7 +116,15 @@ def numbered(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def checked(
-    batches: Iterable[Any], first: Split, *, task: str, outputs: int, vocabulary: int, allow_nonfinite: bool
+    batches: Iterable[Any],
+    first: Split,
+    *,
+    task: str,
+    outputs: int,
+    vocabulary: int,
+    allow_nonfinite: bool,
+    channels: str = "last",
+    raw: np.ndarray,
 ) -> Batches:
     """Check and convert every batch while it streams by.
 
@@ -120,6 +138,8 @@ def checked(
       outputs: number of classes or targets.
       vocabulary: number of token ids, 0 for other inputs.
       allow_nonfinite: let NaN and infinity pass.
+      channels: where the channels of pictures are, see `inputs_of`.
+      raw: the inputs of the first batch before they were converted; the others must be uint8 where these are.
 
     Returns:
       Re-iterable of `Split` with the types of `first`.
@@ -130,9 +150,11 @@ def checked(
     target_check = labels_of if task == "classification" else values_of
 
     def convert(k: int, batch: tuple[Any, Any]) -> Split:
-        x, _ = inputs_of(
-            batch[0], f"{WHERE}: batch {k}, inputs", vocabulary=vocabulary, allow_nonfinite=allow_nonfinite
-        )
+        where = f"{WHERE}: batch {k}, inputs"
+        x = as_array(batch[0], where)
+        if not vocabulary:
+            refuse_other_scale(x, raw, where, "batch 0")
+        x, _ = inputs_of(x, where, vocabulary=vocabulary, allow_nonfinite=allow_nonfinite, channels=channels)
         y = target_check(batch[1], f"{WHERE}: batch {k}, targets", inputs=x, outputs=outputs)
         split = Split(x.astype(first.inputs.dtype, copy=False), y.astype(first.targets.dtype, copy=False))
         for name, found, expected in zip(Split._fields, split, first, strict=True):
@@ -162,6 +184,20 @@ def checked(
             raise DataError(f"{WHERE}: a pass gave no batch; give a re-iterable with at least one")
 
     return Batches(start)
+
+
+def refuse_shuffled(stream: Iterable[Split], first: Split) -> None:
+    """Check that a pass begins with the batch that the first one began with.
+
+    Raises:
+      DataError: where it does not: arms, seeds and a resumed run would not see the same batches.
+    """
+    again = next(iter(stream))
+    if any(one.tobytes() != other.tobytes() for one, other in zip(first, again, strict=True)):
+        raise DataError(
+            f"{WHERE}: two passes begin with different batches, so arms and seeds would not train on the same; turn "
+            f"shuffling and random changes off in the loader, or give a function that returns it with a fixed seed"
+        )
 
 
 def prefetch(batches: Iterable[Any], depth: int = 2) -> Iterator[Any]:

@@ -13,6 +13,9 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 
+FEW = 4  # channels that a picture has at most
+IGNORED = -100  # the label that PyTorch's losses leave out
+
 
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: `1 row`, `2 rows`."""
@@ -30,19 +33,36 @@ def as_array(value: Any, where: str) -> np.ndarray:
       Array [N, ...] of booleans, integers or floats; not a copy where none is needed.
 
     Raises:
-      DataError: for objects, text, complex numbers, ragged lists or a single number.
+      DataError: for objects, text, complex numbers, ragged lists, a single number, or values under a mask.
     """
+    _refuse_masked(value, where)
     try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{where}: cannot be read as an array ({error}); give rows of equal shape") from error
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except Exception as error:  # a tensor of another library may raise anything
+        why = " ".join(str(error).split())[:200]
+        raise DataError(f"{where}: cannot be read as an array ({why}); give rows of equal shape") from error
     if array.dtype.name == "bfloat16":  # ml_dtypes' kind is "V"; numpy alone cannot tell that it is a number
         array = array.astype(np.float32)
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{where}: found dtype {array.dtype}, expected numbers; encode text as numbers first")
+        sparse = array.ndim == 0 and hasattr(value, "toarray")
+        advice = "use toarray() for a sparse matrix" if sparse else "encode text as numbers first"
+        raise DataError(f"{where}: found dtype {array.dtype}, expected numbers; {advice}")
     if array.ndim == 0:
         raise DataError(f"{where}: found a single number, expected an array whose first axis counts the examples")
     return array
+
+
+def _refuse_masked(value: Any, where: str) -> None:
+    """Raise where a masked array, or one in a list, hides values: `np.asarray` would bring them back."""
+    rows = value if isinstance(value, (list, tuple)) else [value]
+    for row, one in enumerate(rows):
+        if np.ma.isMaskedArray(one) and one.mask.any():
+            mask = np.atleast_1d(np.ma.getmaskarray(one))
+            index = first_index(mask) if one is value else (row, *first_index(mask))
+            found = plural(int(mask.sum()), "masked value")
+            raise DataError(
+                f"{where}: found {found}, first at {show(index)}; fill them with .filled(...), or drop them"
+            )
 
 
 def first_index(mask: np.ndarray) -> tuple[int, ...]:
@@ -71,7 +91,9 @@ def refuse_nonfinite(array: np.ndarray, where: str, mend: str) -> None:
         raise DataError(f"{where}: found {found} not finite, first {array[index]} at {show(index)}; {mend}")
 
 
-def inputs_of(value: Any, where: str, *, vocabulary: int, allow_nonfinite: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+def inputs_of(
+    value: Any, where: str, *, vocabulary: int, allow_nonfinite: bool, channels: str = "last"
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Check inputs and bring them to the type a model takes.
 
     uint8 is divided by 255; other numbers become float; token ids (`vocabulary` above 0) become int32.
@@ -82,6 +104,7 @@ def inputs_of(value: Any, where: str, *, vocabulary: int, allow_nonfinite: bool)
       where: name used in errors.
       vocabulary: number of token ids; 0 for inputs that are not tokens.
       allow_nonfinite: let NaN and infinity pass.
+      channels: "first" moves axis 1 to the end, "auto" refuses pictures that look so, "last" takes all as they are.
 
     Returns:
       (inputs [N, ...] of float32, float64 or int32, notes).
@@ -98,6 +121,12 @@ def inputs_of(value: Any, where: str, *, vocabulary: int, allow_nonfinite: bool)
         return _tokens(x, where, vocabulary), ()
     if x.ndim == 1:
         raise DataError(f"{where}: found shape {show(x.shape)}, expected [N, features]; use inputs[:, None]")
+    x, notes = _channels_last(x, where, channels)
+    found, more = _numbers(x, where, allow_nonfinite)
+    return found, notes + more
+
+
+def _numbers(x: np.ndarray, where: str, allow_nonfinite: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     if x.dtype == np.uint8:
         return x.astype(np.float32) / np.float32(255), ("inputs: uint8 values were divided by 255",)
     if x.dtype.kind != "f":
@@ -108,6 +137,38 @@ def inputs_of(value: Any, where: str, *, vocabulary: int, allow_nonfinite: bool)
         refuse_nonfinite(x, where, "clean them, or set allow_nonfinite = true where the data set takes it")
     _refuse_overflow(x, where)
     return x.astype(np.float32 if x.dtype.itemsize <= 4 else np.float64, copy=False), ()
+
+
+def refuse_other_scale(x: np.ndarray, like: np.ndarray, where: str, other: str) -> None:
+    """Raise where inputs are uint8 and those of another part are not, or the reverse.
+
+    Raises:
+      DataError: one part would be divided by 255 and the other not.
+    """
+    if (x.dtype == np.uint8) != (like.dtype == np.uint8):
+        raise DataError(
+            f"{where}: found {x.dtype}, expected {like.dtype} as in {other}: uint8 is divided by 255 and other types "
+            f"are not; give all of them in one type"
+        )
+
+
+def _channels_last(x: np.ndarray, where: str, channels: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Move channels to the last axis where they come first; refuse pictures, and note sequences, that look so."""
+    if channels == "first":
+        if x.ndim < 3:
+            raise DataError(f'{where}: found shape {show(x.shape)}, expected [N, C, ...] for channels = "first"')
+        return np.ascontiguousarray(np.moveaxis(x, 1, -1)), ()
+    if channels == "last" or x.ndim < 3 or not x.shape[1] <= FEW < min(x.shape[2:]):
+        return x, ()
+    if x.ndim == 4:
+        raise DataError(
+            f"{where}: found pictures of shape {show(x.shape)}, which look like [N, C, H, W], expected [N, H, W, C]; "
+            f'set data.channels = "first" to have them turned, or "last" to use them as they are'
+        )
+    if x.ndim > 4:
+        return x, ()
+    read = f"{plural(x.shape[1], 'step')} of {x.shape[2]} features"
+    return x, (f'inputs: examples of shape {show(x.shape[1:])} are read as {read}; data.channels = "first" turns them',)
 
 
 def _tokens(x: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
@@ -139,7 +200,8 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
       DataError: for float or one-hot labels, a wrong count, or a label outside 0..outputs-1.
     """
     y = as_array(value, where)
-    per_step = y.ndim == 2 and inputs.ndim >= 2 and y.shape[1] == inputs.shape[1] and y.shape[1] > 1
+    steps = inputs.ndim >= 3 or inputs.dtype.kind == "i"  # vectors of numbers have features, not steps
+    per_step = y.ndim == 2 and steps and y.shape[1] == inputs.shape[1] and y.shape[1] > 1
     if y.ndim == 2 and y.shape[1] > 1 and _one_hot(y) and not (per_step and y.dtype.kind in "iu"):
         raise DataError(
             f"{where}: found one-hot labels of shape {show(y.shape)}, expected integers of shape "
@@ -163,11 +225,11 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
     if bad.any():
         index = first_index(bad)
         bound = f"outside 0..{outputs - 1}" if outputs else "below 0"
-        mend = (
-            "subtract 1 from labels that count from 1"
-            if outputs and int(y[index]) == outputs
-            else "number the classes from 0"
-        )
+        mend = "number the classes from 0"
+        if outputs and int(y[index]) == outputs:
+            mend = "subtract 1 from labels that count from 1"
+        elif int(y[index]) == IGNORED:
+            mend = f"PyTorch leaves labels of {IGNORED} out of the loss, which is not done here; drop these examples"
         raise DataError(f"{where}: label {y[index]} at {show(index)} is {bound}; {mend}")
     if y.size and int(y.max()) >= 2**31:
         index = first_index(y >= 2**31)

@@ -169,19 +169,23 @@ def read_idx(path: str | os.PathLike[str], *, limit: int = LIMIT) -> np.ndarray:
 # --- CSV -------------------------------------------------------------------------------------------------------------
 
 
-def read_csv(path: str | os.PathLike[str], *, delimiter: str = ",", limit: int = LIMIT) -> tuple[list[str], np.ndarray]:
-    """Read a table of numbers; the first row names the columns where it holds a cell that is no number.
+def read_csv(
+    path: str | os.PathLike[str], *, delimiter: str = ",", header: str = "auto", limit: int = LIMIT
+) -> tuple[list[str], np.ndarray]:
+    """Read a table of numbers, with or without a first row of column names.
 
     Args:
       path: a UTF-8 file, with or without byte order mark.
       delimiter: one character between cells.
+      header: "names" or "none"; "auto" takes the first row for names where it holds a cell that is no number.
       limit: most bytes of the file.
 
     Returns:
       (column names, float64 array [rows, columns]); without a header the names are "0", "1", ...
 
     Raises:
-      DataError: for a cell that is no number or a row of another length, with row (line number of the file) and column.
+      DataError: for a cell that is no number or a row of another length, with row (line number of the file) and
+        column; and where the first row only counts, so that it may be either.
     """
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise DataError(f"data.delimiter: found {delimiter!r}, expected one character such as ','")
@@ -190,6 +194,7 @@ def read_csv(path: str | os.PathLike[str], *, delimiter: str = ",", limit: int =
         if size > limit:
             raise DataError(f"{path}: {size} bytes, more than the limit of {limit}")
         names: list[str] = []
+        named = False
         values = array.array("d")
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         reader = csv.reader(_short_lines(text, path), delimiter=delimiter, strict=True)
@@ -198,9 +203,9 @@ def read_csv(path: str | os.PathLike[str], *, delimiter: str = ",", limit: int =
                 if not cells:
                     continue
                 if not names:
-                    header = any(_number(cell) is None for cell in cells)
-                    names = [c.strip() for c in cells] if header else [str(i) for i in range(len(cells))]
-                    if header:
+                    named = header == "names" or (header == "auto" and any(_number(cell) is None for cell in cells))
+                    names = [c.strip() for c in cells] if named else [str(i) for i in range(len(cells))]
+                    if named:
                         continue
                 values.extend(_numbers(cells, names, f"{path}: line {reader.line_num}"))
         except UnicodeDecodeError as error:
@@ -210,7 +215,17 @@ def read_csv(path: str | os.PathLike[str], *, delimiter: str = ",", limit: int =
             raise DataError(f"{path}: line {reader.line_num}: not readable as CSV ({error})") from error
     if not values:
         raise DataError(f"{path}: found no row of numbers; expected a table, one example a row")
-    return names, np.frombuffer(values).reshape(-1, len(names))
+    table = np.frombuffer(values).reshape(-1, len(names))
+    if header == "auto" and not named and len(table) > 1 and _counts(table[0]) and not _counts(table[1]):
+        raise DataError(
+            f"{path}: line 1 counts from {table[0, 0]:g} to {table[0, -1]:g}, which may be names of columns or an "
+            f'example; set data.header = "names" or "none"'
+        )
+    return names, table
+
+
+def _counts(row: np.ndarray) -> bool:
+    return len(row) > 2 and row[0] in (0, 1) and bool(np.all(np.diff(row) == 1))
 
 
 def _short_lines(text: IO[str], path: str | os.PathLike[str]) -> Iterator[str]:

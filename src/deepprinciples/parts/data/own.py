@@ -130,19 +130,24 @@ def csv(
     *,
     path: str,
     target: str = "",
+    drop: tuple[str, ...] = (),
     delimiter: str = ",",
+    header: Literal["auto", "names", "none"] = "auto",
     task: Literal["classification", "regression"] = "classification",
     classes: int = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Read a table of numbers from a UTF-8 text file, one example a row.
 
-    The first row names the columns where it holds a cell that is no number. Source: yours. License: yours.
+    Source: yours. License: yours.
 
     Args:
       path: the file.
       target: name or index (from 0, or from -1 backwards) of the column to predict; "" takes the last.
+      drop: names or indices of columns to leave out, such as an index or an identifier.
       delimiter: character between cells.
+      header: "names" where the first row names the columns, "none" where it is an example; "auto" takes it for names
+        where it holds a cell that is no number.
       task: "classification" (the target column holds whole numbers from 0) or "regression".
       classes: number of classes; 0 counts them.
       allow_nonfinite: let cells such as nan or inf pass in the inputs.
@@ -151,34 +156,54 @@ def csv(
       Source with inputs [rows, columns - 1] and targets [rows].
 
     Raises:
-      DataError: with line and column of a cell that is no number, or for an unknown column.
+      DataError: with line and column of a cell that is no number, for an unknown column, or a column without a name
+        (`DataFrame.to_csv` writes its index so).
 
     References: RFC 4180.
     """
-    names, table = files.read_csv(path, delimiter=delimiter)
-    if len(names) < 2:
+    names, table = files.read_csv(path, delimiter=delimiter, header=header)
+    left = {_column(names, one, path, "data.drop") for one in drop}
+    if len(names) - len(left) < 2:
         raise DataError(f"{path}: found one column, expected features and a target; check data.delimiter")
-    column = _column(names, target, path)
+    last = max(set(range(len(names))) - left)
+    column = _column(names, target, path, "data.target") if target else last
+    if column in left:
+        raise DataError(f'data.drop: column "{files.shown(names[column])}" is the target; leave it in')
+    kept = [i for i in range(len(names)) if i != column and i not in left]
+    notes = _index_notes([names[i] for i in kept], kept, table[:, kept], path)
     y = table[:, column]
     if task == "classification" and np.all(np.isfinite(y)) and np.all(y == np.round(y)) and np.all(np.abs(y) < 2**53):
         y = y.astype(np.int64)
-    return _source(np.delete(table, column, axis=1), y, task, classes, allow_nonfinite=allow_nonfinite)
+    source = _source(table[:, kept], y, task, classes, allow_nonfinite=allow_nonfinite)
+    return source._replace(notes=source.notes + notes)
 
 
-def _column(names: list[str], target: str, path: str) -> int:
-    if not target:
-        return len(names) - 1
+def _index_notes(names: list[str], places: list[int], features: np.ndarray, path: str) -> tuple[str, ...]:
+    """Return a note for each feature that counts the rows; raise for one without a name."""
+    notes: tuple[str, ...] = ()
+    for name, place, values in zip(names, places, features.T, strict=True):
+        if not name or name.startswith("Unnamed:"):
+            raise DataError(
+                f"{path}: column {place} has no name, as the index that DataFrame.to_csv writes; leave it out with "
+                f'data.drop = ["{name or place}"], or name it in the file'
+            )
+        if len(values) > 2 and np.all(np.diff(values) == 1):
+            notes += (f'column "{files.shown(name)}" counts the rows; if it is an index, leave it out with data.drop',)
+    return notes
+
+
+def _column(names: list[str], target: str, path: str, where: str) -> int:
     if names.count(target) == 1:
         return names.index(target)
     if names.count(target) > 1:
-        raise DataError(f'{path}: {names.count(target)} columns are named "{target}"; give data.target as an index')
+        raise DataError(f'{path}: {names.count(target)} columns are named "{target}"; give {where} as an index')
     try:
         index = int(target)
     except ValueError:
         index = len(names)
     if not -len(names) <= index < len(names):
         held = ", ".join(map(files.shown, names[:20]))
-        raise DataError(f'data.target: {path} has no column "{target}"; it has {len(names)}: {held}')
+        raise DataError(f'{where}: {path} has no column "{target}"; it has {len(names)}: {held}')
     return index % len(names)
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data.checks import inputs_of, labels_of, plural, show, values_of
+from deepprinciples.parts.data import checks
+from deepprinciples.parts.data.checks import as_array, inputs_of, labels_of, plural, show, values_of
+from deepprinciples.parts.data.class_checks import class_notes, refuse_labels_from_one
 from deepprinciples.types import Dataset, Split
 
 CHUNK = 4096  # rows summed at a time: float64 copies of a whole image set would not fit small machines
@@ -49,6 +51,7 @@ def prepare(
     train_size: int = 0,
     standardize: bool = True,
     reconstruct: bool = False,
+    channels: Literal["auto", "first", "last"] = "auto",
 ) -> Dataset:
     """Check a source and cut it into fixed training, validation and test parts.
 
@@ -65,6 +68,8 @@ def prepare(
       train_size: keep only that many training examples, classes in proportion; 0 keeps all.
       standardize: scale inputs and regression targets to mean 0 and standard deviation 1.
       reconstruct: put the inputs in the place of the targets, as autoencoders ask for.
+      channels: "first" turns pictures [N, C, H, W] and signals [N, C, T] so that channels come last; "auto" takes
+        channels last and refuses pictures that look like channels first; "last" uses all as they are.
 
     Returns:
       Dataset of float32 inputs [N, ...] (int32 for tokens) and targets: int32 for classification, float32
@@ -73,7 +78,7 @@ def prepare(
     Raises:
       DataError: if the data cannot be used; one line says what, where and how to mend it.
     """
-    parts, outputs, notes = _checked_parts(source)
+    parts, outputs, notes = _checked_parts(source, channels)
     if source.stream is None:
         parts = _split(parts, source.task, validation, test, split_seed, train_size)
     elif train_size:
@@ -81,7 +86,7 @@ def prepare(
     missing = [name for name in ("validation", "test") if name not in parts]
     if missing:
         raise DataError(f"data.{missing[0]}_inputs: a stream needs its {missing[0]} part as arrays, found none")
-    notes += _class_notes(parts["train"], source, outputs)
+    notes += class_notes(parts, source.task, outputs, streamed=source.stream is not None)
     parts, more = _scaled(parts, source, standardize)
     notes += more
     parts = {name: _narrowed(part) for name, part in parts.items()}
@@ -101,7 +106,10 @@ def prepare(
             outputs=outputs,
             vocabulary=source.vocabulary,
             allow_nonfinite=source.allow_nonfinite,
+            channels=channels,
+            raw=as_array(source.inputs, "data.inputs"),
         )
+        streams.refuse_shuffled(stream, parts["train"])
         if batch_size != rows:
             notes += (f"batch_size: the stream's batches of {rows} are used, not {batch_size}",)
         batch_size = rows
@@ -127,7 +135,7 @@ def prepare(
     )
 
 
-def _checked_parts(source: Source) -> tuple[dict[str, Split], int, tuple[str, ...]]:
+def _checked_parts(source: Source, channels: str) -> tuple[dict[str, Split], int, tuple[str, ...]]:
     """Check every part, and read off the number of outputs where the source leaves it open."""
     if source.task not in ("classification", "regression"):
         raise DataError(f'data.task: found "{source.task}", expected "classification" or "regression"')
@@ -135,18 +143,27 @@ def _checked_parts(source: Source) -> tuple[dict[str, Split], int, tuple[str, ..
     parts: dict[str, Split] = {}
     notes: tuple[str, ...] = ()
     outputs = source.outputs
+    like = np.empty(0)  # the training part's inputs, as given
     check = labels_of if source.task == "classification" else values_of
     for name, part in raw.items():
         if part is None:
             continue
         prefix = "data." if name == "train" else f"data.{name}_"
+        given = as_array(part.inputs, prefix + "inputs")
+        like = given if name == "train" else like
+        if not source.vocabulary:
+            checks.refuse_other_scale(given, like, prefix + "inputs", "the training part")
         x, more = inputs_of(
-            part.inputs, prefix + "inputs", vocabulary=source.vocabulary, allow_nonfinite=source.allow_nonfinite
+            given,
+            prefix + "inputs",
+            vocabulary=source.vocabulary,
+            allow_nonfinite=source.allow_nonfinite,
+            channels=channels,
         )
-        if parts and x.shape[1:] != parts["train"].inputs.shape[1:]:
+        if parts and x.shape[1:] != (shape := parts["train"].inputs.shape[1:]):
             raise DataError(
-                f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected "
-                f"{show(parts['train'].inputs.shape[1:])} as in the training part"
+                f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected {show(shape)} "
+                f"as in the training part"
             )
         y = check(part.targets, prefix + "targets", inputs=x, outputs=outputs)
         if source.task == "regression":
@@ -159,6 +176,7 @@ def _checked_parts(source: Source) -> tuple[dict[str, Split], int, tuple[str, ..
         parts[name] = Split(x, y)
         notes += more
     if not outputs:
+        refuse_labels_from_one(parts)
         outputs = 1 + max(int(part.targets.max()) for part in parts.values())
         if outputs > sum(part.targets.size for part in parts.values()) and source.stream is None:
             raise DataError(
@@ -295,15 +313,3 @@ def _scale(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
 
 def _narrowed(part: Split) -> Split:
     return Split(*(a.astype(np.float32) if a.dtype == np.float64 else a for a in part))
-
-
-def _class_notes(train: Split, source: Source, outputs: int) -> tuple[str, ...]:
-    if source.task != "classification" or source.stream is not None:
-        return ()
-    present = np.unique(train.targets)
-    if len(present) < 2:
-        return (f"warning: the training part has one class only (label {int(present[0])}); nothing can be learned",)
-    if len(present) < outputs and train.targets.ndim == 1:
-        absent = np.setdiff1d(np.arange(outputs), present)
-        return (f"warning: {len(absent)} of {outputs} classes have no training example, first {int(absent[0])}",)
-    return ()

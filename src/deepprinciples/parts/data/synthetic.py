@@ -6,11 +6,13 @@ Real data do not belong here.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.split import Source, random_state
-from deepprinciples.types import Split
+from deepprinciples.types import Count, Range, Split
 
 ALPHABET = 8
 BLANK, MARKER = 0, 9  # symbols are 1..8
@@ -23,7 +25,7 @@ def _at_least(least: int, **values: int) -> None:
             raise DataError(f"data.{name}: found {value}, expected at least {least}")
 
 
-def adding(*, length: int = 60, size: int = 6000, data_seed: int = 0) -> Source:
+def adding(*, length: Annotated[int, Range("[2, inf)")] = 60, size: int = 6000, data_seed: int = 0) -> Source:
     """Make the adding problem: remember two marked numbers of a sequence and give their sum.
 
     target = x[i, 0] + x[j, 0] where x[i, 1] = x[j, 1] = 1, one mark in each half; values are uniform on [0, 1).
@@ -58,7 +60,7 @@ def adding(*, length: int = 60, size: int = 6000, data_seed: int = 0) -> Source:
     return Source(inputs, targets, "regression", 1, standardize=False)
 
 
-def copy_memory(*, delay: int = 50, symbols: int = 10, size: int = 4000, data_seed: int = 0) -> Source:
+def copy_memory(*, delay: Count = 50, symbols: int = 10, size: int = 4000, data_seed: int = 0) -> Source:
     """Make the copy task: read symbols, wait, and write them down when the marker comes.
 
     input  = s symbols of 1..8, T - 1 blanks (0), the marker (9), s blanks; target = T + s blanks, the s symbols.
@@ -96,7 +98,14 @@ def copy_memory(*, delay: int = 50, symbols: int = 10, size: int = 4000, data_se
     )
 
 
-def teacher(*, features: int = 20, width: int = 32, noise: float = 0.1, size: int = 4000, data_seed: int = 0) -> Source:
+def teacher(
+    *,
+    features: int = 20,
+    width: int = 32,
+    noise: float = 0.1,
+    size: Annotated[int, Range("[2, inf)")] = 4000,
+    data_seed: int = 0,
+) -> Source:
     """Make a regression problem from a fixed random network with one hidden layer.
 
     y = a . tanh(W x) / scale + noise e; x, e normal, W normal with variance 4 / features, a normal; scale makes the
@@ -131,7 +140,7 @@ def teacher(*, features: int = 20, width: int = 32, noise: float = 0.1, size: in
     return Source(inputs.astype(np.float32), targets, "regression", 1, standardize=False)
 
 
-def chebyshev(*, degree: int = 4, points: int = 20) -> Source:
+def chebyshev(*, degree: Count = 4, points: Annotated[int, Range("[5, inf)")] = 20) -> Source:
     """Make a Chebyshev polynomial to be fitted on a line: few points, so that every step can see all of them.
 
     y = cos(degree arccos x) at equally spaced x in [-1, 1]; the points between them are the validation part and the

@@ -6,12 +6,14 @@ class, summed over by the formula and never averaged.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from deepprinciples.parts.losses.pairing import Loss, as_labels, as_probabilities, per_example
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import Array, NonNegative, Range, Scalar, Share
 
 
 def softmax_cross_entropy() -> Loss:
@@ -60,7 +62,7 @@ def poly_loss(*, epsilon: Scalar = 2.0) -> Loss:
     return loss
 
 
-def focal(*, gamma: Scalar = 2.0) -> Loss:
+def focal(*, gamma: NonNegative = 2.0) -> Loss:
     """Turn the weight of classes already predicted well down.
 
     loss = -sum_c p_c (1 - q_c)^gamma log q_c, q = softmax(outputs)
@@ -87,7 +89,7 @@ def focal(*, gamma: Scalar = 2.0) -> Loss:
     return loss
 
 
-def generalized_cross_entropy(*, q: Scalar = 0.7) -> Loss:
+def generalized_cross_entropy(*, q: Share = 0.7) -> Loss:
     """Stand between cross-entropy and absolute error, to bear wrong labels.
 
     loss = sum_c p_c (1 - softmax(outputs)_c^q) / q; its limit at q = 0 is cross-entropy, at q = 1 it is 1 - softmax
@@ -203,7 +205,9 @@ def confidence_penalty(*, strength: Scalar = 0.1) -> Loss:
     return loss
 
 
-def logit_adjusted_cross_entropy(*, strength: Scalar = 1.0, priors: tuple[float, ...] = ()) -> Loss:
+def logit_adjusted_cross_entropy(
+    *, strength: Scalar = 1.0, priors: Annotated[tuple[float, ...], Range("(0, inf)")] = ()
+) -> Loss:
     """Make up for classes that are rarer than others: the outputs learn what would be right if all were alike.
 
     loss = cross-entropy of outputs + strength log(priors)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.parts.losses.pairing import Loss, as_values, mismatch, per_example
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import Array, NonNegative, Positive, Scalar
 
 
 def _elementwise(name: str, formula: Callable[[Array, Array], Array]) -> Loss:
@@ -34,7 +34,7 @@ def sigmoid_binary_cross_entropy() -> Loss:
     return _elementwise("sigmoid_binary_cross_entropy", optax.losses.sigmoid_binary_cross_entropy)
 
 
-def sigmoid_focal(*, gamma: Scalar = 2.0) -> Loss:
+def sigmoid_focal(*, gamma: NonNegative = 2.0) -> Loss:
     """Turn the weight of yes-no answers already predicted well down.
 
     loss = mean of -t s(-x)^gamma log s(x) - (1 - t) s(x)^gamma log s(-x), s the sigmoid
@@ -123,7 +123,7 @@ def mae() -> Loss:
     return _elementwise("mae", lambda x, t: jnp.abs(x - t))
 
 
-def huber(*, delta: Scalar = 1.0) -> Loss:
+def huber(*, delta: Positive = 1.0) -> Loss:
     """Square small errors and take large ones linearly.
 
     loss = mean of e^2 / 2 for |e| <= delta, delta (|e| - delta / 2) beyond; e = outputs - targets

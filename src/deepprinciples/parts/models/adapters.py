@@ -7,14 +7,24 @@ config a stranger's model is {"factory": f, ...}, where f returns a `Model` or a
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from deepprinciples.errors import ConfigError, ResourceError
+from deepprinciples.parts.models.switches import (
+    check_layer,
+    check_switched,
+    parameters,
+    same_leaves,
+    stays_off,
+    switches,
+)
 from deepprinciples.types import Array, Model, PyTree
 
 Activations = dict[str, Array]
@@ -28,23 +38,29 @@ def linen(module: nn.Module, *, sown: bool = False) -> Model:
     The outputs of the layers directly below the module become its activations, under the names of its params.
 
     Args:
-        module: called as module(x) or, where it accepts it, module(x, train=train); its dropout stream is `key`.
+        module: called as module(x), with those of `switches` that it accepts as keywords or, failing these, has as
+            attributes; its dropout stream is `key`.
         sown: take what the module sows into "intermediates" as activations in place of the layers' outputs; Linen
             gives no way to tap these.
 
     Returns:
-        A `Model`, tapped unless `sown`.
+        A `Model`, tapped unless `sown`. Its apply raises ValueError where dropout or batch normalization stays off
+        in training, or batch normalization has too few values.
     """
-    takes_train = "train" in inspect.signature(type(module).__call__).parameters
+    called = parameters(type(module).__call__)
 
-    def options(train: bool) -> dict[str, Any]:
-        return {"train": train} if takes_train else {}
+    def switched(train: bool) -> tuple[nn.Module, dict[str, Any]]:
+        all_of_them: dict[str, Any] = switches(train)
+        held = {k for k in type(module).__dataclass_fields__ if isinstance(getattr(module, k, ""), bool | None)}
+        own = {k: v for k, v in all_of_them.items() if k in held - called}
+        return module.clone(**own) if own else module, {k: v for k, v in all_of_them.items() if k in called}
 
     def is_layer(layer: nn.Module, method: str) -> bool:
         return len(layer.path) == 1 and method == "__call__"
 
     def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
-        variables = dict(module.init({"params": key, "dropout": jax.random.fold_in(key, 1)}, x, **options(False)))
+        still, options = switched(False)
+        variables = dict(still.init({"params": key, "dropout": jax.random.fold_in(key, 1)}, x, **options))
         return variables.pop("params", {}), {k: v for k, v in variables.items() if k not in SILENT}
 
     def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
@@ -52,20 +68,25 @@ def linen(module: nn.Module, *, sown: bool = False) -> Model:
         taps = state.pop("perturbations", {})
 
         def push(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+            if train and context.method_name == "__call__":
+                check_layer(context.module, args, kwargs)
             y = call(*args, **kwargs)
             name = context.module.path[0] if is_layer(context.module, context.method_name) else None
             return y + taps[name] if name in taps and y.shape == taps[name].shape else y
 
+        moving, options = switched(train)
         with nn.intercept_methods(push):
-            outputs, changed = module.apply(
+            outputs, changed = moving.apply(
                 {"params": params, **state},
                 x,
                 mutable=[*(state if train else []), "intermediates"],
                 rngs={} if key is None else {"dropout": key},
                 capture_intermediates=False if sown else is_layer,
-                **options(train),
+                **options,
             )
         changed = dict(changed)
+        if train and same_leaves(state.get("batch_stats"), changed.get("batch_stats")):
+            raise ValueError(stays_off("batch_stats"))
         seen = _named(changed.pop("intermediates", {}), called=not sown)
         return _tapped(outputs, {**state, **changed}, taps, seen)
 
@@ -76,11 +97,12 @@ def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
     """Wrap a Flax NNX module.
 
     Args:
-        make: (rngs) -> module, called as module(x); dropout and batch statistics follow module.train() and .eval().
+        make: (rngs) -> module, called as module(x) with those of `switches` that it accepts as keywords; dropout and
+            batch statistics follow module.train() and .eval().
 
     Returns:
         A tapped `Model`: params are a nested dict of the module's `nnx.Param`s, the state holds its other variables
-        but the random ones, and its only activation is "output".
+        but the random ones, and its only activation is "output". Its apply raises ValueError as that of `linen`.
     """
 
     def parts(module: nnx.Module) -> tuple[Any, ...]:  # graph, weights, random streams, all other variables
@@ -99,10 +121,15 @@ def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         nnx.replace_by_pure_dict(own, params)
         nnx.replace_by_pure_dict(rest, state)
         module = nnx.merge(graph, own, streams, rest)
-        (module.train if train else module.eval)()
-        outputs = module(x)
-        *_, rest = parts(module)
-        return _tapped(outputs, nnx.to_pure_dict(rest) if train else state, taps, {})
+        begun = jax.tree.leaves(streams), jax.tree.leaves(rest)  # the call changes both in place
+        flags = {k: v for k, v in switches(train).items() if k in ("training", "is_training", "inference")}
+        (module.train if train else module.eval)(**flags)
+        called = parameters(type(module).__call__)
+        outputs = module(x, **{k: v for k, v in switches(train).items() if k in called})
+        _, _, drawn, after = parts(module)
+        if train:
+            check_switched(module, x, drew=not same_leaves(begun[0], drawn), moved=not same_leaves(begun[1], after))
+        return _tapped(outputs, nnx.to_pure_dict(after) if train else state, taps, {})
 
     return Model(init, apply, tapped=True)
 
@@ -113,14 +140,16 @@ def equinox(make: Callable[[Array], Any]) -> Model:
     Equinox keeps kernels as [out, in]; parts that care for the axes of a kernel see them so.
 
     Args:
-        make: (key) -> module for one example, called as module(x) or, where it accepts it, module(x, key=key).
+        make: (key) -> module for one example, called as module(x) with `key` and those of `switches` that it accepts
+            as keywords; it follows eqx.nn.inference_mode.
 
     Returns:
         A tapped `Model` on batches: params are {"layers.0": {"weight": ..., "bias": ...}, ...}; its only activation
         is "output".
 
     Raises:
-        ResourceError: Equinox is not installed.
+        ResourceError: Equinox is not installed. Its init raises ValueError where the module has state, or dropout that
+            stays off in training.
     """
     try:
         import equinox as eqx
@@ -133,11 +162,21 @@ def equinox(make: Callable[[Array], Any]) -> Model:
         return ".".join(layer) or "module", leaf
 
     def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
-        del x
         params: dict[str, dict[str, Array]] = {}
-        for path, value in jax.tree.leaves_with_path(eqx.filter(make(key), eqx.is_inexact_array)):
+        module = make(key)
+        nodes = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, eqx.nn.StateIndex | eqx.nn.Dropout))
+        if isinstance(module, tuple) or any(isinstance(node, eqx.nn.StateIndex) for node in nodes):
+            raise ValueError(
+                "equinox: the module has state (such as eqx.nn.BatchNorm), which is not kept here; use "
+                "eqx.nn.GroupNorm, or a Linen or NNX module"
+            )
+        for path, value in jax.tree.leaves_with_path(eqx.filter(module, eqx.is_inexact_array)):
             layer, leaf = place(path)
             params.setdefault(layer, {})[leaf] = value
+        if any(isinstance(node, eqx.nn.Dropout) and node.p not in (0, 0.0) for node in nodes):
+            both = [jax.make_jaxpr(lambda p, t=t: apply(p, {}, x, key=key, train=t)[0])(params) for t in (True, False)]
+            if len({re.sub("0x[0-9a-f]+", "", str(one)) for one in both}) == 1:  # functions show their addresses
+                raise ValueError(stays_off("Dropout"))
         return params, {}
 
     def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
@@ -146,10 +185,12 @@ def equinox(make: Callable[[Array], Any]) -> Model:
         own, static = eqx.partition(make(jax.random.key(0)), eqx.is_inexact_array)
         own = jax.tree.map_with_path(lambda path, _: params[place(path)[0]][place(path)[1]], own)
         module = eqx.nn.inference_mode(eqx.combine(own, static), value=not train)
+        called = parameters(type(module).__call__)
+        options = {k: v for k, v in switches(train).items() if k in called}
         if key is not None and accepts(type(module).__call__, "key"):
-            outputs = jax.vmap(lambda one, k: module(one, key=k))(x, jax.random.split(key, x.shape[0]))
+            outputs = jax.vmap(lambda one, k: module(one, key=k, **options))(x, jax.random.split(key, x.shape[0]))
         else:
-            outputs = jax.vmap(module)(x)
+            outputs = jax.vmap(lambda one: module(one, **options))(x)
         return _tapped(outputs, state, taps, {})
 
     return Model(init, apply, tapped=True)
@@ -208,9 +249,20 @@ def accepts(function: Callable, keyword: str) -> bool:
     return any(p.name == keyword or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _tapped(outputs: Array, state: PyTree, taps: Mapping[str, Array], seen: Activations) -> Result:
-    outputs = outputs + taps["output"] if "output" in taps else outputs
-    return outputs, state, {**seen, "output": outputs}
+def _tapped(outputs: PyTree, state: PyTree, taps: Mapping[str, Array], seen: Activations) -> Result:
+    """Name the arrays of the outputs, "output" or "output.logits" and so on, and add their taps."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(outputs)
+    found: Activations = {}
+    for path, leaf in leaves:
+        words = jax.tree_util.keystr(path, simple=True, separator=".").replace("/", ".")
+        name = f"output.{words}" if words else "output"
+        found[name] = leaf + taps[name] if name in taps else leaf
+    outputs = jax.tree.unflatten(structure, list(found.values()))
+    return (
+        outputs,
+        state,
+        {**seen, **{k: v for k, v in found.items() if jnp.issubdtype(jnp.result_type(v), jnp.inexact)}},
+    )
 
 
 def _named(intermediates: PyTree, *, called: bool) -> Activations:

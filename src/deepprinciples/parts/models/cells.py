@@ -20,7 +20,7 @@ from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, rec
 from deepprinciples.parts.models.design import Design, Function, Step
 from deepprinciples.parts.models.layers import Weights
 from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, thinned
-from deepprinciples.parts.models.normalization import Rescale, Spectral, standardized
+from deepprinciples.parts.models.normalization import Rescale, Spectral, enough, over_spread, standardized
 from deepprinciples.types import Array, Scalar
 
 CellNormalization = Literal["none", "layer"]
@@ -171,7 +171,8 @@ def _between(one: Recurrence, step: Step, time: int, batch: int) -> Between | No
 
 
 def _cell_norm(one: Recurrence, projected: Array, bias: Array, between: Between) -> tuple[Array, Between]:
-    """Normalize the sums inside a cell, as `lstm` has them; call it inside a compact Linen module."""
+    """Normalize the sums inside a cell, as `lstm` has them; raises TooFewValues where a width of 1 or 2 leaves none."""
+    enough(f"cell_normalization of width {one.width}", one.width, "raise the width, or leave it out")
     cut = [2 * one.width] if one.cell == "gru" else []  # a GRU's candidate is normalized apart from its gates
     ones = nn.initializers.ones
 
@@ -196,4 +197,4 @@ def _cell_norm(one: Recurrence, projected: Array, bias: Array, between: Between)
 
 def _standard(x: Array) -> Array:
     centered = x - jnp.mean(x, axis=-1, keepdims=True)
-    return centered * jax.lax.rsqrt(jnp.mean(centered * centered, axis=-1, keepdims=True) + 1e-6)
+    return over_spread(centered, (-1,))

@@ -6,7 +6,7 @@ blocks of two convolutions live in `resnet`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.batchwise import with_deviation
 from deepprinciples.parts.models.design import Design, Kernels, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
-from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
+from deepprinciples.types import Activation, Array, Initializer, Model, Range, Scalar
 
 Readout = Literal["flatten", "mean"]
 
@@ -65,7 +65,7 @@ def gather(x: Array, readout: Readout) -> Array:
 def cnn(
     *,
     outputs: int,
-    depth: int = 2,
+    depth: Annotated[int, Range("[1, 1000000]")] = 2,
     width: int = 16,
     stages: int = 2,
     kernel: int = 3,

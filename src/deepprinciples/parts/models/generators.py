@@ -7,6 +7,7 @@ against them, is no business of this room; a generator without windows is an `ml
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.design import Design, Kernels, Normalization, design_of
 from deepprinciples.parts.models.layers import Step
 from deepprinciples.parts.models.normalization import normalize, unnormalized
-from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model
+from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Range
 
 
 class _Stage(nn.Module):
@@ -134,7 +135,7 @@ def transposed_cnn(
     shape: tuple[int, ...],
     depth: int = 2,
     width: int = 32,
-    kernel: int = 3,
+    kernel: Annotated[int, Range("[2, inf)")] = 3,
     bound: bool = False,
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",

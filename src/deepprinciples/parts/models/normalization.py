@@ -22,17 +22,20 @@ from deepprinciples.types import Array
 class Rescale(nn.Module):
     """y * scale / |v| + bias per output unit of a kernel v, with scale starting at |v|: the start is the plain map's.
 
-    Here y is what v gives without a bias or, where `bias_initializer` is None, v itself.
+    Here y is what v gives without a bias or, where `bias_initializer` is None, v itself. A unit whose v is 0 has no
+    direction; it is the plain map's, and so is its gradient, until v moves.
     """
 
     bias_initializer: Function | None = None
 
     @nn.compact
     def __call__(self, y: Array, v: Array) -> Array:
-        norms = jnp.sqrt(jnp.sum(v * v, axis=tuple(range(v.ndim - 1))))
-        scale = self.param("scale", lambda key: norms)
+        squares = jnp.sum(v * v, axis=tuple(range(v.ndim - 1)))
+        some = squares > 0
+        norms = jnp.sqrt(jnp.where(some, squares, 1.0))
+        scale = self.param("scale", lambda key: jnp.where(some, norms, 0.0))
         shape = (1,) * (y.ndim - 1) + norms.shape
-        y = y * (scale / norms).reshape(shape)
+        y = y * jnp.where(some, scale / norms, 1.0).reshape(shape)
         if self.bias_initializer is None:
             return y
         return y + self.param("bias", self.bias_initializer, norms.shape, jnp.float32).reshape(shape)
@@ -44,7 +47,7 @@ class Spectral(nn.Module):
     v = unit(u W^T), u = unit(v W), sigma = v W u^T: one step of the power iteration a call, from a u that the state
     keeps (arXiv:1802.05957). u and v count as constants in the gradient. Evaluation takes a step too, but forgets it.
     Linen's own layer starts from kernels that are already divided, so that an arm with it and an arm without would
-    differ in their weights; this one leaves the parameters alone. A kernel of zeros stays one.
+    differ in their weights; this one leaves the parameters alone. A kernel of zeros stays one, and keeps its u.
     """
 
     @nn.compact
@@ -58,7 +61,8 @@ class Spectral(nn.Module):
         u, v = jax.lax.stop_gradient((u, v))
         found = (v @ matrix @ u.T)[0, 0]
         if train and not self.is_initializing():
-            stored.value, sigma.value = u, found
+            # A u of zeros would stay one, and the kernel would never be divided again.
+            stored.value, sigma.value = jnp.where(found == 0, stored.value, u), found
         return kernel / jnp.where(found == 0, 1.0, found)
 
 
@@ -79,7 +83,8 @@ def unnormalized(design: Design) -> Design:
 def standardized(kernel: Array) -> Array:
     """Give the weights of every output unit mean 0 and variance 1 / fan-in.
 
-    W_u = (V_u - mean V_u) / sqrt(fan_in (var V_u + 1e-10)), over all axes but the last
+    W_u = (V_u - mean V_u) / sqrt(fan_in (var V_u + 1e-10)), over all axes but the last; equal weights become 0, with
+    the gradient of V_u - mean V_u
 
     The paper has variance 1; between this and what the group normalization behind it gives on, a factor that is the
     same for all units of a layer makes no difference.
@@ -105,7 +110,51 @@ def standardized(kernel: Array) -> Array:
         )
     centered = kernel - jnp.mean(kernel, axis=axes, keepdims=True)
     variance = jnp.mean(centered * centered, axis=axes, keepdims=True)
-    return centered * jax.lax.rsqrt(fan_in * (variance + 1e-10))
+    return centered * jnp.where(variance > 0, jax.lax.rsqrt(fan_in * (variance + 1e-10)), 1.0)
+
+
+def over_spread(x: Array, axes: tuple[int, ...]) -> Array:
+    """Divide by the root mean square, x / sqrt(mean x^2 + 1e-6); zeros pass as they are, with slope 1.
+
+    The slope of the formula at zeros is 1000. What is all alike (an empty picture, padding, the start of a sequence)
+    stays so from layer to layer and from step to step, and a few factors of 1000 are more than float32 holds.
+
+    Args:
+        x: any shape.
+        axes: of the mean.
+
+    Returns:
+        An array like x.
+    """
+    squares = jnp.mean(x * x, axis=axes, keepdims=True)
+    return x * jnp.where(squares > 0, jax.lax.rsqrt(squares + 1e-6), 1.0)
+
+
+class Standardize(nn.Module):
+    """(x - mean) / sqrt(var + 1e-6) * scale + bias, by statistics of each example alone, as `over_spread` divides.
+
+    groups: of features, each over all positions; 0 for all features of each position. centered: False leaves out the
+    mean and the bias.
+    """
+
+    groups: int = 0
+    centered: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        width = x.shape[-1]
+        parts = x
+        axes: tuple[int, ...] = (-1,)
+        if self.groups:
+            parts, axes = x.reshape(len(x), -1, self.groups, width // self.groups), (1, 3)  # [B, P, G, C / G]
+        if self.centered:
+            parts = parts - jnp.mean(parts, axis=axes, keepdims=True)
+        shape = (1,) * (x.ndim - 1) + (width,)
+        scale = self.param("scale", nn.initializers.ones, (width,), jnp.float32)
+        y = over_spread(parts, axes).reshape(x.shape) * scale.reshape(shape)
+        if not self.centered:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (width,), jnp.float32).reshape(shape)
 
 
 class Ghost(nn.Module):
@@ -159,9 +208,9 @@ def normalize(x: Array, design: Design, train: bool, name: str = "norm") -> Arra
     1e-6 for the others, where PyTorch has 1e-5 (and 1.2e-7 for "rms").
 
     Args:
-        x: [B, ..., C]. "layer" and "rms" act on the C features of each position, "group" on all positions and
-            gcd(8, C) groups of features, "instance" on all positions of each feature, "batch" on all axes but the
-            last, with running statistics (decay 0.9), and so does "ghost" on parts of `ghost_size` examples.
+        x: [B, ..., C]. "layer" and "rms" act on the C features of each position, "group" on all positions and up to 8
+            groups of features (see `groups_of`), "instance" on all positions of each feature, "batch" on all axes
+            but the last, with running statistics (decay 0.9), and so does "ghost" on parts of `ghost_size` examples.
             "weight_standardized" is "group" behind kernels that are standardized.
         design: brings the normalization and its sizes.
         train: whether "batch" and "ghost" use and update the statistics of this batch.
@@ -171,29 +220,57 @@ def normalize(x: Array, design: Design, train: bool, name: str = "norm") -> Arra
         An array like x.
 
     Raises:
-        ValueError: "instance" with fewer than two positions, or "ghost" parts that do not divide the batch.
+        ValueError: a statistic of fewer than three values (two for "rms"), or "ghost" parts that do not divide the
+            batch.
 
     References:
         arXiv:1502.03167 (batch), arXiv:1705.08741 (ghost), arXiv:1607.06450 (layer), arXiv:1803.08494 (group),
         arXiv:1607.08022 (instance), arXiv:1910.07467 (rms), arXiv:1903.10520 (weight standardization).
     """
-    kind = design.normalization
-    if kind == "batch":
+    kind, width, positions = design.normalization, x.shape[-1], math.prod(x.shape[1:-1])
+    if kind in ("batch", "ghost"):
+        size = len(x) if kind == "batch" else min(design.ghost_size, len(x))
+        if train:
+            enough_examples(f"{kind} normalization", size, positions)
+        if kind == "ghost":
+            return Ghost(design.ghost_size, name=name)(x, train)
         # The two-pass variance: E[x^2] - E[x]^2 loses all digits where the mean is large.
         return nn.BatchNorm(use_running_average=not train, momentum=0.9, use_fast_variance=False, name=name)(x)
-    if kind == "ghost":
-        return Ghost(design.ghost_size, name=name)(x, train)
-    if kind == "layer":
-        return nn.LayerNorm(use_fast_variance=False, name=name)(x)
-    if kind in ("group", "weight_standardized"):
-        return nn.GroupNorm(num_groups=math.gcd(8, x.shape[-1]), use_fast_variance=False, name=name)(x)
-    if kind == "instance":
-        if math.prod(x.shape[1:-1]) < 2:  # Linen would give zeros, and the network be dead
-            found = ", ".join(["B", *map(str, x.shape[1:])])
-            raise ValueError(
-                f"instance: each feature has one position [{found}], which would become 0; use normalization layer"
-            )
-        return nn.InstanceNorm(use_fast_variance=False, name=name)(x)
-    if kind == "rms":
-        return nn.RMSNorm(name=name)(x)
-    return x
+    groups = {"group": groups_of(width, positions), "weight_standardized": groups_of(width, positions)}
+    groups |= {"instance": width, "layer": 0, "rms": 0}
+    if kind not in groups:
+        return x
+    values = width // groups[kind] * positions if groups[kind] else width
+    found = ", ".join(["B", *map(str, x.shape[1:])])
+    advice = (
+        "choose another normalization" if kind == "instance" else "raise the width, or choose another normalization"
+    )
+    enough(f"{kind} normalization of [{found}]", values, advice, 2 if kind == "rms" else 3)
+    return Standardize(groups[kind], kind != "rms", name=name)(x)
+
+
+def groups_of(width: int, positions: int) -> int:
+    """Choose the groups of a group normalization: up to 8, as many as leave each of them 4 values of an example."""
+    return next((g for g in (8, 4, 2) if width % g == 0 and width // g * positions >= 4), 1)
+
+
+class TooFewValues(ValueError):
+    """A statistic has fewer than three values: one becomes 0, two become signs, and no gradient passes."""
+
+
+def enough(what: str, values: int, advice: str, least: int = 3) -> None:
+    """Refuse statistics of too few values; raises TooFewValues."""
+    if values < least:
+        raise TooFewValues(
+            f"{what}: {values} value{'s' * (values > 1)} to each statistic, expected {least} or more, because fewer "
+            f"become constants or signs, through which no gradient passes; {advice}"
+        )
+
+
+def enough_examples(what: str, examples: int, positions: int) -> None:
+    """Refuse statistics over the examples of a batch where these are too few; raises TooFewValues."""
+    enough(
+        f"{what} over {examples} example{'s' * (examples > 1)}",
+        examples * positions,
+        "raise data.batch_size, take fewer shares of it (rule, ghost_size), or choose another normalization",
+    )

@@ -114,7 +114,11 @@ class _Recurrent(nn.Module):
             activations |= seen
         given = flow.given
         if self.readout == "mean":
-            given = given.mean(axis=1, where=None if mask is None else mask[..., None])
+            if mask is None:
+                given = given.mean(axis=1)
+            else:  # of an empty sequence, 0
+                counts = jnp.maximum(mask.sum(axis=1, keepdims=True), 1).astype(given.dtype)  # [B, 1]
+                given = given.sum(axis=1, where=mask[..., None]) / counts
         elif self.readout == "last" and self.bidirectional:  # the backward direction ends at the first step
             given = given.reshape(*given.shape[:2], -1, 2, self.width)
             given = jnp.concatenate([given[:, -1, :, 0], given[:, 0, :, 1]], axis=-1).reshape(x.shape[0], -1)
@@ -192,7 +196,7 @@ def lstm(
         padding: id that fills up short sequences: it leaves states as they are, so that "last" reads the state after
             the last id that counts, and "mean" leaves it out; "every" and batch statistics count it. Below 0: none.
         forget_bias: added to the bias of the LSTM's forget gate at the start. *Sweepable.* *Neutral: 0.0.*
-        longest_lag: above 2, LSTM gates start with chrono biases for lags up to this, in place of `forget_bias`.
+        longest_lag: LSTM gates start with chrono biases for lags up to this, in place of `forget_bias`; 0 to 2: none.
         activation: of candidate and cell.
         initializer: of the kernels of the inputs, gate by gate [F, H], and of the outputs.
         recurrent_initializer: of the recurrent kernels, gate by gate [H, H].

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.types import Array, PyTree, Scalar
+from deepprinciples.types import Array, PyTree, Scalar, Share
 
 
 def masked(inner: optax.GradientTransformation, strength: Scalar) -> optax.GradientTransformation:
@@ -42,7 +42,7 @@ def cautious_adamw(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     weight_decay: Scalar = 1e-4,
-    strength: Scalar = 1.0,
+    strength: Share = 1.0,
 ) -> optax.GradientTransformation:
     """Take AdamW's step only where it agrees in sign with the gradient.
 
@@ -78,7 +78,7 @@ def cautious_lion(
     b1: Scalar = 0.9,
     b2: Scalar = 0.99,
     weight_decay: Scalar = 1e-3,
-    strength: Scalar = 1.0,
+    strength: Share = 1.0,
 ) -> optax.GradientTransformation:
     """Take Lion's step only where it agrees in sign with the gradient.
 
@@ -106,7 +106,7 @@ def cautious_lion(
 
 
 def cautious_sgd(
-    *, learning_rate: Scalar = 0.1, momentum: Scalar = 0.9, strength: Scalar = 1.0
+    *, learning_rate: Scalar = 0.1, momentum: Scalar = 0.9, strength: Share = 1.0
 ) -> optax.GradientTransformation:
     """Take the heavy ball's step only where it agrees in sign with the gradient.
 

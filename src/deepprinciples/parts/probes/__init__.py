@@ -6,9 +6,11 @@ Here are the three tiers; what they are made of is in the modules beside.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from deepprinciples.parts.models.normalization import TooFewValues
 from deepprinciples.parts.probes import curvature, flow, gradients, signals
 from deepprinciples.types import Info
 
@@ -16,10 +18,17 @@ Measured = dict[str, Any]
 
 
 def combine(probes: Mapping[str, Callable[[Info], Measured]]) -> Callable[[Info], Measured]:
-    """Join probes into one that gives all their values."""
+    """Join probes into one that gives all their values.
+
+    A probe of single examples gives none where the model normalizes by the statistics of a batch.
+    """
 
     def probe(info: Info) -> Measured:
-        return {name: value for one in probes.values() for name, value in one(info).items()}
+        found: Measured = {}
+        for one in probes.values():
+            with contextlib.suppress(TooFewValues):
+                found |= one(info)
+        return found
 
     return probe
 

@@ -15,6 +15,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from deepprinciples.kernels import draws
+from deepprinciples.parts.models.normalization import TooFewValues
 from deepprinciples.parts.probes.hessian import hessian_product, hutchinson, lanczos
 from deepprinciples.types import Array, Info
 
@@ -86,7 +87,10 @@ def hessian_trace(*, samples: int = 8) -> Probe:
         assert gradient is not None
         singles = jax.tree.map(lambda a: a[:, None], info.batch)
         energy = lambda example: optax.tree.norm(gradient(params, example), squared=True)
-        energies = jax.lax.map(energy, singles, batch_size=min(16, len(singles.targets)))
+        try:
+            energies = jax.lax.map(energy, singles, batch_size=min(16, len(singles.targets)))
+        except TooFewValues:  # with the statistics of a batch a single example has no gradient
+            return {"hessian_trace": trace, "hessian_trace_error": error}
         takeuchi = jnp.mean(energies) / jnp.where(jnp.abs(trace) > TINY, trace, TINY)
         return {"hessian_trace": trace, "hessian_trace_error": error, "takeuchi": takeuchi}
 

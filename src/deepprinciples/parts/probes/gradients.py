@@ -39,7 +39,8 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
     cabs = trace / loss: times the learning rate it is a batch size to choose.
 
     One batch gives a rough noise scale, and a negative signal where noise drowns it: average noise_trace and
-    noise_signal over seeds or steps and divide last. Batch normalization makes no sense of one example.
+    noise_signal over seeds or steps and divide last. Batch normalization makes no sense of one example: then a run
+    has none of these.
 
     Args:
         microbatch: examples whose gradients are in memory at once; the largest divisor of B up to it is taken.

@@ -83,7 +83,7 @@ def dormant_units(*, threshold: float = 0.025) -> Probe:
         return jnp.mean(each <= threshold * jnp.mean(each))
 
     def probe(info: Info) -> Measured:
-        named = {name for name in info.activations if name + SLOPE in info.activations}
+        named = [name for name in info.activations if name + SLOPE in info.activations]
         return {"dormant_units": {name: share(info.activations[name]) for name in named}} if named else {}
 
     return probe
@@ -234,7 +234,7 @@ def input_jacobian(*, examples: int = 8) -> Probe:
         examples: of the batch, the first ones.
 
     Returns:
-        (info) -> {name: scalar}; nothing where inputs are token ids.
+        (info) -> {name: scalar}; nothing where inputs are token ids, or the outputs are no single array.
 
     Expect: all near 1 for orthogonal linear nets; spread over decades for deep nets off the critical line.
 
@@ -248,6 +248,8 @@ def input_jacobian(*, examples: int = 8) -> Probe:
         if info.forward is None or info.batch is None or not jnp.issubdtype(info.batch.inputs.dtype, jnp.floating):
             return {}
         forward, params = info.forward, info.params
+        if not isinstance(jax.eval_shape(forward, params, info.batch.inputs[:1])[0], jax.ShapeDtypeStruct):
+            return {}  # a table of outputs has no one Jacobian
 
         def outputs(example: Array) -> Array:
             return forward(params, example[None])[0].reshape(-1)

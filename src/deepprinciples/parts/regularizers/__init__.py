@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from deepprinciples.kernels import draws
 from deepprinciples.parts.regularizers.functions import activation_l2, jacobian, temporal_activation_l2
 from deepprinciples.parts.regularizers.kernels import Penalty, group_lasso, spectral, total
-from deepprinciples.types import Array, Augment, Batch, PyTree, Scalar
+from deepprinciples.types import Array, Augment, Batch, PyTree, Scalar, Share
 
 
 def l1(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
@@ -112,7 +112,7 @@ def _floats(name: str, inputs: Array) -> Array:
     return inputs
 
 
-def label_smoothing(*, strength: Scalar = 0.1, outputs: int) -> Augment:
+def label_smoothing(*, strength: Share = 0.1, outputs: int) -> Augment:
     """Move some of the probability of the label to all classes alike.
 
     p = (1 - strength) one_hot(label) + strength / outputs

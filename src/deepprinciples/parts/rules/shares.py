@@ -242,7 +242,7 @@ def gradvac(*, tasks: int = 2, cosine: Scalar = 0.1, grouping: Grouping = "targe
 
     Args:
       tasks: number of equal shares; it divides the batch size.
-      cosine: the agreement asked for, below 1. *Sweepable.* *Neutral: -1.0.*
+      cosine: the agreement asked for, in [-1, 1). *Sweepable.* *Neutral: -1.0.*
       grouping: how the batch is cut into tasks.
     Returns: function (loss_fn) -> gradient_fn; one gradient evaluation a step.
     Raises: ValueError where the batch does not come in equal shares, or targets are no single numbers to sort by.

@@ -1,0 +1,122 @@
+"""What a card says about the range of a keyword is what a config is held to.
+
+A failure here means: a value that the docs allow is refused, or one that they rule out trains.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import pytest
+
+from deepprinciples import config as configs
+from deepprinciples.config.schema import fields
+from deepprinciples.errors import ConfigError
+from deepprinciples.parts.tables import TABLES
+from deepprinciples.study import build
+from deepprinciples.study.cards import arguments, parsed
+from deepprinciples.types import Range, Scalar
+
+NUMBER = r"(-?[\d.]*\d|-?inf)"
+BASE = {
+    "data": {"name": "wine", "batch_size": 16},
+    "model": {"name": "mlp", "depth": 1, "width": 4},
+    "loss": {"name": "softmax_cross_entropy"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
+
+
+def documented(words: str) -> str:
+    """Read the range in the words of a card: "[0, 1)", or with one end left open, "[2, ?"."""
+    words = words.replace("2**32", str(2**32))
+    for pattern, form in (
+        (rf"\bin ([\[(]){NUMBER}, {NUMBER}([\])])", "{}{}, {}{}"),
+        (rf"\b{NUMBER} or more\b", "[{}, ?"),
+        (rf"\bat least {NUMBER}\b", "[{}, ?"),
+        (rf"\bfrom {NUMBER} to\b", "[{}, ?"),
+        (rf"\babove {NUMBER}\b", "({}, ?"),
+        (rf"\bbelow {NUMBER}\b", "?, {})"),
+        (rf"\bat most {NUMBER}\b", "?, {}]"),
+    ):
+        if found := re.search(pattern, words):
+            return form.format(*found.groups())
+    return ""
+
+
+FACTORIES = [(kind, name, one) for kind, table in TABLES.items() for name, one in table.items()]
+FACTORIES += [(kind, "data", one) for kind, more in build.KINDS.extras.items() for one in more]
+
+
+@pytest.mark.parametrize(("kind", "name", "factory"), FACTORIES, ids=[f"{k}-{n}" for k, n, _ in FACTORIES])
+def test_the_range_on_a_card_is_the_range_that_is_enforced(kind, name, factory):
+    """A documented value would be refused, or an undefined one would train without a word."""
+    told = arguments(parsed(factory)["Args"])
+    for field in fields(factory).values():
+        said = documented(told.get(field.name, ""))
+        low, high = said.split(", ") if said else ("?", "?")
+        enforced_low, enforced_high = field.interval.split(", ") if field.interval else ("", "")
+        assert low in ("?", enforced_low), f"{kind} {name}.{field.name}: {said} on the card, {field.interval} enforced"
+        assert high in ("?", enforced_high), f"{kind} {name}.{field.name}: {said} said, {field.interval} enforced"
+
+
+def resolved(**changes):
+    return configs.resolve({**BASE, **changes}, build.KINDS)
+
+
+def test_the_ends_of_a_documented_range_can_be_used():
+    """A lookahead whose slow weights go all the way, and a warm-up over the whole run, would be refused."""
+    config = resolved(average={"name": "lookahead", "rate": 1.0}, schedule={"name": "linear", "warmup": 1.0})
+    assert config["average"]["rate"] == config["schedule"]["warmup"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("schedule", {"name": "step", "boundaries": [0.5, 1.5]}, "schedule.boundaries: expected a number above 0 and"),
+        ("loss", {"name": "generalized_cross_entropy", "q": 2.0}, "loss.q: expected a number of at least 0 and at mo"),
+        ("average", {"name": "lawa", "window": 0}, "average.window: expected a whole number of at least 1, found 0"),
+    ],
+)
+def test_what_a_card_rules_out_is_refused(section, value, message):
+    """A loss outside its definition would be trained to the end."""
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        resolved(**{section: value})
+
+
+def test_a_users_keyword_has_the_range_that_its_annotation_states_and_no_other():
+    """A keyword called `delta` or `rate` would be checked against what the name means in this package."""
+
+    def free(*, delta: Scalar = -1.0, rate: Scalar = 3.0): ...
+
+    def stated(*, power: Annotated[Scalar, Range("(0, 2]", "2.0 is usual")] = 1.0): ...
+
+    assert resolved(transforms={"free": {"factory": free, "delta": -2.0, "rate": 7.0}})
+    assert "transforms.stated.power" in configs.sweepable_paths(
+        resolved(transforms={"stated": {"factory": stated}}), build.KINDS
+    )
+    with pytest.raises(ConfigError, match=r"power: expected a number above 0 and at most 2, found 3.0; 2.0 is usual"):
+        resolved(transforms={"stated": {"factory": stated, "power": 3.0}})
+
+
+def test_a_search_space_is_held_to_the_range_of_its_keyword():
+    """A search would try values that the part does not allow, or could not try those that it does."""
+    lookahead = {"average": {"name": "lookahead"}}
+    for high, fits in ((1.0, True), (1.5, False)):
+        tune = {"average.rate": {"low": 0.1, "high": high, "scale": "linear"}}
+        given = {**lookahead, "study": {"tune": tune}, "arms": {"a": {}, "b": {"model.width": 9}}}
+        if fits:
+            assert resolved(**given)["study"]["tune"]
+        else:
+            with pytest.raises(ConfigError, match=r"study.tune.average.rate.high: expected a number of at least 0 and"):
+                resolved(**given)
+
+
+def test_a_users_function_that_changed_is_read_again():
+    """A notebook that changes the default of a factory would go on with the old one."""
+
+    def mine(*, power: Scalar = 1.0): ...
+
+    assert fields(mine)["power"].default == 1.0
+    mine.__kwdefaults__ = {"power": 2.0}
+    assert fields(mine)["power"].default == 2.0
