@@ -213,8 +213,8 @@ CONFIG = {
     ),
     "14 squares of class labels": (
         {"loss.name": "mse"},
-        "arms.plain: loss: does not fit data.name 'wine': mse: outputs float32[2, 3] and targets int32[2] do not pair; "
-        "expected the same shape, [B, ...]",
+        "arms.plain: loss: does not fit data.name 'wine': mse: outputs float32[16, 3] and targets int32[16] do not "
+        "pair; expected the same shape, [B, ...]",
     ),
     **{
         f"16 clip {value}": (
@@ -239,10 +239,9 @@ CONFIG = {
         {"train.matmul": "float16"},
         'train.matmul: expected one of "default", "bfloat16", "tensorfloat32", "float32", found the string ...',
     ),
-    "19 warm-up of the whole run": (
-        {"schedule": {"name": "cosine", "warmup": 1.0}},
-        "schedule.warmup: expected a number of at least 0 and below 1, found 1.0; give the share of the steps, such "
-        "as 0.1",
+    "19 warm-up longer than the run": (
+        {"schedule": {"name": "cosine", "warmup": 1.1}},
+        "schedule.warmup: expected a number of at least 0 and at most 1, found 1.1",
     ),
     "21 ${...} is a text": ({"data.name": "${HOME}"}, 'data.name: no data "${HOME}" (data: adding, arrays, ...'),
     "21 _target_ is a key": (
@@ -268,7 +267,7 @@ CONFIG = {
     ),
     "a loss that is one number": (
         {"loss": {"factory": lambda: lambda outputs, targets: (outputs**2).mean()}},
-        "arms.plain: loss: does not fit data.name 'wine': gives shape [] for 2 examples, expected one value per "
+        "arms.plain: loss: does not fit data.name 'wine': gives shape [] for 16 examples, expected one value per "
         "example",
     ),
     "a model that is none": (
@@ -403,7 +402,7 @@ def test_sequences_of_length_zero() -> None:
     """39. Lost: a loss that is NaN from the first step."""
     error = refused({"data": {"name": "adding", "length": 0}, "model": {"name": "lstm"}, "loss.name": "mse",
                      "study.metric": "mse"})  # fmt: skip
-    assert error.exit_code == 2 and str(error) == "data.length: expected a whole number of at least 1, found 0"
+    assert error.exit_code == 2 and str(error) == "data.length: expected a whole number of at least 2, found 0"
 
 
 # --- files, through the command line ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import mutations
 import small
@@ -30,7 +30,7 @@ from deepprinciples.errors import DeepprinciplesError
 from deepprinciples.parts.data.files import read_csv, read_idx
 from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.runs import arrays, checkpoints, files
-from deepprinciples.types import Scalar
+from deepprinciples.types import Scalar, better
 
 FREE = 64 * 2**20 + 2 * mutations.MOST  # what a reader may take
 
@@ -55,12 +55,15 @@ class Study(NamedTuple):
     trials: int = 20
 
 
+for one in (sgd, mlp, data, Train, Study):  # what is written in code is no data: it is evaluated here, once
+    one.__annotations__ = get_type_hints(one, include_extras=True)
+
 KINDS = configs.Kinds(
     tables={
         "data": {"digits": data},
         "model": {"mlp": mlp},
         "loss": {"mse": lambda: None},
-        "metric": {"accuracy": lambda: None},
+        "metric": {"accuracy": better("max")(lambda: None)},
         "probe": {},
         "rule": {"plain": lambda: None},
         "optimizer": {"sgd": sgd},
@@ -92,7 +95,7 @@ steps = 100
 [arms.deep]
 "model.depth" = 7
 [arms."fast one"]
-optimizer = { name = "sgd", learning_rate = 1 }
+optimizer = { name = "sgd", momentum = 0.5 }
 """
 
 

@@ -248,10 +248,12 @@ def test_every_tier_holds_the_one_below(run: Any) -> None:
     assert found.gradient_histogram.dims == ("arm", "seed", "step", "decade")
     np.testing.assert_allclose(found.gradient_histogram.sum("decade"), 1.0, atol=1e-5)
     for name in (
-        "sharpness", "sharpness_residual", "hessian_trace", "noise_scale", "gradient_snr", "step_cosine",
-        "sam_sharpness", "preconditioned_sharpness", "gradient_cosine_least", "norm_test", "jacobian_largest",
+        "sharpness", "sharpness_residual", "hessian_trace", "step_cosine", "sam_sharpness", "preconditioned_sharpness",
+        "jacobian_largest",
     ):  # fmt: skip
         assert found[name].dims == ("arm", "seed", "step") and np.isfinite(found[name]).all(), name
+    single = {"noise_scale", "gradient_snr", "norm_test", "gradient_cosine_least"}
+    assert not single & set(found), "batch normalization has no gradient of a single example"
     assert (found.distance.isel(step=0) < 1e-5).all() and (found.distance.isel(step=1) > 0).all()
 
 
