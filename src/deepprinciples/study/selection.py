@@ -33,9 +33,8 @@ def chosen(searches: Sequence[Search]) -> dict[str, Any]:
     for path in searches[0].axes if searches else ():
         values = np.array([point[path] for point in points])
         typical[path] = float(np.median(values))
-        axis = max((one.axes[path] for one in searches), key=lambda axis: axis.unit(axis.high) - axis.unit(axis.low))
-        low, high = min(one.axes[path].low for one in searches), max(one.axes[path].high for one in searches)
-        axis = axis._replace(low=low, high=high)
+        axes = [one.axes[path] for one in searches]  # some may have been widened
+        axis = axes[0]._replace(low=min(axis.low for axis in axes), high=max(axis.high for axis in axes))
         ends = axis.at(np.linspace(0, 1, REGIONS + 1))
         units = np.array([axis.unit(value) for value in values])
         counts = np.bincount(np.clip((units * REGIONS).astype(int), 0, REGIONS - 1), minlength=REGIONS)
