@@ -5,8 +5,8 @@
 Varies: the initializer (small normal, Glorot, He, scaled orthogonal) and the depth; each arm tunes its learning rate.
 Looks at: test accuracy by depth, and the gradient norm of the first layer at the first step.
 Time on 2 cores: 13 minutes with much other work beside it, 7 minutes of processor time.
-Found on 2026-11-28: Against He at 4 layers (0.968, 10 searches) no evidence for Glorot (0.973) and orthogonal (0.972) at
-4, nor for any of the three at 12 (0.946 to 0.960). At 24 He (0.915) and Glorot (0.279) are worse, no evidence for
+Found on 2026-11-28: Against He at 4 layers (0.968, 10 searches) no evidence for Glorot (0.973) and orthogonal (0.972)
+at 4, nor for any of the three at 12 (0.946 to 0.960). At 24 He (0.915) and Glorot (0.279) are worse, no evidence for
 orthogonal (0.946). The small normal is at chance from 12 on. Ten searches see no less than 0.01 to 0.04.
 """
 
