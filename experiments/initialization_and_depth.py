@@ -4,10 +4,10 @@
 
 Varies: the initializer (small normal, Glorot, He, scaled orthogonal) and the depth; each arm tunes its learning rate.
 Looks at: test accuracy by depth, and the gradient norm of the first layer at the first step.
-Time on 2 cores: about 2 minutes.
-Found on 2026-11-21: At depth 4 Glorot and orthogonal are equivalent to He (0.974) within 0.01. At 12, no evidence
-that He differs from He at 4 (0.968), Glorot is worse (0.958). At 24 all lose: orthogonal 0.949, He 0.851, Glorot
-0.266. The small normal costs a little at 4 (0.968) and is at chance from 12 on.
+Time on 2 cores: 13 minutes with much other work beside it, 7 minutes of processor time.
+Found on 2026-11-28: Against He at 4 layers (0.968, 10 searches) no evidence for Glorot (0.973) and orthogonal (0.972)
+at 4, nor for any of the three at 12 (0.946 to 0.960). At 24 He (0.915) and Glorot (0.279) are worse, no evidence for
+orthogonal (0.946). The small normal is at chance from 12 on. Ten searches see no less than 0.01 to 0.04.
 """
 
 from __future__ import annotations

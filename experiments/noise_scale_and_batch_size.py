@@ -5,10 +5,10 @@
 Varies: the batch size of plain SGD from 8 to 256; each tunes its learning rate to the loss after 300 steps.
 Looks at: steps S to a validation loss, whose fit S = fewest (1 + critical / batch) gives the critical batch size, and
 the noise scale trace / signal (arXiv:1812.06162) over the same steps of the largest batches, in three stages.
-Time on 2 cores: 3 minutes with much other work beside it.
-Found on 2026-11-21: At first. Down to loss 1.0 the critical batch size is 10 and the noise scale 16, from there to 0.3
-31 and 38: of one size, and both grow. From 0.3 to 0.15 it fails: 36 and 129. Batches beyond the critical size save
-few steps (75, 30 and 20 steps from 1.0 to 0.3 with 8, 32 and 256 examples). One rate served all stages of a run.
+Time on 2 cores: 7 minutes with much other work beside it, 3 minutes of processor time.
+Found on 2026-11-28: At first. Down to loss 1.0 the critical batch size is 13 and the noise scale 13, from there to 0.3
+29 and 43: of one size, and both grow. From 0.3 to 0.15 it fails: 23 and 105. Batches beyond the critical size save
+few steps (85, 30 and 18 steps from 1.0 to 0.3 with 8, 32 and 256 examples). One rate served all stages of a run.
 """
 
 from __future__ import annotations
