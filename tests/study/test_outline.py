@@ -58,6 +58,15 @@ def test_a_plan_is_the_study(small) -> None:
     assert "2 comparisons of 6 seeds: cannot be judged; 7 are needed (study.seeds = 7)" in untuned[2]
 
 
+def test_pairs_of_searches_and_of_seeds_have_a_line_each(small) -> None:
+    """Lost: that two arms which nothing tunes are compared seed by seed, beside others that searched."""
+    rate = {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}}
+    arms = {"plain": {}, "clipped": {"transforms.clip_by_global_norm": {}}, "tuned": {"tune": rate}}
+    lines = command.plan(small(arms, **{"study.tune": {}, "study.searches": 8, "study.seeds": 3}))
+    assert lines[2].startswith("1 comparison of 8 searches: the smallest p after Holm is 0.016")
+    assert lines[3].startswith("1 comparison of 24 seeds: the smallest p after Holm is 2.4e-07") and len(lines) == 4
+
+
 @pytest.mark.parametrize(("blocks", "comparisons", "p"), [(10, 1, 2 / 2**10), (8, 4, 4 * 2 / 2**8), (6, 3, 6 / 2**6)])
 def test_the_smallest_p(blocks: int, comparisons: int, p: float) -> None:
     """Lost: whether so many blocks can show anything at all. The sign-flip test has 2^n patterns."""
@@ -65,4 +74,4 @@ def test_the_smallest_p(blocks: int, comparisons: int, p: float) -> None:
     assert able["p"] == p and (p <= 0.05) == (blocks >= able["needed"])
     assert able["difference"] == planning.minimum_detectable(1.0, blocks, alpha=(1 - 0.95) / comparisons)
     assert planning.can_show(1, 1)["difference"] is None
-    assert "30 searches" in outline.power(30, 1, 0.95, by_search=True)
+    assert "30 searches" in outline.power(30, 1, 1, 0.95, by_search=True)

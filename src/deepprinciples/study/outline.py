@@ -12,8 +12,9 @@ def outline(course: Course) -> list[str]:
     """Describe a study before it runs.
 
     Returns:
-        One line for the arms and programs, one for the runs; for a comparison one more for the smallest p-value that
-        can be reached and the smallest difference that can be seen.
+        One line for the arms and programs, one for the runs; for a comparison one more for the pairs of searches and
+        one for the pairs of seeds, where there are such: the smallest p-value that can be reached and the smallest
+        difference that can be seen.
     """
     study, arms = course.study, list(course.spaces)
     tuned = [name for name in arms if course.spaces[name]]
@@ -24,9 +25,10 @@ def outline(course: Course) -> list[str]:
         f"{_count(runs, 'run')} of {_count(course.train.steps, 'step')}" + _each(course, bool(tuned)),
     ]
     compared = pairs(arms, study) if len(arms) > 1 else []
-    if compared:
-        by_search = any(arms[k] in tuned for pair in compared for k in pair)
-        lines.append(power(len(set(course.block)), len(compared), study.confidence, by_search=by_search))
+    searched = [any(arms[k] in tuned for k in pair) for pair in compared]
+    for by_search, blocks in ((True, study.searches), (False, len(course.report_seeds))):
+        if number := searched.count(by_search):
+            lines.append(power(blocks, number, len(compared), study.confidence, by_search=by_search))
     return lines
 
 
@@ -42,19 +44,19 @@ def _each(course: Course, tuned: bool) -> str:
     )
 
 
-def power(blocks: int, comparisons: int, confidence: float, *, by_search: bool) -> str:
-    """Say what so many blocks can show at best, whatever their scores."""
-    able = planning.can_show(blocks, comparisons, confidence)
+def power(blocks: int, comparisons: int, family: int, confidence: float, *, by_search: bool) -> str:
+    """Say what so many blocks can show at best, whatever their scores; Holm corrects for the whole family."""
+    able = planning.can_show(blocks, family, confidence)
     unit = "search" if by_search else "seed"
-    family = f"{_count(comparisons, 'comparison')} of {_count(blocks, unit)}"
+    what = f"{_count(comparisons, 'comparison')} of {_count(blocks, unit)}"
     if blocks < planning.MIN_BLOCKS and by_search:
         found = "only for the settings found"
-        return f"{family}: no claim about the methods, {found}; set study.searches = {able['needed']}"
+        return f"{what}: no claim about the methods, {found}; set study.searches = {able['needed']}"
     if blocks < able["needed"]:
         key = "study.searches" if by_search else "study.seeds"
-        return f"{family}: cannot be judged; {able['needed']} are needed ({key} = {able['needed']})"
+        return f"{what}: cannot be judged; {able['needed']} are needed ({key} = {able['needed']})"
     return (
-        f"{family}: the smallest p after Holm is {able['p']:.2g}; a difference of {able['difference']:.2g} standard "
+        f"{what}: the smallest p after Holm is {able['p']:.2g}; a difference of {able['difference']:.2g} standard "
         f"deviations (between {plural(unit, 2)}) is found 4 times in 5"
     )
 

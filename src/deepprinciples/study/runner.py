@@ -153,7 +153,8 @@ def carry_out(
             # What draws the report takes a second to import: meanwhile a program compiles.
             threading.Thread(target=importlib.import_module, args=["deepprinciples.report.page"], daemon=True).start()
             if prepared.kind == "compare" and progress is not None:
-                progress.say(outline(protocol.course_of(prepared.arms, prepared.tune))[-1])
+                for line in outline(protocol.course_of(prepared.arms, prepared.tune))[2:]:
+                    progress.say(line)
             with memory.told():
                 finished = protocol.run_study(
                     prepared.arms,
