@@ -23,7 +23,7 @@ from deepprinciples.engine import run as engine
 from deepprinciples.errors import IntegrityError, ResourceError, Stopped
 from deepprinciples.report import page
 from deepprinciples.runs import arrays, checkpoints, directory, files
-from deepprinciples.study import bench, ledger, protocol, results
+from deepprinciples.study import bench, ledger, protocol, runner
 
 MAIN = [sys.executable, "-m", "deepprinciples.cli"]
 ONE = {**STUDY, "train": {**STUDY["train"], "seeds": 2}}
@@ -121,7 +121,7 @@ PHASES: dict[str, tuple[Any, str]] = {
     "eval": (engine, "packed"),
     "save": (checkpoints, "_manifest"),
     "between": (ledger.Ledger, "close"),
-    "summary": (results, "summary"),
+    "summary": (runner, "summarize"),
     "log": (files, "write_jsonl"),
     "report": (page, "write"),
 }

@@ -17,7 +17,7 @@ from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, IntegrityError, Stopped
 from deepprinciples.runs import arrays
 from deepprinciples.runs.directory import Run
-from deepprinciples.study import ledger
+from deepprinciples.study import command, ledger, runner
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,7 @@ def test_nothing_is_searched_again(runs: dict[str, Run], tmp_path: Path, monkeyp
     assert len(trained) == 2 * (2 + 3 * 4)  # two groups
 
 
+@pytest.mark.slow
 def test_searches_that_were_widened_stay_as_they_are(tmp_path: Path) -> None:
     """A round of wider trials would be taken for another search's, since not every search has one."""
     tune = {"optimizer.learning_rate": {"low": 1e-3, "high": 3.0, "scale": "log"}}
@@ -98,13 +99,13 @@ def test_searches_that_were_widened_stay_as_they_are(tmp_path: Path) -> None:
     assert 0 < widened.sum() < 6, "no search was widened, or all were, and nothing is shown"
 
 
-def test_seeds_of_a_tuned_study_come_in_whole_searches(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_seeds_of_a_tuned_study_come_in_whole_searches() -> None:
     """A block of fewer seeds would count as much as the others."""
     config = {**STUDY, "study": {**STUDY["study"], "seeds": 2, "searches": 6}}
-    path = dp.compare(config, tmp_path / "run").path
+    prepared = runner.prepare("compare", config)
     with pytest.raises(ConfigError, match="--seeds: found 13, expected a multiple of 2: .*; give 14"):
-        dp.extend(path, 13, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+        command._more_seeds(prepared, 13)
+    assert command._more_seeds(prepared, 14) == {"study.searches": 7}
 
 
 def test_what_cannot_be_extended_is_told(runs: dict[str, Run], tmp_path: Path) -> None:

@@ -279,6 +279,7 @@ def test_normal_draws_are_not_cut() -> None:
     assert float(jaxs.std()) == pytest.approx(0.0088, rel=0.02), "jax.nn does not widen what it cut"
 
 
+@pytest.mark.slow
 def test_batch_normalization_keeps_the_variance_of_its_batches() -> None:
     """Lost: what evaluation divides by: the biased variance here, n / (n - 1) times that in PyTorch."""
     x = np.random.default_rng(6).normal(size=(4, 3)).astype(np.float32)

@@ -97,7 +97,9 @@ def test_a_lane_is_the_game_it_stands_for():
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize(
+    "bad", [np.nan, pytest.param(np.inf, marks=pytest.mark.slow), pytest.param(1e30, marks=pytest.mark.slow)]
+)
 def test_a_lost_game_changes_no_bit_of_the_others(bad):
     """One bad rate would spoil a whole study of games."""
     good, spoiled = played([3, 4, 5, 6]), played([3, 4, 5, 6], rates=(bad, RATE))
