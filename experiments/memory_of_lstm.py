@@ -4,10 +4,9 @@
 
 Varies: the cell (plain tanh, GRU, LSTM) on the adding problem, clipped at norm 1; each arm tunes its learning rate.
 Looks at: the mean squared error, of which 1/6 needs no memory at all, and the first step by which half of that is gone.
-Time on 2 cores: about 4 minutes.
-Found on 2026-11-21: Yes, within 1500 steps. GRU (0.00018) and LSTM (0.00035) learn on all of 20 fresh seeds
-(train.seed=1000); the tanh RNN (0.128) gets below half of 1/6 on 5. The GRU is better than the LSTM by 0.0002. Length
-and steps come from a pilot, the search space from a first run: see docs/findings.md.
+Time on 2 cores: about 8 minutes.
+Found on 2026-11-28: Yes. With 10 searches GRU (mean squared error 2e-4) and LSTM (4e-4) solve it on all 20 seeds, the
+tanh network (0.162, chance is 0.167) on 2; the GRU is better than the LSTM by 0.0002.
 """
 
 from __future__ import annotations
