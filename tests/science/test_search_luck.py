@@ -24,5 +24,5 @@ def test_a_few_searches_make_no_claim_about_the_method(protocol: Protocol) -> No
 
 def test_a_real_gain_is_found() -> None:
     """Lost: all power, for the sake of no false claim."""
-    found = search_luck.rates(SURFACES["no fragile region"], Protocol(), studies=40, gain=0.02)
-    assert found.claims > 0.5
+    found = search_luck.rates(SURFACES["no fragile region"], Protocol(), studies=40, gain=0.04)
+    assert found.claims > 0.7  # 88 % of 400 studies in docs/science.md
