@@ -164,8 +164,8 @@ def _sections(
 
 
 def _search(summary: Mapping[str, Any], drawn: Sequence[canvas.Plot]) -> str:
-    told = search_tables.tuning(summary) + search_tables.promises(summary)
-    return told + _plots(drawn, "tuning") + search_tables.importance(summary)
+    tables_first = search_tables.tuning(summary) + search_tables.promises(summary)
+    return tables_first + _plots(drawn, "tuning") + search_tables.importance(summary)
 
 
 def _tested(

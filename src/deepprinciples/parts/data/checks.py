@@ -75,7 +75,7 @@ def show(index: tuple[int, ...]) -> str:
     return "[" + ", ".join(map(str, index)) + "]"
 
 
-def refuse_nonfinite(array: np.ndarray, where: str, mend: str) -> None:
+def refuse_nonfinite(array: np.ndarray, where: str, remedy: str) -> None:
     """Raise where an array holds NaN or infinity, with their count and the first place.
 
     Raises:
@@ -88,7 +88,7 @@ def refuse_nonfinite(array: np.ndarray, where: str, mend: str) -> None:
     if count:
         index = first_index(bad)
         found = plural(count, "value")
-        raise DataError(f"{where}: found {found} not finite, first {array[index]} at {show(index)}; {mend}")
+        raise DataError(f"{where}: found {found} not finite, first {array[index]} at {show(index)}; {remedy}")
 
 
 def inputs_of(
@@ -210,27 +210,27 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
     if y.dtype.kind == "f":
         refuse_nonfinite(y, where, "give every example a label")
         whole = bool(np.all(y == np.round(y)))
-        mend = "use targets.astype(int)" if whole else 'for real-valued targets set task = "regression"'
+        remedy = "use targets.astype(int)" if whole else 'for real-valued targets set task = "regression"'
         raise DataError(
             f"{where}: found {y.dtype} labels, first {y.flat[0] if y.size else 'none'}, "
-            f"expected integers from 0; {mend}"
+            f"expected integers from 0; {remedy}"
         )
     _refuse_count(y, inputs, where)
     if y.ndim > 1 and not per_step:
-        mend = "use targets[:, 0]" if y.shape[1:] == (1,) else "give one integer an example"
-        raise DataError(f"{where}: found labels of shape {show(y.shape)}, expected [{y.shape[0]}]; {mend}")
+        remedy = "use targets[:, 0]" if y.shape[1:] == (1,) else "give one integer an example"
+        raise DataError(f"{where}: found labels of shape {show(y.shape)}, expected [{y.shape[0]}]; {remedy}")
     bad = y < 0 if y.dtype.kind == "i" else np.zeros(y.shape, bool)
     if outputs:
         bad = bad | (y >= outputs)
     if bad.any():
         index = first_index(bad)
         bound = f"outside 0..{outputs - 1}" if outputs else "below 0"
-        mend = "number the classes from 0"
+        remedy = "number the classes from 0"
         if outputs and int(y[index]) == outputs:
-            mend = "subtract 1 from labels that count from 1"
+            remedy = "subtract 1 from labels that count from 1"
         elif int(y[index]) == IGNORED:
-            mend = f"PyTorch leaves labels of {IGNORED} out of the loss, which is not done here; drop these examples"
-        raise DataError(f"{where}: label {y[index]} at {show(index)} is {bound}; {mend}")
+            remedy = f"PyTorch leaves labels of {IGNORED} out of the loss, which is not done here; drop these examples"
+        raise DataError(f"{where}: label {y[index]} at {show(index)} is {bound}; {remedy}")
     if y.size and int(y.max()) >= 2**31:
         index = first_index(y >= 2**31)
         raise DataError(f"{where}: label {y[index]} at {show(index)} does not fit int32; number the classes from 0")
