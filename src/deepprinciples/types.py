@@ -87,10 +87,15 @@ class Model(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples of one step: inputs [B, ...], targets [B, ...]."""
+    """Examples of one step: inputs and targets, arrays [B, ...] or trees of them."""
 
-    inputs: Any
-    targets: Any
+    inputs: PyTree
+    targets: PyTree
+
+    @property
+    def size(self) -> int:
+        """Return the number of examples."""
+        return jax.tree.leaves(self.targets)[0].shape[0]
 
 
 class Augment(NamedTuple):
@@ -131,13 +136,42 @@ class Penalty(NamedTuple):
     apply: Callable[[Callable[[Array], Array], Array, Array, Array], Array]
 
 
-class SampleMetric(NamedTuple):
-    """A metric of a set of samples: score(samples [N, ...], real [N, ...], weights [N]) -> scalar.
+class Metric(NamedTuple):
+    """A metric of a whole split, for what is no mean over examples.
 
-    Rows of weight 0 are padding, in both sets; the others weigh 1.
+    statistics: (outputs, targets) -> a tree of arrays [B, ...], a row an example. For a generator, outputs are its
+        samples and targets are real examples.
+    compute: (tree, weights) -> scalar. With `reduce` "sum" it gets the sums of the rows and the number of examples,
+        with "gather" all rows [N, ...] and weights [N], 1 or, for padding, 0.
+    per_class: (tree, weights) -> [C], values of the classes that are told beside the scalar.
+    host: `compute` and `per_class` run on the host with NumPy, after the compiled evaluation.
+    on_model: `statistics` gets predict(inputs) -> outputs in the place of outputs, to run the model itself.
     """
 
-    score: Callable[[Array, Array, Array], Array]
+    statistics: Callable[[Any, PyTree], PyTree]
+    compute: Callable[[PyTree, Any], Any]
+    per_class: Callable[[PyTree, Any], Any] | None = None
+    reduce: Literal["sum", "gather"] = "sum"
+    host: bool = False
+    on_model: bool = False
+    direction: Literal["max", "min"] | None = None
+    worst: float | None = None
+    best: float | None = None
+
+
+def mean_of(function: Callable[[Any, PyTree], Array]) -> Metric:
+    """Make a metric of a function (outputs, targets) -> [B]: its mean over examples, with the function's traits."""
+    read = lambda name: getattr(function, name, None)
+    mean = lambda total, count: total / count
+    return Metric(
+        function, mean, on_model=bool(read("on_model")), direction=read("direction"), worst=read("worst"),
+        best=read("best"),
+    )  # fmt: skip
+
+
+def as_metric(made: Any) -> Metric:
+    """Turn what the factory of a metric returned into a `Metric`."""
+    return made if isinstance(made, Metric) else mean_of(made)
 
 
 class Average(NamedTuple):
@@ -182,35 +216,44 @@ class Info(NamedTuple):
 class Learner(NamedTuple):
     """All the engine knows of a training method.
 
-    init(key) -> state; step(state, batch, key) -> (state, Info); evaluate(state, batch) -> {metric: [B]}.
-    score(state, batches [K, E, ...], weights [K, E]) -> {metric: array}, where there is one, judges a whole split at
-    once, for metrics that are no mean over examples. settle(state, batches [K, B, ...], key) -> state, where there is
-    one, readies a state to be judged after a segment, with the last batches that it saw.
+    init(key) -> state; step(state, batch, key) -> (state, Info); evaluate(state, batch, key) -> {metric: statistics of
+    each example}, values [B] where `metrics` does not say how they are reduced. snapshots(state) -> {name: array},
+    where there is one, gives what else an evaluation keeps. settle(state, batches [K, B, ...], key) -> state, where
+    there is one, readies a state to be judged after a segment, with the last batches that it saw.
     """
 
     init: Callable[[Array], PyTree]
     step: Callable[[PyTree, Batch, Array], tuple[PyTree, Info]]
-    evaluate: Callable[[PyTree, Batch], Mapping[str, Array]]
+    evaluate: Callable[[PyTree, Batch, Array], Mapping[str, PyTree]]
     evaluations: int = 1  # gradient evaluations a step costs
-    score: Callable[[PyTree, Batch, Array], Mapping[str, Array]] | None = None
+    metrics: Mapping[str, Metric] = MappingProxyType({})
+    snapshots: Callable[[PyTree], Mapping[str, Array]] | None = None
     hides: bool = True  # whether a step may turn a gradient that is not finite into a state that is
     settle: Callable[[PyTree, Batch, Array], PyTree] | None = None
 
 
 class Split(NamedTuple):
-    """One part of a data set, on the host: inputs [N, ...], targets [N, ...]."""
+    """One part of a data set, on the host: inputs and targets, arrays [N, ...] or trees of them."""
 
-    inputs: np.ndarray
-    targets: np.ndarray
+    inputs: PyTree
+    targets: PyTree
+
+    @property
+    def size(self) -> int:
+        """Return the number of examples."""
+        return len(jax.tree.leaves(self.targets)[0])
 
 
 class Dataset(NamedTuple):
-    """A data set in three fixed parts. `outputs` is the number of classes or of regression targets."""
+    """A data set in three fixed parts. `outputs` is the number of classes or of regression targets.
+
+    task: "structured" where targets are a tree of arrays, which only losses and metrics made for it can read.
+    """
 
     train: Split
     validation: Split
     test: Split
-    task: str  # "classification" | "regression"
+    task: str  # "classification" | "regression" | "structured"
     outputs: int
     vocabulary: int = 0  # above 0: inputs are token ids below it
     batch_size: int = 64
@@ -218,3 +261,7 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     modes: np.ndarray | None = None  # centers [M, D] of a mixture that is known, at the scale of the inputs
     mode_std: float = 0.0  # and its standard deviation around each center
+    class_names: tuple[str, ...] = ()  # of the labels 0, 1, ...
+    feature_names: tuple[str, ...] = ()  # of the last axis of the inputs
+    units: str = ""  # of the targets of a regression
+    display: Callable[[Any, Any, Any], Any] | None = None  # (axes, inputs, outputs or targets): draws an example

@@ -10,6 +10,7 @@ import toy
 
 from deepprinciples.engine import fit
 from deepprinciples.engine.cuts import Plan, plan
+from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.engine.population import Layout
 from deepprinciples.types import Batch, Learner
 
@@ -145,13 +146,13 @@ def test_padding_weighs_nothing_in_an_evaluation():
     for size, batch in ((11, 256), (16, 256), (11, 4), (30, 7), (11, 1)):
         batches, weights = toy.pad_split(Batch(x, y), size=size, batch=batch)
         assert weights.sum() == 11
-        found = fit.evaluate(one, lane, batches, weights)["loss"]
+        found = evaluate(one, lane, batches, weights)["loss"]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_padding_may_even_be_poisonous():
     """A metric that is infinite on a padded example would spoil the mean of the real ones."""
-    one = Learner(None, None, lambda state, batch: {"m": 1.0 / batch.inputs[:, 0]})
+    one = Learner(None, None, lambda state, batch, key: {"m": 1.0 / batch.inputs[:, 0]})
     batches = Batch(np.array([[[2.0], [4.0], [0.0]]], np.float32), np.zeros((1, 3), np.float32))
-    found = fit.evaluate(one, fit.Lane((), jnp.int32(-1)), batches, np.array([[1.0, 1.0, 0.0]], np.float32))
+    found = evaluate(one, fit.Lane((), jnp.int32(-1)), batches, np.array([[1.0, 1.0, 0.0]], np.float32))
     np.testing.assert_allclose(found["m"], 0.375)

@@ -7,11 +7,12 @@ import optax
 import pytest
 
 from deepprinciples.engine import fit
+from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.engine.game import game
 from deepprinciples.engine.moves import EVALUATIONS, Rules
 from deepprinciples.engine.players import Player, Table
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.types import Batch, GameLoss, Model, Penalty, SampleMetric
+from deepprinciples.types import Batch, GameLoss, Metric, Model, Penalty
 
 RATE = 0.1
 WASSERSTEIN = GameLoss(lambda real, fake: fake - real, lambda real, fake: -fake)
@@ -145,7 +146,7 @@ def test_an_averaged_generator_is_judged_with_statistics_of_its_own(decay):
     grow = optax.named_chain(("optimizer", optax.GradientTransformation(lambda p: (), lambda g, s, p=None: (p, s))))
     table = Table(Player(normalized(point(1.0)), grow), Player(slope(1.0), sgd), WASSERSTEIN, (), (1,), 1, 0, 1)
     example = Batch(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
-    spread = SampleMetric(lambda samples, real, weights: jnp.std(samples))
+    spread = Metric(lambda samples, real: samples, lambda rows, weights: jnp.std(rows), reduce="gather")
     learner = game(table=table, example=example, rules=Rules(6, average=jnp.float32(decay)), metrics={"spread": spread})
     batches = Batch(jnp.zeros((60, 64, 1)), jnp.zeros((60, 64), jnp.int32))
 
@@ -156,7 +157,7 @@ def test_an_averaged_generator_is_judged_with_statistics_of_its_own(decay):
             body, learner.init(lane_key(0)), (jnp.arange(6), jax.tree.map(lambda a: a[:6], batches))
         )
         after = learner.settle(state, batches, lane_key(2))
-        return state, after, learner.score(after, batches, jnp.ones((60, 64)))["spread"]
+        return state, after, evaluate(learner, fit.Lane(after, -1), batches, jnp.ones((60, 64)))["spread"]
 
     state, after, found = judged()
     if decay:
@@ -175,7 +176,7 @@ def test_the_average_follows_slowly_and_is_what_is_kept():
         kept = after.judged["generator"]["at"]
         np.testing.assert_allclose(kept, decay * 1.0 + (1 - decay) * raw, rtol=1e-6)
         assert (after.average is None) == (decay == 0.0)
-        judged = learner.evaluate(after, Batch(jnp.zeros((4, 1)), jnp.zeros(4, int)))["loss"]
+        judged = learner.evaluate(after, Batch(jnp.zeros((4, 1)), jnp.zeros(4, int)), lane_key(0))["loss"]
         expected = kept * after.discriminator.params["slope"]
         np.testing.assert_allclose(judged, np.full(4, expected), rtol=1e-6)
 
@@ -215,17 +216,18 @@ def test_packing_judges_groups():
     """PacGAN would see single examples: with pack 2 there are half as many logits, of the sum of both."""
     learner = dirac(pack=2, start=(1.0, 2.0))
     state = learner.init(lane_key(0))
-    loss = learner.evaluate(state, Batch(jnp.zeros((6, 1)), jnp.zeros(6, int)))["loss"]
-    np.testing.assert_allclose(loss, np.full(3, 2.0 * 2.0))
+    loss = learner.evaluate(state, Batch(jnp.zeros((6, 1)), jnp.zeros(6, int)), lane_key(0))["loss"]
+    np.testing.assert_allclose(loss, np.full(6, 2.0 * 2.0))  # of three packs, one value for each example
 
 
 def test_a_split_is_judged_as_a_whole():
     """Metrics of sets would be averaged over batches, or padding would count."""
-    spread = SampleMetric(lambda samples, real, weights: jnp.sum(real[:, 0] * weights) + 10 * len(samples))
+    score = lambda sets, weights: jnp.sum(sets[1][:, 0] * weights) + 10 * len(sets[0])
+    spread = Metric(lambda samples, real: (samples, real), score, reduce="gather")
     learner = dirac(metrics={"spread": spread}, snapshots=3, start=(0.25, 1.0))
     state = learner.init(lane_key(0))
     batches = Batch(np.array([[[1.0], [2.0]], [[4.0], [100.0]]], np.float32), np.zeros((2, 2), np.int32))
-    found = fit.evaluate(learner, fit.Lane(state, jnp.int32(-1)), batches, np.array([[1.0, 1.0], [1.0, 0.0]]))
+    found = evaluate(learner, fit.Lane(state, jnp.int32(-1)), batches, np.array([[1.0, 1.0], [1.0, 0.0]]))
     assert float(found["spread"]) == 7.0 + 40.0
     assert found["samples"].shape == (3, 1) and found["interpolation"].shape == (8, 1)
     np.testing.assert_allclose(found["samples"], 0.25)

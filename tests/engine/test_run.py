@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import toy
 
-from deepprinciples.engine import fit
+from deepprinciples.engine import evaluation, fit
 from deepprinciples.engine.cuts import plan
 from deepprinciples.engine.feed import Feed, resident
 from deepprinciples.engine.population import Layout, choose_layout, make_mesh
@@ -224,8 +224,8 @@ def test_progress_counts_real_lanes_only():
 
 def test_lanes_beyond_counting_are_one_compilation(monkeypatch):
     """A study of a thousand lanes would compile for hours: each function is traced once, whatever runs through it."""
-    for name in ("segment", "evaluate", "start"):
-        monkeypatch.setattr(fit, name, chex.assert_max_traces(getattr(fit, name), n=1))
+    for module, name in ((fit, "segment"), (fit, "start"), (evaluation, "evaluate")):
+        monkeypatch.setattr(module, name, chex.assert_max_traces(getattr(module, name), n=1))
     cut = plan(20, probe_every=5, evaluate_every=5)  # a cut of its own: nothing is compiled yet
     toy.train([(seed, PAIR) for seed in range(13)], cut=cut)
     toy.train([(99, BLOCKS[0][1])], cut=cut)

@@ -49,7 +49,7 @@ def learner(hyper):
         info = Info(loss, state["w"], grads, updates, (), {}, dict)
         return {"w": state["w"] + updates, "steps": state["steps"] + 1}, info
 
-    def evaluate(state, batch):
+    def evaluate(state, batch, key):
         return {"loss": (batch.inputs @ state["w"] - batch.targets) ** 2}
 
     return Learner(init, step, evaluate)

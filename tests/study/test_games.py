@@ -10,6 +10,8 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config as configs
+from deepprinciples.engine import fit
+from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.engine.moves import EVALUATIONS
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import game_losses, penalties, sample_metrics
@@ -115,7 +117,7 @@ def test_a_study_of_games_from_config_to_report(tmp_path):
         "noise": {"game.instance_noise": 0.1},
         "clipped": {"discriminator.transforms": {"clip_by_global_norm": {"max_norm": 0.1}}},
     }
-    changes = {"train.steps": 12, "game.snapshots": 20, "game.also": ["high_quality", "reverse_kl"],
+    changes = {"train.steps": 12, "game.snapshots": 20, "study.also": ["high_quality", "reverse_kl"],
                "train.probes": ["players", "rotation", "trigger_rate"]}  # fmt: skip
     tune = {"study.tune": {"discriminator.optimizer.learning_rate": {"low": 1e-3, "high": 1e-1, "scale": "log"}}}
     run = dp.compare(config({**changes, **tune}, arms), tmp_path / "run")
@@ -175,19 +177,21 @@ def test_every_part_of_a_game_fits(changes):
 def test_every_metric_of_samples_can_judge_a_game():
     """A metric from the list would fail when it is used, or judge perfect samples badly."""
     first, *others = sorted(set(sample_metrics.TABLE) - {"modes_covered", "high_quality", "reverse_kl"})
-    changes = {"data": {"name": "digits", "batch_size": 8}, "study.metric": {"name": first}, "game.also": others}
+    changes = {"data": {"name": "digits", "batch_size": 8}, "study.metric": {"name": first}, "study.also": others}
     digits = bench.datasets({"run": resolved(changes)})["run"]
     learner = steps_of(changes, digits)
     state = jax.jit(learner.init)(jax.random.key(0))
     batches = Batch(digits.test.inputs[None, :64], digits.test.targets[None, :64])
-    found = jax.jit(learner.score)(state, batches, np.ones((1, 64), np.float32))
+    found = jax.jit(lambda *given: evaluate(learner, *given))(
+        fit.Lane(state, -1), batches, np.ones((1, 64), np.float32)
+    )
     assert set(found) >= {first, *others, "loss"} and all(np.isfinite(value) for value in found.values())
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"study.metric": "accuracy"}, r"study\.metric: accuracy judges answers, but \[game\] makes samples"),
+        ({"study.metric": "accuracy"}, r"study\.metric: accuracy judges answers, but the learner makes samples"),
         ({"game.update": "simultaneous", "game.n_critic": 2}, r"game\.n_critic: 2 needs game\.update = alternating"),
         ({"game.n_critic": 3}, r"data\.batch_size: 8 is no multiple of n_critic x pack = 3"),
         ({"game.latent": 0}, r"game\.latent: found 0, expected at least 1"),
@@ -196,7 +200,7 @@ def test_every_metric_of_samples_can_judge_a_game():
          r"game\.conditional: needs class labels"),
         ({"data": {"name": "digits"}}, r"study\.metric: modes_covered needs data whose modes are known"),
         ({"data": {"name": "diabetes"}, "study.metric": "coverage"}, r"study\.metric: coverage needs class labels"),
-        ({"game.also": ["precisions"]}, r"game\.also: no metric 'precisions' of samples"),
+        ({"study.also": ["precisions"]}, r"study\.also: no metric 'precisions'; did you mean \"precision\"\?"),
         ({"model": NET}, r"model: unknown key \(a config with \[game\] takes: title, data, generator, discriminator"),
         ({"generator.modle": NET}, r"generator\.modle: unknown key; did you mean \"model\"\?"),
         ({"generator.model": {"name": "resize_cnn"}}, r"resize_cnn\.shape: found \(2,\)"),

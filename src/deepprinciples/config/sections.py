@@ -32,6 +32,7 @@ class Form(NamedTuple):
 
 _LEARNS = {"optimizer": "optimizer", "schedule": "schedule"}
 _CHAINED = {"regularizers": "regularizers", "transforms": "transforms"}
+_MEASURED = {"metrics": "metric"}
 _PLAYERS = {"generator": ("generator", {}), "discriminator": ("model", {"penalties": "penalties"})}
 
 LOADED = ("data",)  # kinds that are built before any program is traced: their values are never swept
@@ -40,7 +41,7 @@ LOADED = ("data",)  # kinds that are built before any program is traced: their v
 FORMS = {
     "supervised": Form(
         {"data": "data", "model": "model", "loss": "loss", "rule": "rule", **_LEARNS, "average": "average"},
-        _CHAINED,
+        _CHAINED | _MEASURED,
         ("train", "study"),
     ),
     "game": Form(
@@ -48,7 +49,7 @@ FORMS = {
             "data": "data",
             **{f"{p}.{s}": k for p, (model, _) in _PLAYERS.items() for s, k in {"model": model, **_LEARNS}.items()},
         },
-        {f"{p}.{s}": k for p, (_, more) in _PLAYERS.items() for s, k in {**_CHAINED, **more}.items()},
+        {f"{p}.{s}": k for p, (_, more) in _PLAYERS.items() for s, k in {**_CHAINED, **more}.items()} | _MEASURED,
         ("game", "train", "study"),
         ("game",),
     ),

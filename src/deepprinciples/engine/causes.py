@@ -8,6 +8,7 @@ import numpy as np
 
 CAUSES = ("", "init", "data", "update")
 INIT, DATA, UPDATE = 1, 2, 3
+PER_CLASS = "_per_class"  # ends the name of a metric's values for each class
 RAW = "raw_"  # what metrics of the last weights are called where an average of them is judged
 
 

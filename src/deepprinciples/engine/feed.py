@@ -53,7 +53,8 @@ def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
 
 
 def _spoiled(data: Batch) -> np.ndarray | None:
-    floats = [np.asarray(a) for a in data if np.issubdtype(np.asarray(a).dtype, np.floating)]
+    leaves = map(np.asarray, jax.tree.leaves(data))
+    floats = [a for a in leaves if np.issubdtype(a.dtype, np.floating)]
     bad = [~np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in floats]
     found = np.any(bad, axis=0) if bad else np.zeros(1, bool)
     return found if found.any() else None
@@ -85,7 +86,7 @@ def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan
         stream["next"] = segment + 1
         joined = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
         for k, batch in enumerate(itertools.islice(stream["batches"], plan.taken(segment))):
-            for whole, part in zip(joined, batch, strict=True):
+            for whole, part in zip(jax.tree.leaves(joined), jax.tree.leaves(batch), strict=True):
                 whole[k * batch_size : (k + 1) * batch_size] = part
         return place(joined, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
 
@@ -100,7 +101,7 @@ def bounded(plan: Plan, first: Batch) -> Plan:
         plan: how steps are cut.
         first: the first batch; the others have its size.
     """
-    return plan.bounded(max(STREAM_LEAST, STREAM_BYTES // sum(np.asarray(a).nbytes for a in first)))
+    return plan.bounded(max(STREAM_LEAST, STREAM_BYTES // sum(np.asarray(a).nbytes for a in jax.tree.leaves(first))))
 
 
 def _again(read: Callable[[], Iterator[Batch]]) -> Iterable[Iterator[Batch]]:

@@ -227,20 +227,3 @@ def _attempts(
         return state, jnp.where(last, jnp.minimum(bad, goal - 1), bad), rows
 
     return attempt, blank
-
-
-def evaluate(learner: Learner, lane: Lane, batches: Batch, weights: Array) -> dict[str, Array]:
-    """Judge a split: batches [K, E, ...], weights [K, E] (0 for padding) -> {metric: scalar}.
-
-    The learner's metrics are averaged over examples, unless it judges whole splits itself.
-    """
-    if learner.score is not None:
-        return dict(learner.score(lane.state, batches, weights))
-
-    def one(xs: tuple[Batch, Array]) -> dict[str, Array]:
-        batch, weight = xs
-        values = learner.evaluate(lane.state, batch)
-        return {name: jnp.sum(jnp.where(weight > 0, value, 0.0)) for name, value in values.items()}
-
-    sums = jax.lax.map(one, (batches, weights))
-    return {name: jnp.sum(value) / jnp.sum(weights) for name, value in sums.items()}

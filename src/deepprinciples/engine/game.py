@@ -10,15 +10,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.engine import averaging
+from deepprinciples.engine import averaging, evaluation
 from deepprinciples.engine.moves import EVALUATIONS, GameState, Played, Rules, field, play, round_of
 from deepprinciples.engine.players import Table, begin, is_off
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.types import Array, Batch, Info, Learner, SampleMetric
+from deepprinciples.types import Array, Batch, Info, Learner, Metric, PyTree
 
 BETWEEN = 8  # pictures along a way from one sample to another
-_SAMPLES = 2**31 + 1  # seed of the noise that is judged: the same for every lane and every evaluation
 
 
 def game(
@@ -26,7 +25,7 @@ def game(
     table: Table,
     example: Batch,
     rules: Rules,
-    metrics: Mapping[str, SampleMetric] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     snapshots: int = 0,
     hides: bool = True,
 ) -> Learner:
@@ -42,12 +41,12 @@ def game(
         table: the players and what is between them.
         example: a batch [1, ...] that fixes the shapes.
         rules: how they play.
-        metrics: name -> metric of a set of samples.
+        metrics: by name; their outputs are samples, their targets real examples.
         snapshots: samples kept at every evaluation, from the same noise.
         hides: whether an optimizer of the two may make finite updates of a gradient that is not finite.
 
     Returns:
-        A `Learner` with `score`.
+        A `Learner`.
 
     References:
         arXiv:1406.2661 (GAN), arXiv:1807.02629 (extragradient), arXiv:1705.10461 (consensus),
@@ -67,29 +66,27 @@ def game(
         played = play(table, rules, state, batch, key)
         return played.state, _info(table, rules, state, played, batch, stream(key, "round"))
 
-    def evaluate(state: GameState, batch: Batch) -> Mapping[str, Array]:
-        """Give the discriminator's loss on a batch and as many samples."""
+    measured = metrics or {}
+
+    def evaluate(state: GameState, batch: Batch, key: Array) -> Mapping[str, PyTree]:
+        """Return the discriminator's loss on a batch and as many samples, and what the metrics make of the two."""
         d = state.discriminator
-        made = _samples(table, state, lane_key(_SAMPLES), batch)
+        made = _samples(table, state, key, batch)
         whole = len(made) // table.pack * table.pack
 
         def on(x: Array) -> Array:
             labels = batch.targets[:whole]
             return table.judge(d.params, d.model_state, x[:whole], labels, lane_key(0), train=False)[0]
 
-        return {"loss": table.loss.discriminator(on(batch.inputs), on(made))}
-
-    def score(state: GameState, batches: Batch, weights: Array) -> Mapping[str, Array]:
-        keys = jax.vmap(lambda k: jax.random.fold_in(lane_key(_SAMPLES), k))(jnp.arange(len(weights)))
-        made = jax.lax.map(lambda xs: _samples(table, state, xs[0], xs[1]), (keys, batches))
-        flat_made, real = (a.reshape(-1, *a.shape[2:]) for a in (made, batches.inputs))
-        alive = weights.reshape(-1)
-        found = {name: metric.score(flat_made, real, alive) for name, metric in (metrics or {}).items()}
-        found["loss"] = jnp.mean(jax.lax.map(lambda batch: jnp.mean(evaluate(state, batch)["loss"]), batches))
-        return {**found, **(_snapshots(table, state, snapshots) if snapshots else {})}
+        packs = table.loss.discriminator(on(batch.inputs), on(made))
+        loss = jnp.concatenate([jnp.repeat(packs, table.pack), jnp.full(len(made) - whole, jnp.mean(packs))])
+        return {**{name: metric.statistics(made, batch.inputs) for name, metric in measured.items()}, "loss": loss}
 
     settle = None if is_off(rules.average) else functools.partial(_settled, table, rules)
-    return Learner(init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, score, hides, settle)
+    shown_samples = (lambda state: _snapshots(table, state, snapshots)) if snapshots else None
+    return Learner(
+        init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, measured, shown_samples, hides, settle
+    )
 
 
 def _settled(table: Table, rules: Rules, state: GameState, batches: Batch, key: Array) -> GameState:
@@ -111,7 +108,7 @@ def _samples(table: Table, state: GameState, key: Array, batch: Batch) -> Array:
 
 def _snapshots(table: Table, state: GameState, count: int) -> dict[str, Array]:
     """Make `count` samples, and some along a quarter circle through the noise from the first of them to the second."""
-    noise = table.noise(lane_key(_SAMPLES), max(count, 2))
+    noise = table.noise(lane_key(evaluation.SEED), max(count, 2))
     turn = jnp.linspace(0.0, jnp.pi / 2, BETWEEN)[:, None]
     line = jnp.cos(turn) * noise[:1] + jnp.sin(turn) * noise[1:2]
     labels = jnp.arange(count) % max(table.classes, 1)

@@ -26,10 +26,12 @@ from deepprinciples.types import (
     Batch,
     Info,
     Learner,
+    Metric,
     Model,
     OnActivations,
     OnFunction,
     PyTree,
+    mean_of,
 )
 
 
@@ -62,7 +64,7 @@ def supervised(
     example: Any,
     penalties: Sequence[Callable[[PyTree], Array] | OnActivations | OnFunction] = (),
     augments: Sequence[Augment] = (),
-    metrics: Mapping[str, Callable[[Array, Array], Array]] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     evaluations: int = 1,
     hides: bool = True,
     average: Average | None = None,
@@ -83,7 +85,7 @@ def supervised(
         example: inputs [B, ...] that the model is initialized with; for most only their shapes count, and B may be 1.
         penalties: added to the loss: functions (params) -> scalar, or see `types.OnActivations` and `OnFunction`.
         augments: applied to each training batch in order.
-        metrics: name -> (outputs, targets) -> [B]; `loss` is always among the evaluated.
+        metrics: by name; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
         hides: whether the optimizer may make finite updates of a gradient that is not finite.
         average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
@@ -95,7 +97,7 @@ def supervised(
         A `Learner`.
     """
     chain = optax.with_extra_args_support(optimizer)
-    measured = {**(metrics or {}), "loss": loss}
+    measured = {**(metrics or {}), "loss": mean_of(loss)}
 
     def init(key: Array) -> State:
         params, model_state = model.init(stream(key, "init"), example)
@@ -126,7 +128,7 @@ def supervised(
             return take(params, model_state, batch, key)
         told = jax.eval_shape(objective, params, model_state, batch, key)
         seen = {name: a for name, a in told[1][2].items() if not name.endswith(ASIDE)}
-        count = shares.count_of(len(batch.inputs), seen, params)
+        count = shares.count_of(batch.size, seen, params)
         if count == 1:
             return take(params, model_state, batch, key)
         return shares.accumulate(lambda share, _: take(params, model_state, share, key), batch, count, told, params)
@@ -164,18 +166,22 @@ def supervised(
         )  # fmt: skip
         return State(params, model_state, opt_state, held), info
 
-    def judge(params: PyTree, model_state: PyTree, batch: Batch, stem: str = "") -> dict[str, Array]:
-        outputs, _, _ = model.apply(params, model_state, batch.inputs, key=None, train=False)
-        return {stem + name: metric(outputs, batch.targets) for name, metric in measured.items()}
+    def rows(params: PyTree, model_state: PyTree, batch: Batch, stem: str = "") -> dict[str, PyTree]:
+        predict = lambda inputs: model.apply(params, model_state, inputs, key=None, train=False)[0]
+        outputs = predict(batch.inputs)
+        given = {name: predict if metric.on_model else outputs for name, metric in measured.items()}
+        return {stem + name: metric.statistics(given[name], batch.targets) for name, metric in measured.items()}
 
-    def evaluate(state: State, batch: Batch) -> dict[str, Array]:
-        raw = functools.partial(judge, state.params, state.model_state, batch)
+    def evaluate(state: State, batch: Batch, key: Array) -> dict[str, PyTree]:
+        del key
+        raw = functools.partial(rows, state.params, state.model_state, batch)
         if state.average is None:
             return raw()
-        return judge(state.average.params, state.average.model_state, batch) | raw(RAW)
+        return rows(state.average.params, state.average.model_state, batch) | raw(RAW)
 
     def settle(average: Average, state: State, batches: Batch, key: Array) -> State:
         return state._replace(average=averaging.settled(average, model, state, batches, key))
 
     settles = None if average is None else functools.partial(settle, average)
-    return Learner(init, step, evaluate, evaluations, hides=hides, settle=settles)
+    every = measured if average is None else measured | {RAW + name: metric for name, metric in measured.items()}
+    return Learner(init, step, evaluate, evaluations, metrics=every, hides=hides, settle=settles)

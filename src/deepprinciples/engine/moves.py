@@ -123,11 +123,11 @@ def _slope(
         return function(own.params, table, own.model_state, rival, one._replace(batch=batch), noise)
 
     take = partial(of, jax.grad(objective, has_aux=True))
-    whole = one.batch, table.noise(one.key, len(one.batch.inputs))
+    whole = one.batch, table.noise(one.key, one.batch.size)
     if not (table.separate and is_off(one.blur)):
         return take(whole)
     _, told = jax.eval_shape(partial(of, objective), whole)
-    count = shares.count_of(len(one.batch.inputs), told.activations, own.params)
+    count = shares.count_of(one.batch.size, told.activations, own.params)
     if count == 1:
         return take(whole)
     seen, grads = shares.accumulate(lambda share, _: take(share)[::-1], whole, count, told, own.params)

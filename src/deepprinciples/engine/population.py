@@ -18,14 +18,15 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from deepprinciples.engine import fit
+from deepprinciples.engine import evaluation, fit
 from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.rows import Rows, unpacked_shapes
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError, ResourceError
-from deepprinciples.types import Array, Batch, Learner, PyTree
+from deepprinciples.types import Array, Batch, Learner, Metric, PyTree
 
 MakeLearner = Callable[[Mapping[str, Array]], Learner]
 Mode = Literal["map", "vmap"]
@@ -65,6 +66,7 @@ class Program(NamedTuple):
     memory_bytes: int
     shapes: tuple[Any, Any, Any]  # of a call's lanes, of a segment's log, of an evaluation
     identity: str  # SHA-256 of the three as they were lowered, before XLA: equal programs have equal ones
+    hosted: Mapping[str, Metric]  # metrics that reduce on the host what `evaluate` gives
 
 
 _DIVERGED = "a run that diverges is a result here and must not end the others; deepprinciples replay finds the array"
@@ -206,8 +208,12 @@ def compile_program(
         learner, axis = make_learner(point.hyper), VMAPPED if layout.mode == "vmap" else ""
         return fit.segment(learner, probe, lane, lane_key(seed), data, indices, steps, total, axis)
 
-    def evaluate(lane: fit.Lane, point: Point, split: tuple[Batch, Array]) -> dict[str, Array]:
-        return fit.evaluate(make_learner(point.hyper), lane, *split)
+    hosted: dict[str, Metric] = {}
+
+    def evaluate(lane: fit.Lane, point: Point, split: tuple[Batch, Array]) -> dict[str, PyTree]:
+        learner = make_learner(point.hyper)
+        hosted.update({name: metric for name, metric in learner.metrics.items() if metric.host})
+        return evaluation.evaluate(learner, lane, *split)
 
     def lower(function: Callable, per_lane: int, per_block: int, *args: PyTree, donate: tuple[int, ...] = ()) -> Any:
         specs = tuple(_LANES if i < per_lane + per_block else _COMMON for i in range(len(args)))
@@ -243,11 +249,16 @@ def compile_program(
     memory = segment_program.memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
     seconds = time.monotonic() - begun
-    shapes = (lane, unpacked_shapes(lowered_segment.out_info[1]), lowered_evaluate.out_info)
+    evaluated = evaluation.on_host(hosted, jax.tree.map(_zeros, lowered_evaluate.out_info)) if hosted else None
+    shapes = (lane, unpacked_shapes(lowered_segment.out_info[1]), evaluated or lowered_evaluate.out_info)
     texts = [one.as_text() for one in (lowered_init, lowered_segment, lowered_evaluate)]
     identity = hashlib.sha256("".join(texts).encode()).hexdigest()
     functions = (init_fn.result(), segment_program, evaluate_fn.result())
-    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity)
+    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity, hosted)
+
+
+def _zeros(like: Any) -> np.ndarray:
+    return np.zeros(like.shape, like.dtype)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:

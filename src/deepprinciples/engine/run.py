@@ -13,6 +13,7 @@ import numpy as np
 
 from deepprinciples.engine.causes import causes
 from deepprinciples.engine.cuts import Plan
+from deepprinciples.engine.evaluation import on_host
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import Lane
 from deepprinciples.engine.population import Point, Program, place
@@ -141,7 +142,7 @@ def _run_chunk(
         steps, total = place((steps, np.int32(end)), mesh, shared=True)
         lane, log = program.segment(lane, point, seed, place(indices, mesh, shared=False), data, steps, total)
         if plan.evaluates(segment):
-            curves.append(program.evaluate(lane, point, call.curve))
+            curves.append(_evaluated(program, lane, point, call.curve))
         if done := begin % plan.apart:
             logs[-1] = _longer(logs[-1], done, unpack(log), end - begin)
         else:
@@ -150,7 +151,7 @@ def _run_chunk(
         if segment + 1 < plan.segments and bool(np.all(np.asarray(lane.diverged_at) >= 0)):
             rows = math.ceil((plan.segments - segment - 1) / plan.pieces)
             logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * rows)
-            last = program.evaluate(lane, point, call.curve)
+            last = _evaluated(program, lane, point, call.curve)
             curves.extend([last] * (len(plan.evaluation_steps()) - len(curves)))
             progress(count * points * (plan.steps - end))
             break
@@ -159,15 +160,19 @@ def _run_chunk(
     log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))
     final = (
-        jax.device_get(program.evaluate(lane, point, call.judge))
+        jax.device_get(_evaluated(program, lane, point, call.judge))
         if call.judge is not None
         else {name: values[:, :, -1] for name, values in curve_values.items()}
     )
     states = jax.device_get(lane.state) if call.keep_states else None
     diverged_at = np.asarray(lane.diverged_at)
-    initial_loss = lambda: np.asarray(program.evaluate(program.init(point, seed), point, call.curve)["loss"])
+    initial_loss = lambda: np.asarray(_evaluated(program, program.init(point, seed), point, call.curve)["loss"])
     cause = causes(diverged_at, initial_loss, functools.partial(_spoiled, call, seeds))
     return log, curve_values, final, diverged_at, cause, states
+
+
+def _evaluated(program: Program, lane: Lane, point: Any, split: Padded) -> dict[str, Any]:
+    return on_host(program.hosted, program.evaluate(lane, point, split))
 
 
 def _longer(log: dict[str, Any], done: int, piece: Mapping[str, Any], steps: int) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def accuracy() -> Metric:
         else:
             x, t = losses.as_values("accuracy", outputs, targets)
             right = ((x > 0) == (t > 0.5)) & ~jnp.isnan(x)
-        return losses.per_example(right.astype(jnp.float32))
+        return losses.per_example(right.astype(jnp.float32), targets)
 
     return metric
 
@@ -83,7 +83,7 @@ def top_k_accuracy(*, k: int = 5) -> Metric:
         score = jnp.sum(jnp.where(index == labels, outputs, 0.0), axis=-1, keepdims=True)
         before = (outputs > score) | ((outputs == score) & (index < labels))
         right = (jnp.sum(before, axis=-1) < k) & ~jnp.any(jnp.isnan(outputs), axis=-1)
-        return losses.per_example(right.astype(jnp.float32))
+        return losses.per_example(right.astype(jnp.float32), targets)
 
     return metric
 
@@ -119,7 +119,7 @@ def brier() -> Metric:
 
     def metric(outputs: Array, targets: Array) -> Array:
         p = losses.as_probabilities("brier", outputs, targets)
-        return losses.per_example(jnp.sum(jnp.square(jax.nn.softmax(outputs) - p), axis=-1))
+        return losses.per_example(jnp.sum(jnp.square(jax.nn.softmax(outputs) - p), axis=-1), targets)
 
     return metric
 

@@ -1,9 +1,9 @@
 """Sample metrics: what a generator is judged by; a set of generated examples against a set of real ones.
 
-Every factory returns `SampleMetric(score)` with score(samples [N, ...], real [N, ...], weights [N]) -> scalar. None of
-them is a mean over examples: how many modes were found, or how far two clouds lie apart, is a property of the whole
-set. Rows of weight 0 are padding in both sets and may hold anything, even NaN. `modes` and `mode_std` are those of
-the data set, `features` is the build's. What judges one answer at a time belongs to metrics.
+Every factory returns a `Metric` that gathers samples [N, ...], real examples [N, ...] and weights [N]. None of them is
+a mean over examples: how many modes were found, or how far two clouds lie apart, is a property of the whole set. Rows
+of weight 0 are padding in both sets and may hold anything, even NaN. `modes` and `mode_std` are those of the data set,
+`features` is the build's. What judges one answer at a time belongs to metrics.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import draws
 from deepprinciples.kernels.linear_algebra import eigh, svd
-from deepprinciples.types import Array, Count, SampleMetric, Scalar, better
+from deepprinciples.types import Array, Count, Metric, Scalar, better
 
 Features = Callable[[Array], Array]
 ROWS = 64  # rows of a distance matrix made at a time: all N x N x F differences would not fit
 
 
 @better("max", worst=0.0)
-def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> SampleMetric:
+def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Metric:
     """Count the modes of a known mixture that the generator reaches.
 
     A sample belongs to the mode with the nearest center and is good if |x - center| <= within mode_std; a mode is
@@ -33,7 +33,7 @@ def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Sam
       modes: centers [M, D]. Supplied by the data set.
       mode_std: standard deviation of every mode. Supplied by the data set.
       within: how many standard deviations away a sample is still good. Sweepable.
-    Returns: SampleMetric, from 0 to M, M is best.
+    Returns: Metric, from 0 to M, M is best.
     References: Lin, Khetan, Fanti, Oh, arXiv:1712.04086, section 4.1; Srivastava et al., arXiv:1705.07761.
     """
 
@@ -43,11 +43,11 @@ def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Sam
         good = distance <= within * mode_std  # [N]
         return jnp.sum(jnp.any(belongs & good[:, None], axis=0), dtype=jnp.float32)
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 @better("max", worst=0.0, best=1.0)
-def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> SampleMetric:
+def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Metric:
     """Measure the share of samples that lie close to a mode of a known mixture.
 
     mean over samples of [|x - nearest center| <= within mode_std]; in two dimensions a perfect generator reads
@@ -57,7 +57,7 @@ def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Samp
       modes: centers [M, D]. Supplied by the data set.
       mode_std: standard deviation of every mode. Supplied by the data set.
       within: how many standard deviations away a sample is still good. Sweepable.
-    Returns: SampleMetric, from 0 to 1.
+    Returns: Metric, from 0 to 1.
     References: Lin, Khetan, Fanti, Oh, arXiv:1712.04086, section 4.1; Srivastava et al., arXiv:1705.07761.
     """
 
@@ -66,11 +66,11 @@ def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Samp
         _, distance = _nearest(samples, modes, weights)
         return _mean(distance <= within * mode_std, weights)
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 @better("min", best=0.0)
-def reverse_kl(*, modes: Array) -> SampleMetric:
+def reverse_kl(*, modes: Array) -> Metric:
     """Measure how unevenly samples fall on the modes of a known mixture whose modes are equally likely.
 
     KL(p || uniform) = sum_m p_m log(M p_m), p_m the share of all samples, good or not, nearest to center m; in nats.
@@ -78,7 +78,7 @@ def reverse_kl(*, modes: Array) -> SampleMetric:
 
     Args:
       modes: centers [M, D]. Supplied by the data set.
-    Returns: SampleMetric, from 0 (even) to log M (one mode only); NaN where a sample is not finite.
+    Returns: Metric, from 0 (even) to log M (one mode only); NaN where a sample is not finite.
     References: Lin, Khetan, Fanti, Oh, arXiv:1712.04086, section 4.1.
     """
 
@@ -89,11 +89,11 @@ def reverse_kl(*, modes: Array) -> SampleMetric:
         divergence = jnp.sum(jax.scipy.special.xlogy(p, p.size * p))
         return jnp.where(jnp.all(jnp.isfinite(distance)), divergence, jnp.nan)
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 @better("min", best=0.0)
-def frechet_distance(*, features: Features) -> SampleMetric:
+def frechet_distance(*, features: Features) -> Metric:
     """Measure the Fréchet distance between the two sets, each taken for a Gaussian.
 
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with means m and unbiased covariances C of the features.
@@ -104,7 +104,7 @@ def frechet_distance(*, features: Features) -> SampleMetric:
 
     Args:
       features: maps examples [N, ...] to features [N, F]. Supplied by the build.
-    Returns: SampleMetric, 0 is best; biased upward where N is not much larger than F.
+    Returns: Metric, 0 is best; biased upward where N is not much larger than F.
     References: Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, arXiv:1706.08500; Dowson, Landau (1982).
     """
 
@@ -117,11 +117,11 @@ def frechet_distance(*, features: Features) -> SampleMetric:
         turned = jnp.matmul(root_2, jnp.matmul(v.T, u.T, precision="highest"), precision="highest")
         return jnp.sum(jnp.square(mean_1 - mean_2)) + jnp.sum(jnp.square(root_1 - turned))
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 @better("max", worst=0.0, best=1.0)
-def precision(*, features: Features, neighbors: Count = 5) -> SampleMetric:
+def precision(*, features: Features, neighbors: Count = 5) -> Metric:
     """Measure how many samples look real: the share that falls where real examples are.
 
     mean over samples of [x in some ball], a ball around every real example that just reaches its k-th nearest other
@@ -130,7 +130,7 @@ def precision(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     Args:
       features: maps examples [N, ...] to features [N, F]. Supplied by the build.
       neighbors: k, from 1 to N - 1.
-    Returns: SampleMetric, from 0 to 1.
+    Returns: Metric, from 0 to 1.
     Raises: ValueError where k is not between 1 and N - 1.
     References: Kynkäänniemi, Karras, Laine, Lehtinen, Aila, arXiv:1904.06991.
     """
@@ -141,11 +141,11 @@ def precision(*, features: Features, neighbors: Count = 5) -> SampleMetric:
         inside = jax.lax.map(lambda row: jnp.any(_squares(row, centers) <= radii), x, batch_size=ROWS)  # [N]
         return _mean(inside, weights)
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 @better("max", worst=0.0, best=1.0)
-def recall(*, features: Features, neighbors: Count = 5) -> SampleMetric:
+def recall(*, features: Features, neighbors: Count = 5) -> Metric:
     """Measure how much of the real is made: the share of real examples that falls where samples are.
 
     precision with the two sets exchanged: balls around the samples, mean over the real examples
@@ -153,16 +153,16 @@ def recall(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     Args:
       features: maps examples [N, ...] to features [N, F]. Supplied by the build.
       neighbors: k, from 1 to N - 1.
-    Returns: SampleMetric, from 0 to 1.
+    Returns: Metric, from 0 to 1.
     Raises: ValueError where k is not between 1 and N - 1.
     References: Kynkäänniemi, Karras, Laine, Lehtinen, Aila, arXiv:1904.06991.
     """
     exchanged = precision(features=features, neighbors=neighbors)
-    return SampleMetric(lambda samples, real, weights: exchanged.score(real, samples, weights))
+    return exchanged._replace(compute=lambda sets, weights: exchanged.compute(sets[::-1], weights))
 
 
 @better("max", worst=0.0)
-def density(*, features: Features, neighbors: Count = 5) -> SampleMetric:
+def density(*, features: Features, neighbors: Count = 5) -> Metric:
     """Count in how many balls of real examples a sample lies: precision that one outlier cannot lift.
 
     mean over samples of (number of balls around real examples that hold x, border left out) / k, balls as for
@@ -171,7 +171,7 @@ def density(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     Args:
       features: maps examples [N, ...] to features [N, F]. Supplied by the build.
       neighbors: k, from 1 to N - 1.
-    Returns: SampleMetric, 0 is worst; about 1 for samples of the real distribution, more where they crowd.
+    Returns: Metric, 0 is worst; about 1 for samples of the real distribution, more where they crowd.
     Raises: ValueError where k is not between 1 and N - 1.
     References: Naeem, Oh, Uh, Choi, Yoo, arXiv:2002.09797.
     """
@@ -182,11 +182,11 @@ def density(*, features: Features, neighbors: Count = 5) -> SampleMetric:
         balls = jax.lax.map(lambda row: jnp.sum(_squares(row, centers) < radii), x, batch_size=ROWS)  # [N]
         return _mean(balls, weights) / neighbors
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 @better("max", worst=0.0, best=1.0)
-def coverage(*, features: Features, neighbors: Count = 5) -> SampleMetric:
+def coverage(*, features: Features, neighbors: Count = 5) -> Metric:
     """Measure the share of real examples that have a sample nearby: recall that stray samples cannot lift.
 
     mean over real examples of [some sample lies in its ball, border left out], balls as for precision
@@ -194,7 +194,7 @@ def coverage(*, features: Features, neighbors: Count = 5) -> SampleMetric:
     Args:
       features: maps examples [N, ...] to features [N, F]. Supplied by the build.
       neighbors: k, from 1 to N - 1.
-    Returns: SampleMetric, from 0 to 1; samples of the real distribution reach about 1 - 2^-k.
+    Returns: Metric, from 0 to 1; samples of the real distribution reach about 1 - 2^-k.
     Raises: ValueError where k is not between 1 and N - 1.
     References: Naeem, Oh, Uh, Choi, Yoo, arXiv:2002.09797.
     """
@@ -205,11 +205,11 @@ def coverage(*, features: Features, neighbors: Count = 5) -> SampleMetric:
         holds = lambda ball: jnp.any((_squares(ball[0], x) < ball[1]) & (weights > 0))
         return _mean(jax.lax.map(holds, (centers, radii), batch_size=ROWS), weights)
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 @better("min", best=0.0)
-def sliced_wasserstein(*, projections: int = 128) -> SampleMetric:
+def sliced_wasserstein(*, projections: int = 128) -> Metric:
     """Measure the Wasserstein-1 distance between the two sets as seen from many directions.
 
     mean over unit vectors u of mean_i |sort(u . samples)_i - sort(u . real)_i|; the directions are drawn once, with a
@@ -217,7 +217,7 @@ def sliced_wasserstein(*, projections: int = 128) -> SampleMetric:
 
     Args:
       projections: number of directions.
-    Returns: SampleMetric, in units of the examples (flattened), 0 is best; not 0 for two sets of one distribution.
+    Returns: Metric, in units of the examples (flattened), 0 is best; not 0 for two sets of one distribution.
     References: Rabin, Peyré, Delon, Bernot (2011); Deshpande, Zhang, Schwing, arXiv:1803.11188.
     """
 
@@ -234,7 +234,7 @@ def sliced_wasserstein(*, projections: int = 128) -> SampleMetric:
         gaps = jnp.where(kept, jnp.abs(ranked(x) - ranked(y)), 0.0)
         return jnp.sum(gaps) / (projections * jnp.sum(weights))
 
-    return SampleMetric(score)
+    return _of_sets(score)
 
 
 def _flat(x: Array, weights: Array) -> Array:
@@ -252,6 +252,13 @@ def _featured(features: Features, x: Array, weights: Array) -> Array:
 
 def _mean(values: Array, weights: Array) -> Array:
     return jnp.sum(jnp.where(weights > 0, values, 0.0)) / jnp.sum(weights)
+
+
+def _of_sets(score: Callable[[Array, Array, Array], Array]) -> Metric:
+    """Make a metric of score(samples [N, ...], real [N, ...], weights [N]) -> scalar."""
+    return Metric(
+        lambda samples, real: (samples, real), lambda sets, weights: score(sets[0], sets[1], weights), reduce="gather"
+    )
 
 
 def _nearest(samples: Array, modes: Array, weights: Array) -> tuple[Array, Array]:
@@ -305,3 +312,6 @@ def _root(covariance: Array) -> Array:
 TABLE = {f.__name__: f for f in (
     modes_covered, high_quality, reverse_kl, frechet_distance, precision, recall, density, coverage, sliced_wasserstein,
 )}  # fmt: skip
+
+for factory in TABLE.values():  # a set of samples is judged by these, and answers are not
+    vars(factory)["of_samples"] = True

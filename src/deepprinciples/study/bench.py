@@ -65,7 +65,7 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
 def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
     mesh = make_mesh(layout.devices)
     parts = build.splits(dataset)
-    size = max(len(parts[name].targets) for name in ("validation", "test"))
+    size = max(parts[name].size for name in ("validation", "test"))
     validation, test = (place(pad_split(parts[name], size=size), mesh, shared=True) for name in ("validation", "test"))
     if dataset.stream is None:
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)

@@ -21,11 +21,11 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.parts import data, losses, probes, rules
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.study import games
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced, trait
+from deepprinciples.study import games, measured
+from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.target_checks import only_padding, unfit_for_targets
-from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
+from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model, PyTree
 
 __all__ = ["KINDS", "Config", "chain", "metric_name", "named", "part", "replaced"]  # the pieces, for rooms above
 KINDS = Kinds(
@@ -36,7 +36,7 @@ KINDS = Kinds(
         "model": {"outputs", "vocabulary", "shape"},
         "generator": {"outputs", "vocabulary", "shape"},
         "regularizers": {"outputs"},
-        "metric": {"modes", "mode_std", "features"},
+        "metric": {"modes", "mode_std", "features", "outputs"},
         "data": {"source"},
         "schedule": {"steps"},
     },
@@ -55,13 +55,18 @@ def model_of(config: Config, parts: Dataset) -> Model:
     """Build the model of a config for a data set."""
     from deepprinciples.parts.models.adapters import coerce
 
-    shape = parts.train.inputs.shape[1:]
+    shape = jax.tree.map(lambda a: a.shape[1:], parts.train.inputs)
     return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
 
 
-def shown(config: Config, parts: Dataset) -> np.ndarray:
+def first(parts: Dataset, count: int) -> Batch:
+    """Return the first examples of the training part as a batch."""
+    return jax.tree.map(lambda a: np.asarray(a[:count]), Batch(*parts.train))
+
+
+def shown(config: Config, parts: Dataset) -> PyTree:
     """Return the inputs that a model is initialized with: one that fits its weights to data is shown a whole batch."""
-    return np.asarray(parts.train.inputs[: parts.batch_size if config.get("model", {}).get("lsuv") else 1])
+    return first(parts, parts.batch_size if config.get("model", {}).get("lsuv") else 1).inputs
 
 
 def learner(config: Config, parts: Dataset) -> Learner:
@@ -85,7 +90,7 @@ def learner(config: Config, parts: Dataset) -> Learner:
         example=shown(config, parts),
         penalties=penalties,
         augments=augments,
-        metrics={metric_name(config): part("metric", config["study"]["metric"])},
+        metrics=measured.metrics_of(config, parts),
         evaluations=rules.EVALUATIONS.get(rule.get("name", ""), 1),
         hides=hides(config),
         average=part("average", config["average"]),
@@ -116,26 +121,7 @@ def stability_edge(config: Config) -> float | None:
 
 def higher_is_better(config: Config) -> bool:
     """Say whether a larger value of the study's metric is better."""
-    return _direction(config) == "max"
-
-
-def _direction(config: Config) -> str | None:
-    """Read "max" or "min" from the config, the factory of the metric, or the metric it makes; None where none says."""
-    section, given = config["study"]["metric"], config["study"]["direction"]
-    if given != "auto":
-        return given
-    found = trait("metric", section, "direction")
-    return found if found or "game" in config else getattr(part("metric", section), "direction", None)
-
-
-def worst(config: Config) -> float | None:
-    """Return the worst value that the study's metric can take, None where there is none."""
-    return trait("metric", config["study"]["metric"], "worst")
-
-
-def best(config: Config) -> float | None:
-    """Return the best value that the study's metric can take, None where there is none."""
-    return trait("metric", config["study"]["metric"], "best")
+    return measured.direction(config) == "max"
 
 
 def allowed(config: Config) -> dict[str, str]:
@@ -143,7 +129,7 @@ def allowed(config: Config) -> dict[str, str]:
     return allowed_ranges(config, KINDS)
 
 
-def _evaluated(model: Model, key: Any, inputs: np.ndarray) -> Any:
+def _evaluated(model: Model, key: Any, inputs: PyTree) -> Any:
     params, state = model.init(key, inputs)
     return model.apply(params, state, inputs, key=None, train=False)[0]
 
@@ -152,16 +138,18 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     """Compute the test score of a constant answer: class frequencies as logits, or the mean target.
 
     Returns:
-        What a network that learned nothing of its inputs scores; None for games, and where outputs are neither class
-        logits nor real targets.
+        What a network that learned nothing of its inputs scores; None for games, for a metric that runs the model, and
+        where outputs are neither class logits nor real targets.
     """
-    if "game" in config:
+    metric = measured.metrics_of(config, parts)[metric_name(config)] if "game" not in config else None
+    if metric is None or metric.on_model or parts.task == "structured":
         return None
-    model, inputs = model_of(config, parts), np.asarray(parts.test.inputs[:1])
+    model, inputs = model_of(config, parts), jax.tree.map(lambda a: np.asarray(a[:1]), parts.test.inputs)
     given = jax.eval_shape(lambda key: _evaluated(model, key, inputs), jax.random.key(0))
     targets = np.asarray((parts.train if parts.stream is None else parts.validation).targets)
     if parts.task == "classification" and parts.outputs > 1 and np.issubdtype(targets.dtype, np.integer):
-        shares = np.bincount(targets[targets >= 0].reshape(-1), minlength=parts.outputs) / max(targets.size, 1)
+        labeled = targets[targets >= 0]
+        shares = np.bincount(labeled, minlength=parts.outputs) / max(labeled.size, 1)
         answer = np.log(np.maximum(shares, 1e-7))
         shape = (*parts.test.targets.shape, parts.outputs)
     elif parts.task == "regression":
@@ -171,8 +159,7 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     if not hasattr(given, "shape") or given.shape[1:] != shape[1:]:
         return None
     outputs = np.broadcast_to(answer.astype(np.float32), shape)
-    value = np.asarray(part("metric", config["study"]["metric"])(outputs, parts.test.targets))
-    return float(value.mean()) if value.shape == shape[:1] else None
+    return measured.value_of(metric, jax.numpy.asarray(outputs), jax.numpy.asarray(parts.test.targets))
 
 
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
@@ -195,26 +182,31 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         return wrong
     if "game" in config:
         return _check_game(config, parts, where)
+    if wrong := measured.problems(config, parts, samples=False):
+        return [f"{where}{problem}" for problem in wrong]
     source = config["data"].get("name", "data")
     key = jax.random.key(0)
     # The batch of a step: statistics of a batch and the shares of a rule depend on its size.
-    batch = Batch(*(np.asarray(array[: parts.batch_size]) for array in parts.train))
+    batch = first(parts, parts.batch_size)
     name = "name" if "name" in config["model"] else "factory"
     problems: list[str] = []
     with _told(problems, f"{where}model.{name}: does not fit data.name {source!r}"):
         model = model_of(config, parts)
-        params, state = jax.eval_shape(model.init, key, batch.inputs[:1])
+        params, state = jax.eval_shape(model.init, key, first(parts, 1).inputs)
         outputs, _, _ = jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
         problems.extend(f"{where}model.{name}: {problem}" for problem in _complex(params, state))
     if problems:
         return problems
     problems += unfit_for_targets(config, parts, outputs, where) + only_padding(config, parts, where)
     unfit = {problem.removeprefix(where).split(".name:")[0] for problem in problems}
-    for kind, section in (("loss", config["loss"]), ("study.metric", config["study"]["metric"])):
-        if kind in unfit:
-            continue
-        with _told(problems, f"{where}{kind}: does not fit data.name {source!r}"):
-            _check_per_example(part(kind.removeprefix("study."), section), outputs, batch.targets)
+    predict = lambda inputs: model.apply(params, state, inputs, key=None, train=False)[0]
+    if "loss" not in unfit:
+        with _told(problems, f"{where}loss: does not fit data.name {source!r}"):
+            _check_per_example(part("loss", config["loss"]), outputs, batch.targets)
+    for name, (path, _) in measured.sections(config).items():
+        if path not in unfit:
+            with _told(problems, f"{where}{path}: does not fit data.name {source!r}"):
+                measured.check(measured.metrics_of(config, parts)[name], outputs, batch.targets, predict)
     if problems:
         return problems
     with _told(problems, f"{where}the parts do not fit together"):
@@ -229,11 +221,9 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
 
 def _check_metric(config: Config, where: str) -> list[str]:
     """Find out whether the metric has a direction and a name of its own."""
-    name, problems = metric_name(config), []
-    if name == "loss":
-        problems.append(f"{where}study.metric: loss is the name of what is minimized; give the factory another name")
+    name, problems = metric_name(config), list[str]()
     with _told(problems, f"{where}study.metric: {name}"):
-        if (found := _direction(config)) not in ("max", "min"):
+        if (found := measured.direction(config)) not in ("max", "min"):
             problems.append(
                 f'{where}study.direction: unknown for {name} (found {found!r}); set it to "max" or "min", or set '
                 f"{name}.direction in Python"
@@ -245,7 +235,7 @@ def _check_game(config: Config, parts: Dataset, where: str) -> list[str]:
     found = [f"{where}{problem}" for problem in games.problems(config, parts)]
     if found:
         return found
-    batch = Batch(*(np.resize(np.asarray(array[:1]), (parts.batch_size, *array.shape[1:])) for array in parts.train))
+    batch = first(parts, parts.batch_size)
     with _told(found, f"{where}the players do not fit data.name {config['data'].get('name', 'data')!r}"):
         made = learner(config, parts)
         state = jax.eval_shape(made.init, jax.random.key(0))
@@ -261,7 +251,7 @@ def _check_game(config: Config, parts: Dataset, where: str) -> list[str]:
 def _first_step(config: Config, made: Learner, batch: Batch, key: jax.Array) -> Any:
     """Take a step from the start, read it as the probes do, and evaluate."""
     state, info = made.step(made.init(key), batch, key)
-    return state, probe(config)(info), made.evaluate(state, batch)
+    return state, probe(config)(info), made.evaluate(state, batch, key)
 
 
 def _complex(*trees: Any) -> Iterator[str]:
@@ -292,10 +282,13 @@ def _told(problems: list[str], words: str) -> Iterator[None]:
         problems.append(f"{words}: {name}{_one_line(error)}")
 
 
-def _check_per_example(function: Callable, outputs: Any, targets: np.ndarray) -> None:
-    value = jax.eval_shape(function, outputs, jax.ShapeDtypeStruct(targets.shape, targets.dtype))
-    if value.shape != targets.shape[:1]:
-        raise ValueError(f"gives shape {list(value.shape)} for {len(targets)} examples, expected one value per example")
+def _check_per_example(function: Callable, outputs: Any, targets: PyTree) -> None:
+    value = jax.eval_shape(function, outputs, targets)
+    count = jax.tree.leaves(targets)[0].shape[0]
+    shape = getattr(value, "shape", None)
+    if shape != (count,):
+        what = "a tree" if shape is None else f"shape {list(shape)}"
+        raise ValueError(f"gives {what} for {count} examples, expected one value per example")
 
 
 def _one_line(error: Exception) -> str:

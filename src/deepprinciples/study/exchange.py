@@ -124,7 +124,7 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTr
     use_all_cores()
     prepared = runner.prepare("train", given)
     resolved, parts = prepared.arms["run"], prepared.data["run"]
-    model, example = build.model_of(resolved, parts), np.asarray(parts.train.inputs[:1])
+    model, example = build.model_of(resolved, parts), build.first(parts, 1).inputs
     params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     named = {"/".join(runner.words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}

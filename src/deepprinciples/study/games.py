@@ -12,10 +12,9 @@ from deepprinciples.engine.game import game
 from deepprinciples.engine.moves import Rules
 from deepprinciples.engine.players import Player, Table
 from deepprinciples.parts.models.adapters import coerce
-from deepprinciples.parts.sample_metrics import TABLE
-from deepprinciples.study.features import features_of
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, name_of, named, part
-from deepprinciples.types import Augment, Batch, Dataset, Learner, OnActivations, OnFunction, SampleMetric, Scalar
+from deepprinciples.study import measured
+from deepprinciples.study.pieces import Config, chain, hides, named, part
+from deepprinciples.types import Augment, Batch, Dataset, Learner, OnActivations, OnFunction, Scalar
 
 Loss = Annotated[Callable[..., Any], "game_loss"]
 
@@ -35,7 +34,6 @@ class Game(NamedTuple):
     pack: int = 1
     conditional: bool = False
     snapshots: int = 0
-    also: tuple[str, ...] = ()  # further metrics of samples to tell, by name
 
 
 def learner(config: Config, parts: Dataset) -> Learner:
@@ -54,8 +52,7 @@ def learner(config: Config, parts: Dataset) -> Learner:
         classes=parts.outputs if settings.pop("conditional") else 0,
         pack=settings.pop("pack"),
     )
-    sections = [config["study"]["metric"], *({"name": name} for name in settings.pop("also"))]
-    metrics = {name_of(one): metric(one, parts) for one in sections}
+    metrics = measured.metrics_of(config, parts)
     snapshots = settings.pop("snapshots")
     may_hide = hides(config["generator"]) or hides(config["discriminator"])
     rules = Rules(steps, **settings)
@@ -67,33 +64,11 @@ def _player(config: Config, kind: str, steps: int, **provided: Any) -> Player:
     return Player(coerce(part(kind, config["model"], **provided)), chain(config, steps), regularizers)
 
 
-def metric(section: Config, parts: Dataset) -> SampleMetric:
-    """Build a metric that judges samples; what it is measured in comes from the data."""
-    supplied: dict[str, Any] = {"modes": parts.modes, "mode_std": parts.mode_std}
-    if section.get("name") in NEED_FEATURES:
-        supplied["features"] = features_of(parts)
-    return part("metric", section, **supplied)
-
-
-NEED_FEATURES = frozenset({"frechet_distance", "precision", "recall", "density", "coverage"})
-NEED_MODES = frozenset({"modes_covered", "high_quality", "reverse_kl"})
-
-
 def problems(config: Config, parts: Dataset) -> list[str]:
     """Find what does not fit together before anything is built: one line each, without the arm's name."""
     settings, found = config["game"], []
-    name, size = metric_name(config), parts.batch_size
-    choices = ", ".join(sorted(TABLE))
-    if "factory" not in config["study"]["metric"] and name not in TABLE:
-        found.append(f"study.metric: {name} judges answers, but [game] makes samples; choose one of {choices}")
-    for also in settings["also"]:
-        if also not in TABLE:
-            found.append(f"game.also: no metric {also!r} of samples; choose from {choices}")
-    for where, one in [("study.metric", name), *(("game.also", also) for also in settings["also"])]:
-        if one in NEED_MODES and parts.modes is None:
-            found.append(f"{where}: {one} needs data whose modes are known, such as gaussian_ring")
-        if one in NEED_FEATURES and parts.task != "classification":
-            found.append(f"{where}: {one} needs class labels, to train a classifier whose features it measures in")
+    size = parts.batch_size
+    found += measured.problems(config, parts, samples=True)
     if settings["conditional"] and parts.task != "classification":
         found.append("game.conditional: needs class labels, but the data have real-valued targets")
     if settings["n_critic"] > 1 and settings["update"] != "alternating":

@@ -88,7 +88,7 @@ def probe(
     subject = _cut(_subject(config, parts, arrays.load_arrays(kept), examples), parts)
     look, left_out = _fitting(subject)
     subject = subject._replace(notes=subject.notes + left_out)
-    progress(f"probing {len(subject.seeds)} seeds on {len(subject.batch.targets)} examples")
+    progress(f"probing {len(subject.seeds)} seeds on {subject.batch.size} examples")
     found = _measured(subject, probes.combine(look), steps=config["train"]["steps"])
     progress("looking around and between solutions")
     found = found.assign(_around(subject) | _alike(subject))
@@ -98,13 +98,13 @@ def probe(
 
 def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any], examples: int) -> _Subject:
     model, learner = build.model_of(config, parts), build.learner(config, parts)
-    like = jax.eval_shape(lambda key: model.init(key, np.asarray(parts.train.inputs[:1]))[0], lane_key(0))
+    like = jax.eval_shape(lambda key: model.init(key, build.first(parts, 1).inputs)[0], lane_key(0))
     named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
     seeds = sorted(int(name.removeprefix("seed-")) for name in kept)
     rows = [[_at(kept[f"seed-{seed}"], runner.words_of(path)) for path in named] for seed in seeds]
     stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
     params = jax.tree.unflatten(jax.tree.structure(like), stacked)
-    batch = Batch(*(np.asarray(array[:examples]) for array in parts.train))
+    batch = build.first(parts, examples)
     return _Subject(config, learner, model, params, seeds, batch, [])
 
 
@@ -114,9 +114,9 @@ def _cut(subject: _Subject, parts: Dataset) -> _Subject:
     Raises:
         ConfigError: a step takes no such number either.
     """
-    count, size = len(subject.batch.targets), parts.batch_size
+    count, size = subject.batch.size, parts.batch_size
     for number in dict.fromkeys((count, max(1, count // size) * size, size)):
-        batch = Batch(*(np.asarray(array[:number]) for array in parts.train))
+        batch = build.first(parts, number)
         try:
             _shapes_of(subject._replace(batch=batch), lambda info: info.loss)
         except Exception as error:  # a user's own rule may raise anything
@@ -223,13 +223,16 @@ def _alike(subject: _Subject) -> dict[str, Any]:
     """Compare the layers of neighboring seeds with each other: CKA, the mean over neighbors."""
     if len(subject.seeds) < 2:
         return {}
-    inputs = subject.batch.inputs[:ALIKE]
+    count = min(ALIKE, subject.batch.size)
+    inputs = jax.tree.map(lambda a: a[:count], subject.batch.inputs)
 
     def layers(each: tuple[PyTree, Array]) -> dict[str, Array]:
         info = _seen(subject, *each)
         assert info.forward is not None
         seen = info.forward(each[0], inputs)[1]
-        return {name: h.reshape(len(inputs), -1) for name, h in seen.items() if not name.endswith(ASIDE)}
+        return {
+            name: h.reshape(min(ALIKE, subject.batch.size), -1) for name, h in seen.items() if not name.endswith(ASIDE)
+        }
 
     held = jax.jit(lambda every: jax.lax.map(layers, every))((subject.params, np.asarray(subject.seeds, np.uint32)))
     if not held:
@@ -252,14 +255,14 @@ def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject)
         "schema_version": SCHEMA_VERSION,
         "kind": "probe",
         "title": f"{found.attrs['title']}: what was learned",
-        "headline": f"{len(subject.seeds)} trained networks, looked at on {len(subject.batch.targets)} training "
+        "headline": f"{len(subject.seeds)} trained networks, looked at on {subject.batch.size} training "
         "examples. Nothing is compared here.",
         "command": f"deepprinciples probe {run.path}",
         "config_toml": run.config,
         "arms": [],
         "comparisons": [],
         "warnings": subject.notes,
-        "protocol": {"seeds": len(subject.seeds), "examples": len(subject.batch.targets)},
+        "protocol": {"seeds": len(subject.seeds), "examples": subject.batch.size},
         "limits": [
             "Curvature and noise are those of the training objective on these examples, with one draw of dropout.",
             "A random direction shows a thin slice: a smooth one does not mean that the loss is smooth elsewhere.",

@@ -19,7 +19,7 @@ import jax
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
-from deepprinciples.study import bench, build, tuning
+from deepprinciples.study import bench, build, measured, tuning
 from deepprinciples.study.groups import Group, group_arms
 from deepprinciples.study.hyper_search import Budget, Judge, Row, Search, run_searches
 from deepprinciples.study.ledger import Ledger, nothing_kept
@@ -193,7 +193,7 @@ def search(entry: Entry, course: Course, group: Group, progress: Progress) -> tu
     if not trials:
         return {a: [] for a in group.arms}, 0.0
     metric = build.metric_name(group.config)
-    judge = Judge(metric, build.higher_is_better(group.config), build.worst(group.config))
+    judge = Judge(metric, build.higher_is_better(group.config), measured.worst(group.config))
     budget = Budget(trials, course.study.extend, course.search_seeds, course.train.seed)
 
     def train(name: str, rows: list[Row]) -> Outcome:

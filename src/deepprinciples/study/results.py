@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from deepprinciples.engine.causes import CAUSES
+from deepprinciples.engine.causes import CAUSES, PER_CLASS
 
 BY_TRANSFORM = ("trigger_rate", "clip_norm")
 _DIMS = {**dict.fromkeys(BY_TRANSFORM, "transform"), "gradient_through_time": "lag"}
@@ -21,8 +21,13 @@ _DIMS |= {"gate_closed": "gate", "gate_open": "gate"}
 _LANES = ("arm", "seed")
 
 
-def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -> xr.Dataset:
-    """Lay out a study as named arrays: score [arm, seed], curves [arm, seed, step], probes [arm, seed, step, layer]."""
+def dataset(
+    finished: Any, *, metric: str, higher_is_better: bool, title: str, class_names: Sequence[str] = ()
+) -> xr.Dataset:
+    """Lay out a study as named arrays: score [arm, seed], curves [arm, seed, step], probes [arm, seed, step, layer].
+
+    Values for each class [arm, seed, class] have the names of classes as a coordinate, or their numbers.
+    """
     arms = list(finished.outcomes)
     outcomes = list(finished.outcomes.values())
     coords = {"arm": arms, "seed": finished.seeds, "step": finished.probe_steps, "eval_step": finished.evaluation_steps}
@@ -39,6 +44,10 @@ def dataset(finished: Any, *, metric: str, higher_is_better: bool, title: str) -
     seen, named = probed([o.logs for o in outcomes], finished.seeds, finished.probe_steps)
     variables, coords = variables | seen, coords | named
     coords["block"] = ("seed", finished.block)
+    by_class = [one for one in variables.values() if "class" in one[0]]
+    for dims, values in by_class[:1]:
+        count = values.shape[dims.index("class")]
+        coords["class"] = list(class_names) if len(class_names) == count else list(range(count))
     variables |= _tuning(finished, coords)
     attrs = {"title": title, "metric": metric, "direction": "max" if higher_is_better else "min"}
     return xr.Dataset(variables, coords, attrs)
@@ -71,11 +80,13 @@ def _extras(outcomes: Sequence[Any], metric: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in _merged([n for n in o.curves if n not in (metric, "loss")] for o in outcomes):
         known = next(o for o in outcomes if name in o.curves)
-        if np.ndim(known.curves[name]) == 2:  # an arm may lack it, such as the raw weights beside an average
+        rank = np.ndim(known.curves[name])
+        if rank == 2 or name.endswith(PER_CLASS):  # an arm may lack it, such as the raw weights beside an average
             for split, part in (("validation", "curves"), ("test", "final")):
                 lacking = np.full_like(getattr(known, part)[name], np.nan)
                 held = [getattr(o, part).get(name, lacking) for o in outcomes]
-                found[f"{split}_{name}"] = ((*_LANES, "eval_step")[: 1 + lacking.ndim], np.stack(held))
+                dims = (*_LANES, *["eval_step"] * (part == "curves"), *["class"] * (rank == 3))
+                found[f"{split}_{name}"] = (dims, np.stack(held))
         elif all(name in o.curves for o in outcomes):
             values = np.stack([o.curves[name] for o in outcomes])  # [arm, seed, eval_step, ...]
             inner = [f"{name}_{k}" for k in range(values.ndim - 3)]

@@ -18,7 +18,7 @@ import xarray as xr
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import bench, build, memory, protocol, rates, results
+from deepprinciples.study import bench, build, measured, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.features import digest
 from deepprinciples.study.outline import outline
@@ -226,7 +226,13 @@ def _told(
     """Give the config that repeats a study, its summary and its results."""
     resolved, kind = prepared.resolved, prepared.kind
     metric, higher = build.metric_name(resolved), build.higher_is_better(resolved)
-    found = results.dataset(finished, metric=metric, higher_is_better=higher, title=resolved.get("title", "") or stem)
+    found = results.dataset(
+        finished,
+        metric=metric,
+        higher_is_better=higher,
+        title=resolved.get("title", "") or stem,
+        class_names=next(iter(prepared.data.values())).class_names,
+    )
     if kind == "find-rate":
         found = found.assign(learning_rate=("step", rates.rates_of(next(iter(prepared.arms.values())))))
     heard = dict.fromkeys(note for one in prepared.data.values() for note in one.notes)
@@ -235,8 +241,8 @@ def _told(
         found,
         study=Study(**resolved["study"]),
         steps=Train(**resolved["train"]).steps,
-        bound=build.worst(resolved),
-        best=build.best(resolved),
+        bound=measured.worst(resolved),
+        best=measured.best(resolved),
         kind=kind,
         changes={
             arm: configs.described({k: v for k, v in edits.items() if k != "tune"})

@@ -40,6 +40,7 @@ class Study(NamedTuple):
     """How arms are tuned and judged, DESIGN's protocol."""
 
     metric: Metric | str = "accuracy"
+    also: tuple[str, ...] = ()  # further metrics that are recorded, by name
     direction: Literal["auto", "max", "min"] = "auto"
     tune: Mapping[str, Any] = {}
     searches: int = 10  # independent searches of a tuned arm; each is one block of the statistics

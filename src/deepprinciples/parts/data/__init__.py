@@ -14,7 +14,7 @@ from deepprinciples.parts.data.bundled import breast_cancer, diabetes, digits, w
 from deepprinciples.parts.data.fashion import fashion_mnist
 from deepprinciples.parts.data.mixtures import gaussian_grid, gaussian_ring
 from deepprinciples.parts.data.mnist1d import mnist_1d
-from deepprinciples.parts.data.own import arrays, csv, idx, npz, stream
+from deepprinciples.parts.data.own import arrays, csv, examples, idx, npz, stream
 from deepprinciples.parts.data.split import Source, prepare
 from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, teacher
 
@@ -36,6 +36,7 @@ TABLE = {
         gaussian_ring,
         gaussian_grid,
         arrays,
+        examples,
         npz,
         csv,
         idx,

@@ -13,18 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.checks import (
-    as_array,
-    inputs_of,
-    labels_of,
-    plural,
-    refuse_other_scale,
-    show,
-    values_of,
-)
+from deepprinciples.parts.data.checks import plural, show
+from deepprinciples.parts.data.trees import leaves_of, map_leaves
 from deepprinciples.types import Split
 
 WHERE = "data.batches"
@@ -115,17 +106,7 @@ def numbered(batches: Iterable[Any]) -> Iterator[Any]:
         raise DataError(f"{WHERE}: the loader failed at batch {k}: {type(error).__name__}: {error}") from error
 
 
-def checked(
-    batches: Iterable[Any],
-    first: Split,
-    *,
-    task: str,
-    outputs: int,
-    vocabulary: int,
-    allow_nonfinite: bool,
-    channels: str = "last",
-    raw: np.ndarray,
-) -> Batches:
+def checked(batches: Iterable[Any], first: Split, converter: Callable[[Split, str], Split]) -> Batches:
     """Check and convert every batch while it streams by.
 
     All batches have the size of the first one, so that one compiled program serves them all; a smaller last batch is
@@ -133,13 +114,8 @@ def checked(
 
     Args:
       batches: re-iterable of (inputs, targets).
-      first: the first batch, converted; the others must have its shape.
-      task: "classification" or "regression".
-      outputs: number of classes or targets.
-      vocabulary: number of token ids, 0 for other inputs.
-      allow_nonfinite: let NaN and infinity pass.
-      channels: where the channels of pictures are, see `inputs_of`.
-      raw: the inputs of the first batch before they were converted; the others must be uint8 where these are.
+      first: the first batch, converted; the others must have its leaves and shapes.
+      converter: (batch, what its messages begin with) -> the converted batch.
 
     Returns:
       Re-iterable of `Split` with the types of `first`.
@@ -147,26 +123,30 @@ def checked(
     Raises:
       DataError: while iterating, naming the batch.
     """
-    target_check = labels_of if task == "classification" else values_of
+    expected = dict(leaves_of(first._asdict()))
 
     def convert(k: int, batch: tuple[Any, Any]) -> Split:
-        where = f"{WHERE}: batch {k}, inputs"
-        x = as_array(batch[0], where)
-        if not vocabulary:
-            refuse_other_scale(x, raw, where, "batch 0")
-        x, _ = inputs_of(x, where, vocabulary=vocabulary, allow_nonfinite=allow_nonfinite, channels=channels)
-        y = target_check(batch[1], f"{WHERE}: batch {k}, targets", inputs=x, outputs=outputs)
-        split = Split(x.astype(first.inputs.dtype, copy=False), y.astype(first.targets.dtype, copy=False))
-        for name, found, expected in zip(Split._fields, split, first, strict=True):
-            if found.shape[1:] != expected.shape[1:] or found.shape[0] > expected.shape[0]:
+        split = converter(Split(*batch), f"{WHERE}: batch {k}")
+        found = dict(leaves_of(split._asdict()))
+        if found.keys() != expected.keys():
+            names = [", ".join(sorted(name.lstrip(".") for name in one)) for one in (found, expected)]
+            raise DataError(f"{WHERE}: batch {k} has leaves {names[0]}, expected {names[1]} as in batch 0")
+        for path, leaf in found.items():
+            like = expected[path]
+            if leaf.shape[1:] != like.shape[1:] or len(leaf) > len(like):
                 raise DataError(
-                    f"{WHERE}: batch {k} has {name} of shape {show(found.shape)}, expected "
-                    f"{show(expected.shape)} as in batch 0"
+                    f"{WHERE}: batch {k} has {path.lstrip('.')} of shape {show(leaf.shape)}, expected "
+                    f"{show(like.shape)} as in batch 0"
                 )
-        return split
+        return Split(
+            *(
+                map_leaves(lambda leaf, path: leaf.astype(expected[path].dtype, copy=False), tree, f".{side}")
+                for side, tree in split._asdict().items()
+            )
+        )
 
     def start() -> Iterator[Split]:
-        size = first.inputs.shape[0]
+        size = first.size
         short = -1
         k = -1
         for k, batch in enumerate(numbered(batches)):
@@ -176,8 +156,8 @@ def checked(
                     f"only the last batch of a pass may be smaller"
                 )
             split = convert(k, batch)
-            if split.inputs.shape[0] < size:
-                short = split.inputs.shape[0]
+            if split.size < size:
+                short = split.size
             else:
                 yield split
         if k < 0:
@@ -193,7 +173,8 @@ def refuse_shuffled(stream: Iterable[Split], first: Split) -> None:
       DataError: where it does not: arms, seeds and a resumed run would not see the same batches.
     """
     again = next(iter(stream))
-    if any(one.tobytes() != other.tobytes() for one, other in zip(first, again, strict=True)):
+    pairs = zip(leaves_of(first._asdict()), leaves_of(again._asdict()), strict=True)
+    if any(one.tobytes() != other.tobytes() for (_, one), (_, other) in pairs):
         raise DataError(
             f"{WHERE}: two passes begin with different batches, so arms and seeds would not train on the same; turn "
             f"shuffling and random changes off in the loader, or give a function that returns it with a fixed seed"

@@ -122,11 +122,12 @@ def inputs_of(
     if x.ndim == 1:
         raise DataError(f"{where}: found shape {show(x.shape)}, expected [N, features]; use inputs[:, None]")
     x, notes = _channels_last(x, where, channels)
-    found, more = _numbers(x, where, allow_nonfinite)
+    found, more = numbers_of(x, where, allow_nonfinite)
     return found, notes + more
 
 
-def _numbers(x: np.ndarray, where: str, allow_nonfinite: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+def numbers_of(x: np.ndarray, where: str, allow_nonfinite: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Check numbers and bring them to float32, or to float64 where digits would be lost; uint8 is divided by 255."""
     if x.dtype == np.uint8:
         return x.astype(np.float32) / np.float32(255), ("inputs: uint8 values were divided by 255",)
     if x.dtype.kind != "f":
@@ -135,7 +136,7 @@ def _numbers(x: np.ndarray, where: str, allow_nonfinite: bool) -> tuple[np.ndarr
         return x.astype(np.float64 if large else np.float32), note
     if not allow_nonfinite:
         refuse_nonfinite(x, where, "clean them, or set allow_nonfinite = true where the data set takes it")
-    _refuse_overflow(x, where)
+    refuse_overflow(x, where)
     return x.astype(np.float32 if x.dtype.itemsize <= 4 else np.float64, copy=False), ()
 
 
@@ -184,11 +185,33 @@ def _tokens(x: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
     return x.astype(np.int32)
 
 
+def refuse_integers(y: np.ndarray, where: str, *, low: int | None, high: int, noun: str, fix: str) -> None:
+    """Raise where whole numbers lie outside low..high - 1; `low` None is no bound, and neither is `high` 0."""
+    bad = np.zeros(y.shape, bool) if low is None or y.dtype.kind == "u" else y < low
+    bad = bad | (y >= (high or 2**31))
+    if low is None and y.dtype.kind == "i":
+        bad = bad | (y < -(2**31))
+    if bad.any():
+        index = first_index(bad)
+        bounds = f"outside {low}..{high - 1}" if high else ("below 0" if low == 0 and y[index] < 0 else "")
+        bounds = bounds or (f"below {low}" if low is not None and y[index] < low else "too large for int32")
+        raise DataError(f"{where}: {noun} {y[index]} at {show(index)} is {bounds}; {fix}")
+
+
+def refuse_no_label(y: np.ndarray, where: str) -> None:
+    """Raise where every position of an example has the label -1, so that no loss could be taken of it."""
+    empty = np.all(y.reshape(len(y), -1) < 0, axis=1)
+    if empty.any():
+        found = plural(int(empty.sum()), "example")
+        raise DataError(f"{where}: no label in {found}, first number {int(np.argmax(empty))}; drop them")
+
+
 def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np.ndarray:
     """Check class labels.
 
     Args:
-      value: labels [N], or [N, T] for one label a step of inputs [N, T, ...].
+      value: labels [N], or [N, T], [N, H, W] for one label a step or a pixel of inputs [N, T, ...], [N, H, W, ...];
+        there -1 is no label.
       where: name used in errors.
       inputs: the inputs the labels belong to.
       outputs: number of classes; 0 to leave the upper bound open.
@@ -201,8 +224,9 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
     """
     y = as_array(value, where)
     steps = inputs.ndim >= 3 or inputs.dtype.kind == "i"  # vectors of numbers have features, not steps
-    per_step = y.ndim == 2 and steps and y.shape[1] == inputs.shape[1] and y.shape[1] > 1
-    if y.ndim == 2 and y.shape[1] > 1 and _one_hot(y) and not (per_step and y.dtype.kind in "iu"):
+    most = inputs.ndim - (inputs.dtype.kind != "i")
+    dense = 1 < y.ndim <= most and steps and y.shape == inputs.shape[: y.ndim] and y.size > len(y)
+    if y.ndim == 2 and y.shape[1] > 1 and _one_hot(y) and not (dense and y.dtype.kind in "iu"):
         raise DataError(
             f"{where}: found one-hot labels of shape {show(y.shape)}, expected integers of shape "
             f"[{y.shape[0]}]; use targets.argmax(axis=1)"
@@ -216,24 +240,28 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
             f"expected integers from 0; {remedy}"
         )
     _refuse_count(y, inputs, where)
-    if y.ndim > 1 and not per_step:
+    if y.ndim > 1 and not dense:
         remedy = "use targets[:, 0]" if y.shape[1:] == (1,) else "give one integer an example"
         raise DataError(f"{where}: found labels of shape {show(y.shape)}, expected [{y.shape[0]}]; {remedy}")
-    bad = y < 0 if y.dtype.kind == "i" else np.zeros(y.shape, bool)
+    low = -1 if dense else 0
+    bad = y < low if y.dtype.kind == "i" else np.zeros(y.shape, bool)
     if outputs:
         bad = bad | (y >= outputs)
     if bad.any():
         index = first_index(bad)
-        bound = f"outside 0..{outputs - 1}" if outputs else "below 0"
+        bound = f"outside {low}..{outputs - 1}" if outputs else f"below {low}"
         remedy = "number the classes from 0"
         if outputs and int(y[index]) == outputs:
             remedy = "subtract 1 from labels that count from 1"
         elif int(y[index]) == IGNORED:
-            remedy = f"PyTorch leaves labels of {IGNORED} out of the loss, which is not done here; drop these examples"
+            here = "here it is -1 that stands for no label" if dense else "which is not done here; drop these examples"
+            remedy = f"PyTorch leaves labels of {IGNORED} out of the loss, {here}"
         raise DataError(f"{where}: label {y[index]} at {show(index)} is {bound}; {remedy}")
     if y.size and int(y.max()) >= 2**31:
         index = first_index(y >= 2**31)
         raise DataError(f"{where}: label {y[index]} at {show(index)} does not fit int32; number the classes from 0")
+    if dense:
+        refuse_no_label(y, where)
     return y.astype(np.int32)
 
 
@@ -265,7 +293,7 @@ def values_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
             f"{where}: found targets of shape {show(y.shape)}, expected [{y.shape[0]}, {outputs or 'outputs'}]"
         )
     refuse_nonfinite(y, where, "drop or fill these examples")
-    _refuse_overflow(y, where)
+    refuse_overflow(y, where)
     return y.astype(np.float64)
 
 
@@ -277,7 +305,8 @@ def _refuse_count(y: np.ndarray, inputs: np.ndarray, where: str) -> None:
         )
 
 
-def _refuse_overflow(x: np.ndarray, where: str) -> None:
+def refuse_overflow(x: np.ndarray, where: str) -> None:
+    """Raise where float64 values do not fit float32."""
     if x.dtype.kind != "f" or x.dtype.itemsize <= 4:
         return
     lost = (np.abs(x) > np.finfo(np.float32).max) & np.isfinite(x)

@@ -21,7 +21,7 @@ def refuse_labels_from_one(parts: Mapping[str, Split]) -> None:
     Raises:
       DataError: if the smallest label of all parts is 1.
     """
-    least = min(int(part.targets.min()) for part in parts.values())
+    least = min(int(part.targets[part.targets >= 0].min(initial=2)) for part in parts.values())
     most = max(int(part.targets.max()) for part in parts.values())
     if least == 1 < most:
         raise DataError(
@@ -43,7 +43,7 @@ def class_notes(parts: Mapping[str, Split], task: str, outputs: int, *, streamed
         return ()
     notes: tuple[str, ...] = ()
     for name, part in parts.items():
-        present = np.unique(part.targets)
+        present = np.unique(part.targets[part.targets >= 0])
         if name == "train" and streamed:
             continue
         if name == "train" and len(present) < 2:

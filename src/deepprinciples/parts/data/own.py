@@ -16,14 +16,9 @@ from deepprinciples.parts.data import files
 from deepprinciples.parts.data.checks import as_array, plural
 from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.split import Source
+from deepprinciples.parts.data.structured import both_or_neither, examples
+from deepprinciples.parts.data.trees import is_tree
 from deepprinciples.types import Split
-
-
-def _part(inputs: Any, targets: Any, name: str) -> Split | None:
-    if (inputs is None) != (targets is None):
-        given, missing = ("targets", "inputs") if inputs is None else ("inputs", "targets")
-        raise DataError(f"data.{name}_{missing}: found none although {name}_{given} are given; give both or neither")
-    return None if inputs is None else Split(inputs, targets)
 
 
 def _source(inputs: Any, targets: Any, task: str, classes: int, **rest: Any) -> Source:
@@ -80,8 +75,8 @@ def arrays(
         classes,
         vocabulary=tokens,
         allow_nonfinite=allow_nonfinite,
-        validation=_part(validation_inputs, validation_targets, "validation"),
-        test=_part(test_inputs, test_targets, "test"),
+        validation=both_or_neither(validation_inputs, validation_targets, "validation"),
+        test=both_or_neither(test_inputs, test_targets, "test"),
     )
 
 
@@ -120,7 +115,7 @@ def npz(
 
     References: NumPy Enhancement Proposal 1, the .npy format.
     """
-    named = _part(test_inputs or None, test_targets or None, "test")
+    named = both_or_neither(test_inputs or None, test_targets or None, "test")
     found = read_npz(path, (inputs, targets) + ((test_inputs, test_targets) if named else ()))
     test = Split(found[2], found[3]) if named else None
     return _source(found[0], found[1], task, classes, vocabulary=tokens, allow_nonfinite=allow_nonfinite, test=test)
@@ -227,7 +222,7 @@ def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "
 
     References: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
     """
-    named = _part(test_images or None, test_labels or None, "test")
+    named = both_or_neither(test_images or None, test_labels or None, "test")
     train = _idx_pair(images, labels)
     test = None if named is None else _idx_pair(str(named.inputs), str(named.targets))
     return _source(train.inputs, train.targets, "classification", classes, test=test)
@@ -260,7 +255,8 @@ def stream(
     """Train on batches from a loader, for data larger than memory.
 
     Any re-iterable of (inputs, targets) pairs or dicts will do: a PyTorch DataLoader, a tf.data or grain data set, a
-    list, or a function that returns a new iterator (`lambda: dataset.iter(64)` for Hugging Face). All batches have
+    list, or a function that returns a new iterator (`lambda: dataset.iter(64)` for Hugging Face). Inputs and targets
+    may be trees, as those of `examples`. All batches have
     the size of the first; a smaller last one is left out. Values are not standardized, uint8 is divided by 255.
     Source: yours. License: yours.
 
@@ -289,6 +285,18 @@ def stream(
     first = next(iter(source), None)
     if first is None:
         raise DataError(f"{streams.WHERE}: a pass gave no batch; give a re-iterable with at least one")
+    if any(map(is_tree, first)):
+        return examples(
+            inputs=first[0],
+            targets=first[1],
+            validation_inputs=validation_inputs,
+            validation_targets=validation_targets,
+            test_inputs=test_inputs,
+            test_targets=test_targets,
+            vocabulary=tokens,
+            classes=classes,
+            allow_nonfinite=allow_nonfinite,
+        )._replace(stream=source)
     x = as_array(first[0], f"{streams.WHERE}: batch 0, inputs")
     return _source(
         x,
@@ -298,9 +306,9 @@ def stream(
         vocabulary=tokens,
         allow_nonfinite=allow_nonfinite,
         stream=source,
-        validation=_part(validation_inputs, validation_targets, "validation"),
-        test=_part(test_inputs, test_targets, "test"),
+        validation=both_or_neither(validation_inputs, validation_targets, "validation"),
+        test=both_or_neither(test_inputs, test_targets, "test"),
     )
 
 
-TABLE = {f.__name__: f for f in (arrays, npz, csv, idx, stream)}
+TABLE = {f.__name__: f for f in (arrays, examples, npz, csv, idx, stream)}

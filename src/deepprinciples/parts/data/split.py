@@ -8,27 +8,26 @@ examples. Which examples form a batch, and when, is decided by the training loop
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data import checks
+from deepprinciples.parts.data import checks, trees
 from deepprinciples.parts.data.checks import as_array, inputs_of, labels_of, plural, show, values_of
 from deepprinciples.parts.data.class_checks import class_notes, refuse_labels_from_one
+from deepprinciples.parts.data.scaling import moments, scale
 from deepprinciples.types import Dataset, Split
-
-CHUNK = 4096  # rows summed at a time: float64 copies of a whole image set would not fit small machines
 
 
 class Source(NamedTuple):
     """Examples as a factory gives them, before checks and splits."""
 
-    inputs: Any  # [N, ...]
-    targets: Any  # [N, ...]
-    task: str  # "classification" | "regression"
+    inputs: Any  # [N, ...], or a tree of such arrays where `leaves` is given
+    targets: Any  # likewise
+    task: str  # "classification" | "regression" | "structured"; "" with `leaves`: read it off the targets
     outputs: int = 0  # classes, or targets an example; 0: read it off the targets
     vocabulary: int = 0  # above 0: inputs are token ids below it
     standardize: bool = True  # False where the scale is part of the benchmark
@@ -39,6 +38,11 @@ class Source(NamedTuple):
     allow_nonfinite: bool = False
     modes: np.ndarray | None = None  # centers [M, D] of a known mixture, at the scale of inputs kept unstandardized
     mode_std: float = 0.0  # and its standard deviation around each center
+    leaves: trees.Leaves | None = None  # what is in the leaves of a source of trees
+    class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    units: str = ""
+    display: Callable[[Any, Any, Any], Any] | None = None
 
 
 def prepare(
@@ -78,7 +82,10 @@ def prepare(
     Raises:
       DataError: if the data cannot be used; one line says what, where and how to mend it.
     """
-    parts, outputs, notes = _checked_parts(source, channels)
+    if source.leaves is None:
+        parts, outputs, notes = _checked_parts(source, channels)
+    else:
+        source, parts, outputs, notes = _checked_trees(source, source.leaves)
     if source.stream is None:
         parts = _split(parts, source.task, validation, test, split_seed, train_size)
     elif train_size:
@@ -89,26 +96,19 @@ def prepare(
     notes += class_notes(parts, source.task, outputs, streamed=source.stream is not None)
     parts, more = _scaled(parts, source, standardize)
     notes += more
-    parts = {name: _narrowed(part) for name, part in parts.items()}
+    parts = {name: _narrowed(part) if source.leaves is None else part for name, part in parts.items()}
     task = source.task
     if reconstruct:
-        if source.stream is not None or source.vocabulary:
-            raise DataError("data.reconstruct: a stream or tokens cannot be their own targets; give arrays of numbers")
+        if source.stream is not None or source.vocabulary or trees.is_tree(parts["train"].inputs):
+            raise DataError(
+                "data.reconstruct: a stream, tokens or a tree cannot be their own targets; give one array of numbers"
+            )
         parts = {name: Split(part.inputs, part.inputs) for name, part in parts.items()}
         task, outputs = "regression", math.prod(parts["train"].inputs.shape[1:])
     stream = None
-    rows = parts["train"].inputs.shape[0]
+    rows = parts["train"].size
     if source.stream is not None:
-        stream = streams.checked(
-            source.stream,
-            parts["train"],
-            task=source.task,
-            outputs=outputs,
-            vocabulary=source.vocabulary,
-            allow_nonfinite=source.allow_nonfinite,
-            channels=channels,
-            raw=as_array(source.inputs, "data.inputs"),
-        )
+        stream = streams.checked(source.stream, parts["train"], _converter(source, outputs, channels))
         streams.refuse_shuffled(stream, parts["train"])
         if batch_size != rows:
             notes += (f"batch_size: the stream's batches of {rows} are used, not {batch_size}",)
@@ -132,7 +132,70 @@ def prepare(
         tuple(dict.fromkeys(source.notes + notes)),
         modes=source.modes,
         mode_std=source.mode_std,
+        class_names=_names(source.class_names, outputs, "data.class_names", "classes"),
+        feature_names=_feature_names(source.feature_names, parts["train"].inputs),
+        units=source.units,
+        display=source.display,
     )
+
+
+def _names(names: tuple[str, ...], count: int, where: str, noun: str) -> tuple[str, ...]:
+    if names and count and len(names) != count:
+        raise DataError(f"{where}: found {plural(len(names), 'name')} for {count} {noun}; give one for each")
+    return tuple(map(str, names))
+
+
+def _feature_names(names: tuple[str, ...], inputs: Any) -> tuple[str, ...]:
+    count = 0 if trees.is_tree(inputs) else inputs.shape[-1]
+    return _names(names, count, "data.feature_names", "features")
+
+
+def _converter(source: Source, outputs: int, channels: str) -> Callable[[Split, str], Split]:
+    """Make the function that checks and converts a batch of a stream; it is given what its messages begin with."""
+    if source.leaves is not None:
+        bounds = source.leaves
+        return lambda batch, where: trees.convert(batch, f"{where}, ", bounds)[0]
+    check = labels_of if source.task == "classification" else values_of
+    raw = as_array(source.inputs, "data.inputs")
+
+    def convert(batch: Split, where: str) -> Split:
+        x = as_array(batch.inputs, f"{where}, inputs")
+        if not source.vocabulary:
+            checks.refuse_other_scale(x, raw, f"{where}, inputs", "batch 0")
+        x, _ = inputs_of(
+            x,
+            f"{where}, inputs",
+            vocabulary=source.vocabulary,
+            allow_nonfinite=source.allow_nonfinite,
+            channels=channels,
+        )
+        return Split(x, check(batch.targets, f"{where}, targets", inputs=x, outputs=outputs))
+
+    return convert
+
+
+def _checked_trees(source: Source, leaves: trees.Leaves) -> tuple[Source, dict[str, Split], int, tuple[str, ...]]:
+    """Check every part leaf by leaf; the task and the number of outputs are read off where they are open."""
+    parts: dict[str, Split] = {}
+    notes: tuple[str, ...] = ()
+    raw = {"train": Split(source.inputs, source.targets), "validation": source.validation, "test": source.test}
+    for name, part in raw.items():
+        if part is not None:
+            prefix = "data." if name == "train" else f"data.{name}_"
+            parts[name], more = trees.convert(part, prefix, leaves, parts.get("train"))
+            notes += more
+    targets = parts["train"].targets
+    task, outputs = "structured", source.outputs or (leaves.classes if isinstance(leaves.classes, int) else 0)
+    if not trees.is_tree(targets):
+        task = "classification" if targets.dtype.kind == "i" else "regression"
+        if task == "classification" and not outputs:
+            refuse_labels_from_one(parts)
+            outputs = 1 + max(int(part.targets.max()) for part in parts.values())
+        elif not outputs:
+            outputs = targets.shape[-1] if targets.ndim > 1 else 1
+        if task == "regression" and targets.ndim == 1:
+            parts = {name: Split(part.inputs, part.targets[:, None]) for name, part in parts.items()}
+    return source._replace(task=source.task or task), parts, outputs, notes
 
 
 def _checked_parts(source: Source, channels: str) -> tuple[dict[str, Split], int, tuple[str, ...]]:
@@ -190,8 +253,7 @@ def _split(
     parts: dict[str, Split], task: str, validation: float, test: float, split_seed: int, train_size: int
 ) -> dict[str, Split]:
     """Cut what the set does not ship out of the training part."""
-    x, y = parts["train"]
-    total = x.shape[0]
+    y, total = parts["train"].targets, parts["train"].size
     sizes = {}
     for name, share in (("test", test), ("validation", validation)):
         if name in parts:
@@ -214,12 +276,11 @@ def _split(
     order = split_order(y if task == "classification" and y.ndim == 1 else None, total, split_seed)
     cut = dict(parts)
     start = 0
-    for name, size in sizes.items():
+    for name, size in {**sizes, "train": train_size or rest}.items():
         chosen = np.sort(order[start : start + size])
-        cut[name] = Split(x[chosen], y[chosen])
+        if size < total:
+            cut[name] = Split(*(trees.take(side, chosen) for side in parts["train"]))
         start += size
-    chosen = np.sort(order[start : start + (train_size or rest)])
-    cut["train"] = Split(x[chosen], y[chosen]) if chosen.size < total else parts["train"]
     return cut
 
 
@@ -261,54 +322,21 @@ def random_state(seed: int, where: str) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute mean and standard deviation over examples (and positions), leaving out what is not finite.
-
-    Args:
-      x: floats [N, D], or [N, ..., C] for images and sequences.
-
-    Returns:
-      (mean, std), float64, shape [D] or [C]; std is 1 where a feature is constant.
-    """
-    features = x.shape[-1]
-    flat = x.reshape(-1, features)  # [M, D]
-    count, total, square = np.zeros(features), np.zeros(features), np.zeros(features)
-    low, high = np.full(features, np.inf), np.full(features, -np.inf)
-    for start in range(0, len(flat), CHUNK):
-        rows = flat[start : start + CHUNK].astype(np.float64)
-        good = np.isfinite(rows)
-        count += good.sum(0)
-        total += np.sum(rows, axis=0, where=good)
-        low = np.minimum(low, np.min(rows, axis=0, where=good, initial=np.inf))
-        high = np.maximum(high, np.max(rows, axis=0, where=good, initial=-np.inf))
-    mean = total / np.maximum(count, 1)
-    for start in range(0, len(flat), CHUNK):
-        rows = flat[start : start + CHUNK].astype(np.float64)
-        square += np.sum((rows - mean[None, :]) ** 2, axis=0, where=np.isfinite(rows))
-    std = np.sqrt(square / np.maximum(count, 1))
-    return mean, np.where((high > low) & (std > 0), std, 1.0)
-
-
 def _scaled(parts: dict[str, Split], source: Source, standardize: bool) -> tuple[dict[str, Split], tuple[str, ...]]:
     if not standardize or source.vocabulary:
         return parts, ()
     if source.stream is not None:
         return parts, ("a stream's values are used as they come, not standardized",)
     if not source.standardize:
-        return parts, ("kept at the scale of the benchmark, not standardized",)
+        return parts, () if source.leaves else ("kept at the scale of the benchmark, not standardized",)
     mean, std = moments(parts["train"].inputs)
-    parts = {name: Split(_scale(part.inputs, mean, std), part.targets) for name, part in parts.items()}
+    parts = {name: Split(scale(part.inputs, mean, std), part.targets) for name, part in parts.items()}
     if source.task == "classification":
         return parts, ()
     mean, std = moments(parts["train"].targets)
-    parts = {name: Split(part.inputs, _scale(part.targets, mean, std)) for name, part in parts.items()}
+    parts = {name: Split(part.inputs, scale(part.targets, mean, std)) for name, part in parts.items()}
     words = "; ".join(f"mean {m:.6g}, standard deviation {s:.6g}" for m, s in zip(mean[:4], std[:4], strict=True))
     return parts, (f"targets were standardized with the training part's {words}: errors are in these units",)
-
-
-def _scale(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    shape = (1,) * (x.ndim - 1) + mean.shape
-    return (x - mean.reshape(shape).astype(x.dtype)) / std.reshape(shape).astype(x.dtype)
 
 
 def _narrowed(part: Split) -> Split:

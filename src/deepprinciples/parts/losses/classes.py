@@ -32,7 +32,7 @@ def softmax_cross_entropy() -> Loss:
 
     def loss(outputs: Array, targets: Array) -> Array:
         p = as_probabilities("softmax_cross_entropy", outputs, targets)
-        return per_example(-jnp.sum(p * jax.nn.log_softmax(outputs), axis=-1))
+        return per_example(-jnp.sum(p * jax.nn.log_softmax(outputs), axis=-1), targets)
 
     return loss
 
@@ -57,7 +57,7 @@ def poly_loss(*, epsilon: Scalar = 2.0) -> Loss:
         p = as_probabilities("poly_loss", outputs, targets)
         log_q = jax.nn.log_softmax(outputs)
         extra = 1.0 - jnp.sum(p * jnp.exp(log_q), axis=-1)
-        return per_example(-jnp.sum(p * log_q, axis=-1) + epsilon * extra)
+        return per_example(-jnp.sum(p * log_q, axis=-1) + epsilon * extra, targets)
 
     return loss
 
@@ -84,7 +84,7 @@ def focal(*, gamma: NonNegative = 2.0) -> Loss:
         log_q = jax.nn.log_softmax(outputs)
         # The floor keeps 0 * log(0) and the gradient of the power finite where q rounds to 1.
         weight = jnp.exp(gamma * jnp.log(jnp.maximum(-jnp.expm1(log_q), 1e-30)))
-        return per_example(-jnp.sum(p * weight * log_q, axis=-1))
+        return per_example(-jnp.sum(p * weight * log_q, axis=-1), targets)
 
     return loss
 
@@ -110,7 +110,7 @@ def generalized_cross_entropy(*, q: Share = 0.7) -> Loss:
         off = jnp.asarray(q) == 0.0
         safe_q = jnp.where(off, 1.0, q)
         values = jnp.where(off, -log_s, -jnp.expm1(safe_q * log_s) / safe_q)
-        return per_example(jnp.sum(p * values, axis=-1))
+        return per_example(jnp.sum(p * values, axis=-1), targets)
 
     return loss
 
@@ -132,7 +132,7 @@ def kl_divergence() -> Loss:
 
     def loss(outputs: Array, targets: Array) -> Array:
         p = as_probabilities("kl_divergence", outputs, targets)
-        return per_example(optax.losses.kl_divergence(jax.nn.log_softmax(outputs), p))
+        return per_example(optax.losses.kl_divergence(jax.nn.log_softmax(outputs), p), targets)
 
     return loss
 
@@ -152,7 +152,8 @@ def one_hot_mse() -> Loss:
     """
 
     def loss(outputs: Array, targets: Array) -> Array:
-        return per_example(jnp.square(outputs - as_probabilities("one_hot_mse", outputs, targets)))
+        p = as_probabilities("one_hot_mse", outputs, targets)
+        return per_example(jnp.mean(jnp.square(outputs - p), axis=-1), targets)
 
     return loss
 
@@ -177,7 +178,7 @@ def multiclass_hinge(*, margin: Scalar = 1.0) -> Loss:
     def loss(outputs: Array, targets: Array) -> Array:
         right = jax.nn.one_hot(as_labels("multiclass_hinge", outputs, targets), outputs.shape[-1], dtype=outputs.dtype)
         rivals = jnp.max(outputs + margin * (1.0 - right), axis=-1)  # the right class itself gives the 0
-        return per_example(rivals - jnp.sum(outputs * right, axis=-1))
+        return per_example(rivals - jnp.sum(outputs * right, axis=-1), targets)
 
     return loss
 
@@ -200,7 +201,7 @@ def confidence_penalty(*, strength: Scalar = 0.1) -> Loss:
     def loss(outputs: Array, targets: Array) -> Array:
         p = as_probabilities("confidence_penalty", outputs, targets)
         log_q = jax.nn.log_softmax(outputs)
-        return per_example(-jnp.sum((p - strength * jnp.exp(log_q)) * log_q, axis=-1))
+        return per_example(-jnp.sum((p - strength * jnp.exp(log_q)) * log_q, axis=-1), targets)
 
     return loss
 
@@ -236,7 +237,7 @@ def logit_adjusted_cross_entropy(
         shares = jnp.asarray(priors or (1.0,) * classes, outputs.dtype)
         shift = strength * jnp.log(shares / jnp.sum(shares))
         adjusted = outputs + shift.reshape((1,) * (outputs.ndim - 1) + (classes,))
-        return per_example(-jnp.sum(p * jax.nn.log_softmax(adjusted), axis=-1))
+        return per_example(-jnp.sum(p * jax.nn.log_softmax(adjusted), axis=-1), targets)
 
     return loss
 
@@ -263,6 +264,6 @@ def distillation(*, temperature: Scalar = 2.0) -> Loss:
         given = as_probabilities("distillation", outputs, targets)
         p = jax.nn.softmax(jnp.log(given) / temperature)
         divergence = optax.losses.kl_divergence(jax.nn.log_softmax(outputs / temperature), p)
-        return per_example(jnp.square(temperature) * divergence)
+        return per_example(jnp.square(temperature) * divergence, targets)
 
     return loss

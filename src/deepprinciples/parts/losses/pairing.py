@@ -16,16 +16,25 @@ from deepprinciples.types import Array
 Loss = Callable[[Array, Array], Array]
 
 
-def per_example(values: Array) -> Array:
-    """Average all axes but the first.
+def per_example(values: Array, targets: Array | None = None) -> Array:
+    """Average all axes but the first, over the positions that have a label.
 
-    v_i = mean_j values_ij
+    v_i = mean of values_ij over j with targets_ij >= 0; 0 where there is none
 
     Args:
       values: [B, ...].
+      targets: integer labels of the same shape, -1 where there is none; None, or targets of another kind, for a plain
+        mean.
     Returns: [B].
     """
-    return jnp.mean(values.reshape(values.shape[0], -1), axis=1) if values.ndim > 1 else values
+    if values.ndim == 1:
+        return values
+    rows = values.reshape(values.shape[0], -1)
+    if targets is None or targets.shape != values.shape or not jnp.issubdtype(targets.dtype, jnp.integer):
+        return jnp.mean(rows, axis=1)
+    labeled = targets.reshape(rows.shape) >= 0
+    count = jnp.sum(labeled, axis=1, dtype=rows.dtype)
+    return jnp.sum(jnp.where(labeled, rows, 0.0), axis=1) / jnp.maximum(count, 1.0)
 
 
 def mismatch(name: str, outputs: Array, targets: Array, expected: str) -> ValueError:
@@ -67,12 +76,14 @@ def as_probabilities(name: str, outputs: Array, targets: Array) -> Array:
     Args:
       name: the part that asks.
       outputs: [B, ..., C].
-      targets: integers [B, ...] in [0, C) or probabilities [B, ..., C].
+      targets: integers [B, ...] in [0, C), or -1 for no label, or probabilities [B, ..., C].
     Returns: probabilities [B, ..., C].
     Raises: ValueError naming both shapes.
     """
     if outputs.ndim >= 2 and jnp.issubdtype(targets.dtype, jnp.integer) and targets.shape == outputs.shape[:-1]:
-        return jax.nn.one_hot(targets, outputs.shape[-1], dtype=outputs.dtype)
+        # A row of a position without a label is left out by `per_example`, but a logarithm of zeros has no gradient.
+        labels = jnp.maximum(targets, 0) if targets.ndim > 1 else targets
+        return jax.nn.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype)
     if outputs.ndim >= 2 and jnp.issubdtype(targets.dtype, jnp.floating) and targets.shape == outputs.shape:
         return targets
     expected = "outputs [B, ..., C] with integer labels [B, ...] or probabilities [B, ..., C]"

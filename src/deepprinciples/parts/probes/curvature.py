@@ -88,7 +88,7 @@ def hessian_trace(*, samples: int = 8) -> Probe:
         singles = jax.tree.map(lambda a: a[:, None], info.batch)
         energy = lambda example: optax.tree.norm(gradient(params, example), squared=True)
         try:
-            energies = jax.lax.map(energy, singles, batch_size=min(16, len(singles.targets)))
+            energies = jax.lax.map(energy, singles, batch_size=min(16, singles.size))
         except TooFewValues:  # with the statistics of a batch a single example has no gradient
             return {"hessian_trace": trace, "hessian_trace_error": error}
         takeuchi = jnp.mean(energies) / jnp.where(jnp.abs(trace) > TINY, trace, TINY)

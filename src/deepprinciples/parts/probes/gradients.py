@@ -61,7 +61,7 @@ def gradient_noise(*, microbatch: int = 16) -> Probe:
     def probe(info: Info) -> Measured:
         if info.gradient is None or info.batch is None:
             return {}
-        count = len(info.batch.targets)
+        count = info.batch.size
         if count < 2:
             return {}
         gradient, params = info.gradient, info.params
@@ -158,9 +158,9 @@ def gradient_conflict(*, shares: int = 8) -> Probe:
     """
 
     def probe(info: Info) -> Measured:
-        if info.gradient is None or info.batch is None or len(info.batch.targets) < 2:
+        if info.gradient is None or info.batch is None or info.batch.size < 2:
             return {}
-        count, gradient, params = len(info.batch.targets), info.gradient, info.params
+        count, gradient, params = info.batch.size, info.gradient, info.params
         parts = max(n for n in range(1, min(max(shares, 2), count) + 1) if count % n == 0)
         if parts < 2:
             return {}

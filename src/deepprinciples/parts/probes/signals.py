@@ -245,16 +245,17 @@ def input_jacobian(*, examples: int = 8) -> Probe:
     """
 
     def probe(info: Info) -> Measured:
-        if info.forward is None or info.batch is None or not jnp.issubdtype(info.batch.inputs.dtype, jnp.floating):
-            return {}
+        inputs = None if info.batch is None else info.batch.inputs
+        if info.forward is None or not (isinstance(inputs, jax.Array) and jnp.issubdtype(inputs.dtype, jnp.floating)):
+            return {}  # a tree of inputs has no one Jacobian either
         forward, params = info.forward, info.params
-        if not isinstance(jax.eval_shape(forward, params, info.batch.inputs[:1])[0], jax.ShapeDtypeStruct):
+        if not isinstance(jax.eval_shape(forward, params, inputs[:1])[0], jax.ShapeDtypeStruct):
             return {}  # a table of outputs has no one Jacobian
 
         def outputs(example: Array) -> Array:
             return forward(params, example[None])[0].reshape(-1)
 
-        jacobians = jax.lax.map(jax.jacrev(outputs), info.batch.inputs[:examples])
+        jacobians = jax.lax.map(jax.jacrev(outputs), inputs[:examples])
         values = jax.lax.map(singular_values, jacobians.reshape(*jacobians.shape[:2], -1))  # [examples, min]
         return {
             "jacobian_largest": jnp.mean(jnp.max(values, axis=1)),
