@@ -130,7 +130,7 @@ def _classifier(model: dict[str, Any]) -> dict[str, Any]:
 def _game(players: dict[str, Any]) -> dict[str, Any]:
     adam = {"name": "adam", "learning_rate": LEARNING_RATE, "b1": GAME_B1}
     return {
-        "game": {"loss": "non_saturating", "latent": LATENT},
+        "learner": {"name": "gan", "loss": "non_saturating", "latent": LATENT},
         **{player: {"model": model, "optimizer": adam} for player, model in players.items()},
         "study": {"metric": {"name": "sliced_wasserstein", "projections": 4}},
     }

@@ -580,7 +580,7 @@ def test_several_labels_an_example_are_no_regression() -> None:
     data = own(targets=targets, task="regression", standardize=False)
     config = changed({"arms": None, **data, "loss.name": "sigmoid_binary_cross_entropy"})
     resolved = configs.resolve(config, build.KINDS)
-    assert build.check(resolved, build.dataset(resolved["data"])) == []
+    assert build.check(resolved, build.dataset(resolved)) == []
 
 
 def test_odd_data_is_used_and_told() -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.tables import TABLES
+from deepprinciples.learners import TABLES
 from deepprinciples.runs.directory import file_hashes, load
 
 CONFIG = """

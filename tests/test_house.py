@@ -26,9 +26,10 @@ MAY_KNOW = {
     "kernels": {"types"},
     "parts": {"errors", "types", "kernels"},
     "engine": {"errors", "types", "kernels"},
-    "study": {"errors", "types", "report", "runs", "config", "parts", "engine"},
+    "learners": {"errors", "types", "kernels", "config", "parts", "engine"},
+    "study": {"errors", "types", "report", "runs", "config", "parts", "engine", "learners"},
     "console": {"errors", "report", "study"},
-    "cli": {"console", "errors", "report", "runs", "config", "parts", "study"},
+    "cli": {"console", "errors", "report", "runs", "config", "parts", "learners", "study"},
     "__init__": {"runs", "study"},
 }
 NO_JAX = ("errors", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts", "study/tuning",

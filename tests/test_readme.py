@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from deepprinciples import config as configs
 from deepprinciples.cli import app
+from deepprinciples.learners import TABLES
 from deepprinciples.parts.models.adapters import coerce
-from deepprinciples.parts.tables import TABLES
 from deepprinciples.report import plots
 from deepprinciples.runs.directory import Run
 from deepprinciples.study import rates

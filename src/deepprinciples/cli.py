@@ -279,7 +279,7 @@ def list_(
 ) -> None:
     """List the parts a config can name."""
     with one_line_errors(debug):
-        from deepprinciples.parts.tables import TABLES
+        from deepprinciples.learners import TABLES
         from deepprinciples.study.cards import list_parts
 
         typer.echo(list_parts(TABLES, kind))
@@ -293,7 +293,8 @@ def show(
 ) -> None:
     """Show the card of a part: what it does, formula, hyper-parameters, reference."""
     with one_line_errors(debug):
-        from deepprinciples.parts.tables import NEUTRALS, TABLES
+        from deepprinciples.learners import TABLES
+        from deepprinciples.parts.tables import NEUTRALS
         from deepprinciples.study.cards import card
 
         typer.echo(card(TABLES, NEUTRALS, kind, name))

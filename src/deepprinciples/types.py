@@ -37,6 +37,21 @@ NonNegative = Annotated[Scalar, Range("[0, inf)")]
 Count = Annotated[int, Range("[1, inf)")]
 
 
+def traits(**values: Any) -> Callable[[Factory], Factory]:
+    """Mark a factory with traits, as attributes of these names.
+
+    Args:
+        values: what the part is and needs; which names are read is told with each kind of part.
+    """
+
+    def mark(factory: Factory) -> Factory:
+        for name, value in values.items():
+            setattr(factory, name, value)
+        return factory
+
+    return mark
+
+
 def better(
     direction: Literal["max", "min"], worst: float | None = None, best: float | None = None
 ) -> Callable[[Factory], Factory]:
@@ -48,12 +63,7 @@ def better(
         best: the best value it can take; intervals end there.
     """
 
-    def mark(factory: Factory) -> Factory:
-        for name, value in {"direction": direction, "worst": worst, "best": best}.items():
-            setattr(factory, name, value)
-        return factory
-
-    return mark
+    return traits(direction=direction, worst=worst, best=best)
 
 
 # loss_fn(params, model_state, batch, key) -> (loss, aux) becomes gradient_fn(the same) -> ((loss, aux), grads).
@@ -119,8 +129,8 @@ class OnFunction(NamedTuple):
     apply: Callable[[Callable[[Array], Array], Array, Array], Array]
 
 
-class GameLoss(NamedTuple):
-    """What two players minimize, of the logits [B] that the discriminator gives to real and to generated examples.
+class GanLoss(NamedTuple):
+    """What generator and discriminator minimize, of the logits [B] given to real and to generated examples.
 
     discriminator(real, fake) -> [B]; generator(real, fake) -> [B]. `separate`: each of them is that of one pair alone.
     """
@@ -130,7 +140,7 @@ class GameLoss(NamedTuple):
     separate: bool = False
 
 
-class Penalty(NamedTuple):
+class CriticPenalty(NamedTuple):
     """A penalty on the discriminator: apply(critic, real, fake, key) -> scalar; critic maps examples to logits [B]."""
 
     apply: Callable[[Callable[[Array], Array], Array, Array, Array], Array]
@@ -211,6 +221,53 @@ class Info(NamedTuple):
     objective: Callable[[PyTree, Batch], Array] | None = None  # (params, batch) -> what `gradient` is of
     forward: Callable[[PyTree, Array], tuple[Array, Mapping[str, Array]]] | None = None  # evaluation: (params, inputs)
     start: Callable[[], PyTree] | None = None  # the params at step 0
+
+
+class Aux(NamedTuple):
+    """What a pass through an objective gives beside its losses."""
+
+    state: PyTree  # of the model, after the step
+    activations: Mapping[str, Any] = MappingProxyType({})  # of layers by name, for probes and penalties
+
+
+class Objective(NamedTuple):
+    """A task with one loss and one optimizer: supervised, contrastive, masked, CTC, distillation.
+
+    init(key, batch) -> (params, state); loss(params, state, batch, key) -> ([B], Aux), as in training; predict(params,
+    state, inputs) -> outputs, what metrics read.
+
+    Further functions are asked by probes and penalties, where they are given: forward(params, state, inputs) ->
+    (outputs, activations), as in evaluation; function(params, state, inputs, key) -> outputs, as in training.
+    held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training. `tapped` and
+    `separate`: see `Model`.
+    """
+
+    init: Callable[[Array, Batch], tuple[PyTree, PyTree]]
+    loss: Callable[[PyTree, PyTree, Batch, Array], tuple[Array, Aux]]
+    predict: Callable[[PyTree, PyTree, PyTree], Any]
+    forward: Callable[[PyTree, PyTree, PyTree], tuple[Any, Mapping[str, Any]]] | None = None
+    function: Callable[[PyTree, PyTree, PyTree, Array], Any] | None = None
+    held_out: Callable[[Any, PyTree], Array] | None = None
+    tapped: bool = False
+    separate: bool = False
+
+
+class State(NamedTuple):
+    """What a learner with one objective carries from step to step; one of the user's own may carry anything.
+
+    `average` has the averaged weights as `params`, where there are some.
+    """
+
+    params: PyTree
+    model_state: PyTree
+    opt_state: PyTree
+    average: Any = None
+    extra: PyTree = ()
+
+    @property
+    def judged(self) -> PyTree:
+        """Return the parameters that are judged and kept: the average of the weights, where there is one."""
+        return self.params if self.average is None else self.average.params
 
 
 class Learner(NamedTuple):

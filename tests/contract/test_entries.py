@@ -8,13 +8,13 @@ import re
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.learners import TABLES
 from deepprinciples.parts.rules import EVALUATIONS
-from deepprinciples.parts.tables import TABLES
 from deepprinciples.study.cards import parsed
 
 KINDS = (
     "transforms", "rule", "average", "probe", "optimizer", "schedule", "regularizers", "penalties", "initializer",
-    "game_loss", "loss", "activation", "model", "generator",
+    "gan_loss", "loss", "activation", "model", "generator",
 )  # fmt: skip
 # Read while tests are collected: what other tests add to the tables is not ours.
 CARDS = {(kind, name): parsed(factory) for kind in KINDS for name, factory in TABLES[kind].items()}

@@ -13,7 +13,7 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.config.schema import fields
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.tables import TABLES
+from deepprinciples.learners import TABLES
 from deepprinciples.study import build
 from deepprinciples.study.cards import arguments, parsed
 from deepprinciples.types import Range, Scalar

@@ -31,7 +31,7 @@ STUDY = {
 NET = {"model": {"name": "mlp", "depth": 1, "width": 4}, "optimizer": {"name": "adam", "learning_rate": 1e-2}}
 GAME = {
     "data": {"name": "gaussian_ring", "size": 120, "batch_size": 8},
-    "game": {"latent": 2, "average": 0.9, "snapshots": 5},
+    "learner": {"name": "gan", "latent": 2, "average": 0.9, "snapshots": 5},
     "generator": NET,
     "discriminator": NET,
     "train": {"steps": 20, "seeds": 2, "probes": ["players"], "checkpoint_seconds": 0},

@@ -76,7 +76,7 @@ ROWS: dict[int, tuple[str, ...]] = {
          "faults/test_replay::test_bad_data_are_found_in_the_minibatch"),
     43: ("infinite gradient, finite loss", "engine/test_fit::test_sums_finite_sees_one_bad_value_in_any_leaf",
          "parts/test_optimizers::test_what_is_not_finite_stays_to_be_seen"),
-    44: ("a game that collapses", "study/test_games::test_a_study_of_games_from_config_to_report"),
+    44: ("a game that collapses", "learners/test_gan_studies::test_a_study_of_games_from_config_to_report"),
     45: ("a population beyond one call", "engine/test_run::test_lanes_beyond_counting_are_one_compilation"),
     46: ("one block that does not fit", "faults/test_memory::test_one_block_that_does_not_fit_is_told_with_bytes"),
     47: ("memory that runs out later", "faults/test_memory::test_what_had_run_is_tried_once_more_as_it_was",

@@ -6,13 +6,13 @@ import numpy as np
 import optax
 import pytest
 
-from deepprinciples.engine.game import game
-from deepprinciples.engine.learner import supervised
-from deepprinciples.engine.moves import Rules
-from deepprinciples.engine.players import Player, Table
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels import draws, shares
-from deepprinciples.parts import game_losses, penalties, rules
+from deepprinciples.learners.gan.learner import learner_of
+from deepprinciples.learners.gan.players import Player, Setup
+from deepprinciples.learners.gan.updates import UpdateConfig
+from deepprinciples.learners.objective import minimize, objective_of
+from deepprinciples.parts import gan_losses, penalties, rules
 from deepprinciples.parts.models import cnn
 from deepprinciples.parts.models.generators import resize_cnn
 from deepprinciples.types import Batch, OnActivations
@@ -64,24 +64,24 @@ def images(dtype=np.float64):
 def classifier(**changed):
     options = {"splits": True, "rule": rules.plain(), "penalties": [lambda params: optax.tree.norm(params)], **changed}
     model = options.pop("model", None) or cnn(outputs=3, depth=1, width=2, stages=1)
-    return supervised(
-        model=model, loss=optax.softmax_cross_entropy_with_integer_labels, optimizer=optax.sgd(0.1),
-        example=images().inputs[:1], **options,
-    )  # fmt: skip
+    objective = objective_of(model, optax.softmax_cross_entropy_with_integer_labels)
+    example = jax.tree.map(lambda a: a[:1], images())
+    return minimize(objective, optimizer=optax.sgd(0.1), example=example, **options)
 
 
 def player(model):
     return Player(model, optax.named_chain(("optimizer", optax.sgd(0.1))), [lambda params: optax.tree.norm(params)])
 
 
-def images_game(*, loss="non_saturating", pack=1, critic=(), classes=0, generator=None, **options):
+def images_gan(*, loss="non_saturating", pack=1, critic=(), classes=0, generator=None, **options):
     made = generator or resize_cnn(shape=SHAPE, depth=1, width=2)
-    table = Table(
-        player(made), player(cnn(outputs=1, depth=1, width=2, stages=1)), game_losses.TABLE[loss](), critic,
-        shape=SHAPE, latent=2, classes=classes, pack=pack,
+    setup = Setup(
+        player(made), player(cnn(outputs=1, depth=1, width=2, stages=1)), gan_losses.TABLE[loss](), critic,
+        shape=SHAPE, latent=2, classes=classes, pac_size=pack,
     )  # fmt: skip
     batch = images()
-    return game(table=table, example=Batch(batch.inputs[:1], batch.targets[:1]), rules=Rules(10, **options))
+    example = Batch(batch.inputs[:1], batch.targets[:1])
+    return learner_of(setup=setup, example=example, config=UpdateConfig(10, **options))
 
 
 def told(learner, batch):
@@ -98,11 +98,11 @@ def told(learner, batch):
 
 LEARNERS = {
     "classifier": classifier,
-    "alternating": images_game,
-    "critics": lambda: images_game(n_critic=2),
-    "conditional": lambda: images_game(classes=3),
-    "consensus": lambda: images_game(update="consensus", consensus=0.1),
-    "relativistic": lambda: images_game(loss="relativistic"),
+    "alternating": images_gan,
+    "critics": lambda: images_gan(n_critic=2),
+    "conditional": lambda: images_gan(classes=3),
+    "consensus": lambda: images_gan(update="consensus", consensus=0.1),
+    "relativistic": lambda: images_gan(loss="relativistic"),
 }
 
 
@@ -125,11 +125,11 @@ WHOLE = {
     "another rule": lambda: classifier(splits=False),
     "statistics of the batch": lambda: classifier(model=cnn(outputs=3, depth=1, width=2, normalization="batch")),
     "a penalty on activations": lambda: classifier(penalties=[OnActivations(lambda seen: jnp.max(seen["output"]))]),
-    "a mean over the batch": lambda: images_game(loss="relativistic_average"),
-    "a penalty on the critic": lambda: images_game(critic=[penalties.r1()]),
-    "packs": lambda: images_game(pack=2),
-    "noise on examples": lambda: images_game(instance_noise=0.1),
-    "a generator with statistics": lambda: images_game(
+    "a mean over the batch": lambda: images_gan(loss="relativistic_average"),
+    "a penalty on the critic": lambda: images_gan(critic=[penalties.r1()]),
+    "packs": lambda: images_gan(pack=2),
+    "noise on examples": lambda: images_gan(instance_noise=0.1),
+    "a generator with statistics": lambda: images_gan(
         generator=resize_cnn(shape=SHAPE, depth=1, width=2, normalization="batch")
     ),
 }

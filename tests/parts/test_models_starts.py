@@ -60,7 +60,7 @@ def test_a_config_gives_lsuv_the_first_batch():
         "loss": {"name": "softmax_cross_entropy"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
     }, build.KINDS)  # fmt: skip
-    data = build.dataset(config["data"])
+    data = build.dataset(config)
     params = jax.jit(build.learner(config, data).init)(KEY).params
     z = data.train.inputs[:16] @ np.asarray(params["layer_00"]["linear"]["kernel"])
     assert z.std() == pytest.approx(1.0, rel=1e-3)

@@ -69,7 +69,7 @@ NUMBERS: dict[int, tuple[str, ...]] = {
          f"{GAMES}::test_simultaneous_steps_spiral_outward",
          f"{GAMES}::test_alternating_steps_stay_on_an_ellipse",
          f"{GAMES}::test_r1_converges_at_the_rate_of_its_eigenvalues",
-         "parts/test_game_losses::test_a_discriminator_that_knows_nothing"),
+         "parts/test_gan_losses::test_a_discriminator_that_knows_nothing"),
     19: ("the noise scale has no bias; Muon's singular values lie in [0.68, 1.14]",
          f"{CURVATURE}::test_the_noise_scale_has_no_bias",
          f"{TRAINING}::test_muon_brings_every_singular_value_near_one"),

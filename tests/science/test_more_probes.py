@@ -11,10 +11,10 @@ import optax
 import pytest
 
 import deepprinciples as dp
-from deepprinciples.engine.learner import supervised
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels import recurrence
-from deepprinciples.parts import probes, rules
+from deepprinciples.learners.objective import minimize, objective_of
+from deepprinciples.parts import probes
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.parts.models.recurrent import lstm
 from deepprinciples.parts.probes import curvature, gradients, signals
@@ -105,7 +105,7 @@ def test_conflict_between_parts_of_a_batch() -> None:
 
 def learner_of(model: Any, example: Any) -> Any:
     loss = lambda outputs, targets: jnp.sum(outputs**2, axis=-1)
-    return supervised(model=model, loss=loss, optimizer=optax.sgd(0.1), rule=rules.plain(), example=example, metrics={})
+    return minimize(objective_of(model, loss), optimizer=optax.sgd(0.1), example=Batch(example, example))
 
 
 def test_travel_is_measured_from_the_first_weights() -> None:

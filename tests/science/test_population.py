@@ -48,7 +48,7 @@ def resolved(name):
 
 @functools.cache
 def dataset(name):
-    return build.dataset(resolved(name)["data"])
+    return build.dataset(resolved(name))
 
 
 def population(name, layout, blocks, *, steps=STEPS):

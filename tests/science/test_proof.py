@@ -37,7 +37,7 @@ def test_the_runs_fit_together() -> None:
     assert len(known) == 8
     for title, config in known:
         resolved = configs.resolve(config, build.KINDS)
-        data = build.dataset(resolved["data"])
+        data = build.dataset(resolved)
         assert not build.check(resolved, data), title
         if "network" in title or "MLP" in title or "CNN" in title:
             assert len(data.train.inputs) == (100 if "in order" in title else 4000) and data.batch_size == 100

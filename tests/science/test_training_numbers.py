@@ -109,7 +109,7 @@ def test_sharpness_settles_at_the_edge_of_stability() -> None:
     rising, and does not pass it by more than some percent either.
     """
     base = resolved()
-    data = build.dataset(base["data"])
+    data = build.dataset(base)
     batch, probe = build.splits(data)["train"], curvature.sharpness()
     looks, apart = 50, 160
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import deepprinciples as dp
-from deepprinciples.engine import averaging
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
+from deepprinciples.learners import averaging
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.runs import arrays
 from deepprinciples.types import Batch

@@ -9,8 +9,8 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.tables import TABLES
-from deepprinciples.study import build, target_checks
+from deepprinciples.learners import TABLES, target_checks
+from deepprinciples.study import build
 
 RANDOM = np.random.RandomState(0)
 DATA = {
@@ -33,7 +33,7 @@ def resolved(data, **changes):
 
 def problems(data, **changes):
     config = resolved(data, **changes)
-    return build.check(config, build.dataset(config["data"]))
+    return build.check(config, build.dataset(config))
 
 
 def test_what_fits_has_no_problems():
@@ -132,8 +132,8 @@ def test_a_start_that_fits_the_data_has_a_program_of_its_own():
     """The second run would start from weights fitted to the first one's data."""
     for lsuv, count in ((True, 8), (False, 1)):
         config = resolved("images", **{"model.lsuv": lsuv})
-        parts = build.dataset(config["data"])
-        np.testing.assert_array_equal(build.shown(config, parts), parts.train.inputs[:count])
+        parts = build.dataset(config)
+        np.testing.assert_array_equal(build.example_of(config, parts).inputs, parts.train.inputs[:count])
 
 
 def test_all_arms_are_checked_at_once(tmp_path):
@@ -187,7 +187,7 @@ def test_the_schedule_shapes_the_learning_rate_over_the_whole_run():
 
 def test_penalties_join_the_objective_and_not_the_reported_loss():
     """A penalized arm would look worse than it fits, or not be penalized at all."""
-    data = build.dataset(resolved("table")["data"])
+    data = build.dataset(resolved("table"))
     batch = build.splits(data)["train"]
     seen = {}
     for strength in (0.0, 0.7):
@@ -206,7 +206,7 @@ def test_penalties_join_the_objective_and_not_the_reported_loss():
 
 def test_penalties_on_activations_and_slopes_join_the_objective():
     """An arm with one of them would train as without; or the slope be that of another mask than the loss."""
-    data = build.dataset(resolved("table")["data"])
+    data = build.dataset(resolved("table"))
     batch = build.splits(data)["train"]
     model = {"name": "mlp", "depth": 1, "width": 4, "activation": "tanh", "dropout": 0.3}
     seen = {}
@@ -273,7 +273,7 @@ def test_probes_of_single_examples_leave_batch_normalization_alone():
     changes = {"model.normalization": "batch", "train.probes": ["full"]}
     assert problems("table", **changes) == []
     config = resolved("table", **changes)
-    data = build.dataset(config["data"])
+    data = build.dataset(config)
     made, batch = build.learner(config, data), build.splits(data)["train"]
     start = lambda: made.step(made.init(jax.random.key(0)), batch, jax.random.key(1))[1]
     found = jax.eval_shape(lambda: build.probe(config)(start()))
@@ -346,7 +346,7 @@ def test_a_table_of_outputs_is_measured_array_by_array():
     changes = {**HEADS, "study.direction": "max", "train.probes": ["full"]}
     assert problems("table", **changes) == []
     config = resolved("table", **changes)
-    data = build.dataset(config["data"])
+    data = build.dataset(config)
     made, batch = build.learner(config, data), build.splits(data)["train"]
 
     @jax.jit
@@ -364,7 +364,7 @@ def test_a_game_is_checked_with_whole_batches():
     config = configs.resolve(
         {
             "data": {"name": "gaussian_ring", "batch_size": 4},
-            "game": {"latent": 2, "pack": 2},
+            "learner": {"name": "gan", "latent": 2, "pac_size": 2},
             "generator": {"model": {"name": "mlp", "width": 4, "depth": 1}, "optimizer": sgd},
             "discriminator": {
                 "model": {"name": "mlp", "width": 4, "depth": 1, "normalization": "batch"},
@@ -375,5 +375,5 @@ def test_a_game_is_checked_with_whole_batches():
         },
         build.KINDS,
     )
-    found = build.check(config, build.dataset(config["data"]))
+    found = build.check(config, build.dataset(config))
     assert len(found) == 1 and "batch normalization over 2 examples" in found[0], found

@@ -24,7 +24,7 @@ BASE = {
 
 def constant(**changes: object) -> tuple[float | None, object]:
     resolved = configs.resolve({**BASE, **changes}, build.KINDS)
-    data = build.dataset(resolved["data"])
+    data = build.dataset(resolved)
     return build.constant_score(resolved, data), data
 
 

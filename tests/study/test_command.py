@@ -88,7 +88,7 @@ def test_train_writes_the_parameters_of_every_seed(small, tmp_path):
     assert not np.allclose(kernel, next(a for a in _leaves(kept["seed-1"]["layer_00"]) if a.ndim == 2))
 
     resolved = configs.resolve(configs.load(run.path / "config.toml"), build.KINDS)
-    data = build.dataset(resolved["data"])
+    data = build.dataset(resolved)
     for k, seed in enumerate(run.results.seed.values):  # the network that was saved is the network that was judged
         hidden = data.test.inputs
         for layer in ("layer_00", "output"):

@@ -24,7 +24,7 @@ NORMALIZATIONS = ("batch", "layer", "group", "rms", "ghost", "weight_standardize
 def subject(examples=512, **changes):
     """Give what `probe` looks at, from the weights a run starts with."""
     config = configs.resolve(configs.changes(BASE, changes), build.KINDS)
-    parts = build.dataset(config["data"])
+    parts = build.dataset(config)
     params = build.model_of(config, parts).init(jax.random.key(0), np.asarray(parts.train.inputs[:16]))[0]
     kept = {"seed-0": runner._seed_of(jax.tree.map(lambda a: np.asarray(a)[None], params), 0)}
     return probing._cut(probing._subject(config, parts, kept, examples), parts)

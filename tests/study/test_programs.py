@@ -14,7 +14,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.engine import population
-from deepprinciples.parts.tables import TABLES
+from deepprinciples.learners import TABLES
 from deepprinciples.study import bench, build, groups, programs
 from deepprinciples.study.settings import Train
 from deepprinciples.types import Batch
@@ -48,7 +48,7 @@ def config(**changes):
 
 def compiles(resolved, data=None):
     group = groups.group_arms({"run": resolved}, {"run": []})[0]
-    data = data or build.dataset(resolved["data"])
+    data = data or build.dataset(resolved)
     return bench.set_up(group, data, Train(**resolved["train"]), [1]).program.compiles
 
 
@@ -86,7 +86,7 @@ def test_a_part_from_a_file_is_not_kept(monkeypatch):
 def test_a_start_that_is_fitted_to_data_is_kept_for_these_data_alone():
     """With lsuv a second data set of the same shapes would start from weights that were fitted to the first."""
     resolved = config(**{"model.lsuv": True})
-    data = build.dataset(resolved["data"])
+    data = build.dataset(resolved)
     inputs = np.array(data.train.inputs)
     inputs[8] *= 3.0  # the first example, which every start sees, is the same
     other = data._replace(train=data.train._replace(inputs=inputs))
@@ -115,7 +115,7 @@ resolved = configs.resolve({
     "train": {"steps": 4, "probes": ["standard"]},
 }, build.KINDS)
 group = groups.group_arms({"run": resolved}, {"run": []})[0]
-print(bench.set_up(group, build.dataset(resolved["data"]), Train(**resolved["train"]), [1]).program.identity)
+print(bench.set_up(group, build.dataset(resolved), Train(**resolved["train"]), [1]).program.identity)
 """
 
 
@@ -133,7 +133,7 @@ def test_processes_with_other_hash_seeds_make_one_program():
 def test_what_probes_give_is_in_the_order_of_layers():
     """A probe that gives its layers in the order of a set makes another program in every process."""
     resolved = config(**{"model.depth": 6, "train.probes": ["full"]})
-    parts = build.dataset(resolved["data"])
+    parts = build.dataset(resolved)
     learner, key = build.learner(resolved, parts), jax.random.key(0, impl="threefry2x32")
     batch = Batch(*(np.asarray(array[:16]) for array in parts.train))
     seen = {}
@@ -154,5 +154,5 @@ def test_a_run_with_more_seeds_keeps_the_devices_it_had():
     shape = {"mode": "map", "blocks": 1, "chunks": 1}
     for recorded, expected in (({}, 2), ({"devices": 1}, 1), ({"devices": 99}, 2)):
         settings = Train(**resolved["train"])._replace(shapes={"run": {**shape, **recorded}})
-        made = bench.set_up(group, build.dataset(resolved["data"]), settings, [2])
+        made = bench.set_up(group, build.dataset(resolved), settings, [2])
         assert made.program.layout.devices == expected

@@ -186,7 +186,7 @@ def test_what_cannot_be_tested_is_told_in_a_line(what, tmp_path):
 
 GAME = {
     "data": {"name": "gaussian_ring", "batch_size": 8},
-    "game": {"latent": 2},
+    "learner": {"name": "gan", "latent": 2},
     "generator": {"model": {"name": "mlp"}, "optimizer": {"name": "adam"}},
     "discriminator": {"model": {"name": "mlp"}, "optimizer": {"name": "adam"}},
     "study": {"metric": "modes_covered"},

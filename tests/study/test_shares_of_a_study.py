@@ -6,8 +6,8 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.kernels import shares
+from deepprinciples.learners import TABLES
 from deepprinciples.parts import losses
-from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import build
 
 
@@ -38,7 +38,7 @@ def test_a_batch_is_cut_only_under_parts_that_are_known(changed, cut, monkeypatc
         "study": {"metric": "accuracy"}, **changed,
     }  # fmt: skip
     config = configs.resolve(settings, build.KINDS, command="train")
-    parts = build.dataset(config["data"])
+    parts = build.dataset(config)
     learner = build.learner(config, parts)
     batch = jax.tree.map(lambda a: a[:6], parts.train)
     jax.eval_shape(lambda: learner.step(learner.init(jax.random.key(0)), batch, jax.random.key(1))[0])

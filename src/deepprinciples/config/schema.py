@@ -76,13 +76,14 @@ class Kinds(NamedTuple):
 
     tables: kind -> name -> factory. functions: section without a name ("train", "study") -> function whose signature
     is its schema. extras: kind -> functions whose keywords belong to the section too. provided: kind -> parameters that
-    the build supplies, so that a config may not.
+    the build supplies, so that a config may not. asked: kind -> parameters that it supplies where they have no default.
     """
 
     tables: Mapping[str, Mapping[str, Callable[..., Any]]]
     functions: Mapping[str, Callable[..., Any]] = types.MappingProxyType({})
     extras: Mapping[str, tuple[Callable[..., Any], ...]] = types.MappingProxyType({})
     provided: Mapping[str, Collection[str]] = types.MappingProxyType({})
+    asked: Mapping[str, Collection[str]] = types.MappingProxyType({})
 
 
 class Field(NamedTuple):
@@ -99,6 +100,11 @@ class Field(NamedTuple):
     sweepable: bool
     interval: str = ""
     fix: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Say whether the keyword has no default."""
+        return self.default is REQUIRED
 
 
 def fields(factory: Callable[..., Any]) -> dict[str, Field]:

@@ -14,56 +14,61 @@ from deepprinciples.config.dictionary import names_part
 from deepprinciples.config.schema import REQUIRED, Field, Kinds, allowed, convert, fields, open_ended
 from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
 
-DEFAULT_PARTS = {"rule": "plain", "schedule": "constant", "average": "none"}
+DEFAULT_PARTS = {"rule": "plain", "schedule": "constant", "average": "none", "learner": "supervised"}
+LOADED = ("data",)  # kinds that are built before any program is traced: their values are never swept
 
 
 class Form(NamedTuple):
-    """The sections of a config: dotted path -> kind of part, for one part or for a chain of parts by name.
-
-    functions: sections without a name, whose schema is the signature of a function. swept: those of them whose floats
-    belong to the method and may be swept.
-    """
+    """The sections of a config: dotted path -> kind of part, for one part or for a chain of parts by name."""
 
     sections: Mapping[str, str]
     chains: Mapping[str, str]
-    functions: tuple[str, ...]
-    swept: tuple[str, ...] = ()
 
 
-_LEARNS = {"optimizer": "optimizer", "schedule": "schedule"}
-_CHAINED = {"regularizers": "regularizers", "transforms": "transforms"}
-_MEASURED = {"metrics": "metric"}
-_PLAYERS = {"generator": ("generator", {}), "discriminator": ("model", {"penalties": "penalties"})}
+def _player(name: str, kind: str, more: Mapping[str, str]) -> Form:
+    chains = {"regularizers": "regularizers", "transforms": "transforms", **more}
+    sections = {"model": kind, "optimizer": "optimizer", "schedule": "schedule"}
+    return Form(*({f"{name}.{key}": one for key, one in table.items()} for table in (sections, chains)))
 
-LOADED = ("data",)  # kinds that are built before any program is traced: their values are never swept
 
-# A config has the form of "game" where it has a section of that name.
-FORMS = {
-    "supervised": Form(
-        {"data": "data", "model": "model", "loss": "loss", "rule": "rule", **_LEARNS, "average": "average"},
-        _CHAINED | _MEASURED,
-        ("train", "study"),
-    ),
-    "game": Form(
-        {
-            "data": "data",
-            **{f"{p}.{s}": k for p, (model, _) in _PLAYERS.items() for s, k in {"model": model, **_LEARNS}.items()},
-        },
-        {f"{p}.{s}": k for p, (_, more) in _PLAYERS.items() for s, k in {**_CHAINED, **more}.items()} | _MEASURED,
-        ("game", "train", "study"),
-        ("game",),
-    ),
+# What a learner's factory asks for by keyword -> the sections that it is made of, in the order of a config.
+READS = {
+    "data": Form({"data": "data"}, {}),
+    "model": Form({"model": "model"}, {}),
+    "loss": Form({"loss": "loss"}, {}),
+    "rule": Form({"rule": "rule"}, {}),
+    "optimizer": Form({"optimizer": "optimizer", "schedule": "schedule"}, {"transforms": "transforms"}),
+    "average": Form({"average": "average"}, {}),
+    "regularizers": Form({}, {"regularizers": "regularizers"}),
+    "generator": _player("generator", "generator", {}),
+    "discriminator": _player("discriminator", "model", {"penalties": "penalties"}),
+    "metrics": Form({}, {"metrics": "metric"}),
 }
+FUNCTIONS = ("train", "study")  # sections without a name, whose schema is the signature of a function
 
-CHAINS = tuple(dict.fromkeys(kind for form in FORMS.values() for kind in form.chains.values()))
+CHAINS = tuple(dict.fromkeys(kind for form in READS.values() for kind in form.chains.values()))
 
 _CHAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _MOST_SHOWN = 20
 
 
-def form_of(config: Mapping[str, Any]) -> Form:
-    """Tell the form of a config."""
-    return FORMS["game" if "game" in config else "supervised"]
+def form_of(config: Mapping[str, Any], kinds: Kinds) -> Form:
+    """Return the sections of a config: those that its learner asks for, and the learner's own."""
+    factory = learner_of(config, kinds)
+    asked = [name for name, field in fields(factory).items() if field.required] if factory else READS
+    forms = [form for name, form in READS.items() if name in asked]
+    sections = {path: kind for form in forms for path, kind in form.sections.items()} | {"learner": "learner"}
+    return Form(sections, {path: kind for form in forms for path, kind in form.chains.items()})
+
+
+def learner_of(config: Mapping[str, Any], kinds: Kinds) -> Callable[..., Any] | None:
+    """Return the factory of a config's learner, the default one where the config names none that there is."""
+    section, table = config.get("learner"), kinds.tables.get("learner", {})
+    given = section if isinstance(section, Mapping) else {"name": section}
+    if _is_factory(given.get("factory")):
+        return given["factory"]
+    name = given.get("name")
+    return table.get(name if isinstance(name, str) and name in table else DEFAULT_PARTS["learner"])
 
 
 def at(config: Mapping[str, Any], path: str) -> Any:
@@ -76,11 +81,12 @@ def at(config: Mapping[str, Any], path: str) -> Any:
 
 def resolve_base(config: Mapping[str, Any], kinds: Kinds, problems: list[str]) -> dict[str, Any]:
     """Judge a config without arms and write out every default; add what is wrong to `problems`."""
-    form = form_of(config)
-    functions = [name for name in form.functions if name in kinds.functions]
+    form = form_of(config, kinds)
+    functions = [name for name in FUNCTIONS if name in kinds.functions]
     paths = [*form.sections, *form.chains]
     known = ["title", *dict.fromkeys(path.split(".")[0] for path in paths), *functions, "arms"]
-    owner = "a config" if form is FORMS["supervised"] else "a config with [game]"
+    learner = _name_of(config.get("learner", DEFAULT_PARTS["learner"]))
+    owner = "a config" if learner == DEFAULT_PARTS["learner"] else f"a config with learner {learner}"
     _unknown([str(key) for key in config if key not in known], known, "", owner, problems)
     out: dict[str, Any] = {"title": config.get("title")}
     for table in [name for name in known if any(path.startswith(f"{name}.") for path in paths)]:
@@ -102,7 +108,8 @@ def resolve_base(config: Mapping[str, Any], kinds: Kinds, problems: list[str]) -
     for name in functions:
         out[name] = _function(name, config.get(name, {}), kinds, problems)
     if out["title"] is None:
-        out["title"] = f"{_name_of(out.get('model', 'game'))} on {_name_of(out.get('data'))}"
+        what = _name_of(out.get("model", out["learner"]))
+        out["title"] = f"{what} on {_name_of(out['data'])}" if "data" in out else what
     elif not isinstance(out["title"], str):
         problems.append(f"title: expected a text, found {shown(out['title'])}")
     return out
@@ -264,7 +271,7 @@ def allowed_ranges(config: Mapping[str, Any], kinds: Kinds) -> dict[str, str]:
 
 def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Field]]:
     """List (dotted path, keyword) of every value in the sections and chains of a resolved config."""
-    form = form_of(config)
+    form = form_of(config, kinds)
     for path, kind in form.sections.items():
         for name, field in _fields_below(kind, at(config, path), path, kinds):
             yield name, field._replace(sweepable=field.sweepable and kind not in LOADED)
@@ -272,10 +279,6 @@ def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Fi
         table = at(config, path)
         for key, value in table.items() if isinstance(table, Mapping) else ():
             yield from _fields_below(kind, value, f"{path}.{key}", kinds)
-    for name in form.swept:
-        value = config.get(name)
-        if isinstance(value, Mapping) and name in kinds.functions:
-            yield from _fields_within(fields(kinds.functions[name]), value, name, kinds)
 
 
 def _fields_below(kind: str, value: Any, path: str, kinds: Kinds) -> Iterator[tuple[str, Field]]:
@@ -301,4 +304,5 @@ def _schema(factory: Callable[..., Any], kind: str, kinds: Kinds) -> dict[str, F
     known = dict(fields(factory))
     for extra in kinds.extras.get(kind, ()):
         known = {**known, **{name: field for name, field in fields(extra).items() if name not in known}}
-    return {name: field for name, field in known.items() if name not in kinds.provided.get(kind, ())}
+    provided, asked = kinds.provided.get(kind, ()), kinds.asked.get(kind, ())
+    return {n: field for n, field in known.items() if n not in provided and not (field.required and n in asked)}

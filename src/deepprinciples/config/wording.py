@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-_PLURALS = {"data": "data", "loss": "losses", "game_loss": "game losses"}
+_PLURALS = {"data": "data", "loss": "losses", "gan_loss": "GAN losses"}
 _NOUNS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",

@@ -1,7 +1,7 @@
 """Penalties: what is asked of the slope of a discriminator, beside its loss.
 
-A factory returns `Penalty(apply)`; apply(critic, real, fake, key) -> scalar is added to the discriminator's loss. The
-critic maps examples [B, ...] to logits [B]. The slope of an example is the gradient of the sum of all logits with
+A factory returns `CriticPenalty(apply)`; apply(critic, real, fake, key) -> scalar is added to the discriminator's loss.
+The critic maps examples [B, ...] to logits [B]. The slope of an example is the gradient of the sum of all logits with
 respect to it, which is the gradient of its own logit wherever examples do not meet inside the critic; batch norm makes
 them meet. Each penalty is one more forward and backward pass, and its own gradient a backward pass through both.
 """
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.kernels import draws
-from deepprinciples.types import Array, Penalty, Scalar
+from deepprinciples.types import Array, CriticPenalty, Scalar
 
 Critic = Callable[[Array], Array]
 
@@ -45,14 +45,14 @@ def _between(name: str, real: Array, fake: Array, key: Array) -> Array:
     return share * real + (1.0 - share) * fake
 
 
-def r1(*, strength: Scalar = 1.0) -> Penalty:
+def r1(*, strength: Scalar = 1.0) -> CriticPenalty:
     """Flatten the discriminator on real examples, which makes training converge near the solution.
 
     penalty = strength / 2 mean_i ||grad D(real_i)||^2
 
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
-    Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Returns: CriticPenalty; apply(critic, real, fake, key) -> scalar float32.
     Expect: Theory: near the solution a game that circles now converges. `penalty` and discriminator_gradient (players)
       should fall, discriminator_real and discriminator_fake come near 1/2. Nothing where D is flat at real examples.
     Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
@@ -63,17 +63,17 @@ def r1(*, strength: Scalar = 1.0) -> Penalty:
         del fake, key
         return 0.5 * strength * jnp.mean(_squares(critic, real, strength))
 
-    return Penalty(apply)
+    return CriticPenalty(apply)
 
 
-def r2(*, strength: Scalar = 1.0) -> Penalty:
+def r2(*, strength: Scalar = 1.0) -> CriticPenalty:
     """Flatten the discriminator on fake examples.
 
     penalty = strength / 2 mean_i ||grad D(fake_i)||^2
 
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
-    Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Returns: CriticPenalty; apply(critic, real, fake, key) -> scalar float32.
     Expect: Theory as for r1, of which it is the mirror: it damps on what is made, so it does little while the fakes are
       far from where D turns. `penalty` and discriminator_gradient (players) should fall.
     Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
@@ -84,10 +84,10 @@ def r2(*, strength: Scalar = 1.0) -> Penalty:
         del real, key
         return 0.5 * strength * jnp.mean(_squares(critic, fake, strength))
 
-    return Penalty(apply)
+    return CriticPenalty(apply)
 
 
-def gradient_penalty(*, strength: Scalar = 10.0) -> Penalty:
+def gradient_penalty(*, strength: Scalar = 10.0) -> CriticPenalty:
     """Pull the slope of the critic to one between real and fake examples, so that it measures a distance.
 
     penalty = strength mean_i (||grad D(x_i)|| - 1)^2, x_i = u_i real_i + (1 - u_i) fake_i, u_i uniform in [0, 1)
@@ -96,7 +96,7 @@ def gradient_penalty(*, strength: Scalar = 10.0) -> Penalty:
 
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
-    Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Returns: CriticPenalty; apply(critic, real, fake, key) -> scalar float32.
     Raises: ValueError where real and fake differ in shape.
     Expect: Claimed to keep a critic Lipschitz better than weight clipping: critic_gap (players) stays bounded and can
       be read as a distance, `penalty` falls towards 0. Theory: no convergence close to the solution, where r1 has it.
@@ -107,17 +107,17 @@ def gradient_penalty(*, strength: Scalar = 10.0) -> Penalty:
     def apply(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         return strength * jnp.mean(_gaps(critic, _between("gradient_penalty", real, fake, key), strength))
 
-    return Penalty(apply)
+    return CriticPenalty(apply)
 
 
-def zero_centered(*, strength: Scalar = 10.0) -> Penalty:
+def zero_centered(*, strength: Scalar = 10.0) -> CriticPenalty:
     """Flatten the discriminator between real and fake examples.
 
     penalty = strength mean_i ||grad D(x_i)||^2, x_i = u_i real_i + (1 - u_i) fake_i, u_i uniform in [0, 1)
 
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
-    Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Returns: CriticPenalty; apply(critic, real, fake, key) -> scalar float32.
     Raises: ValueError where real and fake differ in shape.
     Expect: Claimed to keep the discriminator from learning the examples by heart, and to make training converge:
       discriminator_real and discriminator_fake (players) come near 1/2, `penalty` and generator_gradient should fall.
@@ -128,10 +128,10 @@ def zero_centered(*, strength: Scalar = 10.0) -> Penalty:
     def apply(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         return strength * jnp.mean(_squares(critic, _between("zero_centered", real, fake, key), strength))
 
-    return Penalty(apply)
+    return CriticPenalty(apply)
 
 
-def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> Penalty:
+def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> CriticPenalty:
     """Pull the slope of the discriminator to one around real examples.
 
     penalty = strength mean_i (||grad D(x_i)|| - 1)^2, x_i = real_i + noise std(real) u_i, u_i uniform in [0, 1)
@@ -142,7 +142,7 @@ def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> Penalty:
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
       noise: length of the shift, in standard deviations. *Sweepable.* At 0.0 the points are the real examples.
-    Returns: Penalty; apply(critic, real, fake, key) -> scalar float32.
+    Returns: CriticPenalty; apply(critic, real, fake, key) -> scalar float32.
     Expect: Claimed to prevent sharp slopes around real examples, and with them mode collapse: diversity (players)
       should fall less, discriminator_real stay below 1. The slope is pulled to 1, so it does not fade at the solution.
     Costs: One more forward and backward pass of the discriminator, and a way back through both; no copy of the weights.
@@ -154,7 +154,7 @@ def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> Penalty:
         shift = noise * jnp.std(real) * draws.uniform(key, real.shape, real.dtype)
         return strength * jnp.mean(_gaps(critic, real + shift, strength))
 
-    return Penalty(apply)
+    return CriticPenalty(apply)
 
 
 TABLE = {f.__name__: f for f in (r1, r2, gradient_penalty, zero_centered, dragan)}

@@ -190,13 +190,13 @@ def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:
 
 def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
     """Load the data of every arm, equal sections once."""
-    loaded: list[tuple[build.Config, Dataset]] = []
+    loaded: list[tuple[Any, Dataset]] = []
     found = {}
     for name, config in arms.items():
-        section = config["data"]
+        section = config.get("data", {})
         known = next((data for other, data in loaded if same(other, section)), None)
         if known is None:
-            known = build.dataset(section)
+            known = build.dataset(config)
             loaded.append((section, known))
         found[name] = known
     return found

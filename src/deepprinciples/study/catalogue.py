@@ -80,7 +80,8 @@ def _cell(text: str) -> str:
 
 def write(folder: Path) -> int:
     """Write all pages anew and give their number."""
-    from deepprinciples.parts.tables import NEUTRALS, TABLES
+    from deepprinciples.learners import TABLES
+    from deepprinciples.parts.tables import NEUTRALS
 
     index = folder / "README.md"
     if index.is_file() and index.read_text(encoding="utf-8").startswith("# Catalogue\n"):  # ours, and perhaps stale

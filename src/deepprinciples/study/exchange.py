@@ -17,6 +17,7 @@ import numpy as np
 from deepprinciples import config as configs
 from deepprinciples.config.wording import quoted, shown, suggestion
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
+from deepprinciples.learners.factories import model_of
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import torch_names
 from deepprinciples.types import PyTree
@@ -124,7 +125,7 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTr
     use_all_cores()
     prepared = runner.prepare("train", given)
     resolved, parts = prepared.arms["run"], prepared.data["run"]
-    model, example = build.model_of(resolved, parts), build.first(parts, 1).inputs
+    model, example = model_of(resolved, parts), build.first(parts, 1).inputs
     params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     named = {"/".join(runner.words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
@@ -141,9 +142,7 @@ def _model_of(run: directory.Run) -> Mapping[str, Any]:
 def _model(config: Mapping[str, Any]) -> Mapping[str, Any]:
     section = config.get("model")
     if not isinstance(section, (Mapping, str)):
-        raise ConfigError(
-            f"model: found {shown(section)}; expected one model (the players of a game have no one naming)"
-        )
+        raise ConfigError(f"model: found {shown(section)}; expected one model (the two of a GAN have no one naming)")
     return section if isinstance(section, Mapping) else {"name": section}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.tables import TABLES
+from deepprinciples.learners import TABLES
 
 
 def add_parts(path: Path) -> None:

@@ -70,10 +70,10 @@ def _group(pool: Mapping[str, Config], tuned: Mapping[str, Sequence[str]]) -> Gr
 def _joined(pool: Mapping[str, Config]) -> dict[str, Config] | None:
     """Fill the arms' chains up to a common one; None where their static configs still differ."""
     filled: dict[str, dict[str, Any]] = {name: dict(config) for name, config in pool.items()}
-    forms = {id(form_of(config)): form_of(config) for config in pool.values()}
-    if len(forms) > 1:
+    first, *others = [form_of(config, KINDS) for config in pool.values()]
+    if any(form != first for form in others):
         return None
-    for path, kind in next(iter(forms.values())).chains.items():
+    for path, kind in first.chains.items():
         union = _union([at(config, path) for config in pool.values()])
         if union is None:
             return None

@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from deepprinciples import config as configs
-from deepprinciples.engine import averaging
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
+from deepprinciples.learners import averaging
+from deepprinciples.learners.factories import model_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
@@ -83,8 +84,8 @@ def probe(
     use_all_cores()
     prepared = runner.prepare("train", configs.load(run.path / directory.CONFIG))
     config, parts = prepared.arms["run"], prepared.data["run"]
-    if "game" in config:
-        raise ConfigError(f"{run.path}: is of a game; its samples are measured while it trains, and not afterwards")
+    if not {"model", "loss"} <= config.keys():
+        raise ConfigError(f"{run.path}: has no one model and loss to probe; its learner is measured while it trains")
     subject = _cut(_subject(config, parts, arrays.load_arrays(kept), examples), parts)
     look, left_out = _fitting(subject)
     subject = subject._replace(notes=subject.notes + left_out)
@@ -97,7 +98,7 @@ def probe(
 
 
 def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any], examples: int) -> _Subject:
-    model, learner = build.model_of(config, parts), build.learner(config, parts)
+    model, learner = model_of(config, parts), build.learner(config, parts)
     like = jax.eval_shape(lambda key: model.init(key, build.first(parts, 1).inputs)[0], lane_key(0))
     named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
     seeds = sorted(int(name.removeprefix("seed-")) for name in kept)
@@ -163,7 +164,8 @@ def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
     key = lane_key(seed)
     begun = subject.learner.init(key)
     some = jax.tree.map(lambda a: jnp.asarray(a)[None], subject.batch)
-    kept = averaging.statistics(subject.model, params, begun.model_state, some, key)
+    passed = lambda params, state, batch: subject.model.apply(params, state, batch.inputs, key=key, train=True)[1]
+    kept = averaging.statistics(passed, params, begun.model_state, some)
     _, info = subject.learner.step(begun._replace(params=params, model_state=kept), subject.batch, key)
     return info._replace(start=lambda: subject.learner.init(key).params)
 

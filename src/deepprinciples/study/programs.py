@@ -22,9 +22,10 @@ from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.population import Layout, Program, compile_program
 from deepprinciples.engine.run import Padded
-from deepprinciples.parts.tables import OURS, TABLES
+from deepprinciples.learners import OURS, TABLES, measured
+from deepprinciples.learners.factories import example_of
+from deepprinciples.learners.features import digest
 from deepprinciples.study import build
-from deepprinciples.study.features import digest
 from deepprinciples.study.groups import Group
 from deepprinciples.types import Dataset
 
@@ -93,9 +94,10 @@ def _key(
     leaves: Mapping[str, Any], group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed, split: Padded
 ) -> str:
     config = group.config
-    order = {path: list(at(config, path)) for path in form_of(config).chains}
+    order = {path: list(at(config, path)) for path in form_of(config, build.KINDS).chains}
     # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
-    data = (build.shown(config, dataset), dataset.modes, digest(dataset) if "game" in config else "")
+    classifier = digest(dataset) if measured.needs_features(config) else ""
+    data = (*jax.tree.leaves(example_of(config, dataset)), dataset.modes, classifier)
     facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, dataset.mode_std)
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
     settings = sorted((name, repr(value)) for name, value in jax.config.values.items())

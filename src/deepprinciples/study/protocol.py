@@ -19,7 +19,8 @@ import jax
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
-from deepprinciples.study import bench, build, measured, tuning
+from deepprinciples.learners import measured
+from deepprinciples.study import bench, build, tuning
 from deepprinciples.study.groups import Group, group_arms
 from deepprinciples.study.hyper_search import Budget, Judge, Row, Search, run_searches
 from deepprinciples.study.ledger import Ledger, nothing_kept

@@ -58,8 +58,10 @@ def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, se
     """
     problems = _wrong(low, high, steps, seeds)
     resolved = configs.resolve(config, KINDS)
-    if "game" in resolved:
-        raise ConfigError("game: found one; find-rate follows one loss, and two players have two that do not just fall")
+    if "optimizer" not in resolved:
+        raise ConfigError(
+            "learner: has no [optimizer]; find-rate follows one loss and one learning rate, such as supervised has"
+        )
     if problems:
         raise ConfigError(*problems)
     before = configs.arm_configs(resolved, KINDS) if "arms" in resolved else {"": resolved}

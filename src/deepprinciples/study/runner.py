@@ -17,10 +17,11 @@ import xarray as xr
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
+from deepprinciples.learners import measured
+from deepprinciples.learners.features import digest
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import bench, build, measured, memory, protocol, rates, results
+from deepprinciples.study import bench, build, memory, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
-from deepprinciples.study.features import digest
 from deepprinciples.study.outline import outline
 from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.study.summary import summarize

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, Average, Batch, Model, PyTree
+from deepprinciples.types import Array, Average, Batch, PyTree
 
 _FAR = 2.0**20  # against which what a batch adds is small, so that m is read without cancellation
 _STATISTICS = ("mean", "var")  # what batch normalization keeps running, by Linen's names
@@ -35,33 +35,34 @@ def follow(average: Average, held: Averaged, params: PyTree, steps: int) -> tupl
     return held._replace(state=state, step=step), params
 
 
-def settled(average: Average, model: Model, state: Any, batches: Batch, key: Array) -> Averaged:
+Passed = Callable[[PyTree, PyTree, Batch], PyTree]  # (params, model state, batch) -> the model state after a pass
+
+
+def settled(average: Average, passed: Passed, state: Any, batches: Batch) -> Averaged:
     """Ready the average to be judged: its weights, and the statistics of batch normalization that these have.
 
     Args:
         average: how weights are averaged.
-        model: whose forward pass gives the statistics.
+        passed: a pass in training, which gives the statistics.
         state: of the learner.
         batches: training batches [K, B, ...].
-        key: for dropout.
 
     Returns:
         The average with `params` and `model_state` made anew.
     """
     held = state.average
     params = average.value(held.state, state.params)
-    return held._replace(params=params, model_state=statistics(model, params, state.model_state, batches, key))
+    return held._replace(params=params, model_state=statistics(passed, params, state.model_state, batches))
 
 
-def statistics(model: Model, params: PyTree, kept: PyTree, batches: Batch, key: Array) -> PyTree:
+def statistics(passed: Passed, params: PyTree, kept: PyTree, batches: Batch) -> PyTree:
     """Measure the state of batch normalization that belongs to some weights, over training batches.
 
     Args:
-        model: whose forward pass gives the statistics.
+        passed: a pass in training, which gives the statistics.
         params: the weights.
         kept: a state of the model; one without statistics is returned as it is.
         batches: training batches [K, B, ...].
-        key: for dropout.
 
     Returns:
         The state: statistics are the mean over the K batches; what else the model keeps (the vector of a spectral
@@ -74,9 +75,8 @@ def statistics(model: Model, params: PyTree, kept: PyTree, batches: Batch, key: 
         return kept
 
     def after(start: float, batch: Batch) -> PyTree:
-        """Give the state that one batch leaves where every statistic starts at `start`."""
-        begun = _on_statistics(lambda a: jnp.full_like(a, start), kept)
-        return model.apply(params, begun, batch.inputs, key=key, train=True)[1]
+        """Return the state that one batch leaves where every statistic starts at `start`."""
+        return passed(params, _on_statistics(lambda a: jnp.full_like(a, start), kept), batch)
 
     # A running mean is m old + (1 - m) new: from 0 it is (1 - m) new, and from FAR that plus m FAR.
     from_zero = jax.lax.map(lambda batch: after(0.0, batch), batches)

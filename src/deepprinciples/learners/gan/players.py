@@ -15,7 +15,7 @@ import optax
 
 from deepprinciples.kernels import draws
 from deepprinciples.kernels.keys import stream
-from deepprinciples.types import Array, Batch, GameLoss, Model, Penalty, PyTree, Scalar
+from deepprinciples.types import Array, Batch, CriticPenalty, GanLoss, Model, PyTree, Scalar
 
 
 class Player(NamedTuple):
@@ -45,7 +45,7 @@ class Judged(NamedTuple):
     activations: dict[str, Array]
 
 
-class Table(NamedTuple):
+class Setup(NamedTuple):
     """Where the game is played: the players, the loss between them, and what the discriminator is shown.
 
     shape: of one example. classes: above 0, both players are told the label. pack: examples judged together.
@@ -53,18 +53,18 @@ class Table(NamedTuple):
 
     generator: Player
     discriminator: Player
-    loss: GameLoss
-    penalties: Sequence[Penalty]
+    loss: GanLoss
+    penalties: Sequence[CriticPenalty]
     shape: tuple[int, ...]
     latent: int
     classes: int
-    pack: int
+    pac_size: int
 
     @property
     def separate(self) -> bool:
         """Say whether both gradients of a batch are the means of those of shares of it, where no noise is added."""
         alone = self.generator.model.separate and self.discriminator.model.separate and self.loss.separate
-        return alone and not self.penalties and self.pack == 1
+        return alone and not self.penalties and self.pac_size == 1
 
     def asked(self, noise: Array, labels: Array) -> Array:
         """Lay out what the generator reads: noise [B, latent], and labels where they are told."""
@@ -83,10 +83,10 @@ class Table(NamedTuple):
             told = told.reshape(len(labels), *([1] * (len(self.shape) - 1)), self.classes)
             told = jnp.broadcast_to(told, (*examples.shape[:-1], self.classes))
             examples = jnp.concatenate([examples, told], axis=-1)
-        if self.pack == 1:
+        if self.pac_size == 1:
             return examples
-        packed = jnp.moveaxis(examples.reshape(-1, self.pack, *examples.shape[1:]), 1, -2)
-        return packed.reshape(*packed.shape[:-2], self.pack * examples.shape[-1])  # [B / pack, ..., C * pack]
+        packed = jnp.moveaxis(examples.reshape(-1, self.pac_size, *examples.shape[1:]), 1, -2)
+        return packed.reshape(*packed.shape[:-2], self.pac_size * examples.shape[-1])  # [B / pack, ..., C * pack]
 
     def judge(self, params: PyTree, state: PyTree, examples: Array, labels: Array, key: Array, *, train: bool) -> tuple:
         """Give logits [B / pack] to examples [B, *shape]: (logits, new state, activations)."""
@@ -99,7 +99,7 @@ class Table(NamedTuple):
         return draws.normal(stream(key, "latent"), (count, self.latent))
 
 
-class Round(NamedTuple):
+class UpdateInputs(NamedTuple):
     """What one update sees: a batch, the key of its noise, and the standard deviation of the noise on examples."""
 
     batch: Batch
@@ -119,40 +119,40 @@ def is_off(value: Scalar) -> bool:
 
 
 def discriminator_objective(
-    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round, noise: Array
+    params: PyTree, setup: Setup, state: PyTree, rival: PlayerState, one: UpdateInputs, noise: Array
 ) -> tuple[Array, Judged]:
     """Compute what the discriminator minimizes: its loss, the penalties on the critic and those on its parameters."""
     real, labels = one.batch
-    fake, _, _ = table.generate(rival.params, rival.model_state, noise, labels, train=True)
+    fake, _, _ = setup.generate(rival.params, rival.model_state, noise, labels, train=True)
     real, fake = one.blurred(real, "real"), one.blurred(fake, "fake")
     key = stream(one.key, "dropout")
-    on_real, state, seen = table.judge(params, state, real, labels, key, train=True)
-    on_fake, state, _ = table.judge(params, state, fake, labels, key, train=True)
-    loss = jnp.mean(table.loss.discriminator(on_real, on_fake))
+    on_real, state, seen = setup.judge(params, state, real, labels, key, train=True)
+    on_fake, state, _ = setup.judge(params, state, fake, labels, key, train=True)
+    loss = jnp.mean(setup.loss.discriminator(on_real, on_fake))
 
     def critic(examples: Array) -> Array:
-        return table.judge(params, state, examples, labels, key, train=True)[0]
+        return setup.judge(params, state, examples, labels, key, train=True)[0]
 
-    keys = [stream(one.key, f"penalty{number}") for number in range(len(table.penalties))]
+    keys = [stream(one.key, f"penalty{number}") for number in range(len(setup.penalties))]
     zero = jnp.zeros(())
-    penalty = sum((p.apply(critic, real, fake, k) for p, k in zip(table.penalties, keys, strict=True)), start=zero)
-    own = sum((p(params) for p in table.discriminator.penalties), start=zero)
+    penalty = sum((p.apply(critic, real, fake, k) for p, k in zip(setup.penalties, keys, strict=True)), start=zero)
+    own = sum((p(params) for p in setup.discriminator.penalties), start=zero)
     return loss + penalty + own, Judged(loss, on_real, on_fake, penalty, state, seen)
 
 
 def generator_objective(
-    params: PyTree, table: Table, state: PyTree, rival: PlayerState, one: Round, noise: Array
+    params: PyTree, setup: Setup, state: PyTree, rival: PlayerState, one: UpdateInputs, noise: Array
 ) -> tuple[Array, Judged]:
     """Compute what the generator minimizes: its loss and the penalties on its parameters."""
     real, labels = one.batch
-    fake, state, seen = table.generate(params, state, noise, labels, train=True)
+    fake, state, seen = setup.generate(params, state, noise, labels, train=True)
     key = stream(one.key, "dropout")
     fake, real = one.blurred(fake, "fake"), one.blurred(real, "real")
-    on_fake, _, _ = table.judge(rival.params, rival.model_state, fake, labels, key, train=True)
-    on_real, _, _ = table.judge(rival.params, rival.model_state, real, labels, key, train=True)
-    loss = jnp.mean(table.loss.generator(on_real, on_fake))
+    on_fake, _, _ = setup.judge(rival.params, rival.model_state, fake, labels, key, train=True)
+    on_real, _, _ = setup.judge(rival.params, rival.model_state, real, labels, key, train=True)
+    loss = jnp.mean(setup.loss.generator(on_real, on_fake))
     zero = jnp.zeros(())
-    own = sum((p(params) for p in table.generator.penalties), start=zero)
+    own = sum((p(params) for p in setup.generator.penalties), start=zero)
     return loss + own, Judged(loss, on_real, on_fake, zero, state, seen)
 
 

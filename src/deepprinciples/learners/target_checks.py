@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deepprinciples.study.pieces import Config, named
+from deepprinciples.learners.factories import Config, named
 from deepprinciples.types import Dataset
 
 # These choose one class of many: they need labels, or rows of probabilities.

@@ -8,15 +8,15 @@ import pytest
 
 from deepprinciples.engine import fit
 from deepprinciples.engine.evaluation import evaluate
-from deepprinciples.engine.game import game
-from deepprinciples.engine.moves import EVALUATIONS, Rules
-from deepprinciples.engine.players import Player, Table
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.types import Batch, GameLoss, Metric, Model, Penalty
+from deepprinciples.learners.gan.learner import learner_of
+from deepprinciples.learners.gan.players import Player, Setup
+from deepprinciples.learners.gan.updates import EVALUATIONS, UpdateConfig
+from deepprinciples.types import Batch, CriticPenalty, GanLoss, Metric, Model
 
 RATE = 0.1
-WASSERSTEIN = GameLoss(lambda real, fake: fake - real, lambda real, fake: -fake)
-SATURATING = GameLoss(
+WASSERSTEIN = GanLoss(lambda real, fake: fake - real, lambda real, fake: -fake)
+SATURATING = GanLoss(
     lambda real, fake: jax.nn.softplus(-real) + jax.nn.softplus(fake), lambda real, fake: -jax.nn.softplus(fake)
 )
 
@@ -42,14 +42,14 @@ def slope(start):
 def dirac(loss=WASSERSTEIN, *, start=(0.0, 1.0), rate=RATE, penalties=(), **options):
     """Real examples all lie at 0; the game circles around (0, 0)."""
     sgd = optax.named_chain(("optimizer", optax.sgd(rate)))
-    pack = options.pop("pack", 1)
-    table = Table(
+    pac_size = options.pop("pac_size", 1)
+    setup = Setup(
         Player(point(start[0]), sgd), Player(slope(start[1]), sgd), loss, penalties,
-        shape=(1,), latent=1, classes=options.pop("classes", 0), pack=pack,
+        shape=(1,), latent=1, classes=options.pop("classes", 0), pac_size=pac_size,
     )  # fmt: skip
     example = Batch(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
     kept = {key: options.pop(key) for key in ("metrics", "snapshots") if key in options}
-    return game(table=table, example=example, rules=Rules(options.pop("steps", 100), **options), **kept)
+    return learner_of(setup=setup, example=example, config=UpdateConfig(options.pop("steps", 100), **options), **kept)
 
 
 def radii(learner, steps, *, batch=4):
@@ -99,7 +99,7 @@ def test_a_penalty_brings_the_game_to_rest():
     def r1(critic, real, fake, key):
         return 0.5 * jnp.mean(jnp.square(jax.grad(lambda x: jnp.sum(critic(x)))(real)))
 
-    found = radii(dirac(SATURATING, penalties=[Penalty(r1)], update="simultaneous"), 200)
+    found = radii(dirac(SATURATING, penalties=[CriticPenalty(r1)], update="simultaneous"), 200)
     assert found[-1] < 1e-3 < radii(dirac(SATURATING, update="simultaneous"), 200)[-1]
 
 
@@ -144,10 +144,12 @@ def test_an_averaged_generator_is_judged_with_statistics_of_its_own(decay):
     """Lost: samples of the average, scaled by the statistics of other weights: here 50 times too small."""
     sgd = optax.named_chain(("optimizer", optax.sgd(0.0)))
     grow = optax.named_chain(("optimizer", optax.GradientTransformation(lambda p: (), lambda g, s, p=None: (p, s))))
-    table = Table(Player(normalized(point(1.0)), grow), Player(slope(1.0), sgd), WASSERSTEIN, (), (1,), 1, 0, 1)
+    setup = Setup(Player(normalized(point(1.0)), grow), Player(slope(1.0), sgd), WASSERSTEIN, (), (1,), 1, 0, 1)
     example = Batch(np.zeros((1, 1), np.float32), np.zeros(1, np.int32))
     spread = Metric(lambda samples, real: samples, lambda rows, weights: jnp.std(rows), reduce="gather")
-    learner = game(table=table, example=example, rules=Rules(6, average=jnp.float32(decay)), metrics={"spread": spread})
+    learner = learner_of(
+        setup=setup, example=example, config=UpdateConfig(6, average=jnp.float32(decay)), metrics={"spread": spread}
+    )
     batches = Batch(jnp.zeros((60, 64, 1)), jnp.zeros((60, 64), jnp.int32))
 
     @jax.jit
@@ -189,7 +191,7 @@ def test_instance_noise_falls_to_nothing():
     def spy(critic, real, fake, key):
         return jnp.std(real)
 
-    learner = dirac(penalties=[Penalty(spy)], instance_noise=0.5, steps=10)
+    learner = dirac(penalties=[CriticPenalty(spy)], instance_noise=0.5, steps=10)
     state = learner.init(lane_key(0))
     for number in range(11):
         state, info = learner.step(state, data, jax.random.fold_in(lane_key(3), number))
@@ -199,7 +201,7 @@ def test_instance_noise_falls_to_nothing():
 
 def test_what_the_discriminator_is_shown():
     """Labels or partners would land on the wrong axis: by hand, on vectors and on pictures."""
-    own = lambda classes, pack, shape: Table(None, None, None, (), shape, 1, classes, pack)
+    own = lambda classes, pack, shape: Setup(None, None, None, (), shape, 1, classes, pack)
     x, labels = jnp.arange(8.0).reshape(4, 2), jnp.array([0, 1, 2, 0])
     told = own(3, 1, (2,)).shown(x, labels)
     np.testing.assert_array_equal(told, np.concatenate([x, np.eye(3)[[0, 1, 2, 0]]], axis=1))
@@ -214,7 +216,7 @@ def test_what_the_discriminator_is_shown():
 
 def test_packing_judges_groups():
     """PacGAN would see single examples: with pack 2 there are half as many logits, of the sum of both."""
-    learner = dirac(pack=2, start=(1.0, 2.0))
+    learner = dirac(pac_size=2, start=(1.0, 2.0))
     state = learner.init(lane_key(0))
     loss = learner.evaluate(state, Batch(jnp.zeros((6, 1)), jnp.zeros(6, int)), lane_key(0))["loss"]
     np.testing.assert_allclose(loss, np.full(6, 2.0 * 2.0))  # of three packs, one value for each example

@@ -12,7 +12,8 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.study import bench, build, pieces
+from deepprinciples.learners import factories, measured
+from deepprinciples.study import bench, build
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -28,7 +29,7 @@ def resolved(**changes):
 
 
 def updates(config, key=None):
-    chain, params = pieces.chain(config, 10), {"w": jnp.zeros((100, 100))}
+    chain, params = factories.chain(config, 10), {"w": jnp.zeros((100, 100))}
     key = jax.random.key(0, impl="threefry2x32") if key is None else key
     return np.asarray(chain.update(params, chain.init(params), params, key=key, value=jnp.zeros(()))[0]["w"])
 
@@ -60,7 +61,7 @@ def test_an_optimizer_that_draws_has_a_stream_of_its_own():
 
 def rates(schedule, steps=10):
     """Give the steps that sgd takes of a gradient of 1."""
-    chain, params = pieces.chain(resolved(schedule=schedule), steps), {"w": jnp.ones(())}
+    chain, params = factories.chain(resolved(schedule=schedule), steps), {"w": jnp.ones(())}
     state, found = chain.init(params), []
     for _ in range(steps):
         update, state = chain.update(params, state, params)
@@ -96,7 +97,7 @@ def hit_rate():
 
 
 def problems(config):
-    return build.check(config, build.dataset(config["data"]))
+    return build.check(config, build.dataset(config))
 
 
 def test_a_users_metric_says_which_values_are_better():
@@ -124,7 +125,7 @@ def test_a_users_metric_with_the_name_of_ours_has_no_trait_of_ours():
         return hit_rate()
 
     config = resolved(**{"study.metric": {"factory": accuracy}})
-    assert "study.direction: unknown for accuracy" in problems(config)[0] and build.worst(config) is None
+    assert "study.direction: unknown for accuracy" in problems(config)[0] and measured.worst(config) is None
 
 
 def test_a_metric_cannot_be_called_loss():
@@ -179,12 +180,11 @@ def test_an_arm_does_not_set_in_a_table_what_is_tuned():
 
 def test_the_critics_schedule_ends_with_the_run():
     """With several updates of the critic in a step, its learning rate would be at the end of its schedule too early."""
-    from deepprinciples.study import games
 
     config = configs.resolve(
         {
             "data": {"name": "gaussian_ring", "size": 200, "batch_size": 20},
-            "game": {"n_critic": 5},
+            "learner": {"name": "gan", "n_critic": 5},
             "generator": {"model": {"name": "mlp", "width": 4}, "optimizer": "sgd"},
             "discriminator": {
                 "model": {"name": "mlp", "width": 4}, "optimizer": {"name": "sgd", "learning_rate": 0.02},
@@ -195,7 +195,7 @@ def test_the_critics_schedule_ends_with_the_run():
         build.KINDS,
     )  # fmt: skip
     parts = bench.datasets({"run": config})["run"]
-    learner = games.learner(config, parts)
+    learner = build.learner(config, parts)
     key = jax.random.key(0, impl="threefry2x32")
     batch = type(build.splits(parts)["train"])(*(np.asarray(array[:20]) for array in parts.train))
     step = jax.jit(lambda state, key: learner.step(state, batch, key)[0])

@@ -12,9 +12,9 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.engine import fit
 from deepprinciples.engine.evaluation import evaluate
-from deepprinciples.engine.moves import EVALUATIONS
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import game_losses, penalties, sample_metrics
+from deepprinciples.learners.gan.updates import EVALUATIONS
+from deepprinciples.parts import gan_losses, penalties, sample_metrics
 from deepprinciples.parts.models import GENERATORS
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.study import bench, build, groups
@@ -30,7 +30,7 @@ def config(changes=None, arms=None):
     base = {
         "title": "Game",
         "data": {"name": "gaussian_ring", "size": 120, "batch_size": BATCH},
-        "game": {"latent": LATENT},
+        "learner": {"name": "gan", "latent": LATENT},
         "generator": {"model": dict(NET), "optimizer": {"name": "sgd", "learning_rate": RATE}},
         "discriminator": {"model": dict(NET), "optimizer": {"name": "sgd", "learning_rate": RATE}},
         "train": {"steps": STEPS, "probes": ["players", "rotation", "gradient_norm"], "seeds": 2},
@@ -114,10 +114,10 @@ def test_a_study_of_games_from_config_to_report(tmp_path):
     """A researcher would get no verdict, or a report without the samples."""
     arms = {
         "plain": {},
-        "noise": {"game.instance_noise": 0.1},
+        "noise": {"learner.instance_noise": 0.1},
         "clipped": {"discriminator.transforms": {"clip_by_global_norm": {"max_norm": 0.1}}},
     }
-    changes = {"train.steps": 12, "game.snapshots": 20, "study.also": ["high_quality", "reverse_kl"],
+    changes = {"train.steps": 12, "learner.snapshots": 20, "study.also": ["high_quality", "reverse_kl"],
                "train.probes": ["players", "rotation", "trigger_rate"]}  # fmt: skip
     tune = {"study.tune": {"discriminator.optimizer.learning_rate": {"low": 1e-3, "high": 1e-1, "scale": "log"}}}
     run = dp.compare(config({**changes, **tune}, arms), tmp_path / "run")
@@ -156,13 +156,13 @@ PICTURES = {
     "discriminator.model": {"name": "cnn", "normalization": "spectral"},
 }
 VARIANTS = [
-    *({"game.loss": {"name": name}} for name in game_losses.TABLE),
+    *({"learner.loss": {"name": name}} for name in gan_losses.TABLE),
     *({"discriminator.penalties": {name: {}}} for name in penalties.TABLE),
-    *({"game.update": update} for update in EVALUATIONS),
+    *({"learner.update": update} for update in EVALUATIONS),
     *({"generator.model": {"name": name}, **PICTURES} for name in GENERATORS),
-    {"game.pack": 2, "game.conditional": True, "game.n_critic": 2},
+    {"learner.pac_size": 2, "learner.conditional": True, "learner.n_critic": 2},
     {"generator.model.normalization": "batch", "discriminator.model.dropout": 0.3},
-    {"discriminator.model.minibatch_deviation": True, "game.average": 0.9},
+    {"discriminator.model.minibatch_deviation": True, "learner.average": 0.9},
     {"generator.regularizers": {"l2": {}}, "discriminator.transforms": {"clip_by_global_norm": {"max_norm": 1.0}}},
 ]  # fmt: skip
 
@@ -192,20 +192,21 @@ def test_every_metric_of_samples_can_judge_a_game():
     ("changes", "words"),
     [
         ({"study.metric": "accuracy"}, r"study\.metric: accuracy judges answers, but the learner makes samples"),
-        ({"game.update": "simultaneous", "game.n_critic": 2}, r"game\.n_critic: 2 needs game\.update = alternating"),
-        ({"game.n_critic": 3}, r"data\.batch_size: 8 is no multiple of n_critic x pack = 3"),
-        ({"game.latent": 0}, r"game\.latent: found 0, expected at least 1"),
-        ({"game.loss": "hinges"}, r"game\.loss\.name: no game loss \"hinges\"; did you mean \"hinge\"\?"),
-        ({"data": {"name": "diabetes"}, "game.conditional": True, "study.metric": "sliced_wasserstein"},
-         r"game\.conditional: needs class labels"),
+        ({"learner.update": "simultaneous", "learner.n_critic": 2},
+         r"learner\.n_critic: 2 needs learner\.update = alternating"),
+        ({"learner.n_critic": 3}, r"data\.batch_size: 8 is no multiple of n_critic x pac_size = 3"),
+        ({"learner.latent": 0}, r"learner\.latent: found 0, expected at least 1"),
+        ({"learner.loss": "hinges"}, r"learner\.loss\.name: no gan loss \"hinges\"; did you mean \"hinge\"\?"),
+        ({"data": {"name": "diabetes"}, "learner.conditional": True, "study.metric": "sliced_wasserstein"},
+         r"learner\.conditional: needs class labels"),
         ({"data": {"name": "digits"}}, r"study\.metric: modes_covered needs data whose modes are known"),
         ({"data": {"name": "diabetes"}, "study.metric": "coverage"}, r"study\.metric: coverage needs class labels"),
         ({"study.also": ["precisions"]}, r"study\.also: no metric 'precisions'; did you mean \"precision\"\?"),
-        ({"model": NET}, r"model: unknown key \(a config with \[game\] takes: title, data, generator, discriminator"),
+        ({"model": NET}, r"model: unknown key \(a config with learner gan takes: title, data, generator"),
         ({"generator.modle": NET}, r"generator\.modle: unknown key; did you mean \"model\"\?"),
         ({"generator.model": {"name": "resize_cnn"}}, r"resize_cnn\.shape: found \(2,\)"),
         ({"discriminator.regularizers": {"mixup": {}}}, r"discriminator\.regularizers\.mixup: acts on a labeled batch"),
-        ({"generator.regularizers": {"jacobian": {}}}, r"generator\.regularizers\.jacobian: .*; a game has penalties"),
+        ({"generator.regularizers": {"jacobian": {}}}, r"generator\.regularizers\.jacobian: .*; a GAN has penalties"),
         ({"discriminator.model.lsuv": True}, r"discriminator\.model\.lsuv: needs a batch to start with"),
         ({"data": {"name": "copy_memory"}, "study.metric": "sliced_wasserstein"}, r"the inputs are token ids"),
     ],
@@ -220,15 +221,16 @@ def test_what_does_not_fit_is_told_in_one_line(changes, words, tmp_path):
 def test_floats_of_a_game_may_be_swept():
     """A knob of the game could not be tuned."""
     known = configs.sweepable_paths(resolved({"discriminator.penalties": {"r1": {}}}), build.KINDS)
-    asked = {"game.instance_noise", "game.average", "game.weight_clip", "game.consensus", "game.loss.real_smoothing",
-             "generator.optimizer.learning_rate", "discriminator.penalties.r1.strength"}  # fmt: skip
-    assert asked <= set(known) and "game.latent" not in known
+    asked = {"learner.instance_noise", "learner.average", "learner.weight_clip", "learner.consensus",
+             "learner.loss.real_smoothing", "generator.optimizer.learning_rate",
+             "discriminator.penalties.r1.strength"}  # fmt: skip
+    assert asked <= set(known) and "learner.latent" not in known
 
 
 @pytest.mark.slow
 def test_features_are_those_of_a_classifier_of_these_data():
     """Distances would be measured in random features: the classes must lie apart in them."""
-    from deepprinciples.study.features import features_of
+    from deepprinciples.learners.features import features_of
 
     data = bench.datasets({"run": resolved({"data": {"name": "digits", "batch_size": 8}})})["run"]
     features = features_of(data)
@@ -243,7 +245,7 @@ def test_features_are_those_of_a_classifier_of_these_data():
 
 def test_features_may_be_asked_for_while_a_program_is_traced():
     """The first compiled evaluation would fail, or hold another program's tracers for ever."""
-    from deepprinciples.study import features
+    from deepprinciples.learners import features
 
     data = bench.datasets({"run": resolved({"data": {"name": "wine", "batch_size": 8}})})["run"]
     inside = jax.jit(lambda x: features.features_of(data)(x))(data.test.inputs)

@@ -1,6 +1,6 @@
 """Game losses: what two players minimize, one that tells real examples from generated ones and one that generates.
 
-A factory returns `GameLoss(discriminator, generator)`, two functions of the same logits, real [B] and fake [B], with
+A factory returns `GanLoss(discriminator, generator)`, two functions of the same logits, real [B] and fake [B], with
 one value per pair. In the formulas r and f are these logits and s is the logistic function; a logit above 0 says
 "real".
 Penalties on the slope of the discriminator have their own room, and who steps when is the learner's affair.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, GameLoss, Scalar, Share
+from deepprinciples.types import Array, GanLoss, Scalar, Share
 
 PairLoss = Callable[[Array, Array], Array]
 
@@ -30,8 +30,8 @@ def _paired(name: str, loss: PairLoss) -> PairLoss:
     return checked
 
 
-def _game(name: str, discriminator: PairLoss, generator: PairLoss, *, separate: bool = True) -> GameLoss:
-    return GameLoss(_paired(name, discriminator), _paired(name, generator), separate)
+def _game(name: str, discriminator: PairLoss, generator: PairLoss, *, separate: bool = True) -> GanLoss:
+    return GanLoss(_paired(name, discriminator), _paired(name, generator), separate)
 
 
 def _cross_entropy(real_smoothing: Scalar, fake_smoothing: Scalar) -> PairLoss:
@@ -39,7 +39,7 @@ def _cross_entropy(real_smoothing: Scalar, fake_smoothing: Scalar) -> PairLoss:
     return lambda r, f: jax.nn.softplus(-r) + real_smoothing * r + jax.nn.softplus(f) - fake_smoothing * f
 
 
-def minimax(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GameLoss:
+def minimax(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GanLoss:
     """Play the zero-sum game of the first paper.
 
     discriminator: -log s(r) - log(1 - s(f)), generator: log(1 - s(f)); the generator's slope fades where it is caught
@@ -49,7 +49,7 @@ def minimax(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> Game
     Args:
       real_smoothing: taken from the target of real examples, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
       fake_smoothing: given to the target of fake examples, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
-    Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
+    Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
     Expect: Where the generator is caught (discriminator_fake near 0) its slope fades: generator_gradient falls, and it
       may stop to learn. At the solution discriminator_real = discriminator_fake = 1/2; smoothing keeps
@@ -61,7 +61,7 @@ def minimax(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> Game
     return _game("minimax", discriminator, lambda r, f: -jax.nn.softplus(f))
 
 
-def non_saturating(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GameLoss:
+def non_saturating(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GanLoss:
     """Let the generator raise the probability of "real" instead of lowering that of "fake".
 
     discriminator: -log s(r) - log(1 - s(f)), generator: -log s(f); the generator's slope is largest where it is caught
@@ -71,7 +71,7 @@ def non_saturating(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) 
     Args:
       real_smoothing: taken from the target of real examples, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
       fake_smoothing: given to the target of fake examples, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
-    Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
+    Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
     Expect: generator_gradient stays large where discriminator_fake is near 0, unlike with minimax; both have the same
       solution, discriminator_real = discriminator_fake = 1/2. Smoothing keeps discriminator_real below 1.
@@ -82,7 +82,7 @@ def non_saturating(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) 
     return _game("non_saturating", discriminator, lambda r, f: jax.nn.softplus(-f))
 
 
-def least_squares(*, real_target: Scalar = 1.0, fake_target: Scalar = 0.0, generator_target: Scalar = 1.0) -> GameLoss:
+def least_squares(*, real_target: Scalar = 1.0, fake_target: Scalar = 0.0, generator_target: Scalar = 1.0) -> GanLoss:
     """Regress the logits on targets, so that an example far on the right side still pulls.
 
     discriminator: (r - real_target)^2 / 2 + (f - fake_target)^2 / 2, generator: (f - generator_target)^2 / 2
@@ -91,7 +91,7 @@ def least_squares(*, real_target: Scalar = 1.0, fake_target: Scalar = 0.0, gener
       real_target: what the discriminator gives to real examples. *Sweepable.*
       fake_target: what it gives to fake examples. *Sweepable.*
       generator_target: what the generator wants it to give to fake examples. *Sweepable.*
-    Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
+    Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
     Expect: Claimed to be steadier and to fade less: critic_gap is near real_target - fake_target where the
       discriminator wins and near 0 at the solution; generator_gradient grows with the distance from the target.
@@ -105,12 +105,12 @@ def least_squares(*, real_target: Scalar = 1.0, fake_target: Scalar = 0.0, gener
     return _game("least_squares", discriminator, lambda r, f: 0.5 * jnp.square(f - generator_target))
 
 
-def wasserstein() -> GameLoss:
+def wasserstein() -> GanLoss:
     """Estimate a distance between real and fake examples by a critic, which something else must keep Lipschitz.
 
     discriminator: f - r, generator: -f; unbounded below without a gradient penalty, spectral norm or clipping
 
-    Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
+    Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
     Expect: Claimed to give a slope everywhere and a loss that follows the samples: with a penalty critic_gap estimates
       a distance and should fall. Without one, or weight clipping, critic_gap grows without bound.
@@ -120,12 +120,12 @@ def wasserstein() -> GameLoss:
     return _game("wasserstein", lambda r, f: f - r, lambda r, f: -f)
 
 
-def hinge() -> GameLoss:
+def hinge() -> GanLoss:
     """Stop teaching the discriminator about examples that it tells apart by a margin of one.
 
     discriminator: max(0, 1 - r) + max(0, 1 + f), generator: -f
 
-    Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
+    Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
     Expect: Pairs told apart by the margin no longer teach the discriminator, so discriminator_gradient fades and
       critic_gap stays near 2 where it wins; generator_gradient does not fade with it. Claimed to be steady with
@@ -136,12 +136,12 @@ def hinge() -> GameLoss:
     return _game("hinge", lambda r, f: jax.nn.relu(1.0 - r) + jax.nn.relu(1.0 + f), lambda r, f: -f)
 
 
-def relativistic() -> GameLoss:
+def relativistic() -> GanLoss:
     """Ask of each pair which of the two is real.
 
     discriminator: -log s(r - f), generator: -log s(f - r); only differences of logits count
 
-    Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
+    Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
     Expect: Only the difference of the logits matters, so discriminator_real and discriminator_fake may drift together:
       look at critic_gap, near 0 at the solution. Claimed to be steadier, since real examples teach the generator too.
@@ -151,14 +151,14 @@ def relativistic() -> GameLoss:
     return _game("relativistic", lambda r, f: jax.nn.softplus(f - r), lambda r, f: jax.nn.softplus(r - f))
 
 
-def relativistic_average() -> GameLoss:
+def relativistic_average() -> GanLoss:
     """Ask of each example whether it looks more real than the other side does on average.
 
     discriminator: -log s(r - mean f) - log(1 - s(f - mean r)), generator: the same with r and f exchanged
 
     The means are over the batch, and gradients pass through them. As in the paper there is no factor 1/2.
 
-    Returns: GameLoss of functions (real logits [B], fake logits [B]) -> [B].
+    Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
     Expect: As relativistic, against the mean of the other side, so single pairs matter less: look at critic_gap, near 0
       at the solution. Claimed to be steadier; small batches make the means noisy.

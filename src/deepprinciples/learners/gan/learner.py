@@ -10,37 +10,38 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.engine import averaging, evaluation
-from deepprinciples.engine.moves import EVALUATIONS, GameState, Played, Rules, field, play, round_of
-from deepprinciples.engine.players import Table, begin, is_off
+from deepprinciples.engine import evaluation
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
+from deepprinciples.learners import averaging
+from deepprinciples.learners.gan.players import Setup, begin, is_off
+from deepprinciples.learners.gan.updates import EVALUATIONS, GanState, Played, UpdateConfig, field, inputs_of, play
 from deepprinciples.types import Array, Batch, Info, Learner, Metric, PyTree
 
 BETWEEN = 8  # pictures along a way from one sample to another
 
 
-def game(
+def learner_of(
     *,
-    table: Table,
+    setup: Setup,
     example: Batch,
-    rules: Rules,
+    config: UpdateConfig,
     metrics: Mapping[str, Metric] | None = None,
     snapshots: int = 0,
     hides: bool = True,
 ) -> Learner:
     """Make the learner of a game between a generator and a discriminator; `moves` has the formulas.
 
-    Of the rules, `update` is the order of moves, and `n_critic` the updates of the discriminator before each of the
+    Of the config, `update` is the order of moves, and `n_critic` the updates of the discriminator before each of the
     generator, each on its own share of the batch. Floats, all *Sweepable*: `consensus`, the strength of that term
     (*Neutral: 0.0*); `weight_clip`, the bound on every parameter of the discriminator (*Neutral: inf*); `average`, the
     decay of the generator's moving average, which is judged in its place (*Neutral: 0.0*); `instance_noise`, the
     standard deviation of noise on all that is shown (*Neutral: 0.0*), which falls to 0 over `steps` with `anneal`.
 
     Args:
-        table: the players and what is between them.
+        setup: the players and what is between them.
         example: a batch [1, ...] that fixes the shapes.
-        rules: how they play.
+        config: how they play.
         metrics: by name; their outputs are samples, their targets real examples.
         snapshots: samples kept at every evaluation, from the same noise.
         hides: whether an optimizer of the two may make finite updates of a gradient that is not finite.
@@ -53,67 +54,69 @@ def game(
         arXiv:1701.07875 (weight clipping), arXiv:1610.04490 (instance noise), arXiv:1806.04498 (averages).
     """
 
-    def init(key: Array) -> GameState:
-        labels = jnp.repeat(jnp.asarray(example.targets), table.pack, axis=0)
-        shown = table.shown(jnp.repeat(jnp.asarray(example.inputs), table.pack, axis=0), labels)
-        generator = begin(table.generator, stream(key, "init"), jnp.zeros((1, table.latent + table.classes)))
-        discriminator = begin(table.discriminator, stream(key, "discriminator"), shown)
-        average = None if is_off(rules.average) else generator.params
+    def init(key: Array) -> GanState:
+        labels = jnp.repeat(jnp.asarray(example.targets), setup.pac_size, axis=0)
+        shown = setup.shown(jnp.repeat(jnp.asarray(example.inputs), setup.pac_size, axis=0), labels)
+        generator = begin(setup.generator, stream(key, "init"), jnp.zeros((1, setup.latent + setup.classes)))
+        discriminator = begin(setup.discriminator, stream(key, "discriminator"), shown)
+        average = None if is_off(config.average) else generator.params
         average_state = None if average is None else generator.model_state
-        return GameState(generator, discriminator, average, jnp.zeros((), jnp.int32), average_state)
+        return GanState(generator, discriminator, average, jnp.zeros((), jnp.int32), average_state)
 
-    def step(state: GameState, batch: Batch, key: Array) -> tuple[GameState, Info]:
-        played = play(table, rules, state, batch, key)
-        return played.state, _info(table, rules, state, played, batch, stream(key, "round"))
+    def step(state: GanState, batch: Batch, key: Array) -> tuple[GanState, Info]:
+        played = play(setup, config, state, batch, key)
+        return played.state, _info(setup, config, state, played, batch, stream(key, "round"))
 
     measured = metrics or {}
 
-    def evaluate(state: GameState, batch: Batch, key: Array) -> Mapping[str, PyTree]:
+    def evaluate(state: GanState, batch: Batch, key: Array) -> Mapping[str, PyTree]:
         """Return the discriminator's loss on a batch and as many samples, and what the metrics make of the two."""
         d = state.discriminator
-        made = _samples(table, state, key, batch)
-        whole = len(made) // table.pack * table.pack
+        made = _samples(setup, state, key, batch)
+        whole = len(made) // setup.pac_size * setup.pac_size
 
         def on(x: Array) -> Array:
             labels = batch.targets[:whole]
-            return table.judge(d.params, d.model_state, x[:whole], labels, lane_key(0), train=False)[0]
+            return setup.judge(d.params, d.model_state, x[:whole], labels, lane_key(0), train=False)[0]
 
-        packs = table.loss.discriminator(on(batch.inputs), on(made))
-        loss = jnp.concatenate([jnp.repeat(packs, table.pack), jnp.full(len(made) - whole, jnp.mean(packs))])
+        packs = setup.loss.discriminator(on(batch.inputs), on(made))
+        loss = jnp.concatenate([jnp.repeat(packs, setup.pac_size), jnp.full(len(made) - whole, jnp.mean(packs))])
         return {**{name: metric.statistics(made, batch.inputs) for name, metric in measured.items()}, "loss": loss}
 
-    settle = None if is_off(rules.average) else functools.partial(_settled, table, rules)
-    shown_samples = (lambda state: _snapshots(table, state, snapshots)) if snapshots else None
+    settle = None if is_off(config.average) else functools.partial(_settled, setup, config)
+    shown_samples = (lambda state: _snapshots(setup, state, snapshots)) if snapshots else None
     return Learner(
-        init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, measured, shown_samples, hides, settle
+        init, step, evaluate, EVALUATIONS[config.update] + config.n_critic - 1, measured, shown_samples, hides, settle
     )
 
 
-def _settled(table: Table, rules: Rules, state: GameState, batches: Batch, key: Array) -> GameState:
+def _settled(setup: Setup, config: UpdateConfig, state: GanState, batches: Batch, key: Array) -> GanState:
     """Measure the statistics of the averaged generator on noise, for batches [K, B, ...]; those at hand at decay 0."""
     count, size = batches.targets.shape[:2]
-    noise = jax.vmap(lambda number: table.noise(fold_in(key, number), size))(jnp.arange(count))
-    asked = Batch(jax.vmap(table.asked)(noise, batches.targets), batches.targets)
+    noise = jax.vmap(lambda number: setup.noise(fold_in(key, number), size))(jnp.arange(count))
+    asked = Batch(jax.vmap(setup.asked)(noise, batches.targets), batches.targets)
     kept = state.generator.model_state
-    own = averaging.statistics(table.generator.model, state.average, kept, asked, key)
-    pick = lambda old, new: jnp.where(jnp.asarray(rules.average) == 0.0, old, new)
+    model = setup.generator.model
+    passed = lambda params, begun, batch: model.apply(params, begun, batch.inputs, key=key, train=True)[1]
+    own = averaging.statistics(passed, state.average, kept, asked)
+    pick = lambda old, new: jnp.where(jnp.asarray(config.average) == 0.0, old, new)
     return state._replace(average_state=jax.tree.map(pick, kept, own))
 
 
-def _samples(table: Table, state: GameState, key: Array, batch: Batch) -> Array:
-    noise = table.noise(key, len(batch.inputs))
-    made, _, _ = table.generate(state.making, state.making_state, noise, batch.targets, train=False)
+def _samples(setup: Setup, state: GanState, key: Array, batch: Batch) -> Array:
+    noise = setup.noise(key, len(batch.inputs))
+    made, _, _ = setup.generate(state.making, state.making_state, noise, batch.targets, train=False)
     return made
 
 
-def _snapshots(table: Table, state: GameState, count: int) -> dict[str, Array]:
+def _snapshots(setup: Setup, state: GanState, count: int) -> dict[str, Array]:
     """Make `count` samples, and some along a quarter circle through the noise from the first of them to the second."""
-    noise = table.noise(lane_key(evaluation.SEED), max(count, 2))
+    noise = setup.noise(lane_key(evaluation.SEED), max(count, 2))
     turn = jnp.linspace(0.0, jnp.pi / 2, BETWEEN)[:, None]
     line = jnp.cos(turn) * noise[:1] + jnp.sin(turn) * noise[1:2]
-    labels = jnp.arange(count) % max(table.classes, 1)
+    labels = jnp.arange(count) % max(setup.classes, 1)
     asked = {"samples": (noise[:count], labels), "interpolation": (line, jnp.zeros(BETWEEN, jnp.int32))}
-    make = lambda one: table.generate(state.making, state.making_state, *one, train=False)[0]
+    make = lambda one: setup.generate(state.making, state.making_state, *one, train=False)[0]
     return {name: make(one) for name, one in asked.items()}
 
 
@@ -124,24 +127,24 @@ def _apart(examples: Array) -> Array:
 
 
 def _named(generator: Any, discriminator: Any) -> dict[str, Any]:
-    """Put what belongs to both players into one table, "generator.layer_00" and so on."""
+    """Put what belongs to both players into one setup, "generator.layer_00" and so on."""
     both = {"generator": generator, "discriminator": discriminator}
     tables = {name: one if isinstance(one, Mapping) else {"params": one} for name, one in both.items()}
     return {f"{name}.{key}": value for name, one in tables.items() for key, value in one.items()}
 
 
-def _info(table: Table, rules: Rules, before: GameState, played: Played, batch: Batch, key: Array) -> Info:
+def _info(setup: Setup, config: UpdateConfig, before: GanState, played: Played, batch: Batch, key: Array) -> Info:
     after, at = played.state, played.field
     seen_g, seen_d = at.seen
 
     def spread() -> Array:
         own = jax.tree.map(lambda a: a[None], batch)
-        ready = after if after.average is None else _settled(table, rules, after, own, stream(key, "settle"))
-        return _apart(_samples(table, ready, key, batch)) / jnp.maximum(_apart(batch.inputs), 1e-30)
+        ready = after if after.average is None else _settled(setup, config, after, own, stream(key, "settle"))
+        return _apart(_samples(setup, ready, key, batch)) / jnp.maximum(_apart(batch.inputs), 1e-30)
 
     def rotation() -> Array:
-        one = round_of(rules, batch, key, before.step)
-        pair = [(f.generator, f.discriminator) for f in (field(table, before, one), field(table, after, one))]
+        one = inputs_of(config, batch, key, before.step)
+        pair = [(f.generator, f.discriminator) for f in (field(setup, before, one), field(setup, after, one))]
         return optax.tree.vdot(*pair) / jnp.maximum(optax.tree.norm(pair[0]) * optax.tree.norm(pair[1]), 1e-30)
 
     measures: dict[str, Callable[[], Array]] = {

@@ -10,9 +10,9 @@ import numpy as np
 
 from deepprinciples.config.schema import fields
 from deepprinciples.config.wording import suggestion
+from deepprinciples.learners.factories import Config, factory_of, name_of, named, part, trait
+from deepprinciples.learners.features import features_of
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.study.features import features_of
-from deepprinciples.study.pieces import Config, factory_of, name_of, named, part, trait
 from deepprinciples.types import Dataset, Metric, PyTree, as_metric
 
 
@@ -93,6 +93,11 @@ def problems(config: Config, parts: Dataset, *, samples: bool) -> list[str]:
         elif "features" in fields(factory) and parts.task != "classification":
             found.append(f"{path}: {name} needs class labels, to train a classifier whose features it measures in")
     return found
+
+
+def needs_features(config: Config) -> bool:
+    """Say whether a metric of a config measures in the features of a classifier of the data."""
+    return any("features" in fields(factory_of("metric", section)) for _, section in sections(config).values())
 
 
 def value_of(metric: Metric, outputs: PyTree, targets: PyTree) -> float:

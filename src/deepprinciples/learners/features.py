@@ -19,9 +19,9 @@ import numpy as np
 import optax
 
 from deepprinciples.engine import fit
-from deepprinciples.engine.learner import supervised
 from deepprinciples.engine.streams import batch_indices, lane_key
-from deepprinciples.parts import losses, rules
+from deepprinciples.learners.objective import minimize, objective_of
+from deepprinciples.parts import losses
 from deepprinciples.parts.models.cnn import cnn
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.types import Array, Batch, Dataset
@@ -64,9 +64,8 @@ def _trained(parts: Dataset) -> Callable[[Array], Array]:
     make = mlp if inputs.ndim == 2 else functools.partial(cnn, readout="mean", width=WIDTH // 2)
     model = make(outputs=parts.outputs, width=WIDTH) if inputs.ndim == 2 else make(outputs=parts.outputs)
     loss = losses.TABLE["softmax_cross_entropy"]()
-    learner = supervised(
-        model=model, loss=loss, optimizer=optax.adam(1e-3), rule=rules.plain(), example=inputs[:1], metrics={}
-    )
+    example = Batch(inputs[:1], np.asarray(parts.train.targets[:1]))
+    learner = minimize(objective_of(model, loss), optimizer=optax.adam(1e-3), example=example)
     size, batch = len(inputs), min(BATCH, len(inputs))
     key = lane_key(0)
     order = batch_indices(0, 0, steps=STEPS, size=size, batch_size=batch)

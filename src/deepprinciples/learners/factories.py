@@ -1,6 +1,6 @@
 """From sections of a config to parts: factories called, nested parts first, chains in the order of the config.
 
-Both ways to learn, `build`'s and `games`', are put together from these.
+What a learner asks for by keyword is built from these, see `supply`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import numpy as np
 import optax
 
 from deepprinciples.config.schema import fields
 from deepprinciples.engine.streams import with_own_stream
 from deepprinciples.parts.optimizers import NEVER_HIDE
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.types import Array
+from deepprinciples.types import Array, Batch, Dataset, Model
 
 Config = Mapping[str, Any]
 
@@ -46,6 +48,24 @@ def factory_of(kind: str, section: Config) -> Callable[..., Any]:
 def trait(kind: str, section: Config, name: str) -> Any:
     """Read a trait of the part that a section names, an attribute of its factory; None where it has none."""
     return getattr(factory_of(kind, section), name, None)
+
+
+def model_of(config: Config, parts: Dataset) -> Model:
+    """Build the model of a config for a data set."""
+    from deepprinciples.parts.models.adapters import coerce
+
+    shape = jax.tree.map(lambda a: a.shape[1:], parts.train.inputs)
+    return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
+
+
+def first(parts: Dataset, count: int) -> Batch:
+    """Return the first examples of the training part as a batch."""
+    return jax.tree.map(lambda a: np.asarray(a[:count]), Batch(*parts.train))
+
+
+def example_of(config: Config, parts: Dataset) -> Batch:
+    """Return the batch that a model is initialized with: one that fits its weights to data is shown a whole one."""
+    return first(parts, parts.batch_size if config.get("model", {}).get("lsuv") else 1)
 
 
 def replaced(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:

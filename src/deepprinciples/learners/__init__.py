@@ -1,0 +1,38 @@
+"""Learners: what one step of a training method is, as pure functions; the table of those a config can name.
+
+A learner's factory says by its keywords what it is made of (`supply`), and so which sections a config has; the others
+are its own hyper-parameters. Traits, all optional: `problems(config, parts)` lists what does not fit; `makes_samples`
+says that its metrics judge samples; `metrics` declares those that it computes itself, name -> "max" or "min".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deepprinciples.config.schema import fields
+from deepprinciples.learners.factories import Config, part
+from deepprinciples.learners.gan import gan
+from deepprinciples.learners.supervised import supervised
+from deepprinciples.learners.supply import SUPPLY
+from deepprinciples.parts import tables
+from deepprinciples.types import Dataset, Learner
+
+LEARNERS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (supervised, gan)}
+
+TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {**tables.TABLES, "learner": LEARNERS}
+OURS = tables.OURS | frozenset(LEARNERS.values())
+
+
+def factory_of(config: Config) -> Callable[..., Any]:
+    """Return the learner's factory of a resolved config."""
+    section = config["learner"]
+    return section.get("factory") or LEARNERS[section["name"]]
+
+
+def build(config: Config, parts: Dataset) -> Learner:
+    """Build the learner of a resolved config; floats in it may be tracers."""
+    factory = factory_of(config)
+    asked = [name for name, field in fields(factory).items() if field.required and name in SUPPLY]
+    section = {**config["learner"], "factory": factory}
+    return part("learner", section, **{name: SUPPLY[name](config, parts) for name in asked})

@@ -1,0 +1,79 @@
+"""What of a supervised config does not fit together, found on shapes alone before anything is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+
+from deepprinciples.errors import ConfigError
+from deepprinciples.learners import measured
+from deepprinciples.learners.factories import Config, first, model_of, part
+from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
+from deepprinciples.types import Dataset, PyTree
+
+
+def problems(config: Config, parts: Dataset) -> list[str]:
+    """List what does not fit: model, data, loss and metrics, one line each.
+
+    Args:
+        config: one arm's resolved config.
+        parts: its data.
+    """
+    source = config["data"].get("name", "data")
+    key, batch = jax.random.key(0), first(parts, parts.batch_size)  # whole: batch statistics depend on its size
+    name = "name" if "name" in config["model"] else "factory"
+    found: list[str] = []
+    with caught(found, f"model.{name}: does not fit data.name {source!r}"):
+        model = model_of(config, parts)
+        params, state = jax.eval_shape(model.init, key, first(parts, 1).inputs)
+        outputs, _, _ = jax.eval_shape(lambda p, s: model.apply(p, s, batch.inputs, key=key, train=True), params, state)
+        found.extend(f"model.{name}: {problem}" for problem in complex_arrays(params, state))
+    if found:
+        return found
+    found += unfit_for_targets(config, parts, outputs, "") + only_padding(config, parts, "")
+    unfit = {problem.split(".name:")[0] for problem in found}
+    predict = lambda inputs: model.apply(params, state, inputs, key=None, train=False)[0]
+    if "loss" not in unfit:
+        with caught(found, f"loss: does not fit data.name {source!r}"):
+            _check_loss(part("loss", config["loss"]), outputs, batch.targets)
+    for one, (path, _) in measured.sections(config).items():
+        if path not in unfit:
+            with caught(found, f"{path}: does not fit data.name {source!r}"):
+                measured.check(measured.metrics_of(config, parts)[one], outputs, batch.targets, predict)
+    return found
+
+
+def _check_loss(function: Callable[..., Any], outputs: Any, targets: PyTree) -> None:
+    value = jax.eval_shape(function, outputs, targets)
+    count = jax.tree.leaves(targets)[0].shape[0]
+    shape = getattr(value, "shape", None)
+    if shape != (count,):
+        what = "a tree" if shape is None else f"shape {list(shape)}"
+        raise ValueError(f"gives {what} for {count} examples, expected one value per example")
+
+
+@contextmanager
+def caught(problems: list[str], words: str) -> Iterator[None]:
+    """Turn what a part raises on shapes alone into a problem of one line."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # a user's own factory may raise anything
+        name = "" if isinstance(error, (ValueError, TypeError, AssertionError)) else f"{type(error).__name__}: "
+        problems.append(f"{words}: {name}{' '.join(str(error).split())[:300]}")
+
+
+def complex_arrays(*trees: Any) -> Iterator[str]:
+    """Name the first complex array of a state, which no optimizer here turns the right way and no file keeps."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
+        if np.issubdtype(leaf.dtype, np.complexfloating):
+            name = jax.tree_util.keystr(path[1:], simple=True, separator="/")
+            yield (
+                f"{name or 'params'} is {leaf.dtype}; expected real floats; keep real and imaginary parts as two arrays"
+            )
+            return

@@ -1,0 +1,213 @@
+"""The learner of one objective: its gradient, taken as a rule says, goes through transforms and an optimizer.
+
+Supervised training is one such objective; so are masked, contrastive and CTC training, and distillation.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from deepprinciples.engine.causes import RAW
+from deepprinciples.kernels import shares
+from deepprinciples.kernels.keys import stream
+from deepprinciples.learners import averaging
+from deepprinciples.types import (
+    ASIDE,
+    Array,
+    Augment,
+    Aux,
+    Average,
+    Batch,
+    Info,
+    Learner,
+    Metric,
+    Model,
+    Objective,
+    OnActivations,
+    OnFunction,
+    PyTree,
+    State,
+)
+
+
+def arrays_of(activations: Mapping[str, Any]) -> dict[str, Array]:
+    """Keep the arrays of floats among what a model tells of its layers: probes and taps read nothing else."""
+    plain = lambda one: isinstance(one, jax.Array) and jnp.issubdtype(one.dtype, jnp.floating)
+    return {name: one for name, one in activations.items() if plain(one)}
+
+
+def minimize(
+    objective: Objective,
+    *,
+    optimizer: optax.GradientTransformation,
+    example: Batch,
+    rule: Callable[..., Any] | None = None,
+    penalties: Sequence[Callable[[PyTree], Array] | OnActivations | OnFunction] = (),
+    augments: Sequence[Augment] = (),
+    metrics: Mapping[str, Metric] | None = None,
+    evaluations: int = 1,
+    hides: bool = True,
+    average: Average | None = None,
+    steps: int = 1,
+    splits: bool = False,
+) -> Learner:
+    """Make the learner of an objective.
+
+    value(params) = mean_i loss_i + sum of penalties; the rule takes its gradient, the optimizer (transforms included)
+    turns it into updates.
+
+    Args:
+        objective: see `types.Objective`.
+        optimizer: the whole chain of gradient transformations; it is given `key=` and `value=` (the loss) as extras.
+        example: a batch that the model is initialized with; for most only shapes count, and it may hold one example.
+        rule: (loss_fn) -> gradient_fn, see `parts.rules`; it is given the value above and calls it with the
+            parameters, the model state, the batch (or any share of it) and the key of the step (or one derived from
+            it). None takes the plain gradient.
+        penalties: added to the loss: functions (params) -> scalar, or see `types.OnActivations` and `OnFunction`.
+        augments: applied to each training batch in order.
+        metrics: by name; `loss` is always among the evaluated.
+        evaluations: gradient evaluations a step of the rule costs.
+        hides: whether the optimizer may make finite updates of a gradient that is not finite.
+        average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
+        steps: of the whole run, for the average.
+        splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
+            large batches of a `separate` objective then go through in shares, see `kernels.shares`.
+
+    Returns:
+        A `Learner` whose state is a `types.State`.
+    """
+    chain = optax.with_extra_args_support(optimizer)
+    measured = metrics or {}
+
+    def init(key: Array) -> State:
+        params, model_state = objective.init(stream(key, "init"), example)
+        begun = None if average is None else averaging.begin(average, params, model_state)
+        return State(params, model_state, chain.init(params), begun)
+
+    def value_of(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
+        losses, (new_state, activations) = objective.loss(params, model_state, batch, key)
+        activations = arrays_of(activations)
+        data_loss = jnp.mean(losses)
+
+        def function(inputs: PyTree) -> Any:
+            if objective.function is None:
+                return objective.predict(params, model_state, inputs)
+            return objective.function(params, model_state, inputs, key)
+
+        def cost(number: int, penalty: Any) -> Array:
+            if isinstance(penalty, OnActivations):
+                return penalty.apply(activations)
+            if isinstance(penalty, OnFunction):
+                return penalty.apply(function, batch.inputs, stream(key, f"penalty{number}"))
+            return penalty(params)
+
+        penalty = sum((cost(*each) for each in enumerate(penalties)), start=jnp.zeros(()))
+        return data_loss + penalty, (data_loss, new_state, activations)
+
+    take = _plain(value_of) if rule is None else rule(value_of)
+
+    def gradient(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
+        if not (splits and objective.separate and all(map(callable, penalties))):
+            return take(params, model_state, batch, key)
+        told = jax.eval_shape(value_of, params, model_state, batch, key)
+        seen = {name: a for name, a in told[1][2].items() if not name.endswith(ASIDE)}
+        count = shares.count_of(batch.size, seen, params)
+        if count == 1:
+            return take(params, model_state, batch, key)
+        return shares.accumulate(lambda share, _: take(params, model_state, share, key), batch, count, told, params)
+
+    def step(state: State, batch: Batch, key: Array) -> tuple[State, Info]:
+        for number, augment in enumerate(augments):
+            batch = augment.apply(stream(key, f"augment{number}"), batch)
+        key_model = stream(key, "dropout")
+        arguments = (state.model_state, batch, key_model)
+        (total, (data_loss, model_state, activations)), grads = gradient(state.params, *arguments)
+        updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=total)
+        params, held = optax.apply_updates(state.params, updates), state.average
+        if average is not None and held is not None:
+            stepped = params
+            held, params = averaging.follow(average, held, params, steps)
+            updates = updates if params is stepped else optax.tree.sub(params, state.params)
+
+        def activation_grads() -> Mapping[str, Array]:
+            if not objective.tapped:
+                return {}
+            taps = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(ASIDE)}
+            tapped = lambda t: value_of(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]
+            return jax.grad(tapped)(taps)
+
+        def value(params: PyTree, batch: Batch) -> Array:
+            return value_of(params, state.model_state, batch, key_model)[0]
+
+        def forward(params: PyTree, inputs: PyTree) -> tuple[Any, Mapping[str, Array]]:
+            if objective.forward is None:
+                return objective.predict(params, state.model_state, inputs), {}
+            outputs, seen = objective.forward(params, state.model_state, inputs)
+            return outputs, arrays_of(seen)
+
+        info = Info(
+            data_loss, state.params, grads, updates, opt_state, activations, activation_grads,
+            batch=batch, gradient=jax.grad(value), key=stream(key, "probe"), objective=value, forward=forward,
+        )  # fmt: skip
+        return State(params, model_state, opt_state, held), info
+
+    def rows(params: PyTree, model_state: PyTree, batch: Batch, key: Array, stem: str = "") -> dict[str, PyTree]:
+        predict = lambda inputs: objective.predict(params, model_state, inputs)
+        reads_outputs = objective.held_out is not None or any(not metric.on_model for metric in measured.values())
+        outputs = predict(batch.inputs) if reads_outputs else None
+        found = {
+            stem + name: metric.statistics(predict if metric.on_model else outputs, batch.targets)
+            for name, metric in measured.items()
+        }
+        if objective.held_out is None:
+            losses = objective.loss(params, model_state, batch, key)[0]
+        else:
+            losses = objective.held_out(outputs, batch.targets)
+        return found | {stem + "loss": losses}
+
+    def evaluate(state: State, batch: Batch, key: Array) -> dict[str, PyTree]:
+        raw = functools.partial(rows, state.params, state.model_state, batch, key)
+        if state.average is None:
+            return raw()
+        return rows(state.average.params, state.average.model_state, batch, key) | raw(RAW)
+
+    def settle(average: Average, state: State, batches: Batch, key: Array) -> State:
+        passed = lambda params, begun, batch: objective.loss(params, begun, batch, key)[1].state
+        return state._replace(average=averaging.settled(average, passed, state, batches))
+
+    settles = None if average is None else functools.partial(settle, average)
+    every = measured if average is None else {**measured, **{RAW + name: one for name, one in measured.items()}}
+    return Learner(init, step, evaluate, evaluations, metrics=every, hides=hides, settle=settles)
+
+
+def _plain(value_of: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.value_and_grad(value_of, has_aux=True)
+
+
+def objective_of(model: Model, loss: Callable[[Any, PyTree], Array]) -> Objective:
+    """Return the objective of a model whose outputs a loss compares with targets."""
+
+    def losses(params: PyTree, state: PyTree, batch: Batch, key: Array) -> tuple[Array, Aux]:
+        outputs, new_state, activations = model.apply(params, state, batch.inputs, key=key, train=True)
+        return loss(outputs, batch.targets), Aux(new_state, activations)
+
+    def forward(params: PyTree, state: PyTree, inputs: PyTree) -> tuple[Any, Mapping[str, Array]]:
+        outputs, _, activations = model.apply(params, state, inputs, key=None, train=False)
+        return outputs, activations
+
+    return Objective(
+        init=lambda key, batch: model.init(key, batch.inputs),
+        loss=losses,
+        predict=lambda params, state, inputs: forward(params, state, inputs)[0],
+        forward=forward,
+        function=lambda params, state, inputs, key: model.apply(params, state, inputs, key=key, train=True)[0],
+        held_out=loss,
+        tapped=model.tapped,
+        separate=model.separate,
+    )

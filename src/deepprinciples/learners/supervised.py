@@ -1,0 +1,63 @@
+"""Supervised training: a model, a loss of its outputs and the targets, and all that a config combines with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optax
+
+from deepprinciples.learners import checks
+from deepprinciples.learners.objective import minimize, objective_of
+from deepprinciples.types import Array, Augment, Average, Batch, Dataset, Learner, Metric, Model, PyTree, traits
+
+
+@traits(problems=checks.problems)
+def supervised(
+    *,
+    data: Dataset,
+    model: Model,
+    loss: Callable[[Any, PyTree], Array],
+    optimizer: optax.GradientTransformation,
+    rule: Callable[..., Any],
+    example: Batch,
+    regularizers: Sequence[Any],
+    metrics: Mapping[str, Metric],
+    average: Average | None,
+    evaluations: int,
+    hides: bool,
+    steps: int,
+    splits: bool,
+) -> Learner:
+    """Make the learner of supervised training.
+
+    objective(params) = mean_i loss(model(x_i), y_i) + sum of penalties; the rule takes its gradient, the
+    optimizer (transforms included) turns it into updates.
+
+    All of it is supplied from the sections of these names.
+
+    Args:
+        data: not read here; batches come from the engine.
+        model: see `types.Model`.
+        loss: (outputs, targets) -> [B].
+        regularizers: those that act on the batch, and penalties.
+        optimizer, rule, example, metrics, average, evaluations, hides, steps, splits: see `objective.minimize`.
+
+    Returns:
+        A `Learner`.
+    """
+    del data
+    return minimize(
+        objective_of(model, loss),
+        optimizer=optimizer,
+        example=example,
+        rule=rule,
+        penalties=[one for one in regularizers if not isinstance(one, Augment)],
+        augments=[one for one in regularizers if isinstance(one, Augment)],
+        metrics=metrics,
+        evaluations=evaluations,
+        hides=hides,
+        average=average,
+        steps=steps,
+        splits=splits,
+    )

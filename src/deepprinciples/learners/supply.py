@@ -1,0 +1,80 @@
+"""What a learner's factory may ask for by keyword, and how it is built from the sections of a config.
+
+A keyword without a default that stands here is supplied; all others are the learner's own and belong to its section.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deepprinciples.learners import measured
+from deepprinciples.learners.factories import Config, chain, example_of, hides, model_of, named, part
+from deepprinciples.learners.gan.players import Player
+from deepprinciples.parts import losses, rules
+from deepprinciples.parts.models.adapters import coerce
+from deepprinciples.types import Dataset
+
+
+def _steps(config: Config, parts: Dataset) -> int:
+    del parts
+    return config["train"]["steps"]
+
+
+def _regularizers(config: Config, parts: Dataset) -> list[Any]:
+    return [part("regularizers", section, outputs=parts.outputs) for _, section in named(config["regularizers"])]
+
+
+def _evaluations(config: Config, parts: Dataset) -> int:
+    del parts
+    return rules.EVALUATIONS.get(config["rule"].get("name", ""), 1)
+
+
+def _splits(config: Config, parts: Dataset) -> bool:
+    """Say whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it."""
+    del parts
+    return config["rule"].get("name") == "plain" and config["loss"].get("name") in losses.TABLE
+
+
+def _hides(config: Config, parts: Dataset) -> bool:
+    del parts
+    players = [config[name] for name in ("generator", "discriminator") if name in config]
+    return any(map(hides, players or [config]))
+
+
+def _generator(config: Config, parts: Dataset) -> Player:
+    shape = parts.train.inputs.shape[1:]
+    return _player(config["generator"], "generator", _steps(config, parts), outputs=math.prod(shape), shape=shape)
+
+
+def _discriminator(config: Config, parts: Dataset) -> Player:
+    steps = _steps(config, parts) * config["learner"].get("n_critic", 1)
+    return _player(config["discriminator"], "model", steps, outputs=1, vocabulary=0)
+
+
+def _player(config: Config, kind: str, steps: int, **provided: Any) -> Player:
+    regularizers = [part("regularizers", one) for _, one in named(config["regularizers"])]
+    return Player(coerce(part(kind, config["model"], **provided)), chain(config, steps), regularizers)
+
+
+SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
+    "data": lambda config, parts: parts,
+    "example": example_of,
+    "model": model_of,
+    "loss": lambda config, parts: part("loss", config["loss"]),
+    "rule": lambda config, parts: part("rule", config["rule"]),
+    "optimizer": lambda config, parts: chain(config, _steps(config, parts)),
+    "regularizers": _regularizers,
+    "metrics": measured.metrics_of,
+    "average": lambda config, parts: part("average", config["average"]),
+    "steps": _steps,
+    "evaluations": _evaluations,
+    "hides": _hides,
+    "splits": _splits,
+    "generator": _generator,
+    "discriminator": _discriminator,
+    "penalties": lambda config, parts: [
+        part("penalties", one) for _, one in named(config["discriminator"]["penalties"])
+    ],
+}
