@@ -293,10 +293,10 @@ def show(
 ) -> None:
     """Show the card of a part: what it does, formula, hyper-parameters, reference."""
     with one_line_errors(debug):
-        from deepprinciples.parts.tables import NEUTRALS, TABLES
+        from deepprinciples.parts.tables import TABLES
         from deepprinciples.study.cards import card
 
-        typer.echo(card(TABLES, NEUTRALS, kind, name))
+        typer.echo(card(TABLES, kind, name))
 
 
 @app.command()

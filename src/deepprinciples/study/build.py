@@ -18,7 +18,7 @@ from deepprinciples.config import allowed_ranges
 from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import data, losses, probes, rules
+from deepprinciples.parts import data, probes
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import games
@@ -86,12 +86,11 @@ def learner(config: Config, parts: Dataset) -> Learner:
         penalties=penalties,
         augments=augments,
         metrics={metric_name(config): part("metric", config["study"]["metric"])},
-        evaluations=rules.EVALUATIONS.get(rule.get("name", ""), 1),
+        evaluations=trait("rule", rule, "evaluations") or 1,
         hides=hides(config),
         average=part("average", config["average"]),
         steps=config["train"]["steps"],
-        # What --with adds is in TABLES alone: a loss of the user's may look at the whole batch.
-        splits=rule.get("name") == "plain" and config["loss"].get("name") in losses.TABLE,
+        splits=all(trait(kind, config[kind], "per_example") for kind in ("rule", "loss")),
     )
 
 
@@ -209,9 +208,8 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
     if problems:
         return problems
     problems += unfit_for_targets(config, parts, outputs, where) + only_padding(config, parts, where)
-    unfit = {problem.removeprefix(where).split(".name:")[0] for problem in problems}
     for kind, section in (("loss", config["loss"]), ("study.metric", config["study"]["metric"])):
-        if kind in unfit:
+        if any(problem.startswith(f"{where}{kind}.") for problem in problems):
             continue
         with _told(problems, f"{where}{kind}: does not fit data.name {source!r}"):
             _check_per_example(part(kind.removeprefix("study."), section), outputs, batch.targets)

@@ -12,9 +12,9 @@ from deepprinciples.engine.game import game
 from deepprinciples.engine.moves import Rules
 from deepprinciples.engine.players import Player, Table
 from deepprinciples.parts.models.adapters import coerce
-from deepprinciples.parts.sample_metrics import TABLE
+from deepprinciples.parts.tables import TABLES
 from deepprinciples.study.features import features_of
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, name_of, named, part
+from deepprinciples.study.pieces import Config, asks, chain, hides, metric_name, name_of, named, part
 from deepprinciples.types import Augment, Batch, Dataset, Learner, OnActivations, OnFunction, SampleMetric, Scalar
 
 Loss = Annotated[Callable[..., Any], "game_loss"]
@@ -70,30 +70,30 @@ def _player(config: Config, kind: str, steps: int, **provided: Any) -> Player:
 def metric(section: Config, parts: Dataset) -> SampleMetric:
     """Build a metric that judges samples; what it is measured in comes from the data."""
     supplied: dict[str, Any] = {"modes": parts.modes, "mode_std": parts.mode_std}
-    if section.get("name") in NEED_FEATURES:
+    if asks("metric", section, "features"):
         supplied["features"] = features_of(parts)
     return part("metric", section, **supplied)
-
-
-NEED_FEATURES = frozenset({"frechet_distance", "precision", "recall", "density", "coverage"})
-NEED_MODES = frozenset({"modes_covered", "high_quality", "reverse_kl"})
 
 
 def problems(config: Config, parts: Dataset) -> list[str]:
     """Find what does not fit together before anything is built: one line each, without the arm's name."""
     settings, found = config["game"], []
     name, size = metric_name(config), parts.batch_size
-    choices = ", ".join(sorted(TABLE))
-    if "factory" not in config["study"]["metric"] and name not in TABLE:
+    judging = config["study"]["metric"]
+    known = {one for one, factory in TABLES["metric"].items() if getattr(factory, "of_samples", False)}
+    choices = ", ".join(sorted(known))
+    if "factory" not in judging and name not in known:
         found.append(f"study.metric: {name} judges answers, but [game] makes samples; choose one of {choices}")
     for also in settings["also"]:
-        if also not in TABLE:
+        if also not in known:
             found.append(f"game.also: no metric {also!r} of samples; choose from {choices}")
-    for where, one in [("study.metric", name), *(("game.also", also) for also in settings["also"])]:
-        if one in NEED_MODES and parts.modes is None:
-            found.append(f"{where}: {one} needs data whose modes are known, such as gaussian_ring")
-        if one in NEED_FEATURES and parts.task != "classification":
-            found.append(f"{where}: {one} needs class labels, to train a classifier whose features it measures in")
+    more = [("game.also", {"name": also}) for also in settings["also"] if also in known]
+    for where, one in [("study.metric", judging), *more]:
+        if asks("metric", one, "modes") and parts.modes is None:
+            found.append(f"{where}: {name_of(one)} needs data whose modes are known, such as gaussian_ring")
+        if asks("metric", one, "features") and parts.task != "classification":
+            why = "to train a classifier whose features it measures in"
+            found.append(f"{where}: {name_of(one)} needs class labels, {why}")
     if settings["conditional"] and parts.task != "classification":
         found.append("game.conditional: needs class labels, but the data have real-valued targets")
     if settings["n_critic"] > 1 and settings["update"] != "alternating":

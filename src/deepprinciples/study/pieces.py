@@ -27,7 +27,7 @@ def part(kind: str, section: Config, **provided: Any) -> Any:
         section: {"name": ..., hyper-parameters} or {"factory": function, hyper-parameters}.
         provided: what the build supplies to factories whose signature asks for it.
     """
-    factory = section.get("factory") or TABLES[kind][section["name"]]
+    factory = factory_of(kind, section)
     known = fields(factory)
     keywords: dict[str, Any] = {key: value for key, value in provided.items() if key in known}
     for key, value in section.items():
@@ -38,9 +38,19 @@ def part(kind: str, section: Config, **provided: Any) -> Any:
     return factory(**keywords)
 
 
+def factory_of(kind: str, section: Config) -> Callable[..., Any]:
+    """Look up the factory that a section names, or holds."""
+    return section.get("factory") or TABLES[kind][section["name"]]
+
+
 def trait(kind: str, section: Config, name: str) -> Any:
-    """Read a trait of the part that a section names, an attribute of its factory; None where it has none."""
-    return getattr(section.get("factory") or TABLES[kind][section["name"]], name, None)
+    """Read a trait of the part that a section names, see `types.Traits`; None where it has none of that name."""
+    return getattr(factory_of(kind, section), name, None)
+
+
+def asks(kind: str, section: Config, keyword: str) -> bool:
+    """Check whether the factory of a section has a keyword, such as one that the build supplies."""
+    return keyword in fields(factory_of(kind, section))
 
 
 def replaced(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:

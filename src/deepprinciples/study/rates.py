@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.study.build import KINDS
+from deepprinciples.study.pieces import trait
 
 PATH = "optimizer.learning_rate"
 LEAST_STEPS = 20
@@ -81,7 +82,7 @@ def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, se
 
 
 def _rises(optimizer: Mapping[str, Any]) -> bool:
-    return "learning_rate" in optimizer and optimizer.get("name") != "rprop"  # which reads it once
+    return "learning_rate" in optimizer and trait("optimizer", optimizer, "follows_schedule") is not False
 
 
 def _without(arm: str, optimizer: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from deepprinciples.parts.data import files
 from deepprinciples.parts.data.checks import as_array, plural
 from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.split import Source
-from deepprinciples.types import Split
+from deepprinciples.types import Size, Split
 
 
 def _part(inputs: Any, targets: Any, name: str) -> Split | None:
@@ -44,8 +44,8 @@ def arrays(
     test_inputs: Any = None,
     test_targets: Any = None,
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
-    tokens: int = 0,
+    classes: Size = 0,
+    tokens: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Use arrays given from Python (NumPy, or anything `numpy.asarray` takes).
@@ -93,8 +93,8 @@ def npz(
     test_inputs: str = "",
     test_targets: str = "",
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
-    tokens: int = 0,
+    classes: Size = 0,
+    tokens: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Read arrays from an .npz file, as `numpy.savez` or `numpy.savez_compressed` writes it.
@@ -134,7 +134,7 @@ def csv(
     delimiter: str = ",",
     header: Literal["auto", "names", "none"] = "auto",
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
+    classes: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Read a table of numbers from a UTF-8 text file, one example a row.
@@ -207,7 +207,7 @@ def _column(names: list[str], target: str, path: str, where: str) -> int:
     return index % len(names)
 
 
-def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "", classes: int = 0) -> Source:
+def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "", classes: Size = 0) -> Source:
     """Read pictures and labels from IDX files, the format of MNIST and its relatives.
 
     Pictures [N, H, W] get a channel axis. Source: yours. License: yours.
@@ -253,8 +253,8 @@ def stream(
     inputs: str = "inputs",
     targets: str = "targets",
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
-    tokens: int = 0,
+    classes: Size = 0,
+    tokens: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Train on batches from a loader, for data larger than memory.
