@@ -17,7 +17,7 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import build
 from deepprinciples.study.cards import arguments, parsed
-from deepprinciples.types import Range, Scalar
+from deepprinciples.types import Count, Range, Scalar, Share
 
 NUMBER = r"(-?[\d.]*\d|-?inf)"
 BASE = {
@@ -134,6 +134,24 @@ def test_a_users_keyword_has_the_range_that_its_annotation_states_and_no_other()
     )
     with pytest.raises(ConfigError, match=r"power: expected a number above 0 and at most 2, found 3.0; 2.0 is usual"):
         resolved(transforms={"stated": {"factory": stated, "power": 3.0}})
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (Share | None, 1.5, "power: expected a number of at least 0 and at most 1, found 1.5"),
+        (tuple[Count, ...], [1, 0], "power: expected a whole number of at least 1, found 0"),
+        (Annotated[Scalar, Range("0..1")], 0.5, "stated: power: Range('0..1') is no interval; write such as '[0, 1)'"),
+    ],
+)
+def test_a_range_within_an_annotation_is_found_and_must_be_one(hint, value, message):
+    """A user's range would be taken without a word and never be looked at."""
+
+    def stated(*, power=None): ...
+
+    stated.__annotations__["power"] = hint
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        resolved(transforms={"stated": {"factory": stated, "power": value}})
 
 
 def test_a_search_space_is_held_to_the_range_of_its_keyword():

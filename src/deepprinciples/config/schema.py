@@ -11,6 +11,7 @@ import inspect
 import math
 import numbers
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -19,9 +20,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from deepprinciples.config.wording import in_words, joined, noun, plural, quoted, shown, suggestion
+from deepprinciples.errors import ConfigError
 from deepprinciples.ranges import Range
 
 REQUIRED: Any = inspect.Parameter.empty
+_END = r"\s*[-+]?(?:inf|\d[\d.e+-]*|\.\d+)\s*"
+_INTERVAL = re.compile(rf"[\[(]{_END},{_END}[\])]")
 
 
 class Kinds(NamedTuple):
@@ -75,22 +79,29 @@ def _fields(factory: Callable[..., Any]) -> dict[str, Field]:
     found = {}
     for parameter in parameters:
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            hint, stated = _without_range(hints.get(parameter.name, _type_of(parameter.default)))
+            hint = hints.get(parameter.name, _type_of(parameter.default))
+            stated = _range(hint)
+            if stated and not _INTERVAL.fullmatch(stated.interval):
+                where = f"{getattr(factory, '__name__', 'factory')}: {parameter.name}"
+                raise ConfigError(f"{where}: Range({stated.interval!r}) is no interval; write such as '[0, 1)'")
+            if stated and get_origin(hint) is Annotated:
+                hint = get_args(hint)[0]
             kind = _nested_kind(hint)
-            found[parameter.name] = Field(parameter.name, hint, parameter.default, kind, _is_scalar(hint), *stated)
+            found[parameter.name] = Field(
+                parameter.name, hint, parameter.default, kind, _is_scalar(hint), *(stated or ())
+            )
     return found
 
 
 _known_fields = lru_cache(maxsize=2048)(_fields)
 
 
-def _without_range(hint: Any) -> tuple[Any, Range | tuple[()]]:
-    """Take the `Range` out of an annotation: (the annotation without it, the range, () where there is none)."""
+def _range(hint: Any) -> Range | None:
+    """Find the `Range` in an annotation, also inside a union or a tuple; None where there is none."""
     if get_origin(hint) is Annotated:
-        for word in get_args(hint)[1:]:
-            if isinstance(word, Range):
-                return get_args(hint)[0], word
-    return hint, ()
+        found = next((word for word in get_args(hint)[1:] if isinstance(word, Range)), None)
+        return found or _range(get_args(hint)[0])
+    return next(filter(None, map(_range, get_args(hint))), None)
 
 
 def open_ended(factory: Callable[..., Any]) -> bool:
