@@ -35,7 +35,7 @@ Epsilon = Annotated[Scalar, Range("(0, inf)", "give a small positive number such
 
 
 class Traits(TypedDict, total=False):
-    """What a factory may carry beside its signature; every trait is read from the factory, whosever it is.
+    """What a factory may carry beside its signature, ours and a user's alike.
 
     neutral: keyword -> the value that switches the part off. In an ordered table (regularizers, transforms, penalties)
         an arm without the part then shares a program with arms that have it: its own copy has these values.
