@@ -20,16 +20,33 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.config import schema
 from deepprinciples.errors import ConfigError
+from deepprinciples.parts.data.split import HeldOut
 from deepprinciples.study import settings
-from deepprinciples.types import Activation, Initializer, Scalar
+from deepprinciples.types import (
+    Activation,
+    Count,
+    Decay,
+    Depth,
+    Epsilon,
+    Initializer,
+    LearningRate,
+    Limit,
+    NonNegative,
+    Range,
+    Rate,
+    Repeats,
+    Scalar,
+    Seed,
+    Strength,
+)
 
 INF = math.inf
 
 
-def sgd(*, learning_rate: Scalar = 0.1, momentum: Scalar = 0.0, nesterov: bool = False) -> None: ...
+def sgd(*, learning_rate: LearningRate = 0.1, momentum: Rate = 0.0, nesterov: bool = False) -> None: ...
 
 
-def adam(*, learning_rate: Scalar = 1e-3, b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8) -> None: ...
+def adam(*, learning_rate: LearningRate = 1e-3, b1: Decay = 0.9, b2: Decay = 0.999, eps: Epsilon = 1e-8) -> None: ...
 
 
 def tanh() -> None: ...
@@ -41,20 +58,20 @@ def relu() -> None: ...
 def leaky_relu(*, slope: Scalar = 0.01) -> None: ...
 
 
-def normal(*, stddev: Scalar = 0.05) -> None: ...
+def normal(*, stddev: NonNegative = 0.05) -> None: ...
 
 
-def glorot_normal(*, gain: Scalar = 1.0) -> None: ...
+def glorot_normal(*, gain: NonNegative = 1.0) -> None: ...
 
 
 def mlp(
     *,
-    depth: int = 2,
-    width: int = 128,
+    depth: Depth = 2,
+    width: Count = 128,
     activation: Activation | str = "relu",
     initializer: Initializer | str | dict = {"name": "normal", "stddev": 0.1},  # noqa: B006
     skip: Literal["none", "residual"] = "none",
-    dropout: Scalar = 0.0,
+    dropout: Rate = 0.0,
     outputs: int,
 ) -> None: ...
 
@@ -74,27 +91,33 @@ def npz(*, path: str, target: str | int = "targets") -> None: ...
 def arrays(*, inputs: Any, targets: Any) -> None: ...
 
 
-def prepare(source: Any, *, batch_size: int = 64, validation: float = 0.2, standardize: bool = True) -> None: ...
+def prepare(
+    source: Any,
+    *,
+    batch_size: Count = 64,
+    validation: HeldOut = 0.2,
+    standardize: bool = True,
+) -> None: ...
 
 
-def clip_by_global_norm(*, max_norm: Scalar = INF) -> None: ...
+def clip_by_global_norm(*, max_norm: Limit = INF) -> None: ...
 
 
-def noise(*, strength: Scalar = 0.0) -> None: ...
+def noise(*, strength: Strength = 0.0) -> None: ...
 
 
 class Train(NamedTuple):
-    steps: int = 1000
-    seed: int = 0
+    steps: Count = 1000
+    seed: Seed = 0
     probes: tuple[str, ...] = ("norm",)
 
 
 class Study(NamedTuple):
     metric: Annotated[Callable[..., Any], "metric"] | str = "accuracy"
     tune: Mapping[str, Any] = {}
-    trials: int = 20
-    seeds: int = 30
-    confidence: float = 0.95
+    trials: Repeats = 20
+    seeds: Repeats = 30
+    confidence: Annotated[float, Range("(0, 1)", "0.95 is usual")] = 0.95
 
 
 def halve(*, factor: Scalar = 0.5) -> None: ...
@@ -106,7 +129,7 @@ def limited(*, traced: Scalar = 0.1, fixed: float = 0.1, maybe: float | None = N
 def anything(**more: Any) -> None: ...
 
 
-# All of them stand for factories of the package, whose keywords have the ranges that go with their names.
+# Read once, as factories of the package are: below thousands of configs are resolved.
 for one in (sgd, adam, leaky_relu, normal, glorot_normal, mlp, cnn, prepare, clip_by_global_norm, noise, limited):
     one.__module__ = "deepprinciples.parts"
 Train.__module__ = Study.__module__ = settings.__name__

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import deepprinciples
-from deepprinciples.parts.tables import NEUTRALS, TABLES
+from deepprinciples.parts.tables import TABLES
 
 ROOT = Path(deepprinciples.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -19,22 +19,23 @@ MOST_LINES = 350
 # What each room may know beside itself: arrows point down only. `parts` and `engine` do not know each other.
 MAY_KNOW = {
     "errors": set(),
-    "types": set(),
+    "ranges": set(),
+    "types": {"ranges"},
     "report": {"errors"},
     "runs": {"errors", "report"},
-    "config": {"errors", "runs"},
+    "config": {"errors", "ranges", "runs"},
     "kernels": {"types"},
     "parts": {"errors", "types", "kernels"},
     "engine": {"errors", "types", "kernels"},
-    "learners": {"errors", "types", "kernels", "config", "parts", "engine"},
-    "study": {"errors", "types", "report", "runs", "config", "parts", "engine", "learners"},
+    "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "engine"},
+    "study": {"errors", "ranges", "types", "report", "runs", "config", "parts", "engine", "learners"},
     "console": {"errors", "report", "study"},
     "cli": {"console", "errors", "report", "runs", "config", "parts", "learners", "study"},
     "__init__": {"runs", "study"},
 }
-NO_JAX = ("errors", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts", "study/tuning",
-          "study/results", "study/settings", "study/torch_names", "study/budget", "study/importance", "study/planning",
-          "cli", "console", "__init__")  # fmt: skip
+NO_JAX = ("errors", "ranges", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts",
+          "study/tuning", "study/results", "study/settings", "study/torch_names", "study/budget", "study/importance",
+          "study/planning", "cli", "console", "__init__")  # fmt: skip
 
 
 @functools.cache
@@ -230,10 +231,11 @@ def test_every_list_of_factories_is_in_the_tables():
 
 
 def test_neutrals_belong_to_parts():
-    """ "Off" would be promised for a part or a hyper-parameter that is not there."""
-    for kind, neutrals in NEUTRALS.items():
-        for name, values in neutrals.items():
-            assert values and set(values) <= set(inspect.signature(TABLES[kind][name]).parameters), (kind, name)
+    """ "Off" would be promised for a hyper-parameter that is not there, or by a value that cannot be traced."""
+    for kind, table in TABLES.items():
+        for name, factory in table.items():
+            values = getattr(factory, "neutral", {})
+            assert set(values) <= set(inspect.signature(factory).parameters), (kind, name)
             assert all(isinstance(value, float) for value in values.values()), (kind, name)
 
 

@@ -294,10 +294,9 @@ def show(
     """Show the card of a part: what it does, formula, hyper-parameters, reference."""
     with one_line_errors(debug):
         from deepprinciples.learners import TABLES
-        from deepprinciples.parts.tables import NEUTRALS
         from deepprinciples.study.cards import card
 
-        typer.echo(card(TABLES, NEUTRALS, kind, name))
+        typer.echo(card(TABLES, kind, name))
 
 
 @app.command()

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.learners import TABLES
-from deepprinciples.parts.rules import EVALUATIONS
 from deepprinciples.study.cards import parsed
 
 KINDS = (
@@ -42,8 +41,8 @@ def test_names_in_an_expectation_are_there() -> None:
 
 def test_rules_cost_what_is_counted() -> None:
     """Lost: a comparison at equal cost, planned by the card, is not one."""
-    for name, evaluations in EVALUATIONS.items():
-        words = {1: "One gradient evaluation a step", 2: "Two gradient evaluations a step"}[evaluations]
+    for name, factory in TABLES["rule"].items():
+        words = {1: "One gradient evaluation a step", 2: "Two gradient evaluations a step"}[factory.evaluations]
         assert CARDS["rule", name]["Costs"].startswith(words), name
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.models import NEUTRAL, TABLE, autoencoders
+from deepprinciples.parts.models import TABLE, autoencoders
 from deepprinciples.types import ASIDE, SLOPE, Scalar
 
 KEY, OTHER = jax.random.key(0), jax.random.key(9)
@@ -47,7 +47,7 @@ def settings(name, value):
 
 def test_cases_cover_the_table():
     """A model without a case would be promised to users and never tried."""
-    assert set(CASES) == set(NEUTRAL)
+    assert set(CASES) == {name for name, factory in TABLE.items() if hasattr(factory, "neutral")}
     # What reconstructs its inputs has another shape of outputs: tests/parts/test_models_autoencoders.py.
     assert {*CASES, *autoencoders.TABLE} == set(TABLE)
 
@@ -89,7 +89,7 @@ def test_seeds_and_floats_are_lanes_of_one_program(name):
 @every
 def test_neutral_equals_absent(name):
     """An arm whose trick is switched off would differ from the arm without it."""
-    neutral = {k: jnp.float32(v) for k, v in NEUTRAL[name].items()}
+    neutral = {k: jnp.float32(v) for k, v in TABLE[name].neutral.items()}
     others = {n: jnp.float32(1.0) for n in floats_of(name) if n not in neutral}
     off = jitted(name)(KEY, KEY, {**neutral, **others})[2]
     absent = jax.jit(lambda v: lane(name, KEY, None, v)[2])(others)

@@ -6,17 +6,18 @@ A failure here means: a value that the docs allow is refused, or one that they r
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.config.schema import fields
+from deepprinciples.config.schema import REQUIRED, convert, fields
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import TABLES
 from deepprinciples.study import build
 from deepprinciples.study.cards import arguments, parsed
-from deepprinciples.types import Range, Scalar
+from deepprinciples.types import Count, Range, Scalar, Share
 
 NUMBER = r"(-?[\d.]*\d|-?inf)"
 BASE = {
@@ -34,7 +35,8 @@ def documented(words: str) -> str:
         (rf"\bin ([\[(]){NUMBER}, {NUMBER}([\])])", "{}{}, {}{}"),
         (rf"\b{NUMBER} or more\b", "[{}, ?"),
         (rf"\bat least {NUMBER}\b", "[{}, ?"),
-        (rf"\bfrom {NUMBER} to\b", "[{}, ?"),
+        (rf"\b(?:from|between) {NUMBER} (?:to|and) {NUMBER}", "[{}, {}]"),
+        (rf"\b(?:from|between) {NUMBER} (?:to|and)\b", "[{}, ?"),
         (rf"\babove {NUMBER}\b", "({}, ?"),
         (rf"\bbelow {NUMBER}\b", "?, {})"),
         (rf"\bat most {NUMBER}\b", "?, {}]"),
@@ -44,6 +46,14 @@ def documented(words: str) -> str:
     return ""
 
 
+def refused(words: str, names: Iterable[str]) -> dict[str, str]:
+    """Read what a card says a part raises an error for: keyword -> the lower end of what is left, "[2, ?"."""
+    found = {}
+    for clause, least in re.findall(rf"([^:;.]*?)\b(?:below|not between) {NUMBER}", words):
+        found |= {name: f"[{least}, ?" for name in names if re.search(rf"\b{name}\b", clause)}
+    return found
+
+
 FACTORIES = [(kind, name, one) for kind, table in TABLES.items() for name, one in table.items()]
 FACTORIES += [(kind, "data", one) for kind, more in build.KINDS.extras.items() for one in more]
 
@@ -51,13 +61,40 @@ FACTORIES += [(kind, "data", one) for kind, more in build.KINDS.extras.items() f
 @pytest.mark.parametrize(("kind", "name", "factory"), FACTORIES, ids=[f"{k}-{n}" for k, n, _ in FACTORIES])
 def test_the_range_on_a_card_is_the_range_that_is_enforced(kind, name, factory):
     """A documented value would be refused, or an undefined one would train without a word."""
-    told = arguments(parsed(factory)["Args"])
+    card, known = parsed(factory), fields(factory)
+    told, raises = arguments(card["Args"]), refused(card["Raises"], known)
+    for field in known.values():
+        for said in filter(None, (documented(told.get(field.name, "")), raises.get(field.name, ""))):
+            ends = zip(said.split(", "), (field.interval or ", ").split(", "), strict=True)
+            fits = all(end in ("?", enforced) for end, enforced in ends)
+            assert fits, f"{kind} {name}.{field.name}: {said} on the card, {field.interval or 'nothing'} enforced"
+
+
+SCHEMAS = FACTORIES + [(n, n, f) for n, f in build.KINDS.functions.items()]
+
+
+@pytest.mark.parametrize(("kind", "name", "factory"), SCHEMAS, ids=[f"{k}-{n}" for k, n, _ in SCHEMAS])
+def test_only_numbers_have_a_range_and_a_default_lies_in_it(kind, name, factory):
+    """A card would show a range that means nothing, or a default that a config may not state."""
     for field in fields(factory).values():
-        said = documented(told.get(field.name, ""))
-        low, high = said.split(", ") if said else ("?", "?")
-        enforced_low, enforced_high = field.interval.split(", ") if field.interval else ("", "")
-        assert low in ("?", enforced_low), f"{kind} {name}.{field.name}: {said} on the card, {field.interval} enforced"
-        assert high in ("?", enforced_high), f"{kind} {name}.{field.name}: {said} said, {field.interval} enforced"
+        if not field.interval:
+            continue
+        assert re.search(r"int|float", str(field.hint)), f"{kind} {name}.{field.name}: {field.hint}"
+        if field.default not in (REQUIRED, 0):  # 0 may stand for "not given"
+            assert convert(field._replace(default=None), field.default) == field.default
+
+
+def test_a_keyword_that_has_a_range_in_one_part_has_one_in_all_of_its_kind():
+    """A part to come would take any `strength`, since nothing is checked by a keyword's name."""
+    ranged = {(kind, f.name) for kind, _, one in FACTORIES for f in fields(one).values() if f.interval}
+    numbers = [
+        (kind, name, field)
+        for kind, name, one in FACTORIES
+        for field in fields(one).values()
+        if field.sweepable or field.hint in (int, float)
+    ]
+    found = [(*part, field.name) for *part, field in numbers if (part[0], field.name) in ranged and not field.interval]
+    assert found == []
 
 
 def resolved(**changes):
@@ -97,6 +134,24 @@ def test_a_users_keyword_has_the_range_that_its_annotation_states_and_no_other()
     )
     with pytest.raises(ConfigError, match=r"power: expected a number above 0 and at most 2, found 3.0; 2.0 is usual"):
         resolved(transforms={"stated": {"factory": stated, "power": 3.0}})
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (Share | None, 1.5, "power: expected a number of at least 0 and at most 1, found 1.5"),
+        (tuple[Count, ...], [1, 0], "power: expected a whole number of at least 1, found 0"),
+        (Annotated[Scalar, Range("0..1")], 0.5, "stated: power: Range('0..1') is no interval; write such as '[0, 1)'"),
+    ],
+)
+def test_a_range_within_an_annotation_is_found_and_must_be_one(hint, value, message):
+    """A user's range would be taken without a word and never be looked at."""
+
+    def stated(*, power=None): ...
+
+    stated.__annotations__["power"] = hint
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        resolved(transforms={"stated": {"factory": stated, "power": value}})
 
 
 def test_a_search_space_is_held_to_the_range_of_its_keyword():

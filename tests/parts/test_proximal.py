@@ -79,7 +79,7 @@ def test_neutral_is_sgd_and_lanes_are_runs(name: str, off: str) -> None:
     target = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)
     gradient = lambda params: jax.tree.map(lambda w: w - target, params)
     start = {"w": jnp.zeros((4, 3))}
-    neutral = optimizers.NEUTRAL[name][off]
+    neutral = optimizers.TABLE[name].neutral[off]
 
     def final(value, rate):
         return descend(optimizers.TABLE[name](**{off: value, "learning_rate": rate}), gradient, start, 6)["w"]

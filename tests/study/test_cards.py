@@ -11,7 +11,7 @@ import pytest
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.study import cards, catalogue
-from deepprinciples.types import Activation, Range, Scalar
+from deepprinciples.types import Activation, Range, Scalar, traits
 
 
 def mlp(*, depth: Annotated[int, Range("[0, 1000000]")] = 2, activation: Activation | str = "relu",
@@ -37,6 +37,7 @@ def mlp(*, depth: Annotated[int, Range("[0, 1000000]")] = 2, activation: Activat
     """
 
 
+@traits(neutral={"max_norm": float("inf")})
 def clip(*, max_norm: Annotated[Scalar, Range("(0, inf]")] = 1.0) -> None:
     """Shorten a gradient to a largest norm, which is a sentence so long that it does not fit on one line of text.
 
@@ -53,12 +54,11 @@ def bare(**more: object) -> None: ...
 
 
 TABLES = {"model": {"mlp": mlp, "bare": bare}, "transforms": {"clip": clip}, "loss": {}}
-NEUTRALS = {"transforms": {"clip": {"max_norm": float("inf")}}}
 
 
 def test_a_card_tells_all_a_config_needs() -> None:
     """What it does, formula, each hyper-parameter with type, default and marks, reference."""
-    assert cards.card(TABLES, NEUTRALS, "model", "mlp") == (
+    assert cards.card(TABLES, "model", "mlp") == (
         "mlp (model)\n\nStack dense layers.\n\n  h_l = act(W h_(l-1))\n      + b\n\n"
         "Hyper-parameters (s = can be swept):\n"
         "    depth: whole number = 2  (in [0, 1000000])\n      hidden layers.\n"
@@ -73,7 +73,7 @@ def test_a_card_tells_all_a_config_needs() -> None:
 
 def test_a_page_tells_what_to_expect_and_what_it_costs() -> None:
     """Lost: which probe should move, and how many gradients a step takes; silence where a part says nothing."""
-    pages = dict(catalogue.pages(TABLES, NEUTRALS))
+    pages = dict(catalogue.pages(TABLES))
     assert pages["model/mlp.md"].endswith(
         "**Gives:** Outputs [B, outputs].\n\n"
         "**What to expect:** nothing at depth 0; else a claim that needs more than one line.\n\n"
@@ -82,9 +82,9 @@ def test_a_page_tells_what_to_expect_and_what_it_costs() -> None:
     assert "What " not in pages["transforms/clip.md"]
 
 
-def test_marks_come_from_the_signature_and_the_neutral_table() -> None:
+def test_marks_come_from_the_signature_and_the_traits() -> None:
     """A wrong mark would send a user to sweep what cannot be swept, or to switch off with the wrong value."""
-    text = cards.card(TABLES, NEUTRALS, "transform", "clip")
+    text = cards.card(TABLES, "transform", "clip")
     assert "  s max_norm: number = 1.0  (neutral inf; in (0, inf])\n      largest norm." in text
     assert "  together, and a long line is prose that goes on in the next.\n      indented stays\n" in text
     assert "Sweepable" not in text and max(map(len, text.splitlines())) <= 80
@@ -95,7 +95,7 @@ def test_lists_fit_a_terminal() -> None:
     assert cards.list_parts(TABLES).startswith("model: bare, mlp\ntransforms: clip\nloss: -\n")
     assert cards.list_parts(TABLES, "models") == "bare  -\nmlp   Stack dense layers."
     assert max(map(len, cards.list_parts(TABLES, "transforms").splitlines())) <= 80
-    assert cards.card(TABLES, {}, "model", "bare") == "bare (model)\n\n-"
+    assert cards.card(TABLES, "model", "bare") == "bare (model)\n\n-"
 
 
 def test_unknown_names_are_mended() -> None:
@@ -104,7 +104,7 @@ def test_unknown_names_are_mended() -> None:
     with pytest.raises(ConfigError, match='^no kind "modle"; did you mean "model"\\? \\(kinds: ' + kinds):
         cards.list_parts(TABLES, "modle")
     with pytest.raises(ConfigError, match='^show: no transform "clp"; did you mean "clip"\\? \\(transforms: clip\\)$'):
-        cards.card(TABLES, NEUTRALS, "transforms", "clp")
+        cards.card(TABLES, "transforms", "clp")
 
 
 def test_the_pages_are_those_of_the_parts(tmp_path):

@@ -101,8 +101,9 @@ def test_costly_tricks_are_never_carried_along(small, path):
 
 def test_every_other_trick_with_a_neutral_is_shared(small):
     """A study of many tricks would compile once for each."""
-    cheap = [("regularizers", name) for name in regularizers.NEUTRAL] + [("transforms", n) for n in transforms.NEUTRAL]
-    cheap = [(kind, name) for kind, name in cheap if name not in groups.NEVER_FILLED]
+    tables = (("regularizers", regularizers.TABLE), ("transforms", transforms.TABLE))
+    known = [(kind, name, factory) for kind, table in tables for name, factory in table.items()]
+    cheap = [(k, name) for k, name, f in known if hasattr(f, "neutral") and getattr(f, "fill", True)]
     assert len(cheap) > 6
     (group,) = gathered(small, {"plain": {}} | {name: {f"{kind}.{name}": {}} for kind, name in cheap})
     assert len(group.arms) == len(cheap) + 1

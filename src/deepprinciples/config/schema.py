@@ -1,9 +1,8 @@
 """What a section may hold, read from the signature of its factory: names, types, defaults, ranges.
 
-The signature is the only schema, so this module holds no list of keys and no default. A range is part of an annotation,
-`Annotated[Scalar, Range("[0, 1]")]`; a keyword of this package without one has the range that LIMITS gives its name. A
-user's keywords have the ranges that their annotations state and no others. Single values are checked here, whole
-configs in `config`. It imports no jax: `Scalar` and `Range` are known by their shape.
+The signature is the only schema, so this module holds no list of keys, no default and no range: a range is part of an
+annotation, `Annotated[Scalar, Range("[0, 1]")]`, in our factories as in a user's. Single values are checked here, whole
+configs in `config`. It imports no jax: `Scalar` is known by its shape.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import inspect
 import math
 import numbers
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,55 +20,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from deepprinciples.config.wording import in_words, joined, noun, plural, quoted, shown, suggestion
+from deepprinciples.errors import ConfigError
+from deepprinciples.ranges import Range
 
 REQUIRED: Any = inspect.Parameter.empty
-
-# Keyword of a factory of this package without a `Range` -> (interval, how to fix a value outside it). A round bracket
-# leaves the end out: only "inf]" allows inf.
-LIMITS: dict[str, tuple[str, str]] = {
-    "learning_rate": ("(0, inf)", "give a positive rate such as 0.1"),
-    "rate": ("[0, 1)", "0.0 switches it off"),
-    **dict.fromkeys(("dropout", "drop_connect", "stochastic_depth"), ("[0, 1)", "0.0 switches it off")),
-    **dict.fromkeys(("variational_dropout", "zoneout", "cell_zoneout"), ("[0, 1)", "0.0 switches it off")),
-    "max_gradient": ("(0, inf]", "inf switches it off"),
-    "strength": ("[0, inf)", "0.0 switches it off"),
-    "max_norm": ("(0, inf]", "inf switches it off"),
-    "max_value": ("(0, inf]", "inf switches it off"),
-    **dict.fromkeys(("max_ratio", "max_rms"), ("(0, inf]", "inf switches it off")),
-    "max_score": ("(0, inf]", "inf switches it off"),
-    "eps": ("(0, inf)", "give a small positive number such as 1e-8"),
-    "eps_root": ("[0, inf)", ""),
-    "momentum": ("[0, 1)", "0.0 switches it off"),
-    "weight_decay": ("[0, inf)", "0.0 switches it off"),
-    "stddev": ("[0, inf)", ""),
-    "temperature": ("(0, inf)", ""),
-    "delta": ("[0, inf)", ""),
-    "confidence": ("(0, 1)", "0.95 is usual"),
-    "meaningful": ("[0.5, 1]", "0.75 is usual"),
-    "validation": ("(0, 1)", "give the share of the examples, such as 0.2"),
-    "test": ("(0, 1)", "give the share of the examples, such as 0.2"),
-    "l1_share": ("[0, 1]", ""),
-    "warmup": ("[0, 1)", "give the share of the steps, such as 0.1"),
-    "depth": ("[0, 1000000]", ""),
-    "level": ("(0, 1)", ""),
-    "percentile": ("(0, 100]", ""),
-    "radius": ("(0, inf)", ""),
-    "cosine": ("[-1, 1)", "-1.0 switches it off"),
-    **dict.fromkeys(("rho", "noise_multiplier", "step_size"), ("[0, inf)", "0.0 switches it off")),
-    "clipping_threshold": ("(0, inf]", "inf switches it off"),
-    "cycles": ("(0, inf)", ""),
-    **dict.fromkeys(("decay", "decay_rate", "b1", "b2", "b3", "adam_b1", "adam_b2"), ("[0, 1)", "")),
-    **dict.fromkeys(("gain", "bound", "noise", "final"), ("[0, inf)", "")),
-    **dict.fromkeys(("seed", "data_seed", "split_seed"), ("[0, 4294967296)", "JAX takes other seeds for one of these")),
-    **dict.fromkeys(("batch_size", "steps", "width", "embedding", "blocks", "kernel"), ("[1, inf)", "")),
-    **dict.fromkeys(("length", "features", "symbols", "history", "k", "ns_steps"), ("[1, inf)", "")),
-    **dict.fromkeys(("count", "tasks", "microbatch", "ghost_size", "projections"), ("[1, inf)", "")),
-    **dict.fromkeys(("trials", "seeds", "tuning_seeds", "searches"), ("[1, 1000000]", "")),
-    **dict.fromkeys(("evaluate_every", "probe_every", "lane_limit", "extend", "delay", "stages"), ("[0, inf)", "")),
-    **dict.fromkeys(
-        ("size", "train_size", "classes", "tokens", "vocabulary", "longest_lag", "max_size"), ("[0, inf)", "")
-    ),
-}
+_END = r"\s*[-+]?(?:inf|\d[\d.e+-]*|\.\d+)\s*"
+_INTERVAL = re.compile(rf"[\[(]{_END},{_END}[\])]")
 
 
 class Kinds(NamedTuple):
@@ -128,23 +85,29 @@ def _fields(factory: Callable[..., Any]) -> dict[str, Field]:
     found = {}
     for parameter in parameters:
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            hint, stated = _without_range(hints.get(parameter.name, _type_of(parameter.default)))
-            allowed = stated or (LIMITS.get(parameter.name) if _is_ours(factory) else None) or ("", "")
+            hint = hints.get(parameter.name, _type_of(parameter.default))
+            stated = _range(hint)
+            if stated and not _INTERVAL.fullmatch(stated.interval):
+                where = f"{getattr(factory, '__name__', 'factory')}: {parameter.name}"
+                raise ConfigError(f"{where}: Range({stated.interval!r}) is no interval; write such as '[0, 1)'")
+            if stated and get_origin(hint) is Annotated:
+                hint = get_args(hint)[0]
             kind = _nested_kind(hint)
-            found[parameter.name] = Field(parameter.name, hint, parameter.default, kind, _is_scalar(hint), *allowed)
+            found[parameter.name] = Field(
+                parameter.name, hint, parameter.default, kind, _is_scalar(hint), *(stated or ())
+            )
     return found
 
 
 _known_fields = lru_cache(maxsize=2048)(_fields)
 
 
-def _without_range(hint: Any) -> tuple[Any, tuple[str, str] | None]:
-    """Take the `Range` out of an annotation: (the annotation without it, its interval and how to fix a value)."""
+def _range(hint: Any) -> Range | None:
+    """Find the `Range` in an annotation, also inside a union or a tuple; None where there is none."""
     if get_origin(hint) is Annotated:
-        for word in get_args(hint)[1:]:
-            if hasattr(word, "interval"):
-                return get_args(hint)[0], (word.interval, word.fix)
-    return hint, None
+        found = next((word for word in get_args(hint)[1:] if isinstance(word, Range)), None)
+        return found or _range(get_args(hint)[0])
+    return next(filter(None, map(_range, get_args(hint))), None)
 
 
 def open_ended(factory: Callable[..., Any]) -> bool:

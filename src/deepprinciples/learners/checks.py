@@ -35,13 +35,13 @@ def problems(config: Config, parts: Dataset) -> list[str]:
     if found:
         return found
     found += unfit_for_targets(config, parts, outputs, "") + only_padding(config, parts, "")
-    unfit = {problem.split(".name:")[0] for problem in found}
+    is_unfit = lambda path: any(problem.startswith(f"{path}.") for problem in found)
     predict = lambda inputs: model.apply(params, state, inputs, key=None, train=False)[0]
-    if "loss" not in unfit:
+    if not is_unfit("loss"):
         with caught(found, f"loss: does not fit data.name {source!r}"):
             _check_loss(part("loss", config["loss"]), outputs, batch.targets)
     for one, (path, _) in measured.sections(config).items():
-        if path not in unfit:
+        if not is_unfit(path):
             with caught(found, f"{path}: does not fit data.name {source!r}"):
                 measured.check(measured.metrics_of(config, parts)[one], outputs, batch.targets, predict)
     return found

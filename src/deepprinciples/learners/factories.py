@@ -41,13 +41,18 @@ def part(kind: str, section: Config, **provided: Any) -> Any:
 
 
 def factory_of(kind: str, section: Config) -> Callable[..., Any]:
-    """Return the factory that a section names."""
+    """Look up the factory that a section names, or holds."""
     return section.get("factory") or TABLES[kind][section["name"]]
 
 
 def trait(kind: str, section: Config, name: str) -> Any:
-    """Read a trait of the part that a section names, an attribute of its factory; None where it has none."""
+    """Read a trait of the part that a section names, see `types.Traits`; None where it has none of that name."""
     return getattr(factory_of(kind, section), name, None)
+
+
+def asks(kind: str, section: Config, keyword: str) -> bool:
+    """Check whether the factory of a section has a keyword, such as one that the build supplies."""
+    return keyword in fields(factory_of(kind, section))
 
 
 def model_of(config: Config, parts: Dataset) -> Model:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.learners import measured
-from deepprinciples.learners.factories import Config, chain, example_of, hides, model_of, named, part
+from deepprinciples.learners.factories import Config, chain, example_of, hides, model_of, named, part, trait
 from deepprinciples.learners.gan.players import Player
-from deepprinciples.parts import losses, rules
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.types import Dataset
 
@@ -28,13 +27,13 @@ def _regularizers(config: Config, parts: Dataset) -> list[Any]:
 
 def _evaluations(config: Config, parts: Dataset) -> int:
     del parts
-    return rules.EVALUATIONS.get(config["rule"].get("name", ""), 1)
+    return trait("rule", config["rule"], "evaluations") or 1
 
 
 def _splits(config: Config, parts: Dataset) -> bool:
     """Say whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it."""
     del parts
-    return config["rule"].get("name") == "plain" and config["loss"].get("name") in losses.TABLE
+    return all(trait(kind, config[kind], "per_example") for kind in ("rule", "loss"))
 
 
 def _hides(config: Config, parts: Dataset) -> bool:

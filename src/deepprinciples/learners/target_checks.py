@@ -1,5 +1,9 @@
 """Which losses, metrics and regularizers mean something for which targets: decided on the task and on the targets.
 
+The trait `targets` of a part says what it needs: "classes" for what chooses one class of many (labels, or rows of
+probabilities), "binary" for what answers each output with yes or no (targets from 0 to 1, of the shape of the outputs),
+"classes or binary" for what takes both, as regularizers do that share a target between two examples.
+
 Shapes alone would let these parts pass: softmax cross-entropy of one real target is 0 everywhere, and label smoothing
 of a real target only shifts it. Shapes that do not pair are found in `build`.
 """
@@ -10,32 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from deepprinciples.learners.factories import Config, named
+from deepprinciples.learners.factories import Config, name_of, named, trait
 from deepprinciples.types import Dataset
-
-# These choose one class of many: they need labels, or rows of probabilities.
-ONE_OF_MANY = frozenset(
-    {
-        "softmax_cross_entropy",
-        "focal",
-        "poly_loss",
-        "generalized_cross_entropy",
-        "kl_divergence",
-        "confidence_penalty",
-        "logit_adjusted_cross_entropy",
-        "distillation",
-        "one_hot_mse",
-        "multiclass_hinge",
-        "top_k_accuracy",
-        "brier",
-        "cross_entropy",
-        "label_smoothing",
-    }
-)
-# These answer each output with yes or no: they need targets from 0 to 1, of the shape of the outputs.
-YES_OR_NO = frozenset({"sigmoid_binary_cross_entropy", "sigmoid_focal", "hinge", "squared_hinge"})
-# These take both, and so do regularizers that share a target between two examples.
-EITHER = frozenset({"accuracy", "error_rate", "mixup", "cutmix"})
 
 
 def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) -> list[str]:
@@ -48,36 +28,35 @@ def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) 
         where: prefix of the messages.
     """
     source = config["data"].get("name", "data")
-    sections = [("loss", config["loss"]), ("study.metric", config["study"]["metric"])]
+    sections = [("loss", "loss", config["loss"]), ("study.metric", "metric", config["study"]["metric"])]
     found = []
-    for path, section in sections:
-        name = section.get("name")
-        if why := _why_not(name, parts, outputs):
+    for path, kind, section in sections:
+        if why := _why_not(trait(kind, section, "targets"), parts, outputs):
             needs = "answers yes or no" if parts.task == "classification" else "needs class labels"
-            found.append(f"{where}{path}.name: {name} {needs}, but data.name {source!r} has {why}")
+            head = "factory" if "factory" in section else "name"
+            found.append(f"{where}{path}.{head}: {name_of(section)} {needs}, but data.name {source!r} has {why}")
     for key, section in named(config["regularizers"]):
-        name = section.get("name")
-        if why := _why_not(name, parts, outputs):
+        if why := _why_not(trait("regularizers", section, "targets"), parts, outputs):
             has = f"data.name {source!r} has {why.split(';')[0]}"
-            found.append(f"{where}regularizers.{key}: {name} needs class labels, but {has}; remove it")
+            found.append(f"{where}regularizers.{key}: {name_of(section)} needs class labels, but {has}; remove it")
     return found
 
 
-def _why_not(name: str | None, parts: Dataset, outputs: Any) -> str:
-    """Say what a data set has instead of what a part needs, and what to do; "" where they fit."""
-    if name not in ONE_OF_MANY | YES_OR_NO | EITHER:
+def _why_not(targets: str | None, parts: Dataset, outputs: Any) -> str:
+    """Return what a data set has instead of the targets that a part needs, and what to do; "" where they fit."""
+    if targets is None:
         return ""
     y = np.asarray(parts.train.targets)
     if parts.task == "classification":
         shape: tuple[int, ...] = getattr(outputs, "shape", ())
-        if name in YES_OR_NO and len(shape) == y.ndim + 1 and shape[-1] > 1:
+        if targets == "binary" and len(shape) == y.ndim + 1 and shape[-1] > 1:
             return (
                 f"{parts.outputs} classes, and the model {shape[-1]} outputs; use softmax_cross_entropy, or "
                 'targets 0 and 1 with data.task = "regression" and data.standardize = false'
             )
         return ""
     inside = bool(np.min(y) >= 0 and np.max(y) <= 1)
-    if inside and (name in YES_OR_NO | EITHER or _probabilities(y)):
+    if inside and ("binary" in targets or _probabilities(y)):
         return ""
     if inside:
         return "targets from 0 to 1 that are no probabilities of classes; use sigmoid_binary_cross_entropy, mse or mae"

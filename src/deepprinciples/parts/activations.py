@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import Array, Scalar, traits
 
 Function = Callable[[Array], Array]
 
@@ -44,13 +44,14 @@ def relu() -> Function:
     return jax.nn.relu
 
 
+@traits(neutral={"slope": 1.0})
 def leaky_relu(*, slope: Scalar = 0.01) -> Function:
     """Scale negative inputs down instead of cutting them.
 
     y = x for x >= 0, slope x below
 
     Args:
-      slope: slope for negative inputs. *Sweepable.* At 0.0 it is relu, at 1.0 identity.
+      slope: slope for negative inputs. *Sweepable.* *Neutral: 1.0.* At 0.0 it is relu, at 1.0 identity.
     Returns: function from any shape to the same shape.
     Expect: dead_units is 0 unless the slope is: every unit gets a gradient. Claimed to help a little, mostly in deep
       networks. he_normal with gain 1 / sqrt(1 + slope^2) keeps activation_mean_square.
@@ -291,5 +292,3 @@ TABLE = {
         sine,
     )
 }
-
-NEUTRAL = {"leaky_relu": {"slope": 1.0}}

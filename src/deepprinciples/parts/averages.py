@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.types import Array, Average, Count, PyTree, Scalar, Share
+from deepprinciples.types import Array, Average, Count, Decay, PyTree, Share, traits
 
 
 class _Sum(NamedTuple):
@@ -46,7 +46,8 @@ def none() -> None:
     return
 
 
-def ema(*, decay: Scalar = 0.999) -> Average:
+@traits(neutral={"decay": 0.0})
+def ema(*, decay: Decay = 0.999) -> Average:
     """Average all weights so far, recent ones most.
 
     m_t = decay m_{t-1} + (1 - decay) theta_t, m_0 = 0; judged: m_t / (1 - decay^t), so that the start has no say.
@@ -82,6 +83,7 @@ def ema(*, decay: Scalar = 0.999) -> Average:
     return Average(init, update, value)
 
 
+@traits(neutral={"start": 1.0})
 def swa(*, start: Share = 0.75) -> Average:
     """Average the weights of the last part of a run, all alike.
 
@@ -203,5 +205,3 @@ def lookahead(*, period: Count = 5, rate: Share = 0.5) -> Average:
 
 
 TABLE = {f.__name__: f for f in (none, ema, swa, lawa, lookahead)}
-
-NEUTRAL = {"ema": {"decay": 0.0}, "swa": {"start": 1.0}}

@@ -6,6 +6,7 @@ Users find them in `transforms.TABLE`; what changes a gradient whatever its size
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from optax import GradientTransformationExtraArgs as Transform
 
-from deepprinciples.types import Array, ClipState, PyTree, Range, Scalar
+from deepprinciples.types import Array, ClipState, Count, Decay, Epsilon, Limit, PyTree, Range, Scalar, traits
 
 
 class HistoryState(NamedTuple):
@@ -90,7 +91,8 @@ def _count(state: ClipState, triggered: Array, size: Array) -> ClipState:
     return ClipState(state.triggered + triggered, state.steps + 1, size.astype(jnp.float32))
 
 
-def clip_by_value(*, max_value: Scalar = 1.0) -> Transform:
+@traits(neutral={"max_value": math.inf})
+def clip_by_value(*, max_value: Limit = 1.0) -> Transform:
     """Cut every entry of the gradient to an interval.
 
     g' = min(max(g, -max_value), max_value); the direction changes
@@ -116,7 +118,8 @@ def clip_by_value(*, max_value: Scalar = 1.0) -> Transform:
     return Transform(_start, update)
 
 
-def clip_by_global_norm(*, max_norm: Scalar = 1.0) -> Transform:
+@traits(neutral={"max_norm": math.inf})
+def clip_by_global_norm(*, max_norm: Limit = 1.0) -> Transform:
     """Shorten the gradient to a largest norm and keep its direction.
 
     g' = g min(1, max_norm / |g|), |g| over all parameters
@@ -139,7 +142,8 @@ def clip_by_global_norm(*, max_norm: Scalar = 1.0) -> Transform:
     return Transform(_start, update)
 
 
-def clip_per_layer(*, max_norm: Scalar = 1.0) -> Transform:
+@traits(neutral={"max_norm": math.inf})
+def clip_per_layer(*, max_norm: Limit = 1.0) -> Transform:
     """Shorten the gradient of each layer on its own; a layer is a top-level entry of the parameters.
 
     g_l' = g_l min(1, max_norm / |g_l|)
@@ -164,7 +168,8 @@ def clip_per_layer(*, max_norm: Scalar = 1.0) -> Transform:
     return Transform(_start, update)
 
 
-def clip_by_block_rms(*, max_rms: Scalar = 1.0) -> Transform:
+@traits(neutral={"max_rms": math.inf})
+def clip_by_block_rms(*, max_rms: Limit = 1.0) -> Transform:
     """Scale each kernel or bias of the gradient down to a largest root mean square.
 
     g_b' = g_b min(1, max_rms / rms(g_b)), rms(g) = |g| / sqrt(entries), a block is one array of the parameters
@@ -198,7 +203,8 @@ def _unit_norm(w: Array) -> Array:
     return scale * jnp.sqrt(jnp.sum(jnp.square(w / scale), axis=axes, keepdims=True))
 
 
-def adaptive_clip(*, max_ratio: Scalar = 0.01, eps: Scalar = 1e-3) -> Transform:
+@traits(neutral={"max_ratio": math.inf})
+def adaptive_clip(*, max_ratio: Limit = 0.01, eps: Epsilon = 1e-3) -> Transform:
     """Shorten the gradient of each output unit to a share of the norm of its weights (AGC).
 
     g_u' = g_u min(1, max_ratio max(|w_u|, eps) / |g_u|); a unit is a slice along the last axis, a bias is one unit
@@ -230,7 +236,8 @@ def adaptive_clip(*, max_ratio: Scalar = 0.01, eps: Scalar = 1e-3) -> Transform:
     return Transform(_start, update)
 
 
-def auto_clip(*, percentile: Annotated[Scalar, Range("[0, 100]")] = 10.0, history: int = 256) -> Transform:
+@traits(neutral={"percentile": 100.0})
+def auto_clip(*, percentile: Annotated[Scalar, Range("[0, 100]")] = 10.0, history: Count = 256) -> Transform:
     """Shorten the gradient to a percentile of the norms seen so far.
 
     g' = g min(1, P / |g|), P the percentile (by linear interpolation) of the last `history` norms, this one included
@@ -267,8 +274,9 @@ def auto_clip(*, percentile: Annotated[Scalar, Range("[0, 100]")] = 10.0, histor
     return Transform(init, update)
 
 
+@traits(neutral={"max_score": math.inf})
 def clip_by_z_score(
-    *, max_score: Scalar = 2.5, decay: Scalar = 0.97, delay: Annotated[int, Range("[2, inf)")] = 25
+    *, max_score: Limit = 2.5, decay: Decay = 0.97, delay: Annotated[int, Range("[2, inf)")] = 25
 ) -> Transform:
     """Shorten a gradient whose norm stands out from the norms before it.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, GanLoss, Scalar, Share
+from deepprinciples.types import Array, GanLoss, Scalar, Share, traits
 
 PairLoss = Callable[[Array, Array], Array]
 
@@ -39,6 +39,7 @@ def _cross_entropy(real_smoothing: Scalar, fake_smoothing: Scalar) -> PairLoss:
     return lambda r, f: jax.nn.softplus(-r) + real_smoothing * r + jax.nn.softplus(f) - fake_smoothing * f
 
 
+@traits(neutral={"fake_smoothing": 0.0, "real_smoothing": 0.0})
 def minimax(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GanLoss:
     """Play the zero-sum game of the first paper.
 
@@ -61,6 +62,7 @@ def minimax(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GanL
     return _game("minimax", discriminator, lambda r, f: -jax.nn.softplus(f))
 
 
+@traits(neutral={"fake_smoothing": 0.0, "real_smoothing": 0.0})
 def non_saturating(*, real_smoothing: Share = 0.0, fake_smoothing: Share = 0.0) -> GanLoss:
     """Let the generator raise the probability of "real" instead of lowering that of "fake".
 
@@ -175,9 +177,4 @@ def relativistic_average() -> GanLoss:
 TABLE = {
     f.__name__: f
     for f in (minimax, non_saturating, least_squares, wasserstein, hinge, relativistic, relativistic_average)
-}
-
-NEUTRAL = {
-    "minimax": {"real_smoothing": 0.0, "fake_smoothing": 0.0},
-    "non_saturating": {"real_smoothing": 0.0, "fake_smoothing": 0.0},
 }

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.parts import losses
-from deepprinciples.types import Array, better
+from deepprinciples.types import Array, Count, better, traits
 
 Metric = Callable[[Array, Array], Array]
 
@@ -27,6 +27,7 @@ def _is_classes(outputs: Array, targets: Array) -> bool:
 
 
 @better("max", worst=0.0, best=1.0)
+@traits(targets="classes or binary")
 def accuracy() -> Metric:
     """Count right answers.
 
@@ -50,6 +51,7 @@ def accuracy() -> Metric:
 
 
 @better("min", worst=1.0, best=0.0)
+@traits(targets="classes or binary")
 def error_rate() -> Metric:
     """Count wrong answers.
 
@@ -63,7 +65,8 @@ def error_rate() -> Metric:
 
 
 @better("max", worst=0.0, best=1.0)
-def top_k_accuracy(*, k: int = 5) -> Metric:
+@traits(targets="classes")
+def top_k_accuracy(*, k: Count = 5) -> Metric:
     """Count answers that hold the label among the k highest outputs.
 
     a = 1 where fewer than k outputs come before the label's; equal outputs come in the order of their index
@@ -95,6 +98,7 @@ def _labels(name: str, outputs: Array, targets: Array) -> Array:
 
 
 @better("min", best=0.0)
+@traits(targets="classes")
 def cross_entropy() -> Metric:
     """Score the probability given to the right class, in nats.
 
@@ -107,6 +111,7 @@ def cross_entropy() -> Metric:
 
 
 @better("min", worst=2.0, best=0.0)
+@traits(targets="classes")
 def brier() -> Metric:
     """Score probabilities by their squared distance from the truth.
 

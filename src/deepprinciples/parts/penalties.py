@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.kernels import draws
-from deepprinciples.types import Array, CriticPenalty, Scalar
+from deepprinciples.types import Array, CriticPenalty, NonNegative, Scalar, Strength, traits
 
 Critic = Callable[[Array], Array]
 
@@ -45,7 +45,8 @@ def _between(name: str, real: Array, fake: Array, key: Array) -> Array:
     return share * real + (1.0 - share) * fake
 
 
-def r1(*, strength: Scalar = 1.0) -> CriticPenalty:
+@traits(neutral={"strength": 0.0}, fill=False)
+def r1(*, strength: Strength = 1.0) -> CriticPenalty:
     """Flatten the discriminator on real examples, which makes training converge near the solution.
 
     penalty = strength / 2 mean_i ||grad D(real_i)||^2
@@ -66,7 +67,8 @@ def r1(*, strength: Scalar = 1.0) -> CriticPenalty:
     return CriticPenalty(apply)
 
 
-def r2(*, strength: Scalar = 1.0) -> CriticPenalty:
+@traits(neutral={"strength": 0.0}, fill=False)
+def r2(*, strength: Strength = 1.0) -> CriticPenalty:
     """Flatten the discriminator on fake examples.
 
     penalty = strength / 2 mean_i ||grad D(fake_i)||^2
@@ -87,7 +89,8 @@ def r2(*, strength: Scalar = 1.0) -> CriticPenalty:
     return CriticPenalty(apply)
 
 
-def gradient_penalty(*, strength: Scalar = 10.0) -> CriticPenalty:
+@traits(neutral={"strength": 0.0}, fill=False)
+def gradient_penalty(*, strength: Strength = 10.0) -> CriticPenalty:
     """Pull the slope of the critic to one between real and fake examples, so that it measures a distance.
 
     penalty = strength mean_i (||grad D(x_i)|| - 1)^2, x_i = u_i real_i + (1 - u_i) fake_i, u_i uniform in [0, 1)
@@ -110,7 +113,8 @@ def gradient_penalty(*, strength: Scalar = 10.0) -> CriticPenalty:
     return CriticPenalty(apply)
 
 
-def zero_centered(*, strength: Scalar = 10.0) -> CriticPenalty:
+@traits(neutral={"strength": 0.0}, fill=False)
+def zero_centered(*, strength: Strength = 10.0) -> CriticPenalty:
     """Flatten the discriminator between real and fake examples.
 
     penalty = strength mean_i ||grad D(x_i)||^2, x_i = u_i real_i + (1 - u_i) fake_i, u_i uniform in [0, 1)
@@ -131,7 +135,8 @@ def zero_centered(*, strength: Scalar = 10.0) -> CriticPenalty:
     return CriticPenalty(apply)
 
 
-def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> CriticPenalty:
+@traits(neutral={"strength": 0.0}, fill=False)
+def dragan(*, strength: Strength = 10.0, noise: NonNegative = 0.5) -> CriticPenalty:
     """Pull the slope of the discriminator to one around real examples.
 
     penalty = strength mean_i (||grad D(x_i)|| - 1)^2, x_i = real_i + noise std(real) u_i, u_i uniform in [0, 1)
@@ -158,11 +163,3 @@ def dragan(*, strength: Scalar = 10.0, noise: Scalar = 0.5) -> CriticPenalty:
 
 
 TABLE = {f.__name__: f for f in (r1, r2, gradient_penalty, zero_centered, dragan)}
-
-NEUTRAL = {
-    "r1": {"strength": 0.0},
-    "r2": {"strength": 0.0},
-    "gradient_penalty": {"strength": 0.0},
-    "zero_centered": {"strength": 0.0},
-    "dragan": {"strength": 0.0},
-}

@@ -16,13 +16,14 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import draws
 from deepprinciples.kernels.linear_algebra import eigh, svd
-from deepprinciples.types import Array, Count, Metric, Scalar, better
+from deepprinciples.types import Array, Count, Metric, Scalar, better, traits
 
 Features = Callable[[Array], Array]
 ROWS = 64  # rows of a distance matrix made at a time: all N x N x F differences would not fit
 
 
 @better("max", worst=0.0)
+@traits(of_samples=True)
 def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Metric:
     """Count the modes of a known mixture that the generator reaches.
 
@@ -47,6 +48,7 @@ def modes_covered(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Met
 
 
 @better("max", worst=0.0, best=1.0)
+@traits(of_samples=True)
 def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Metric:
     """Measure the share of samples that lie close to a mode of a known mixture.
 
@@ -70,6 +72,7 @@ def high_quality(*, modes: Array, mode_std: float, within: Scalar = 3.0) -> Metr
 
 
 @better("min", best=0.0)
+@traits(of_samples=True)
 def reverse_kl(*, modes: Array) -> Metric:
     """Measure how unevenly samples fall on the modes of a known mixture whose modes are equally likely.
 
@@ -93,6 +96,7 @@ def reverse_kl(*, modes: Array) -> Metric:
 
 
 @better("min", best=0.0)
+@traits(of_samples=True)
 def frechet_distance(*, features: Features) -> Metric:
     """Measure the Fréchet distance between the two sets, each taken for a Gaussian.
 
@@ -121,6 +125,7 @@ def frechet_distance(*, features: Features) -> Metric:
 
 
 @better("max", worst=0.0, best=1.0)
+@traits(of_samples=True)
 def precision(*, features: Features, neighbors: Count = 5) -> Metric:
     """Measure how many samples look real: the share that falls where real examples are.
 
@@ -145,6 +150,7 @@ def precision(*, features: Features, neighbors: Count = 5) -> Metric:
 
 
 @better("max", worst=0.0, best=1.0)
+@traits(of_samples=True)
 def recall(*, features: Features, neighbors: Count = 5) -> Metric:
     """Measure how much of the real is made: the share of real examples that falls where samples are.
 
@@ -162,6 +168,7 @@ def recall(*, features: Features, neighbors: Count = 5) -> Metric:
 
 
 @better("max", worst=0.0)
+@traits(of_samples=True)
 def density(*, features: Features, neighbors: Count = 5) -> Metric:
     """Count in how many balls of real examples a sample lies: precision that one outlier cannot lift.
 
@@ -186,6 +193,7 @@ def density(*, features: Features, neighbors: Count = 5) -> Metric:
 
 
 @better("max", worst=0.0, best=1.0)
+@traits(of_samples=True)
 def coverage(*, features: Features, neighbors: Count = 5) -> Metric:
     """Measure the share of real examples that have a sample nearby: recall that stray samples cannot lift.
 
@@ -209,7 +217,8 @@ def coverage(*, features: Features, neighbors: Count = 5) -> Metric:
 
 
 @better("min", best=0.0)
-def sliced_wasserstein(*, projections: int = 128) -> Metric:
+@traits(of_samples=True)
+def sliced_wasserstein(*, projections: Count = 128) -> Metric:
     """Measure the Wasserstein-1 distance between the two sets as seen from many directions.
 
     mean over unit vectors u of mean_i |sort(u . samples)_i - sort(u . real)_i|; the directions are drawn once, with a
@@ -312,6 +321,3 @@ def _root(covariance: Array) -> Array:
 TABLE = {f.__name__: f for f in (
     modes_covered, high_quality, reverse_kl, frechet_distance, precision, recall, density, coverage, sliced_wasserstein,
 )}  # fmt: skip
-
-for factory in TABLE.values():  # a set of samples is judged by these, and answers are not
-    vars(factory)["of_samples"] = True

@@ -4,7 +4,8 @@ Every factory returns `(progress) -> factor`: progress runs from 0 at the first 
 is multiplied with the (swept) learning rate. The shape knows no step count and no rate, so one compiled program
 serves all. `warmup` is the share of the run over which the factor first rises from 0 in a straight line: factor =
 progress / warmup. With a warm-up the first step has length 0. Schedules of anything else than the learning rate do
-not belong here. The factories carry `of_progress`; one without it returns `(step) -> factor`, as optax's do.
+not belong here. The factories carry the trait `of_progress`; one without it returns `(step) -> factor`, as optax's do.
+Together its neutral values make a schedule constant.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated
 
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, NonNegative, Positive, Range, Scalar, Share
+from deepprinciples.types import Array, NonNegative, Positive, Range, Scalar, Share, traits
 
 Schedule = Callable[[Array], Array]
 
@@ -31,6 +32,7 @@ def _warm(progress: Array, warmup: Scalar, factor: Array) -> Array:
     return jnp.where(progress < share, rising, factor)
 
 
+@traits(of_progress=True)
 def constant() -> Schedule:
     """Keep the learning rate; with a warm-up it is `warmup_stable_decay` with cooldown 0.
 
@@ -44,7 +46,8 @@ def constant() -> Schedule:
     return lambda progress: jnp.ones_like(jnp.asarray(progress, jnp.float32))
 
 
-def cosine(*, warmup: Share = 0.0, final: Scalar = 0.0) -> Schedule:
+@traits(neutral={"warmup": 0.0, "final": 1.0}, of_progress=True)
+def cosine(*, warmup: Share = 0.0, final: NonNegative = 0.0) -> Schedule:
     """Fall along half a cosine.
 
     factor = final + (1 - final) (1 + cos(pi p)) / 2, p the progress after the warm-up
@@ -67,7 +70,8 @@ def cosine(*, warmup: Share = 0.0, final: Scalar = 0.0) -> Schedule:
     return schedule
 
 
-def linear(*, warmup: Share = 0.0, final: Scalar = 0.0) -> Schedule:
+@traits(neutral={"warmup": 0.0, "final": 1.0}, of_progress=True)
+def linear(*, warmup: Share = 0.0, final: NonNegative = 0.0) -> Schedule:
     """Fall in a straight line.
 
     factor = final + (1 - final) (1 - p), p the progress after the warm-up
@@ -84,7 +88,8 @@ def linear(*, warmup: Share = 0.0, final: Scalar = 0.0) -> Schedule:
     return polynomial(warmup=warmup, final=final, power=1.0)
 
 
-def polynomial(*, warmup: Share = 0.0, final: Scalar = 0.0, power: Positive = 2.0) -> Schedule:
+@traits(neutral={"warmup": 0.0, "final": 1.0}, of_progress=True)
+def polynomial(*, warmup: Share = 0.0, final: NonNegative = 0.0, power: Positive = 2.0) -> Schedule:
     """Fall like a power of what is left of the run.
 
     factor = final + (1 - final) (1 - p)^power, p the progress after the warm-up
@@ -108,6 +113,7 @@ def polynomial(*, warmup: Share = 0.0, final: Scalar = 0.0, power: Positive = 2.
     return schedule
 
 
+@traits(neutral={"warmup": 0.0, "final": 1.0}, of_progress=True)
 def exponential(*, warmup: Share = 0.0, final: Positive = 0.01) -> Schedule:
     """Fall, or rise, by the same factor in equal times; with a final factor far above 1 it finds learning rates.
 
@@ -130,6 +136,7 @@ def exponential(*, warmup: Share = 0.0, final: Positive = 0.01) -> Schedule:
     return schedule
 
 
+@traits(of_progress=True)
 def inverse_sqrt(*, warmup: Annotated[Scalar, Range("(0, 1]")] = 0.1) -> Schedule:
     """Fall like one over the root of the steps.
 
@@ -152,6 +159,7 @@ def inverse_sqrt(*, warmup: Annotated[Scalar, Range("(0, 1]")] = 0.1) -> Schedul
     return schedule
 
 
+@traits(neutral={"warmup": 0.0, "factor": 1.0}, of_progress=True)
 def step(
     *,
     boundaries: Annotated[tuple[float, ...], Range("(0, 1)")] = (0.5, 0.75),
@@ -181,7 +189,8 @@ def step(
     return schedule
 
 
-def warmup_stable_decay(*, warmup: Share = 0.05, cooldown: Share = 0.2, final: Scalar = 0.0) -> Schedule:
+@traits(neutral={"warmup": 0.0, "cooldown": 0.0, "final": 1.0}, of_progress=True)
+def warmup_stable_decay(*, warmup: Share = 0.05, cooldown: Share = 0.2, final: NonNegative = 0.0) -> Schedule:
     """Rise, stay, and fall in a straight line at the end.
 
     factor = min(progress / warmup, 1, final + (1 - final) (1 - progress) / cooldown)
@@ -206,8 +215,9 @@ def warmup_stable_decay(*, warmup: Share = 0.05, cooldown: Share = 0.2, final: S
     return schedule
 
 
+@traits(of_progress=True)
 def one_cycle(
-    *, peak: Annotated[Scalar, Range("(0, 1)")] = 0.3, start: NonNegative = 0.04, final: Scalar = 1e-4
+    *, peak: Annotated[Scalar, Range("(0, 1)")] = 0.3, start: NonNegative = 0.04, final: NonNegative = 1e-4
 ) -> Schedule:
     """Rise and fall once along cosines.
 
@@ -236,7 +246,8 @@ def one_cycle(
     return schedule
 
 
-def cyclic(*, cycles: Scalar = 4.0, final: Scalar = 0.1) -> Schedule:
+@traits(neutral={"final": 1.0}, of_progress=True)
+def cyclic(*, cycles: Positive = 4.0, final: NonNegative = 0.1) -> Schedule:
     """Rise and fall several times in straight lines.
 
     factor = final + (1 - final) |1 - |1 - 2 (cycles progress mod 1)||: low at the ends of a cycle, 1 in its middle
@@ -259,7 +270,8 @@ def cyclic(*, cycles: Scalar = 4.0, final: Scalar = 0.1) -> Schedule:
     return schedule
 
 
-def warm_restarts(*, cycles: Scalar = 4.0, final: Scalar = 0.0) -> Schedule:
+@traits(neutral={"final": 1.0}, of_progress=True)
+def warm_restarts(*, cycles: Positive = 4.0, final: NonNegative = 0.0) -> Schedule:
     """Fall along half a cosine several times, jumping back up.
 
     factor = final + (1 - final) (1 + cos(pi (cycles progress mod 1))) / 2
@@ -296,19 +308,4 @@ TABLE = {
         cyclic,
         warm_restarts,
     )
-}
-
-for _factory in TABLE.values():
-    _factory.of_progress = True  # type: ignore[attr-defined]  # others are functions of the step, as optax's are
-
-# Together these values make a schedule constant.
-NEUTRAL = {
-    "cosine": {"warmup": 0.0, "final": 1.0},
-    "linear": {"warmup": 0.0, "final": 1.0},
-    "polynomial": {"warmup": 0.0, "final": 1.0},
-    "exponential": {"warmup": 0.0, "final": 1.0},
-    "step": {"warmup": 0.0, "factor": 1.0},
-    "warmup_stable_decay": {"warmup": 0.0, "cooldown": 0.0},
-    "cyclic": {"final": 1.0},
-    "warm_restarts": {"final": 1.0},
 }

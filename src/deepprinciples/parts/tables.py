@@ -1,7 +1,7 @@
 """Every kind of part and its TABLE, in one place.
 
-`TABLES` is every kind's TABLE, with a user's parts once `--with` has added them, which are not among `OURS`; `NEUTRALS`
-says which value of which hyper-parameter switches a part off.
+`TABLES` is every kind's TABLE, with a user's parts once `--with` has added them, which are not among `OURS`. What else
+there is to know of a part are the traits of its factory, see `types.Traits`.
 """
 
 from __future__ import annotations
@@ -48,19 +48,6 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "probe": probes.TABLE,
 }
 
-NEUTRALS: dict[str, Mapping[str, Mapping[str, float]]] = {
-    "model": models.NEUTRAL,
-    "loss": losses.NEUTRAL,
-    "gan_loss": gan_losses.NEUTRAL,
-    "penalties": penalties.NEUTRAL,
-    "schedule": schedules.NEUTRAL,
-    "activation": activations.NEUTRAL,
-    "regularizers": regularizers.NEUTRAL,
-    "transforms": transforms.NEUTRAL,
-    "rule": rules.NEUTRAL,
-    "optimizer": optimizers.NEUTRAL,
-    "average": averages.NEUTRAL,
-}
 
 OURS = frozenset(
     factory for table in TABLES.values() for factory in table.values()

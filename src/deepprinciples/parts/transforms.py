@@ -30,7 +30,7 @@ from deepprinciples.parts.clipping import (
     norm,
     split_layers,
 )
-from deepprinciples.types import Array, PyTree, Scalar, Share
+from deepprinciples.types import Array, Decay, PyTree, Scalar, Share, Strength, traits
 
 
 class CountState(NamedTuple):
@@ -54,6 +54,7 @@ def _stateless(change: Callable[[PyTree, PyTree], PyTree]) -> Transform:
     return Transform(lambda params: optax.EmptyState(), update)
 
 
+@traits(neutral={"strength": 0.0})
 def centralize(*, strength: Share = 1.0) -> Transform:
     """Take its mean out of the gradient of each output unit's kernel.
 
@@ -76,7 +77,8 @@ def centralize(*, strength: Share = 1.0) -> Transform:
     return _stateless(lambda grads, params: jax.tree.map(center, grads))
 
 
-def noise(*, strength: Scalar = 0.1, decay: Scalar = 0.55) -> Transform:
+@traits(neutral={"strength": 0.0}, fill=False)
+def noise(*, strength: Strength = 0.1, decay: Decay = 0.55) -> Transform:
     """Add normal noise that dies out over the steps, fresh for every lane.
 
     g' = g + s_t z, z ~ N(0, 1), s_t = strength / (1 + t)^(decay / 2), t = 0, 1, ...
@@ -182,7 +184,8 @@ def trust_ratio(*, coefficient: Scalar = 1.0) -> Transform:
     return _stateless(lambda grads, params: jax.tree.map(change, grads, need_params("trust_ratio", params)))
 
 
-def weight_decay(*, strength: Scalar = 1e-4, biases: bool = False) -> Transform:
+@traits(neutral={"strength": 0.0})
+def weight_decay(*, strength: Strength = 1e-4, biases: bool = False) -> Transform:
     """Add a share of the kernels to the gradient; before Adam this is "Adam with L2", and not AdamW.
 
     g' = g + strength w, for leaves with two axes or more
@@ -205,7 +208,8 @@ def weight_decay(*, strength: Scalar = 1e-4, biases: bool = False) -> Transform:
     return _stateless(change)
 
 
-def ema(*, decay: Scalar = 0.9) -> Transform:
+@traits(neutral={"decay": 0.0})
+def ema(*, decay: Decay = 0.9) -> Transform:
     """Replace the gradient by its running average, corrected for the start at zero.
 
     m_t = decay m_{t-1} + (1 - decay) g_t, g' = m_t / (1 - decay^t), t = 1, 2, ...
@@ -229,6 +233,7 @@ def ema(*, decay: Scalar = 0.9) -> Transform:
     return Transform(lambda params: AverageState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params)), update)
 
 
+@traits(neutral={"factor": 1.0})
 def scale(*, factor: Scalar = 1.0) -> Transform:
     """Multiply the gradient.
 
@@ -264,19 +269,4 @@ TABLE = {
         ema,
         scale,
     )
-}
-
-NEUTRAL = {
-    "clip_by_value": {"max_value": float("inf")},
-    "clip_by_global_norm": {"max_norm": float("inf")},
-    "clip_per_layer": {"max_norm": float("inf")},
-    "clip_by_block_rms": {"max_rms": float("inf")},
-    "adaptive_clip": {"max_ratio": float("inf")},
-    "auto_clip": {"percentile": 100.0},
-    "clip_by_z_score": {"max_score": float("inf")},
-    "centralize": {"strength": 0.0},
-    "noise": {"strength": 0.0},
-    "weight_decay": {"strength": 0.0},
-    "ema": {"decay": 0.0},
-    "scale": {"factor": 1.0},
 }

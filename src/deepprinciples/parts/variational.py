@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from deepprinciples.parts.losses.pairing import Loss, mismatch, per_example
-from deepprinciples.types import Array, Scalar, better
+from deepprinciples.types import Array, Strength, better
 
 
 class Variational(NamedTuple):
@@ -22,7 +22,7 @@ class Variational(NamedTuple):
     log_variance: Array
 
 
-def elbo(*, strength: Scalar = 1.0) -> Callable[[Variational, Array], Array]:
+def elbo(*, strength: Strength = 1.0) -> Callable[[Variational, Array], Array]:
     """Bound what a Gaussian decoder of unit variance assigns to the data: the negative evidence lower bound.
 
     loss = |targets - reconstruction|^2 / 2 + strength * KL(N(m, exp(v)) || N(0, I)),

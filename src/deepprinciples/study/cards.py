@@ -44,12 +44,11 @@ def list_parts(tables: Tables, kind: str | None = None) -> str:
     return "\n".join(_filled(name.ljust(width), parsed(factory)["summary"]) for name, factory in sorted(table.items()))
 
 
-def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]]], kind: str, name: str) -> str:
+def card(tables: Tables, kind: str, name: str) -> str:
     """Tell all about one part: what it does, formula, hyper-parameters with marks, what to expect, references.
 
     Args:
         tables: kind -> name -> factory.
-        neutrals: kind -> name -> {hyper-parameter: the value that switches the part off}.
         kind: such as "model"; the plural is understood too.
         name: such as "mlp".
 
@@ -70,8 +69,7 @@ def card(tables: Tables, neutrals: Mapping[str, Mapping[str, Mapping[str, float]
     if known:
         lines += ["", "Hyper-parameters (s = can be swept):"]
         told = arguments(text["Args"])
-        off = neutrals.get(kind, {}).get(name, {})
-        lines += [_row(field, told.get(field.name, ""), off) for field in known.values()]
+        lines += [_row(field, told.get(field.name, ""), neutral_of(factory)) for field in known.values()]
     for heading, title in SECTIONS.items():
         if text[heading]:
             words = " ".join(text[heading].split()) if heading in _PROSE else text[heading]
@@ -84,6 +82,11 @@ def _kind(tables: Tables, kind: str) -> str:
         if kind in (known, singular(known), plural(known)):
             return known
     raise ConfigError(f"no kind {quoted(kind)}{suggestion(kind, tables)} (kinds: {', '.join(tables)})")
+
+
+def neutral_of(factory: Callable[..., Any]) -> Mapping[str, float]:
+    """Return the values that switch a part off, keyword -> value; empty where there are none."""
+    return getattr(factory, "neutral", {})
 
 
 def _row(field: Field, told: str, neutral: Mapping[str, float]) -> str:

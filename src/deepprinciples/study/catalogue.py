@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from deepprinciples.config.schema import REQUIRED, fields
 from deepprinciples.config.wording import plural, singular
-from deepprinciples.study.cards import SECTIONS, Tables, arguments, parsed, type_of, unmarked, value_of
-
-Neutrals = Mapping[str, Mapping[str, Mapping[str, float]]]
+from deepprinciples.study.cards import SECTIONS, Tables, arguments, neutral_of, parsed, type_of, unmarked, value_of
 
 
-def pages(tables: Tables, neutrals: Neutrals) -> Iterator[tuple[str, str]]:
+def pages(tables: Tables) -> Iterator[tuple[str, str]]:
     """Yield every page as (path below the folder, Markdown); the table of all comes first."""
     yield "README.md", _index(tables)
     for kind, table in tables.items():
         for name, factory in sorted(table.items()):
-            yield f"{kind}/{name}.md", _page(kind, name, factory, neutrals.get(kind, {}).get(name, {}))
+            yield f"{kind}/{name}.md", _page(kind, name, factory)
 
 
 def _index(tables: Tables) -> str:
@@ -40,8 +38,8 @@ def _index(tables: Tables) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _page(kind: str, name: str, factory: Callable[..., Any], off: Mapping[str, float]) -> str:
-    text = parsed(factory)
+def _page(kind: str, name: str, factory: Callable[..., Any]) -> str:
+    text, off = parsed(factory), neutral_of(factory)
     blocks = [f"# {name}", f"{singular(kind)} · [all parts](../README.md)", _plain(text["summary"])]
     if text["body"]:
         blocks.append(f"```text\n{text['body']}\n```")
@@ -81,13 +79,12 @@ def _cell(text: str) -> str:
 def write(folder: Path) -> int:
     """Write all pages anew and give their number."""
     from deepprinciples.learners import TABLES
-    from deepprinciples.parts.tables import NEUTRALS
 
     index = folder / "README.md"
     if index.is_file() and index.read_text(encoding="utf-8").startswith("# Catalogue\n"):  # ours, and perhaps stale
         shutil.rmtree(folder)
     count = 0
-    for path, text in pages(TABLES, NEUTRALS):
+    for path, text in pages(TABLES):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
         count += 1

@@ -1,7 +1,9 @@
 """Which arms share a compiled program: those whose static config is equal.
 
 A float that is swept, or differs between arms, becomes an argument of the program; all else is compiled in. An arm that
-lacks a cheap trick another arm has gets it at its neutral value, which is proven to change nothing.
+lacks a cheap trick another arm has gets it at its neutral value, which is proven to change nothing; tricks that draw
+random numbers, find eigenvalues or take another gradient at every step cost too much for that, and have the trait
+`fill = False`.
 """
 
 from __future__ import annotations
@@ -12,16 +14,8 @@ from typing import Any, NamedTuple
 
 from deepprinciples.config import flatten, sweepable_paths
 from deepprinciples.config.sections import at, form_of
-from deepprinciples.parts.tables import NEUTRALS
+from deepprinciples.learners.factories import trait
 from deepprinciples.study.build import KINDS, Config, replaced
-
-# Tricks that draw random numbers, find eigenvalues or take another gradient at every step cost too much to carry along
-# switched off.
-NEVER_FILLED = frozenset(
-    {"noise", "dropout", "input_noise", "mixup", "cutmix", "label_smoothing", "spectral", "jacobian"}
-)
-# And so do penalties on a critic: each is a gradient of a gradient.
-NEVER_FILLED_KINDS = frozenset({"penalties"})
 
 
 class Group(NamedTuple):
@@ -81,7 +75,7 @@ def _joined(pool: Mapping[str, Config]) -> dict[str, Config] | None:
             table = {}
             for key, section in union.items():
                 own = at(config, path).get(key)
-                off = section if own is not None else _switched_off(kind, key, section)
+                off = section if own is not None else _switched_off(kind, section)
                 if off is None:
                     return None
                 table[key] = own if own is not None else off
@@ -104,12 +98,11 @@ def _union(tables: Sequence[Config]) -> dict[str, Any] | None:
     return merged
 
 
-def _switched_off(kind: str, key: str, section: Config) -> dict[str, Any] | None:
-    name = section.get("name", key)
-    neutral = NEUTRALS[kind].get(name)
-    if "factory" in section or neutral is None or name in NEVER_FILLED or kind in NEVER_FILLED_KINDS:
+def _switched_off(kind: str, section: Config) -> dict[str, Any] | None:
+    neutral = trait(kind, section, "neutral")
+    if not neutral or trait(kind, section, "fill") is False:
         return None
-    return {**section, **neutral}
+    return {**section, **{keyword: float(value) for keyword, value in neutral.items()}}
 
 
 def _signature(config: Config) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
+from deepprinciples.learners.factories import trait
 from deepprinciples.study.build import KINDS
 
 PATH = "optimizer.learning_rate"
@@ -83,7 +84,7 @@ def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, se
 
 
 def _rises(optimizer: Mapping[str, Any]) -> bool:
-    return "learning_rate" in optimizer and optimizer.get("name") != "rprop"  # which reads it once
+    return "learning_rate" in optimizer and trait("optimizer", optimizer, "follows_schedule") is not False
 
 
 def _without(arm: str, optimizer: Mapping[str, Any]) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
+from deepprinciples.ranges import Count, Range, Repeats, Seed, Size
+
 Metric = Annotated[Callable[..., Any], "metric"]
 
 
 class Train(NamedTuple):
     """How a lane trains. `seed` is the first seed; `seeds` is how many a `train` run has."""
 
-    steps: int = 1000
-    seed: int = 0
-    seeds: int = 1
+    steps: Count = 1000
+    seed: Seed = 0
+    seeds: Repeats = 1
     probes: tuple[str, ...] = (
         "gradient_norm",
         "update_ratio",
@@ -24,11 +26,11 @@ class Train(NamedTuple):
         "trigger_rate",
         "players",
     )
-    probe_every: int = 0  # 0: 10 to 50 times a run, at most every 25th step
+    probe_every: Size = 0  # 0: 10 to 50 times a run, at most every 25th step
     time_probes: bool = False  # also time the first program without probes and tell what they cost
-    evaluate_every: int = 0  # 0: about 10 times a run
+    evaluate_every: Size = 0  # 0: about 10 times a run
     lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
-    lane_limit: int = 0  # most lanes on a device in one call; 0: chosen
+    lane_limit: Size = 0  # most lanes on a device in one call; 0: chosen
     checkpoint_seconds: int = (
         60  # between checkpoints, more where saving takes long; a stopped run is resumed from there
     )
@@ -43,16 +45,18 @@ class Study(NamedTuple):
     also: tuple[str, ...] = ()  # further metrics that are recorded, by name
     direction: Literal["auto", "max", "min"] = "auto"
     tune: Mapping[str, Any] = {}
-    searches: int = 10  # independent searches of a tuned arm; each is one block of the statistics
-    trials: int = 8  # settings that a search tries
-    tuning_seeds: int = 1  # runs of each of them
-    seeds: int = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)
-    extend: int = 0  # rounds of widening a search space whose best point lay on its edge
+    searches: Repeats = 10  # independent searches of a tuned arm; each is one block of the statistics
+    trials: Repeats = 8  # settings that a search tries
+    tuning_seeds: Repeats = 1  # runs of each of them
+    seeds: Repeats = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)
+    extend: Size = 0  # rounds of widening a search space whose best point lay on its edge
     comparisons: Literal["baseline", "all"] = "baseline"
     baseline: str = ""  # the first arm, where empty
-    confidence: float = 0.95
-    delta: float = 0.0  # differences below it count as equivalent; 0: not asked
-    meaningful: float = 0.75  # P(A > B) from which a difference counts as meaningful
+    confidence: Annotated[float, Range("(0, 1)", "0.95 is usual")] = 0.95
+    delta: Annotated[float, Range("[0, inf)")] = 0.0  # differences below it count as equivalent; 0: not asked
+    meaningful: Annotated[float, Range("[0.5, 1]", "0.75 is usual")] = (
+        0.75  # P(A > B) from which a difference counts as meaningful
+    )
 
 
 def shape_problems(shapes: Mapping[str, Any]) -> list[str]:

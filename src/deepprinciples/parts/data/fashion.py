@@ -18,7 +18,7 @@ from pathlib import Path
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.files import idx_content, open_file, parse_idx
 from deepprinciples.parts.data.split import Source
-from deepprinciples.types import Split
+from deepprinciples.types import Size, Split
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 ADDRESS = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
@@ -32,7 +32,7 @@ SHA256 = {  # of the decompressed content
 }
 
 
-def fashion_mnist(*, path: str = "", size: int = 0, download: bool = True) -> Source:
+def fashion_mnist(*, path: str = "", size: Size = 0, download: bool = True) -> Source:
     """Load Fashion-MNIST: 60000 + 10000 pictures of clothing, 28 x 28 gray pixels, 10 balanced classes.
 
     Pixels are divided by 255. Looked for in `path`; else in the cache directory (DEEPPRINCIPLES_DATA or the

@@ -6,14 +6,22 @@ generator, so a seed means the same examples on every machine. Real data do not 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.split import Source, random_state
+from deepprinciples.types import Range, Seed, Size
 
 
 def gaussian_ring(
-    *, modes: int = 8, radius: float = 1.0, std: float = 0.01, size: int = 12500, data_seed: int = 0
+    *,
+    modes: int = 8,
+    radius: Annotated[float, Range("(0, inf)")] = 1.0,
+    std: float = 0.01,
+    size: Size = 12500,
+    data_seed: Seed = 0,
 ) -> Source:
     """Make a mixture of equally likely Gaussians on a circle.
 
@@ -43,7 +51,7 @@ def gaussian_ring(
 
 
 def gaussian_grid(
-    *, side: int = 5, spacing: float = 2.0, std: float = 0.05, size: int = 12500, data_seed: int = 0
+    *, side: int = 5, spacing: float = 2.0, std: float = 0.05, size: Size = 12500, data_seed: Seed = 0
 ) -> Source:
     """Make a mixture of equally likely Gaussians on a square grid around the origin.
 

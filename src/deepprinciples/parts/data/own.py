@@ -18,7 +18,7 @@ from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.split import Source
 from deepprinciples.parts.data.structured import both_or_neither, examples
 from deepprinciples.parts.data.trees import is_tree
-from deepprinciples.types import Split
+from deepprinciples.types import Size, Split
 
 
 def _source(inputs: Any, targets: Any, task: str, classes: int, **rest: Any) -> Source:
@@ -39,8 +39,8 @@ def arrays(
     test_inputs: Any = None,
     test_targets: Any = None,
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
-    tokens: int = 0,
+    classes: Size = 0,
+    tokens: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Use arrays given from Python (NumPy, or anything `numpy.asarray` takes).
@@ -88,8 +88,8 @@ def npz(
     test_inputs: str = "",
     test_targets: str = "",
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
-    tokens: int = 0,
+    classes: Size = 0,
+    tokens: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Read arrays from an .npz file, as `numpy.savez` or `numpy.savez_compressed` writes it.
@@ -129,7 +129,7 @@ def csv(
     delimiter: str = ",",
     header: Literal["auto", "names", "none"] = "auto",
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
+    classes: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Read a table of numbers from a UTF-8 text file, one example a row.
@@ -202,7 +202,7 @@ def _column(names: list[str], target: str, path: str, where: str) -> int:
     return index % len(names)
 
 
-def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "", classes: int = 0) -> Source:
+def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "", classes: Size = 0) -> Source:
     """Read pictures and labels from IDX files, the format of MNIST and its relatives.
 
     Pictures [N, H, W] get a channel axis. Source: yours. License: yours.
@@ -248,8 +248,8 @@ def stream(
     inputs: str = "inputs",
     targets: str = "targets",
     task: Literal["classification", "regression"] = "classification",
-    classes: int = 0,
-    tokens: int = 0,
+    classes: Size = 0,
+    tokens: Size = 0,
     allow_nonfinite: bool = False,
 ) -> Source:
     """Train on batches from a loader, for data larger than memory.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from deepprinciples.parts.data import checks, trees
 from deepprinciples.parts.data.checks import as_array, inputs_of, labels_of, plural, show, values_of
 from deepprinciples.parts.data.class_checks import class_notes, refuse_labels_from_one
 from deepprinciples.parts.data.scaling import moments, scale
-from deepprinciples.types import Dataset, Split
+from deepprinciples.types import Count, Dataset, Range, Seed, Size, Split
+
+HeldOut = Annotated[float, Range("(0, 1)", "give the share of the examples, such as 0.2")]
 
 
 class Source(NamedTuple):
@@ -48,11 +50,11 @@ class Source(NamedTuple):
 def prepare(
     source: Source,
     *,
-    batch_size: int = 64,
-    validation: float = 0.2,
-    test: float = 0.2,
-    split_seed: int = 0,
-    train_size: int = 0,
+    batch_size: Count = 64,
+    validation: HeldOut = 0.2,
+    test: HeldOut = 0.2,
+    split_seed: Seed = 0,
+    train_size: Size = 0,
     standardize: bool = True,
     reconstruct: bool = False,
     channels: Literal["auto", "first", "last"] = "auto",

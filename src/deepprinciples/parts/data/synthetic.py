@@ -12,7 +12,7 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.split import Source, random_state
-from deepprinciples.types import Count, Range, Split
+from deepprinciples.types import Count, Range, Seed, Split
 
 ALPHABET = 8
 BLANK, MARKER = 0, 9  # symbols are 1..8
@@ -25,7 +25,7 @@ def _at_least(least: int, **values: int) -> None:
             raise DataError(f"data.{name}: found {value}, expected at least {least}")
 
 
-def adding(*, length: Annotated[int, Range("[2, inf)")] = 60, size: int = 6000, data_seed: int = 0) -> Source:
+def adding(*, length: Annotated[int, Range("[2, inf)")] = 60, size: Count = 6000, data_seed: Seed = 0) -> Source:
     """Make the adding problem: remember two marked numbers of a sequence and give their sum.
 
     target = x[i, 0] + x[j, 0] where x[i, 1] = x[j, 1] = 1, one mark in each half; values are uniform on [0, 1).
@@ -60,7 +60,7 @@ def adding(*, length: Annotated[int, Range("[2, inf)")] = 60, size: int = 6000, 
     return Source(inputs, targets, "regression", 1, standardize=False)
 
 
-def copy_memory(*, delay: Count = 50, symbols: int = 10, size: int = 4000, data_seed: int = 0) -> Source:
+def copy_memory(*, delay: Count = 50, symbols: Count = 10, size: Count = 4000, data_seed: Seed = 0) -> Source:
     """Make the copy task: read symbols, wait, and write them down when the marker comes.
 
     input  = s symbols of 1..8, T - 1 blanks (0), the marker (9), s blanks; target = T + s blanks, the s symbols.
@@ -100,11 +100,11 @@ def copy_memory(*, delay: Count = 50, symbols: int = 10, size: int = 4000, data_
 
 def teacher(
     *,
-    features: int = 20,
-    width: int = 32,
-    noise: float = 0.1,
+    features: Count = 20,
+    width: Count = 32,
+    noise: Annotated[float, Range("[0, inf)")] = 0.1,
     size: Annotated[int, Range("[2, inf)")] = 4000,
-    data_seed: int = 0,
+    data_seed: Seed = 0,
 ) -> Source:
     """Make a regression problem from a fixed random network with one hidden layer.
 

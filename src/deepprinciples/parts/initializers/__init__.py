@@ -25,7 +25,7 @@ from deepprinciples.parts.initializers.isometries import (
     orthogonal,
 )
 from deepprinciples.parts.initializers.mean_field import critical_tanh
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import Array, NonNegative, Scalar
 
 
 def _gaussian(name: str, variance: Callable[[int, int], float], gain: Scalar) -> Draw:
@@ -104,7 +104,7 @@ def constant(*, value: Scalar = 0.0) -> Draw:
     return draw
 
 
-def normal(*, stddev: Scalar = 0.01) -> Draw:
+def normal(*, stddev: NonNegative = 0.01) -> Draw:
     """Draw from a normal distribution of a given width, whatever the fan.
 
     w ~ N(0, stddev^2)
@@ -123,7 +123,7 @@ def normal(*, stddev: Scalar = 0.01) -> Draw:
     return draw
 
 
-def truncated_normal(*, stddev: Scalar = 0.01) -> Draw:
+def truncated_normal(*, stddev: NonNegative = 0.01) -> Draw:
     """Draw from a normal distribution cut at two standard deviations, then widened to the asked one.
 
     w = stddev z / 0.87963, z ~ N(0, 1) given |z| < 2
@@ -146,7 +146,7 @@ def truncated_normal(*, stddev: Scalar = 0.01) -> Draw:
     return draw
 
 
-def uniform(*, bound: Scalar = 0.05) -> Draw:
+def uniform(*, bound: NonNegative = 0.05) -> Draw:
     """Draw from a symmetric interval, whatever the fan.
 
     w ~ U(-bound, bound); its standard deviation is bound / sqrt(3)
@@ -165,7 +165,7 @@ def uniform(*, bound: Scalar = 0.05) -> Draw:
     return draw
 
 
-def glorot_normal(*, gain: Scalar = 1.0) -> Draw:
+def glorot_normal(*, gain: NonNegative = 1.0) -> Draw:
     """Balance the variance of activations and of gradients in a linear or tanh network, normal draw.
 
     w ~ N(0, gain^2 2 / (fan_in + fan_out))
@@ -184,7 +184,7 @@ def glorot_normal(*, gain: Scalar = 1.0) -> Draw:
     return _gaussian("glorot_normal", _glorot, gain)
 
 
-def glorot_uniform(*, gain: Scalar = 1.0) -> Draw:
+def glorot_uniform(*, gain: NonNegative = 1.0) -> Draw:
     """Balance the variance of activations and of gradients in a linear or tanh network, uniform draw.
 
     w ~ U(-b, b), b = gain sqrt(6 / (fan_in + fan_out))
@@ -201,7 +201,7 @@ def glorot_uniform(*, gain: Scalar = 1.0) -> Draw:
     return _flat("glorot_uniform", _glorot, gain)
 
 
-def he_normal(*, gain: Scalar = 1.0) -> Draw:
+def he_normal(*, gain: NonNegative = 1.0) -> Draw:
     """Keep the second moment of a relu network the same in every layer, normal draw.
 
     w ~ N(0, gain^2 2 / fan_in)
@@ -220,7 +220,7 @@ def he_normal(*, gain: Scalar = 1.0) -> Draw:
     return _gaussian("he_normal", _he, gain)
 
 
-def he_uniform(*, gain: Scalar = 1.0) -> Draw:
+def he_uniform(*, gain: NonNegative = 1.0) -> Draw:
     """Keep the second moment of a relu network the same in every layer, uniform draw.
 
     w ~ U(-b, b), b = gain sqrt(6 / fan_in)
@@ -237,7 +237,7 @@ def he_uniform(*, gain: Scalar = 1.0) -> Draw:
     return _flat("he_uniform", _he, gain)
 
 
-def lecun_normal(*, gain: Scalar = 1.0) -> Draw:
+def lecun_normal(*, gain: NonNegative = 1.0) -> Draw:
     """Keep the variance of a linear or selu network the same in every layer, normal draw.
 
     w ~ N(0, gain^2 / fan_in); the gain is the sigma_w of mean-field theory
@@ -256,7 +256,7 @@ def lecun_normal(*, gain: Scalar = 1.0) -> Draw:
     return _gaussian("lecun_normal", _lecun, gain)
 
 
-def lecun_uniform(*, gain: Scalar = 1.0) -> Draw:
+def lecun_uniform(*, gain: NonNegative = 1.0) -> Draw:
     """Keep the variance of a linear or selu network the same in every layer, uniform draw.
 
     w ~ U(-b, b), b = gain sqrt(3 / fan_in)
@@ -273,7 +273,7 @@ def lecun_uniform(*, gain: Scalar = 1.0) -> Draw:
     return _flat("lecun_uniform", _lecun, gain)
 
 
-def pytorch_default(*, gain: Scalar = 1.0) -> Draw:
+def pytorch_default(*, gain: NonNegative = 1.0) -> Draw:
     """Draw kernels the way PyTorch's Linear and Conv layers do.
 
     w ~ U(-b, b), b = gain / sqrt(fan_in); at relu layers the second moment shrinks to 1/6 a layer

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels.linear_algebra import one_at_a_time
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import Array, Count, NonNegative
 
 Draw = Callable[..., Array]
 
@@ -36,7 +36,7 @@ def fans(name: str, shape: Sequence[int]) -> tuple[int, int]:
     return shape[-2] * receptive_field, shape[-1] * receptive_field
 
 
-def orthogonal(*, gain: Scalar = 1.0) -> Draw:
+def orthogonal(*, gain: NonNegative = 1.0) -> Draw:
     """Draw a random matrix with orthonormal rows or columns, whichever are fewer.
 
     W = gain Q, Q uniform over matrices with Q^T Q = I or Q Q^T = I; all axes but the last are one axis
@@ -60,7 +60,7 @@ def orthogonal(*, gain: Scalar = 1.0) -> Draw:
     return draw
 
 
-def delta_orthogonal(*, gain: Scalar = 1.0) -> Draw:
+def delta_orthogonal(*, gain: NonNegative = 1.0) -> Draw:
     """Put an orthogonal matrix at the center of a convolution kernel and zeros elsewhere.
 
     W[center] = gain Q with Q^T Q = I, W = 0 off the center; a dense kernel is orthogonal
@@ -84,7 +84,7 @@ def delta_orthogonal(*, gain: Scalar = 1.0) -> Draw:
     return draw
 
 
-def identity(*, gain: Scalar = 1.0) -> Draw:
+def identity(*, gain: NonNegative = 1.0) -> Draw:
     """Start at the identity map, at the center of a convolution kernel (IRNN).
 
     W = gain I, cut or padded with zeros where inputs and outputs differ in number
@@ -108,7 +108,7 @@ def identity(*, gain: Scalar = 1.0) -> Draw:
     return draw
 
 
-def looks_linear(*, width: int = 128, gain: Scalar = 1.0) -> Draw:
+def looks_linear(*, width: Count = 128, gain: NonNegative = 1.0) -> Draw:
     """Mirror orthogonal kernels so that a relu network starts as a linear map that keeps lengths.
 
     W = [[Q, -Q], [-Q, Q]], Q orthogonal; [Q, -Q] or its like for one axis

@@ -35,7 +35,7 @@ from deepprinciples.parts.losses.values import (
     squared_hinge,
 )
 
-__all__ = ["NEUTRAL", "TABLE", "as_labels", "as_probabilities", "as_values", "per_example"]
+__all__ = ["TABLE", "as_labels", "as_probabilities", "as_values", "per_example"]
 
 TABLE = {
     f.__name__: f
@@ -61,15 +61,4 @@ TABLE = {
         quantile,
         cosine_distance,
     )
-}
-
-# At these values a loss of labels is softmax_cross_entropy or, for sigmoid_focal, sigmoid_binary_cross_entropy.
-NEUTRAL = {
-    "poly_loss": {"epsilon": 0.0},
-    "focal": {"gamma": 0.0},
-    "generalized_cross_entropy": {"q": 0.0},
-    "confidence_penalty": {"strength": 0.0},
-    "logit_adjusted_cross_entropy": {"strength": 0.0},
-    "distillation": {"temperature": 1.0},
-    "sigmoid_focal": {"gamma": 0.0},
 }

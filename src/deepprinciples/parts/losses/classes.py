@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.parts.losses.pairing import Loss, as_labels, as_probabilities, per_example
-from deepprinciples.types import Array, NonNegative, Range, Scalar, Share
+from deepprinciples.types import Array, NonNegative, Positive, Range, Scalar, Share, Strength, traits
 
 
+@traits(per_example=True, targets="classes")
 def softmax_cross_entropy() -> Loss:
     """Score the probability that the softmax gives to the right class.
 
@@ -37,6 +38,7 @@ def softmax_cross_entropy() -> Loss:
     return loss
 
 
+@traits(neutral={"epsilon": 0.0}, per_example=True, targets="classes")
 def poly_loss(*, epsilon: Scalar = 2.0) -> Loss:
     """Add the first term of the cross-entropy's Taylor series once more.
 
@@ -62,6 +64,7 @@ def poly_loss(*, epsilon: Scalar = 2.0) -> Loss:
     return loss
 
 
+@traits(neutral={"gamma": 0.0}, per_example=True, targets="classes")
 def focal(*, gamma: NonNegative = 2.0) -> Loss:
     """Turn the weight of classes already predicted well down.
 
@@ -89,6 +92,7 @@ def focal(*, gamma: NonNegative = 2.0) -> Loss:
     return loss
 
 
+@traits(neutral={"q": 0.0}, per_example=True, targets="classes")
 def generalized_cross_entropy(*, q: Share = 0.7) -> Loss:
     """Stand between cross-entropy and absolute error, to bear wrong labels.
 
@@ -115,6 +119,7 @@ def generalized_cross_entropy(*, q: Share = 0.7) -> Loss:
     return loss
 
 
+@traits(per_example=True, targets="classes")
 def kl_divergence() -> Loss:
     """Measure how far the softmax is from given probabilities.
 
@@ -137,6 +142,7 @@ def kl_divergence() -> Loss:
     return loss
 
 
+@traits(per_example=True, targets="classes")
 def one_hot_mse() -> Loss:
     """Regress on one-hot labels, as studies of sharpness do.
 
@@ -158,6 +164,7 @@ def one_hot_mse() -> Loss:
     return loss
 
 
+@traits(per_example=True, targets="classes")
 def multiclass_hinge(*, margin: Scalar = 1.0) -> Loss:
     """Ask that the right class leads all others by a margin.
 
@@ -183,7 +190,8 @@ def multiclass_hinge(*, margin: Scalar = 1.0) -> Loss:
     return loss
 
 
-def confidence_penalty(*, strength: Scalar = 0.1) -> Loss:
+@traits(neutral={"strength": 0.0}, per_example=True, targets="classes")
+def confidence_penalty(*, strength: Strength = 0.1) -> Loss:
     """Reward outputs that stay undecided.
 
     loss = cross-entropy - strength H(q), H(q) = -sum_c q_c log q_c, q = softmax(outputs)
@@ -206,8 +214,9 @@ def confidence_penalty(*, strength: Scalar = 0.1) -> Loss:
     return loss
 
 
+@traits(neutral={"strength": 0.0}, per_example=True, targets="classes")
 def logit_adjusted_cross_entropy(
-    *, strength: Scalar = 1.0, priors: Annotated[tuple[float, ...], Range("(0, inf)")] = ()
+    *, strength: Strength = 1.0, priors: Annotated[tuple[float, ...], Range("(0, inf)")] = ()
 ) -> Loss:
     """Make up for classes that are rarer than others: the outputs learn what would be right if all were alike.
 
@@ -242,7 +251,8 @@ def logit_adjusted_cross_entropy(
     return loss
 
 
-def distillation(*, temperature: Scalar = 2.0) -> Loss:
+@traits(neutral={"temperature": 1.0}, per_example=True, targets="classes")
+def distillation(*, temperature: Positive = 2.0) -> Loss:
     """Learn a teacher's probabilities, softened so that those of the wrong classes count too.
 
     loss = T^2 sum_c p_c (log p_c - log softmax(outputs / T)_c), p = softmax(log targets / T), T the temperature

@@ -6,19 +6,21 @@ Outputs and targets have one shape here, a trailing axis of length 1 aside, and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from deepprinciples.parts.losses.pairing import Loss, as_values, mismatch, per_example
-from deepprinciples.types import Array, NonNegative, Positive, Scalar
+from deepprinciples.types import Array, Epsilon, NonNegative, Positive, Range, Scalar, traits
 
 
 def _elementwise(name: str, formula: Callable[[Array, Array], Array]) -> Loss:
     return lambda outputs, targets: per_example(formula(*as_values(name, outputs, targets)))
 
 
+@traits(per_example=True, targets="binary")
 def sigmoid_binary_cross_entropy() -> Loss:
     """Score each output as the log-odds of a yes.
 
@@ -34,6 +36,7 @@ def sigmoid_binary_cross_entropy() -> Loss:
     return _elementwise("sigmoid_binary_cross_entropy", optax.losses.sigmoid_binary_cross_entropy)
 
 
+@traits(neutral={"gamma": 0.0}, per_example=True, targets="binary")
 def sigmoid_focal(*, gamma: NonNegative = 2.0) -> Loss:
     """Turn the weight of yes-no answers already predicted well down.
 
@@ -58,6 +61,7 @@ def sigmoid_focal(*, gamma: NonNegative = 2.0) -> Loss:
     return _elementwise("sigmoid_focal", formula)
 
 
+@traits(per_example=True, targets="binary")
 def hinge(*, margin: Scalar = 1.0) -> Loss:
     """Ask that the sign is right by a margin.
 
@@ -75,6 +79,7 @@ def hinge(*, margin: Scalar = 1.0) -> Loss:
     return _elementwise("hinge", lambda x, t: jnp.maximum(margin - (2.0 * t - 1.0) * x, 0.0))
 
 
+@traits(per_example=True, targets="binary")
 def squared_hinge(*, margin: Scalar = 1.0) -> Loss:
     """Square the hinge, which makes it smooth.
 
@@ -92,6 +97,7 @@ def squared_hinge(*, margin: Scalar = 1.0) -> Loss:
     return _elementwise("squared_hinge", lambda x, t: jnp.square(jnp.maximum(margin - (2.0 * t - 1.0) * x, 0.0)))
 
 
+@traits(per_example=True)
 def mse() -> Loss:
     """Square the error.
 
@@ -107,6 +113,7 @@ def mse() -> Loss:
     return _elementwise("mse", lambda x, t: jnp.square(x - t))
 
 
+@traits(per_example=True)
 def mae() -> Loss:
     """Take the absolute error; the slope at 0 is 0.
 
@@ -123,6 +130,7 @@ def mae() -> Loss:
     return _elementwise("mae", lambda x, t: jnp.abs(x - t))
 
 
+@traits(per_example=True)
 def huber(*, delta: Positive = 1.0) -> Loss:
     """Square small errors and take large ones linearly.
 
@@ -145,6 +153,7 @@ def huber(*, delta: Positive = 1.0) -> Loss:
     return _elementwise("huber", formula)
 
 
+@traits(per_example=True)
 def log_cosh() -> Loss:
     """Take a smooth absolute error.
 
@@ -160,7 +169,8 @@ def log_cosh() -> Loss:
     return _elementwise("log_cosh", optax.losses.log_cosh)
 
 
-def quantile(*, level: Scalar = 0.5) -> Loss:
+@traits(per_example=True)
+def quantile(*, level: Annotated[Scalar, Range("(0, 1)")] = 0.5) -> Loss:
     """Ask for a quantile of the target instead of its mean (pinball loss).
 
     loss = mean of max(level e, (level - 1) e), e = targets - outputs
@@ -177,7 +187,8 @@ def quantile(*, level: Scalar = 0.5) -> Loss:
     return _elementwise("quantile", lambda x, t: jnp.maximum(level * (t - x), (level - 1.0) * (t - x)))
 
 
-def cosine_distance(*, eps: Scalar = 1e-8) -> Loss:
+@traits(per_example=True)
+def cosine_distance(*, eps: Epsilon = 1e-8) -> Loss:
     """Compare directions only, over the last axis.
 
     loss = 1 - <outputs, targets> / (max(|outputs|, eps) max(|targets|, eps))

@@ -15,7 +15,7 @@ from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.design import Design, Normalization, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.parts.variational import Variational
-from deepprinciples.types import Activation, Array, Initializer, Model
+from deepprinciples.types import Activation, Array, Count, Depth, Initializer, Model
 
 
 class _Autoencoder(nn.Module):
@@ -65,8 +65,8 @@ def autoencoder(
     *,
     outputs: int,
     shape: tuple[int, ...],
-    depth: int = 1,
-    width: int = 64,
+    depth: Depth = 1,
+    width: Count = 64,
     latent: int = 8,
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",
@@ -115,8 +115,8 @@ def vae(
     *,
     outputs: int,
     shape: tuple[int, ...],
-    depth: int = 1,
-    width: int = 64,
+    depth: Depth = 1,
+    width: Count = 64,
     latent: int = 8,
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",

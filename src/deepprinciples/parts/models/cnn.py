@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.batchwise import with_deviation
-from deepprinciples.parts.models.design import Design, Kernels, Normalization, Skip, design_of
+from deepprinciples.parts.models.design import OFF, Design, Kernels, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
-from deepprinciples.types import Activation, Array, Initializer, Model, Range, Scalar
+from deepprinciples.types import Activation, Array, Count, Initializer, Model, Range, Rate, Scalar, Size, traits
 
 Readout = Literal["flatten", "mean"]
 
@@ -62,25 +62,26 @@ def gather(x: Array, readout: Readout) -> Array:
     return x.reshape(x.shape[0], -1) if readout == "flatten" else x.mean(axis=tuple(range(1, x.ndim - 1)))
 
 
+@traits(neutral=OFF)
 def cnn(
     *,
     outputs: int,
     depth: Annotated[int, Range("[1, 1000000]")] = 2,
-    width: int = 16,
-    stages: int = 2,
-    kernel: int = 3,
+    width: Count = 16,
+    stages: Size = 2,
+    kernel: Count = 3,
     readout: Readout = "flatten",
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",
     bias_initializer: Initializer | str = "zeros",
     skip: Skip = "none",
     normalization: Normalization = "none",
-    dropout: Scalar = 0.0,
+    dropout: Rate = 0.0,
     branch_scale: Scalar = 1.0,
     stream_scale: Scalar = 1.0,
-    drop_connect: Scalar = 0.0,
-    stochastic_depth: Scalar = 0.0,
-    ghost_size: int = 16,
+    drop_connect: Rate = 0.0,
+    stochastic_depth: Rate = 0.0,
+    ghost_size: Count = 16,
     lsuv: bool = False,
     minibatch_deviation: bool = False,
     kernels: Kernels = "auto",

@@ -17,6 +17,8 @@ Normalization = Literal[
     "none", "batch", "ghost", "layer", "group", "instance", "rms", "weight", "weight_standardized", "spectral"
 ]
 Kernels = Literal["auto", "stock"]
+# The values that switch off what every network has: each declares them as its neutral ones.
+OFF = {"dropout": 0.0, "branch_scale": 1.0, "stream_scale": 1.0, "drop_connect": 0.0, "stochastic_depth": 0.0}
 Function = Callable[..., Array]
 
 

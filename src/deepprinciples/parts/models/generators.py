@@ -18,7 +18,7 @@ from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.design import Design, Kernels, Normalization, design_of
 from deepprinciples.parts.models.layers import Step
 from deepprinciples.parts.models.normalization import normalize, unnormalized
-from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Range
+from deepprinciples.types import SLOPE, Activation, Array, Count, Depth, Initializer, Model, Range
 
 
 class _Stage(nn.Module):
@@ -75,9 +75,9 @@ class _Generator(nn.Module):
 def resize_cnn(
     *,
     shape: tuple[int, ...],
-    depth: int = 2,
-    width: int = 32,
-    kernel: int = 3,
+    depth: Depth = 2,
+    width: Count = 32,
+    kernel: Count = 3,
     bound: bool = False,
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",
@@ -133,8 +133,8 @@ def resize_cnn(
 def transposed_cnn(
     *,
     shape: tuple[int, ...],
-    depth: int = 2,
-    width: int = 32,
+    depth: Depth = 2,
+    width: Count = 32,
     kernel: Annotated[int, Range("[2, inf)")] = 3,
     bound: bool = False,
     activation: Activation | str = "relu",

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.batchwise import with_deviation
-from deepprinciples.parts.models.design import Design, Normalization, Skip, design_of
+from deepprinciples.parts.models.design import OFF, Design, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
-from deepprinciples.types import Activation, Array, Initializer, Model, Scalar
+from deepprinciples.types import Activation, Array, Count, Depth, Initializer, Model, Rate, Scalar, traits
 
 
 class _Mlp(nn.Module):
@@ -38,22 +38,23 @@ class _Mlp(nn.Module):
         return outputs, {**activations, "output": outputs}
 
 
+@traits(neutral=OFF)
 def mlp(
     *,
     outputs: int,
-    depth: int = 2,
-    width: int = 128,
+    depth: Depth = 2,
+    width: Count = 128,
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",
     bias_initializer: Initializer | str = "zeros",
     skip: Skip = "none",
     normalization: Normalization = "none",
-    dropout: Scalar = 0.0,
+    dropout: Rate = 0.0,
     branch_scale: Scalar = 1.0,
     stream_scale: Scalar = 1.0,
-    drop_connect: Scalar = 0.0,
-    stochastic_depth: Scalar = 0.0,
-    ghost_size: int = 16,
+    drop_connect: Rate = 0.0,
+    stochastic_depth: Rate = 0.0,
+    ghost_size: Count = 16,
     lsuv: bool = False,
     minibatch_deviation: bool = False,
 ) -> Model:

@@ -5,6 +5,7 @@ How layers are stacked and read stands here; a layer's weights and what happens 
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import flax.linen as nn
@@ -21,11 +22,25 @@ from deepprinciples.parts.models.cells import (
     lstm_bias,
     stacked,
 )
-from deepprinciples.parts.models.design import Design, Function, Normalization, Skip, design_of, resolve, row
+from deepprinciples.parts.models.design import OFF, Design, Function, Normalization, Skip, design_of, resolve, row
 from deepprinciples.parts.models.layers import Flow, Step
 from deepprinciples.parts.models.noise import is_off
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import GATE, SLOPE, Activation, Array, Initializer, Model, Scalar
+from deepprinciples.types import (
+    GATE,
+    SLOPE,
+    Activation,
+    Array,
+    Count,
+    Depth,
+    Initializer,
+    Limit,
+    Model,
+    Rate,
+    Scalar,
+    Size,
+    traits,
+)
 
 
 class _Layer(nn.Module):
@@ -143,36 +158,37 @@ def check_sequence(x: Array, vocabulary: int) -> bool:
     return bool(tokens)
 
 
+@traits(neutral={**OFF, "variational_dropout": 0.0, "zoneout": 0.0, "cell_zoneout": 0.0, "max_gradient": math.inf})
 def lstm(
     *,
     outputs: int,
     cell: Cell = "lstm",
-    depth: int = 1,
-    width: int = 64,
+    depth: Depth = 1,
+    width: Count = 64,
     bidirectional: bool = False,
     readout: Literal["last", "mean", "every"] = "last",
-    embedding: int = 32,
-    vocabulary: int = 0,
+    embedding: Count = 32,
+    vocabulary: Size = 0,
     padding: int = -1,
     forget_bias: Scalar = 1.0,
-    longest_lag: int = 0,
+    longest_lag: Size = 0,
     activation: Activation | str = "tanh",
     initializer: Initializer | str = "glorot_uniform",
     recurrent_initializer: Initializer | str = "orthogonal",
     bias_initializer: Initializer | str = "zeros",
     skip: Skip = "none",
     normalization: Normalization = "none",
-    dropout: Scalar = 0.0,
+    dropout: Rate = 0.0,
     branch_scale: Scalar = 1.0,
     stream_scale: Scalar = 1.0,
-    drop_connect: Scalar = 0.0,
-    stochastic_depth: Scalar = 0.0,
-    variational_dropout: Scalar = 0.0,
-    zoneout: Scalar = 0.0,
-    cell_zoneout: Scalar = 0.0,
-    max_gradient: Scalar = float("inf"),
+    drop_connect: Rate = 0.0,
+    stochastic_depth: Rate = 0.0,
+    variational_dropout: Rate = 0.0,
+    zoneout: Rate = 0.0,
+    cell_zoneout: Rate = 0.0,
+    max_gradient: Limit = float("inf"),
     cell_normalization: CellNormalization = "none",
-    ghost_size: int = 16,
+    ghost_size: Count = 16,
     kernels: Kernels = "auto",
 ) -> Model:
     """Build a recurrent network: LSTM, GRU or plain cells.
@@ -195,7 +211,7 @@ def lstm(
         vocabulary: number of different token ids; 0 for float inputs.
         padding: id that fills up short sequences: it leaves states as they are, so that "last" reads the state after
             the last id that counts, and "mean" leaves it out; "every" and batch statistics count it. Below 0: none.
-        forget_bias: added to the bias of the LSTM's forget gate at the start. *Sweepable.* *Neutral: 0.0.*
+        forget_bias: added to the bias of the LSTM's forget gate at the start. *Sweepable.* At 0.0 nothing is.
         longest_lag: LSTM gates start with chrono biases for lags up to this, in place of `forget_bias`; 0 to 2: none.
         activation: of candidate and cell.
         initializer: of the kernels of the inputs, gate by gate [F, H], and of the outputs.

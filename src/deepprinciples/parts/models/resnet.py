@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.cnn import Readout, check_windows, gather
-from deepprinciples.parts.models.design import Design, Function, Kernels, Normalization, Skip, design_of
+from deepprinciples.parts.models.design import OFF, Design, Function, Kernels, Normalization, Skip, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import SLOPE, Activation, Array, Initializer, Model, Scalar
+from deepprinciples.types import SLOPE, Activation, Array, Count, Initializer, Model, Rate, Scalar, Size, traits
 
 
 class _Block(nn.Module):
@@ -83,24 +83,25 @@ def _scaled(initializer: Function, factor: float) -> Function:
     return lambda *args: factor * initializer(*args)
 
 
+@traits(neutral=OFF)
 def resnet(
     *,
     outputs: int,
-    blocks: int = 2,
-    stages: int = 2,
-    width: int = 16,
+    blocks: Count = 2,
+    stages: Size = 2,
+    width: Count = 16,
     readout: Readout = "mean",
     activation: Activation | str = "relu",
     initializer: Initializer | str = "he_normal",
     bias_initializer: Initializer | str = "zeros",
     skip: Skip = "residual",
     normalization: Normalization = "batch",
-    dropout: Scalar = 0.0,
+    dropout: Rate = 0.0,
     branch_scale: Scalar = 1.0,
     stream_scale: Scalar = 1.0,
-    drop_connect: Scalar = 0.0,
-    stochastic_depth: Scalar = 0.0,
-    ghost_size: int = 16,
+    drop_connect: Rate = 0.0,
+    stochastic_depth: Rate = 0.0,
+    ghost_size: Count = 16,
     lsuv: bool = False,
     fixup: bool = False,
     kernels: Kernels = "auto",

@@ -8,8 +8,6 @@ is done to a gradient before, clipping or L2, is a transform.
 
 from __future__ import annotations
 
-import inspect
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -58,11 +56,12 @@ from deepprinciples.parts.optimizers.mended import adan, rprop
 from deepprinciples.parts.optimizers.proximal import projected_sgd, proximal_sgd
 from deepprinciples.parts.optimizers.second_order import shampoo, soap
 from deepprinciples.parts.transforms import CountState, norm
-from deepprinciples.types import Array, PyTree, Scalar
+from deepprinciples.types import Array, Decay, Epsilon, LearningRate, PyTree, Rate, Scalar, Strength, traits
 
 
+@traits(neutral={"momentum": 0.0})
 def sgd(
-    *, learning_rate: Scalar = 0.1, momentum: Scalar = 0.0, nesterov: bool = False, averaged: bool = False
+    *, learning_rate: LearningRate = 0.1, momentum: Rate = 0.0, nesterov: bool = False, averaged: bool = False
 ) -> optax.GradientTransformation:
     """Step against the gradient, with heavy-ball or averaged momentum.
 
@@ -90,13 +89,14 @@ def sgd(
     return optax.chain(weight, optax.trace(decay=momentum, nesterov=nesterov), step)
 
 
+@traits(neutral={"weight_decay": 0.0})
 def adam_l2(
     *,
-    learning_rate: Scalar = 1e-3,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    weight_decay: Scalar = 1e-4,
+    learning_rate: LearningRate = 1e-3,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: Epsilon = 1e-8,
+    weight_decay: Strength = 1e-4,
 ) -> optax.GradientTransformation:
     """Take Adam's step of the gradient with a share of the weights added: L2, which adamw keeps out of the averages.
 
@@ -122,7 +122,7 @@ def adam_l2(
 
 
 def polyak_sgd(
-    *, learning_rate: Scalar = 1.0, lower_bound: Scalar = 0.0, eps: Scalar = 1e-8
+    *, learning_rate: LearningRate = 1.0, lower_bound: Scalar = 0.0, eps: Epsilon = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
     """Choose the step from the loss: as far as a straight line would need to reach the lower bound.
 
@@ -209,10 +209,3 @@ TABLE = {
 
 # What is not finite in a gradient stays in their state or in the parameters, so that nobody need look at gradients.
 NEVER_HIDE = frozenset({"sgd", "adam", "adamw", "nadam", "nadamw", "radam", "adabelief", "rmsprop"})
-_DECAYING = [name for name, factory in TABLE.items() if "weight_decay" in inspect.signature(factory).parameters]
-NEUTRAL = {name: {"weight_decay": 0.0} for name in _DECAYING}
-NEUTRAL |= {"sgd": {"momentum": 0.0}, "rmsprop": {"momentum": 0.0}}
-NEUTRAL["shampoo"] |= {"momentum": 0.0}
-NEUTRAL |= {"proximal_sgd": {"strength": 0.0}, "projected_sgd": {"momentum": 0.0, "max_norm": float("inf")}}
-_CAUTIOUS = ("cautious_adamw", "cautious_lion", "cautious_sgd")
-NEUTRAL |= {name: {**NEUTRAL.get(name, {}), "strength": 0.0} for name in _CAUTIOUS}

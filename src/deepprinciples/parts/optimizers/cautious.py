@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.types import Array, PyTree, Scalar, Share
+from deepprinciples.types import Array, Decay, Epsilon, LearningRate, PyTree, Rate, Scalar, Share, Strength, traits
 
 
 def masked(inner: optax.GradientTransformation, strength: Scalar) -> optax.GradientTransformation:
@@ -35,13 +35,14 @@ def masked(inner: optax.GradientTransformation, strength: Scalar) -> optax.Gradi
     return optax.GradientTransformation(inner.init, update)
 
 
+@traits(neutral={"strength": 0.0, "weight_decay": 0.0})
 def cautious_adamw(
     *,
-    learning_rate: Scalar = 1e-3,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    weight_decay: Scalar = 1e-4,
+    learning_rate: LearningRate = 1e-3,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: Epsilon = 1e-8,
+    weight_decay: Strength = 1e-4,
     strength: Share = 1.0,
 ) -> optax.GradientTransformation:
     """Take AdamW's step only where it agrees in sign with the gradient.
@@ -72,12 +73,13 @@ def cautious_adamw(
     )
 
 
+@traits(neutral={"strength": 0.0, "weight_decay": 0.0})
 def cautious_lion(
     *,
-    learning_rate: Scalar = 1e-4,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.99,
-    weight_decay: Scalar = 1e-3,
+    learning_rate: LearningRate = 1e-4,
+    b1: Decay = 0.9,
+    b2: Decay = 0.99,
+    weight_decay: Strength = 1e-3,
     strength: Share = 1.0,
 ) -> optax.GradientTransformation:
     """Take Lion's step only where it agrees in sign with the gradient.
@@ -105,8 +107,9 @@ def cautious_lion(
     )
 
 
+@traits(neutral={"strength": 0.0})
 def cautious_sgd(
-    *, learning_rate: Scalar = 0.1, momentum: Scalar = 0.9, strength: Share = 1.0
+    *, learning_rate: LearningRate = 0.1, momentum: Rate = 0.9, strength: Share = 1.0
 ) -> optax.GradientTransformation:
     """Take the heavy ball's step only where it agrees in sign with the gradient.
 

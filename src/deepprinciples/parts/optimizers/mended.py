@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.types import Array, PyTree, Scalar
+from deepprinciples.types import Array, Decay, Epsilon, LearningRate, PyTree, Scalar, Strength, traits
 
 
 class AdanState(NamedTuple):
@@ -28,14 +28,15 @@ class RpropState(NamedTuple):
     signs: PyTree
 
 
+@traits(neutral={"weight_decay": 0.0})
 def adan(
     *,
-    learning_rate: Scalar = 1e-3,
-    b1: Scalar = 0.98,
-    b2: Scalar = 0.92,
-    b3: Scalar = 0.99,
-    eps: Scalar = 1e-8,
-    weight_decay: Scalar = 0.0,
+    learning_rate: LearningRate = 1e-3,
+    b1: Decay = 0.98,
+    b2: Decay = 0.92,
+    b3: Decay = 0.99,
+    eps: Epsilon = 1e-8,
+    weight_decay: Strength = 0.0,
 ) -> optax.GradientTransformation:
     """Add the average change of gradients to Adam, Nesterov fashion.
 
@@ -85,9 +86,10 @@ def adan(
     )
 
 
+@traits(follows_schedule=False)
 def rprop(
     *,
-    learning_rate: Scalar = 1e-3,
+    learning_rate: LearningRate = 1e-3,
     eta_minus: Scalar = 0.5,
     eta_plus: Scalar = 1.2,
     min_step_size: Scalar = 1e-6,

@@ -6,6 +6,7 @@ subgradient never gives exact zeros, and no finite force keeps a bound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -13,11 +14,12 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.parts.transforms import CountState, need_params
-from deepprinciples.types import Array, PyTree, Scalar
+from deepprinciples.types import Array, LearningRate, Limit, PyTree, Rate, Scalar, Strength, traits
 
 
+@traits(neutral={"strength": 0.0})
 def proximal_sgd(
-    *, learning_rate: Scalar = 0.1, strength: Scalar = 1e-4, biases: bool = False
+    *, learning_rate: LearningRate = 0.1, strength: Strength = 1e-4, biases: bool = False
 ) -> optax.GradientTransformation:
     """Step against the gradient, then pull every weight to zero and leave it there if it arrives: proximal l1.
 
@@ -55,8 +57,9 @@ def proximal_sgd(
     return optax.GradientTransformation(_start, update)
 
 
+@traits(neutral={"max_norm": math.inf, "momentum": 0.0})
 def projected_sgd(
-    *, learning_rate: Scalar = 0.1, momentum: Scalar = 0.0, max_norm: Scalar = 3.0
+    *, learning_rate: LearningRate = 0.1, momentum: Rate = 0.0, max_norm: Limit = 3.0
 ) -> optax.GradientTransformation:
     """Step as sgd does, then shorten the kernel of every unit that is longer than a bound: max-norm.
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.kernels.linear_algebra import eigh
-from deepprinciples.types import Array, PyTree, Scalar
+from deepprinciples.types import Array, Decay, Epsilon, LearningRate, PyTree, Rate, Scalar, Size, Strength, traits
 
 # Entries of a rotated gradient this far below the largest are rounding errors of the rotation, and Adam's division
 # would blow them up to full steps.
@@ -65,13 +65,14 @@ def _power(symmetric: Array, exponent: float, least: Scalar) -> Array:
     return (vectors * _row(jnp.maximum(values, least) ** exponent, 2)) @ vectors.T
 
 
+@traits(neutral={"momentum": 0.0, "weight_decay": 0.0})
 def shampoo(
     *,
-    learning_rate: Scalar = 0.1,
-    momentum: Scalar = 0.9,
-    eps: Scalar = 1e-4,
-    weight_decay: Scalar = 0.0,
-    max_size: int = 256,
+    learning_rate: LearningRate = 0.1,
+    momentum: Rate = 0.9,
+    eps: Epsilon = 1e-4,
+    weight_decay: Strength = 0.0,
+    max_size: Size = 256,
 ) -> optax.GradientTransformation:
     """Multiply every axis of the averaged gradient by a root of the inverse of its summed second moments.
 
@@ -137,14 +138,15 @@ def _rotated(g: Array, frames: tuple[Array | None, ...], back: bool = False) -> 
     return g
 
 
+@traits(neutral={"weight_decay": 0.0})
 def soap(
     *,
-    learning_rate: Scalar = 3e-3,
-    b1: Scalar = 0.95,
-    b2: Scalar = 0.95,
-    eps: Scalar = 1e-8,
-    weight_decay: Scalar = 0.0,
-    max_size: int = 256,
+    learning_rate: LearningRate = 3e-3,
+    b1: Decay = 0.95,
+    b2: Decay = 0.95,
+    eps: Epsilon = 1e-8,
+    weight_decay: Strength = 0.0,
+    max_size: Size = 256,
 ) -> optax.GradientTransformation:
     """Run Adam in the frame of Shampoo's eigenvectors.
 

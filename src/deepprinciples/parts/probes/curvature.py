@@ -7,7 +7,7 @@ a few vectors; a learner that offers no gradient (a game) is measured as nothing
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 from deepprinciples.kernels import draws
 from deepprinciples.parts.models.normalization import TooFewValues
 from deepprinciples.parts.probes.hessian import hessian_product, hutchinson, lanczos
-from deepprinciples.types import Array, Info
+from deepprinciples.types import Array, Info, Range
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
@@ -140,7 +140,12 @@ def spectrum(*, iterations: int = 32) -> Probe:
     return probe
 
 
-def preconditioned_sharpness(*, b2: float = 0.999, eps: float = 1e-8, iterations: int = 16) -> Probe:
+def preconditioned_sharpness(
+    *,
+    b2: Annotated[float, Range("[0, 1)")] = 0.999,
+    eps: Annotated[float, Range("(0, inf)", "give a small positive number such as 1e-8")] = 1e-8,
+    iterations: int = 16,
+) -> Probe:
     """Measure the largest eigenvalue of the Hessian as Adam's steps see it.
 
     Formula: lambda_1 of P^(-1/2) H P^(-1/2), P = sqrt(nu / (1 - b2^t)) + eps from the optimizer's state after the
@@ -180,7 +185,7 @@ def _is_adam(node: Any) -> bool:
     return isinstance(node, optax.ScaleByAdamState)
 
 
-def sam_sharpness(*, rho: float = 0.05) -> Probe:
+def sam_sharpness(*, rho: Annotated[float, Range("[0, inf)", "0.0 switches it off")] = 0.05) -> Probe:
     """Measure how much the loss rises a short way up the gradient.
 
     Formula: L(theta + rho g / |g|) - L(theta), on the step's batch.

@@ -15,7 +15,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from deepprinciples.kernels.linear_algebra import singular_values
-from deepprinciples.types import Array, Batch, Info, PyTree
+from deepprinciples.types import Array, Batch, Count, Info, PyTree
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
@@ -26,7 +26,7 @@ def _square(tree: PyTree) -> Array:
     return optax.tree.norm(tree, squared=True)
 
 
-def gradient_noise(*, microbatch: int = 16) -> Probe:
+def gradient_noise(*, microbatch: Count = 16) -> Probe:
     """Measure how much the gradients of single examples differ, one by one in bounded memory.
 
     Formula, over the B examples of the batch, g_i their gradients and g their mean:

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 from deepprinciples.kernels import draws
 from deepprinciples.parts.regularizers.functions import activation_l2, jacobian, temporal_activation_l2
 from deepprinciples.parts.regularizers.kernels import Penalty, group_lasso, spectral, total
-from deepprinciples.types import Array, Augment, Batch, PyTree, Scalar, Share
+from deepprinciples.types import Array, Augment, Batch, PyTree, Rate, Scalar, Share, Strength, traits
 
 
-def l1(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
+@traits(neutral={"strength": 0.0})
+def l1(*, strength: Strength = 1e-4, biases: bool = False) -> Penalty:
     """Pull every weight to zero with the same force.
 
     penalty = strength sum |w|; a subgradient never gives exact zeros
@@ -35,7 +36,8 @@ def l1(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
     return lambda params: strength * total(params, biases, lambda w: jnp.sum(jnp.abs(w)))
 
 
-def l2(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
+@traits(neutral={"strength": 0.0})
+def l2(*, strength: Strength = 1e-4, biases: bool = False) -> Penalty:
     """Pull every weight to zero in proportion to its size.
 
     penalty = strength / 2 sum w^2, so that its gradient is strength w
@@ -52,7 +54,8 @@ def l2(*, strength: Scalar = 1e-4, biases: bool = False) -> Penalty:
     return lambda params: 0.5 * strength * total(params, biases, lambda w: jnp.sum(jnp.square(w)))
 
 
-def elastic_net(*, strength: Scalar = 1e-4, l1_share: Scalar = 0.5, biases: bool = False) -> Penalty:
+@traits(neutral={"strength": 0.0})
+def elastic_net(*, strength: Strength = 1e-4, l1_share: Share = 0.5, biases: bool = False) -> Penalty:
     """Mix l1 and l2.
 
     penalty = strength (l1_share sum |w| + (1 - l1_share) / 2 sum w^2)
@@ -76,7 +79,8 @@ def elastic_net(*, strength: Scalar = 1e-4, l1_share: Scalar = 0.5, biases: bool
     return penalty
 
 
-def orthogonality(*, strength: Scalar = 1e-3) -> Penalty:
+@traits(neutral={"strength": 0.0})
+def orthogonality(*, strength: Strength = 1e-3) -> Penalty:
     """Pull the rows or columns of every kernel, whichever are fewer, to an orthonormal set.
 
     penalty = strength / 2 sum ||G - I||_F^2, G = W^T W or W W^T, the smaller; all axes but the last are one axis
@@ -112,6 +116,7 @@ def _floats(name: str, inputs: Array) -> Array:
     return inputs
 
 
+@traits(neutral={"strength": 0.0}, fill=False, targets="classes")
 def label_smoothing(*, strength: Share = 0.1, outputs: int) -> Augment:
     """Move some of the probability of the label to all classes alike.
 
@@ -153,7 +158,8 @@ def _symmetric_beta(key: Array, strength: Scalar) -> Array:
     return jnp.where(on, jax.nn.sigmoid(log_odds), 1.0)
 
 
-def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
+@traits(neutral={"strength": 0.0}, fill=False, targets="classes or binary")
+def mixup(*, strength: Strength = 0.2, outputs: int) -> Augment:
     """Train on the line between each example and its neighbor in the batch.
 
     x' = m x_i + (1 - m) x_{i-1}, y' alike, m ~ Beta(strength, strength), one m a batch
@@ -179,7 +185,8 @@ def mixup(*, strength: Scalar = 0.2, outputs: int) -> Augment:
     return Augment(apply)
 
 
-def cutmix(*, strength: Scalar = 1.0, outputs: int) -> Augment:
+@traits(neutral={"strength": 0.0}, fill=False, targets="classes or binary")
+def cutmix(*, strength: Strength = 1.0, outputs: int) -> Augment:
     """Paste a box of its neighbor in the batch into each image, and share the labels by area.
 
     x' = x_{i-1} inside the box, x_i outside
@@ -220,7 +227,8 @@ def cutmix(*, strength: Scalar = 1.0, outputs: int) -> Augment:
     return Augment(apply)
 
 
-def dropout(*, rate: Scalar = 0.1) -> Augment:
+@traits(neutral={"rate": 0.0}, fill=False)
+def dropout(*, rate: Rate = 0.1) -> Augment:
     """Drop input features at random and scale the others up.
 
     x' = x k / (1 - rate), k = 1 with probability 1 - rate, else 0; hidden units are the model's `dropout`
@@ -243,7 +251,8 @@ def dropout(*, rate: Scalar = 0.1) -> Augment:
     return Augment(apply)
 
 
-def input_noise(*, strength: Scalar = 0.1) -> Augment:
+@traits(neutral={"strength": 0.0}, fill=False)
+def input_noise(*, strength: Strength = 0.1) -> Augment:
     """Add normal noise to the inputs.
 
     x' = x + strength z, z ~ N(0, 1)
@@ -283,21 +292,4 @@ TABLE = {
         dropout,
         input_noise,
     )
-}
-
-NEUTRAL = {
-    "l1": {"strength": 0.0},
-    "l2": {"strength": 0.0},
-    "elastic_net": {"strength": 0.0},
-    "group_lasso": {"strength": 0.0},
-    "orthogonality": {"strength": 0.0},
-    "spectral": {"strength": 0.0},
-    "activation_l2": {"strength": 0.0},
-    "temporal_activation_l2": {"strength": 0.0},
-    "jacobian": {"strength": 0.0},
-    "label_smoothing": {"strength": 0.0},
-    "mixup": {"strength": 0.0},
-    "cutmix": {"strength": 0.0},
-    "dropout": {"rate": 0.0},
-    "input_noise": {"strength": 0.0},
 }

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels import draws
-from deepprinciples.types import ASIDE, Array, OnActivations, OnFunction, Scalar
+from deepprinciples.types import ASIDE, Array, Count, OnActivations, OnFunction, Scalar, Strength, traits
 
 
 def _last_hidden(name: str, activations: Mapping[str, Array]) -> Array:
@@ -29,7 +29,8 @@ def _mean_square(x: Array, strength: Scalar) -> Array:
     return jnp.mean(jnp.square(x))
 
 
-def activation_l2(*, strength: Scalar = 1.0) -> OnActivations:
+@traits(neutral={"strength": 0.0})
+def activation_l2(*, strength: Strength = 1.0) -> OnActivations:
     """Pull what the last hidden layer gives on to zero (AR).
 
     penalty = strength mean h^2, over examples, positions and units
@@ -49,7 +50,8 @@ def activation_l2(*, strength: Scalar = 1.0) -> OnActivations:
     return OnActivations(lambda seen: strength * _mean_square(_last_hidden("activation_l2", seen), strength))
 
 
-def temporal_activation_l2(*, strength: Scalar = 1.0) -> OnActivations:
+@traits(neutral={"strength": 0.0})
+def temporal_activation_l2(*, strength: Strength = 1.0) -> OnActivations:
     """Pull what the last hidden layer gives on at a time step to what it gave on at the step before (TAR).
 
     penalty = strength mean (h_t - h_{t+1})^2, over examples, steps and units
@@ -77,7 +79,8 @@ def temporal_activation_l2(*, strength: Scalar = 1.0) -> OnActivations:
     return OnActivations(apply)
 
 
-def jacobian(*, strength: Scalar = 0.01, projections: int = 1) -> OnFunction:
+@traits(neutral={"strength": 0.0}, fill=False)
+def jacobian(*, strength: Strength = 0.01, projections: Count = 1) -> OnFunction:
     """Flatten the outputs around every training input, estimated along random directions of the outputs.
 
     penalty = strength / 2 mean_i |J_i|_F^2, J_i = d f(x_i) / d x_i

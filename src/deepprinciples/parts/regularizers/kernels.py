@@ -11,7 +11,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import Array, PyTree, Scalar
+from deepprinciples.types import Array, PyTree, Strength, traits
 
 Penalty = Callable[[PyTree], Array]
 
@@ -29,7 +29,8 @@ def total(params: PyTree, biases: bool, of_leaf: Callable[[Array], Array]) -> Ar
     return sum((of_leaf(w).astype(jnp.float32) for w in leaves), start=jnp.zeros((), jnp.float32))
 
 
-def group_lasso(*, strength: Scalar = 1e-4, groups: Literal["outputs", "inputs"] = "outputs") -> Penalty:
+@traits(neutral={"strength": 0.0})
+def group_lasso(*, strength: Strength = 1e-4, groups: Literal["outputs", "inputs"] = "outputs") -> Penalty:
     """Pull the weights of a unit to zero together, so that whole units fall silent.
 
     penalty = strength sum over units of sqrt(n) |w_u|, n weights in w_u; its gradient is 0 where w_u is 0
@@ -57,7 +58,8 @@ def group_lasso(*, strength: Scalar = 1e-4, groups: Literal["outputs", "inputs"]
     return lambda params: strength * total(params, False, of_leaf)
 
 
-def spectral(*, strength: Scalar = 1e-3) -> Penalty:
+@traits(neutral={"strength": 0.0}, fill=False)
+def spectral(*, strength: Strength = 1e-3) -> Penalty:
     """Pull the largest singular value of every kernel to zero, and with it what a layer can do to a perturbation.
 
     penalty = strength / 2 sum s_1(W)^2, all axes but the last are one axis

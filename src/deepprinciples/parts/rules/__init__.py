@@ -7,8 +7,9 @@ a mean over the examples of the batch, plus penalties on the weights; the batch 
 and the key is for this step alone. What is done to a finished gradient is a transform.
 
 The rules that look at a second point are written in `two_points`, those that take the batch apart in
-`shares`. EVALUATIONS says how many gradients one step costs, so that a comparison can be made at equal cost: a
-forward and a backward pass over the whole batch count one, whether they are made at once or share by share.
+`shares`. The trait `evaluations` says how many gradients one step costs, so that a comparison can be made at equal
+cost: a forward and a backward pass over the whole batch count one, whether they are made at once or share by share. At
+its neutral values a rule takes the gradient of `plain`, up to rounding where it adds up shares of the batch.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import jax.numpy as jnp
 
 from deepprinciples.parts.rules.shares import dp_sgd, gradvac, microbatches, pcgrad
 from deepprinciples.parts.rules.two_points import asam, extragradient, gradient_norm_penalty, sam
-from deepprinciples.types import Array, Batch, PyTree, Rule, Scalar
+from deepprinciples.types import Array, Batch, PyTree, Rule, Strength, traits
 
 
+@traits(evaluations=1, per_example=True)
 def plain() -> Rule:
     """Take the gradient of the loss at the current parameters.
 
@@ -37,7 +39,8 @@ def plain() -> Rule:
     return lambda loss_fn: jax.value_and_grad(loss_fn, has_aux=True)
 
 
-def input_gradient_penalty(*, strength: Scalar = 0.01) -> Rule:
+@traits(neutral={"strength": 0.0}, evaluations=2)
+def input_gradient_penalty(*, strength: Strength = 0.01) -> Rule:
     """Flatten the loss around every training input, by backpropagation through backpropagation.
 
     g = d / d params (L + strength / 2 mean_i |d L_i / d x_i|^2)
@@ -93,28 +96,4 @@ TABLE = {
         pcgrad,
         gradvac,
     )
-}
-
-EVALUATIONS = {
-    "plain": 1,
-    "sam": 2,
-    "asam": 2,
-    "gradient_norm_penalty": 2,
-    "extragradient": 2,
-    "input_gradient_penalty": 2,
-    "microbatches": 1,
-    "dp_sgd": 1,
-    "pcgrad": 1,
-    "gradvac": 1,
-}
-
-# The value that takes the gradient of `plain`; shares of a batch are added in another order, so up to rounding there.
-NEUTRAL: dict[str, dict[str, float]] = {
-    "sam": {"rho": 0.0},
-    "asam": {"rho": 0.0},
-    "gradient_norm_penalty": {"strength": 0.0},
-    "extragradient": {"step_size": 0.0},
-    "input_gradient_penalty": {"strength": 0.0},
-    "dp_sgd": {"max_norm": float("inf"), "noise_multiplier": 0.0},
-    "gradvac": {"cosine": -1.0},
 }

@@ -6,8 +6,9 @@ sees the share alone. Users find these rules in `rules.TABLE`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from deepprinciples.kernels import draws
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.kernels.shares import accumulate, cut
 from deepprinciples.parts.clipping import norm
-from deepprinciples.types import Array, Batch, PyTree, Rule, Scalar
+from deepprinciples.types import Array, Batch, Count, Limit, PyTree, Range, Rule, Scalar, Strength, traits
 
 
 def _size(batch: Batch) -> int:
@@ -29,7 +30,8 @@ def _check(name: str, batch: Batch, count: int) -> None:
         raise ValueError(f"{name}: a batch of {_size(batch)} does not come in {count} equal shares")
 
 
-def microbatches(*, count: int = 4) -> Rule:
+@traits(evaluations=1)
+def microbatches(*, count: Count = 4) -> Rule:
     """Accumulate the gradient over shares of the batch, one after another, to need less memory.
 
     g = 1 / count sum_k grad L(share k)
@@ -96,7 +98,8 @@ def _sum_over_examples(one: Callable[[Array, Any], PyTree], batch: Batch, microb
     return jax.lax.scan(lambda t, few: (jax.tree.map(jnp.add, t, at_once(few)), None), total, chunks)[0]
 
 
-def dp_sgd(*, max_norm: Scalar = 1.0, noise_multiplier: Scalar = 1.0, microbatch: int = 16) -> Rule:
+@traits(neutral={"max_norm": math.inf, "noise_multiplier": 0.0}, evaluations=1)
+def dp_sgd(*, max_norm: Limit = 1.0, noise_multiplier: Strength = 1.0, microbatch: Count = 16) -> Rule:
     """Clip the gradient of every example and add noise, so that no example shows (the step of private training).
 
     g = 1 / B (sum_i g_i min(1, max_norm / |g_i|) + noise_multiplier max_norm n), n standard normal
@@ -207,7 +210,8 @@ def _agreed(name: str, tasks: int, grouping: Grouping, cosine: Scalar) -> Rule:
     return rule
 
 
-def pcgrad(*, tasks: int = 2, grouping: Grouping = "target") -> Rule:
+@traits(evaluations=1)
+def pcgrad(*, tasks: Count = 2, grouping: Grouping = "target") -> Rule:
     """Project the gradients of conflicting tasks off each other before they are averaged (PCGrad).
 
     g = 1 / tasks sum_i g_i'; from g_i' = g_i, for every other task j in an order drawn for i:
@@ -231,7 +235,13 @@ def pcgrad(*, tasks: int = 2, grouping: Grouping = "target") -> Rule:
     return _agreed("pcgrad", tasks, grouping, 0.0)
 
 
-def gradvac(*, tasks: int = 2, cosine: Scalar = 0.1, grouping: Grouping = "target") -> Rule:
+@traits(neutral={"cosine": -1.0}, evaluations=1)
+def gradvac(
+    *,
+    tasks: Count = 2,
+    cosine: Annotated[Scalar, Range("[-1, 1)", "-1.0 switches it off")] = 0.1,
+    grouping: Grouping = "target",
+) -> Rule:
     """Turn the gradients of tasks towards each other, until they agree to a cosine, before they are averaged (GradVac).
 
     g = 1 / tasks sum_i g_i'; from g_i' = g_i, for every other task j in an order drawn for i, wherever

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.parts.clipping import norm
-from deepprinciples.types import PyTree, Rule, Scalar
+from deepprinciples.types import Epsilon, Positive, PyTree, Rule, Scalar, Strength, traits
 
 
 def _moved(params: PyTree, direction: PyTree, amount: Scalar) -> PyTree:
@@ -42,7 +42,8 @@ def _at(second: Callable[[PyTree, PyTree], PyTree]) -> Rule:
     return rule
 
 
-def sam(*, rho: Scalar = 0.05) -> Rule:
+@traits(neutral={"rho": 0.0}, evaluations=2)
+def sam(*, rho: Strength = 0.05) -> Rule:
     """Take the gradient where the loss is about highest within a ball: minimize the sharpness with the loss (SAM).
 
     g = grad L(w + rho grad L(w) / |grad L(w)|), the norm over all parameters
@@ -59,7 +60,8 @@ def sam(*, rho: Scalar = 0.05) -> Rule:
     return _at(lambda params, grads: _moved(params, _unit(grads), rho))
 
 
-def asam(*, rho: Scalar = 0.5, eps: Scalar = 0.01) -> Rule:
+@traits(neutral={"rho": 0.0}, evaluations=2)
+def asam(*, rho: Strength = 0.5, eps: Epsilon = 0.01) -> Rule:
     """Do as SAM in a ball that is wide where weights are large, so that rescaling layers changes nothing (ASAM).
 
     g = grad L(w + rho T^2 d / |T d|), d = grad L(w), T = |w| + eps entry by entry, biases too
@@ -81,7 +83,8 @@ def asam(*, rho: Scalar = 0.5, eps: Scalar = 0.01) -> Rule:
     return _at(second)
 
 
-def extragradient(*, step_size: Scalar = 0.1) -> Rule:
+@traits(neutral={"step_size": 0.0}, evaluations=2)
+def extragradient(*, step_size: Strength = 0.1) -> Rule:
     """Take the gradient one plain step ahead, but step from here: it damps rotation where descent alone would circle.
 
     g = grad L(w - step_size grad L(w))
@@ -99,7 +102,8 @@ def extragradient(*, step_size: Scalar = 0.1) -> Rule:
     return _at(lambda params, grads: _moved(params, grads, -step_size))
 
 
-def gradient_norm_penalty(*, strength: Scalar = 0.01, radius: Scalar = 0.05) -> Rule:
+@traits(neutral={"strength": 0.0}, evaluations=2)
+def gradient_norm_penalty(*, strength: Strength = 0.01, radius: Positive = 0.05) -> Rule:
     """Add the norm of the gradient to the loss, which leads to flat places.
 
     objective L + strength |grad L|; its gradient g + strength H g / |g| by a difference of gradients:

@@ -10,50 +10,62 @@ from typing import Any
 
 import optax
 
-from deepprinciples.types import Array, Scalar
+from deepprinciples.types import (
+    Array,
+    Count,
+    Decay,
+    Epsilon,
+    LearningRate,
+    Limit,
+    NonNegative,
+    Rate,
+    Scalar,
+    Strength,
+    traits,
+)
 
-Rate = Scalar | Callable[[Array], Array]
+Schedulable = Scalar | Callable[[Array], Array]
 Factory = Callable[..., optax.GradientTransformation]
 
 OPTIMISM = "Daskalakis et al., arXiv:1711.00141; Mokhtari et al., arXiv:1901.08511."
 
-# One sentence per keyword, for the cards.
-_ARGS = {
-    "learning_rate": "step size, or a function of the step count.",
-    "b1": "share of the past kept in the average of gradients.",
-    "b2": "share of the past kept in the average of squared gradients.",
-    "b3": "share of the past kept in the slowest average.",
-    "beta": "share of the past kept in the average of gradients.",
-    "decay": "share of the past kept in the average of squared gradients.",
-    "momentum": "share of the last step kept.",
-    "eps": "small number that keeps divisions finite.",
-    "eps_root": "small number under the square root.",
-    "eps_in_sqrt": "add eps under the root, and not to it.",
-    "weight_decay": "share of the weights (biases too) taken off, times the learning rate.",
-    "nesterov": "look one step ahead.",
-    "alpha": "weight of the optimism or of the slow average.",
-    "optimism": "weight of the change since the last gradient.",
-    "trust_coefficient": "step of a layer as a share of the norm of its weights.",
-    "threshold": "length of the average from which the variance is trusted.",
-    "lower_bound": "smallest loss there can be.",
-    "adapt_lower_bound": "estimate that bound while training.",
-    "min_norm": "smallest norm divided by.",
-    "initial_accumulator_value": "squared gradients counted before the first.",
-    "initial_scale": "average of squared gradients before the first.",
-    "centered": "divide by the standard deviation instead of the root mean square.",
-    "ns_steps": "Newton-Schulz steps of the orthogonalization.",
-    "adam_b1": "b1 of the Adam that trains leaves which are no matrix.",
-    "adam_b2": "b2 of the Adam that trains leaves which are no matrix.",
-    "use_clipping": "clip scaled gradients at step^(1/4).",
-    "clipping_threshold": "largest root mean square of the step of a leaf.",
-    "decay_rate": "power with which the averages lengthen.",
-    "min_dim_size_to_factor": "smallest axis for which squared gradients are kept as two vectors.",
-    "multiply_by_parameter_scale": "measure steps in units of the weights.",
-    "initial_estimate": "first guess of the distance to the solution.",
-    "init_step": "first step as a share of 1 + |params|.",
+# For each keyword of optax's its annotation, and a sentence for the cards.
+_ARGS: dict[str, tuple[Any, str]] = {
+    "learning_rate": (LearningRate, "step size, or a function of the step count."),
+    "b1": (Decay, "share of the past kept in the average of gradients."),
+    "b2": (Decay, "share of the past kept in the average of squared gradients."),
+    "b3": (Decay, "share of the past kept in the slowest average."),
+    "beta": (Scalar, "share of the past kept in the average of gradients."),
+    "decay": (Decay, "share of the past kept in the average of squared gradients."),
+    "momentum": (Rate, "share of the last step kept."),
+    "eps": (Epsilon, "small number that keeps divisions finite."),
+    "eps_root": (NonNegative, "small number under the square root."),
+    "eps_in_sqrt": (bool, "add eps under the root, and not to it."),
+    "weight_decay": (Strength, "share of the weights (biases too) taken off, times the learning rate."),
+    "nesterov": (bool, "look one step ahead."),
+    "alpha": (Scalar, "weight of the slow average."),
+    "trust_coefficient": (Scalar, "step of a layer as a share of the norm of its weights."),
+    "threshold": (Scalar, "length of the average from which the variance is trusted."),
+    "lower_bound": (Scalar, "smallest loss there can be."),
+    "adapt_lower_bound": (bool, "estimate that bound while training."),
+    "min_norm": (Scalar, "smallest norm divided by."),
+    "initial_accumulator_value": (Scalar, "squared gradients counted before the first."),
+    "initial_scale": (Scalar, "average of squared gradients before the first."),
+    "centered": (bool, "divide by the standard deviation instead of the root mean square."),
+    "ns_steps": (Count, "Newton-Schulz steps of the orthogonalization."),
+    "adam_b1": (Decay, "b1 of the Adam that trains leaves which are no matrix."),
+    "adam_b2": (Decay, "b2 of the Adam that trains leaves which are no matrix."),
+    "use_clipping": (bool, "clip scaled gradients at step^(1/4)."),
+    "clipping_threshold": (Limit, "largest root mean square of the step of a leaf."),
+    "decay_rate": (Decay, "power with which the averages lengthen."),
+    "min_dim_size_to_factor": (int, "smallest axis for which squared gradients are kept as two vectors."),
+    "multiply_by_parameter_scale": (bool, "measure steps in units of the weights."),
+    "initial_estimate": (Scalar, "first guess of the distance to the solution."),
+    "init_step": (Scalar, "first step as a share of 1 + |params|."),
 }
 # Where a keyword means something else to one optimizer.
 _IN_GRADIENT = {"weight_decay": "share of the weights (biases too) added to the gradient: L2."}
+_OPTIMISTIC = {"alpha": "weight of the present step.", "beta": "weight of its change since the last one."}
 _OWN_ARGS: dict[str, dict[str, str]] = {
     "adadelta": _IN_GRADIENT,
     "cocob": _IN_GRADIENT | {"alpha": "first bets are 1 / alpha of the wealth."},
@@ -68,6 +80,8 @@ _OWN_ARGS: dict[str, dict[str, str]] = {
     "madgrad": _IN_GRADIENT,
     "muon": {"weight_decay": "share of the matrices, and of nothing else, taken off, times the learning rate."},
     "novograd": {"weight_decay": "share of the weights (biases too) added to the scaled gradient, before momentum."},
+    "optimistic_adam": _OPTIMISTIC,
+    "optimistic_gradient_descent": _OPTIMISTIC,
     "simplified_ademamix": {
         "alpha": "weight of the present gradient.",
         "b1": "share of the past kept in the sum of gradients.",
@@ -103,7 +117,7 @@ def part(
             raise TypeError(f"{name}() got unexpected keywords {sorted(unknown)}; it takes {list(defaults)}")
         return make(**{**defaults, **given})
 
-    kinds = {key: Scalar if isinstance(value, float) else type(value) for key, value in defaults.items()}
+    kinds = {key: _ARGS[key][0] for key in defaults}
     factory.__name__ = factory.__qualname__ = name
     factory.__annotations__ = {**kinds, "return": optax.GradientTransformation}
     parameters = [
@@ -113,9 +127,10 @@ def part(
     signature = inspect.Signature(parameters, return_annotation=optax.GradientTransformation)
     factory.__signature__ = signature  # type: ignore[attr-defined]  # the one public way to give a function a signature
     marks = {key: " *Sweepable.*" if isinstance(value, float) else "" for key, value in defaults.items()}
-    for key in ("momentum", "weight_decay"):
-        marks[key] = marks.get(key, "") + " *Neutral: 0.0.*"
-    words = _ARGS | _OWN_ARGS.get(name, {})
+    neutral: dict[str, float] = {key: 0.0 for key in ("momentum", "weight_decay") if key in defaults}
+    for key in neutral:
+        marks[key] += " *Neutral: 0.0.*"
+    words = {key: _ARGS[key][1] for key in defaults} | _OWN_ARGS.get(name, {})
     lines = "\n".join(f"  {key}: {words[key]}{marks[key]}" for key in defaults)
     body = f"{formula}\n\n{differs}" if differs else formula
     factory.__doc__ = f"""{summary}
@@ -129,4 +144,4 @@ Expect: {expect}
 Costs: {costs}
 References: {reference}
 """
-    return factory
+    return traits(neutral=neutral)(factory)

@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from deepprinciples.parts.optimizers.from_optax.cards import OPTIMISM, Rate, part
+from deepprinciples.parts.optimizers.from_optax.cards import OPTIMISM, Schedulable, part
 from deepprinciples.parts.transforms import CountState, norm
 from deepprinciples.types import Array, PyTree, Scalar
 
 
-def _sm3(learning_rate: Rate, momentum: Scalar) -> optax.GradientTransformation:
+def _sm3(learning_rate: Schedulable, momentum: Scalar) -> optax.GradientTransformation:
     return optax.chain(optax.scale_by_sm3(momentum), optax.scale_by_learning_rate(learning_rate))
 
 
-def _fromage(learning_rate: Rate, min_norm: Scalar) -> optax.GradientTransformation:
+def _fromage(learning_rate: Schedulable, min_norm: Scalar) -> optax.GradientTransformation:
     """Write fromage so that its rate may be a schedule, which optax's may not."""
 
     def update(grads: PyTree, state: CountState, params: PyTree = None, **extra):
