@@ -35,8 +35,9 @@ _HOMES = {
     "load": "deepprinciples.runs.directory",
     "export_parameters": "deepprinciples.study.exchange",
     "import_parameters": "deepprinciples.study.exchange",
-    "Metric": "deepprinciples.types",
-    "Model": "deepprinciples.types",
+    **dict.fromkeys(
+        ("Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "traits"), "deepprinciples.types"
+    ),
 }
 _ROOMS = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
 __all__ = [

@@ -61,6 +61,22 @@ def form_of(config: Mapping[str, Any], kinds: Kinds) -> Form:
     return Form(sections, {path: kind for form in forms for path, kind in form.chains.items()})
 
 
+def _with_metrics(config: Mapping[str, Any], kinds: Kinds) -> tuple[Mapping[str, Any], Kinds]:
+    """Add the metrics that a learner gives by itself to those there are; the first is its study's, if none is named."""
+    own = getattr(learner_of(config, kinds), "metrics", None)
+    if not isinstance(own, Mapping) or not own:
+        return config, kinds
+    tables = {**kinds.tables, "metric": {**kinds.tables.get("metric", {}), **dict.fromkeys(own, _given_by_the_learner)}}
+    study = config.get("study", {})
+    if isinstance(study, Mapping) and "metric" not in study:
+        config = {**config, "study": {**study, "metric": next(iter(own))}}
+    return config, kinds._replace(tables=tables)
+
+
+def _given_by_the_learner() -> None:
+    """Stand for a metric that the learner's own evaluation gives."""
+
+
 def learner_of(config: Mapping[str, Any], kinds: Kinds) -> Callable[..., Any] | None:
     """Return the factory of a config's learner, the default one where the config names none that there is."""
     section, table = config.get("learner"), kinds.tables.get("learner", {})
@@ -81,6 +97,7 @@ def at(config: Mapping[str, Any], path: str) -> Any:
 
 def resolve_base(config: Mapping[str, Any], kinds: Kinds, problems: list[str]) -> dict[str, Any]:
     """Judge a config without arms and write out every default; add what is wrong to `problems`."""
+    config, kinds = _with_metrics(config, kinds)
     form = form_of(config, kinds)
     functions = [name for name in FUNCTIONS if name in kinds.functions]
     paths = [*form.sections, *form.chains]

@@ -81,6 +81,12 @@ def on_host(metrics: Mapping[str, Metric], found: Mapping[str, PyTree]) -> dict[
     return done
 
 
+def after_host(metrics: Mapping[str, Metric], found: Mapping[str, PyTree]) -> dict[str, Any]:
+    """Return the structure of what `on_host` gives, with one leaf in the place of a tree of statistics."""
+    done: dict[str, Any] = {name: 0 if name in metrics else value for name, value in found.items()}
+    return done | {name + PER_CLASS: 0 for name, metric in metrics.items() if metric.per_class is not None}
+
+
 def _metric(learner: Learner, name: str) -> Metric:
     return learner.metrics.get(name, _MEAN)
 

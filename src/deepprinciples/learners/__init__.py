@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.config.schema import fields
-from deepprinciples.learners.factories import Config, part
+from deepprinciples.learners.factories import Config, factory_of, part
 from deepprinciples.learners.gan import gan
 from deepprinciples.learners.supervised import supervised
 from deepprinciples.learners.supply import SUPPLY
@@ -24,15 +24,9 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {**tables.TABLES, "learner
 OURS = tables.OURS | frozenset(LEARNERS.values())
 
 
-def factory_of(config: Config) -> Callable[..., Any]:
-    """Return the learner's factory of a resolved config."""
-    section = config["learner"]
-    return section.get("factory") or LEARNERS[section["name"]]
-
-
 def build(config: Config, parts: Dataset) -> Learner:
     """Build the learner of a resolved config; floats in it may be tracers."""
-    factory = factory_of(config)
+    factory = factory_of("learner", config["learner"])
     asked = [name for name, field in fields(factory).items() if field.required and name in SUPPLY]
     section = {**config["learner"], "factory": factory}
     return part("learner", section, **{name: SUPPLY[name](config, parts) for name in asked})

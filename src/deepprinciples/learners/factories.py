@@ -42,12 +42,23 @@ def part(kind: str, section: Config, **provided: Any) -> Any:
 
 def factory_of(kind: str, section: Config) -> Callable[..., Any]:
     """Look up the factory that a section names, or holds."""
-    return section.get("factory") or TABLES[kind][section["name"]]
+    if "factory" in section:
+        return section["factory"]
+    if kind == "learner":  # above this module: it joins the parts with the engine
+        from deepprinciples.learners import LEARNERS
+
+        return LEARNERS[section["name"]]
+    return TABLES[kind][section["name"]]
 
 
 def trait(kind: str, section: Config, name: str) -> Any:
     """Read a trait of the part that a section names, see `types.Traits`; None where it has none of that name."""
     return getattr(factory_of(kind, section), name, None)
+
+
+def own_metrics(config: Config) -> Mapping[str, str]:
+    """Return the metrics that the learner of a config gives by itself, name -> "max" or "min"."""
+    return trait("learner", config["learner"], "metrics") or {}
 
 
 def asks(kind: str, section: Config, keyword: str) -> bool:

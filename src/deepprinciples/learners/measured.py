@@ -10,7 +10,7 @@ import numpy as np
 
 from deepprinciples.config.schema import fields
 from deepprinciples.config.wording import suggestion
-from deepprinciples.learners.factories import Config, factory_of, name_of, named, part, trait
+from deepprinciples.learners.factories import Config, asks, factory_of, name_of, named, own_metrics, part, trait
 from deepprinciples.learners.features import features_of
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import Dataset, Metric, PyTree, as_metric
@@ -22,14 +22,15 @@ def sections(config: Config) -> dict[str, tuple[str, Config]]:
     found = {name_of(own): ("study.metric", own)}
     for name in config["study"]["also"]:
         found.setdefault(name, ("study.also", {"name": name}))
-    for key, section in named(config["metrics"]):
+    for key, section in named(config.get("metrics", {})):
         found.setdefault(key, (f"metrics.{key}", section))
     return found
 
 
 def metrics_of(config: Config, parts: Dataset) -> dict[str, Metric]:
     """Build the metrics of a config by name; what one is measured in comes from the data."""
-    return {name: _built(section, parts) for name, (_, section) in sections(config).items()}
+    own = own_metrics(config)
+    return {name: _built(section, parts) for name, (_, section) in sections(config).items() if name not in own}
 
 
 def _built(section: Config, parts: Dataset) -> Metric:
@@ -56,7 +57,9 @@ def best(config: Config) -> float | None:
 
 
 def _trait(config: Config, name: str) -> Any:
-    section = config["study"]["metric"]
+    section, own = config["study"]["metric"], own_metrics(config)
+    if section.get("name") in own:
+        return own[section["name"]] if name == "direction" else None
     found = trait("metric", section, name)
     if found is not None or "factory" not in section:
         return found
@@ -75,6 +78,8 @@ def problems(config: Config, parts: Dataset, *, samples: bool) -> list[str]:
     table, found = TABLES["metric"], []
     fitting = [name for name, factory in table.items() if getattr(factory, "of_samples", False) == samples]
     for name, (path, section) in sections(config).items():
+        if name in own_metrics(config):
+            continue
         if name == "loss":
             found.append(f"{path}: loss is the name of what is minimized; give the factory another name")
             continue
@@ -97,7 +102,8 @@ def problems(config: Config, parts: Dataset, *, samples: bool) -> list[str]:
 
 def needs_features(config: Config) -> bool:
     """Say whether a metric of a config measures in the features of a classifier of the data."""
-    return any("features" in fields(factory_of("metric", section)) for _, section in sections(config).values())
+    own = own_metrics(config)
+    return any(asks("metric", one, "features") for name, (_, one) in sections(config).items() if name not in own)
 
 
 def value_of(metric: Metric, outputs: PyTree, targets: PyTree) -> float:

@@ -22,6 +22,7 @@ from deepprinciples.learners.factories import (
     Config,
     chain,
     example_of,
+    factory_of,
     first,
     metric_name,
     model_of,
@@ -151,7 +152,7 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
     Returns:
         Problems, one line each; empty where the config can run.
     """
-    factory = learners.factory_of(config)
+    factory = factory_of("learner", config["learner"])
     own = getattr(factory, "problems", _none_known)
     samples = bool(getattr(factory, "makes_samples", False))
     found = _check_direction(config) or measured.problems(config, parts, samples=samples) or own(config, parts)
@@ -190,7 +191,7 @@ def _check_step(config: Config, parts: Dataset) -> list[str]:
             return after, probe(config)(info), made.evaluate(after, batch, key)
 
         _, _, rows = jax.eval_shape(step, state, batch, key)
-        lacking = [name for name in (metric_name(config), "loss") if name not in rows]
+        lacking = [name for name in (*measured.sections(config), "loss") if name not in rows]
         found.extend(f"learner: its evaluation gives no {name!r}; it gives {', '.join(rows)}" for name in lacking)
     return found
 
