@@ -20,7 +20,8 @@ MOST_LINES = 350
 MAY_KNOW = {
     "errors": set(),
     "ranges": set(),
-    "types": {"ranges"},
+    "traits": set(),
+    "types": {"ranges", "traits"},
     "report": {"errors"},
     "runs": {"errors", "report"},
     "config": {"errors", "ranges", "runs"},

@@ -37,13 +37,14 @@ READS = {
     "model": Form({"model": "model"}, {}),
     "loss": Form({"loss": "loss"}, {}),
     "rule": Form({"rule": "rule"}, {}),
+    "regularizers": Form({}, {"regularizers": "regularizers"}),
     "optimizer": Form({"optimizer": "optimizer", "schedule": "schedule"}, {"transforms": "transforms"}),
     "average": Form({"average": "average"}, {}),
-    "regularizers": Form({}, {"regularizers": "regularizers"}),
     "generator": _player("generator", "generator", {}),
     "discriminator": _player("discriminator", "model", {"penalties": "penalties"}),
     "metrics": Form({}, {"metrics": "metric"}),
 }
+_USUAL = ("data", "model", "loss", "rule", "optimizer", "average", "regularizers")  # where there are no learners
 FUNCTIONS = ("train", "study")  # sections without a name, whose schema is the signature of a function
 
 CHAINS = tuple(dict.fromkeys(kind for form in READS.values() for kind in form.chains.values()))
@@ -55,9 +56,10 @@ _MOST_SHOWN = 20
 def form_of(config: Mapping[str, Any], kinds: Kinds) -> Form:
     """Return the sections of a config: those that its learner asks for, and the learner's own."""
     factory = learner_of(config, kinds)
-    asked = [name for name, field in fields(factory).items() if field.required] if factory else READS
+    asked = [name for name, field in fields(factory).items() if field.required] if factory else _USUAL
     forms = [form for name, form in READS.items() if name in asked]
-    sections = {path: kind for form in forms for path, kind in form.sections.items()} | {"learner": "learner"}
+    sections = {path: kind for form in forms for path, kind in form.sections.items()}
+    sections |= {"learner": "learner"} if factory else {}
     return Form(sections, {path: kind for form in forms for path, kind in form.chains.items()})
 
 
@@ -125,7 +127,7 @@ def resolve_base(config: Mapping[str, Any], kinds: Kinds, problems: list[str]) -
     for name in functions:
         out[name] = _function(name, config.get(name, {}), kinds, problems)
     if out["title"] is None:
-        what = _name_of(out.get("model", out["learner"]))
+        what = _name_of(out.get("model", out.get("learner")))
         out["title"] = f"{what} on {_name_of(out['data'])}" if "data" in out else what
     elif not isinstance(out["title"], str):
         problems.append(f"title: expected a text, found {shown(out['title'])}")

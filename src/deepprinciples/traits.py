@@ -1,0 +1,76 @@
+"""How a factory is marked with what it is and needs, beside its signature; ranges of its keywords are annotations."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
+
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+class Traits(TypedDict, total=False):
+    """What a factory may carry beside its signature, ours and a user's alike.
+
+    neutral: keyword -> the value that switches the part off. In an ordered table (regularizers, transforms, penalties)
+        an arm without the part then shares a program with arms that have it: its own copy has these values.
+    fill: False where a part that is switched off costs too much to be carried along in the programs of other arms.
+    evaluations: gradient evaluations that a step of a rule takes.
+    per_example: of a loss, whether each value is that of one example alone, whatever else is in the batch; of a rule,
+        whether the gradient of a batch is the mean of those of equal shares of it. A large batch is then split.
+    targets: what a loss, metric or regularizer needs: "classes" (labels, or rows of probabilities), "binary" (numbers
+        from 0 to 1 in the shape of the outputs), or either.
+    of_samples: whether a metric is one of a set of samples, such as a GAN makes.
+    of_progress: whether a schedule is a function of the progress in [0, 1] and not of the step.
+    follows_schedule: False where an optimizer reads its learning rate in the first step only.
+    direction: of a metric, "max" where larger values are better, "min" where smaller ones are.
+    worst: of a metric, the worst value there can be, None where there is none; a lane that diverged is given it.
+    best: of a metric, the best value there can be; intervals end there.
+    problems: of a learner, (config, data) -> what does not fit together, one line each.
+    makes_samples: of a learner, whether its metrics judge samples in place of answers.
+    metrics: of a learner, the metrics that its evaluation gives by itself, name -> "max" or "min".
+    """
+
+    neutral: Mapping[str, float]
+    fill: bool
+    evaluations: int
+    per_example: bool
+    targets: Literal["classes", "binary", "classes or binary"]
+    of_samples: bool
+    of_progress: bool
+    follows_schedule: bool
+    direction: Literal["max", "min"]
+    worst: float | None
+    best: float | None
+    problems: Callable[..., list[str]]
+    makes_samples: bool
+    metrics: Mapping[str, Literal["max", "min"]]
+
+
+def traits(**values: Unpack[Traits]) -> Callable[[Factory], Factory]:
+    """Mark a factory with traits, as attributes of these names; see `Traits`.
+
+    Raises:
+        TypeError: there is no such trait, or a neutral value is of no keyword of the factory.
+    """
+    if unknown := sorted(set(values) - set(Traits.__annotations__)):
+        raise TypeError(f"traits: no trait {', '.join(unknown)} (traits: {', '.join(Traits.__annotations__)})")
+
+    def mark(factory: Factory) -> Factory:
+        known = inspect.signature(factory).parameters
+        strange = sorted(set(values.get("neutral", ())) - set(known))
+        if strange and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
+            name = getattr(factory, "__name__", "the factory")
+            raise TypeError(f"traits: neutral: {name} has no keyword {', '.join(strange)} (it has {', '.join(known)})")
+        for name, value in values.items():
+            setattr(factory, name, value)
+        return factory
+
+    return mark
+
+
+def better(
+    direction: Literal["max", "min"], worst: float | None = None, best: float | None = None
+) -> Callable[[Factory], Factory]:
+    """Mark the factory of a metric with the traits that a verdict needs, see `Traits`."""
+    return traits(direction=direction, worst=worst, best=best)
