@@ -46,6 +46,7 @@ class Study(NamedTuple):
     trials: int = 8  # settings that a search tries
     tuning_seeds: int = 1  # runs of each of them
     seeds: int = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)
+    keep: int = 0  # report seeds of each arm whose final parameters are written
     extend: int = 0  # rounds of widening a search space whose best point lay on its edge
     comparisons: Literal["baseline", "all"] = "baseline"
     baseline: str = ""  # the first arm, where empty
