@@ -17,7 +17,8 @@ DEPTHS = (2, 5, 10, 24)
 @dp.experiment("residual_gradient_correlation.toml")
 def main(run):
     """Set the correlation of gradients before training beside what each network learns."""
-    depths = [depth for depth in DEPTHS if depth <= run.given["model"]["depth"]]
+    deepest = dp.load_config(run.path / "config.toml")["model"]["depth"]
+    depths = [depth for depth in DEPTHS if depth <= deepest]
     learned = dp.stats.steps_to(run.results.validation.median("seed"), 0.9)
     for row in run.summary["arms"]:
         model = {path.split(".")[1]: value for path, value in row["changes"].items()}

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import pytest
 
 import deepprinciples as dp
-from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples import scripts
+from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory
 from deepprinciples.study import command
 
 CONFIG: dict[str, Any] = {
@@ -168,3 +169,14 @@ def test_a_mistake_is_one_line_and_a_code(script: Path, argument: str, code: int
     """Lost: a traceback in place of what to mend."""
     done = run_script(script, argument)
     assert done.returncode == code and done.stderr.startswith(said) and len(done.stderr.splitlines()) == 1
+
+
+def test_out_of_memory_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: the script's own lines; the command line would finish the run in this process's place and print none."""
+
+    def fail() -> None:
+        raise OutOfMemory("half as wide: deepprinciples resume runs/mine-1", "runs/mine-1")
+
+    with pytest.raises(SystemExit) as end:
+        scripts._as_program(fail)
+    assert end.value.code == 5 and capsys.readouterr().err == "error: half as wide: deepprinciples resume runs/mine-1\n"

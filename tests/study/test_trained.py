@@ -86,6 +86,15 @@ def test_only_the_seeds_asked_for_are_kept(run: Any) -> None:
         run.model()
 
 
+def test_a_kept_model_is_exported(run: Any, tmp_path: Path) -> None:
+    """Lost: the weights of one arm for another framework."""
+    path = dp.export_parameters(run.path, tmp_path / "own", arm="50/50 %", seed=1, naming="own")
+    kept = arrays.load_flat(path.read_bytes(), path)
+    _, params = run.model("50/50 %", seed=1)
+    np.testing.assert_array_equal(kept["layer_01/linear/kernel"], params["layer_01"]["linear"]["kernel"])
+    assert not any(name.startswith("state") for name in kept)
+
+
 def test_keeping_changes_no_number(run: Any, tmp_path: Path) -> None:
     """Lost: the verdict would depend on whether somebody wants the weights."""
     study = {**BASE["study"], "keep": 0}
