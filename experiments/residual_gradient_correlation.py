@@ -6,50 +6,31 @@ Varies: skips, their scale and normalized branches in He networks with ReLU (arX
 24 layers in training, where each arm tunes its learning rate.
 Looks at: the correlation of the input gradients of orthogonal inputs, and accuracy after few steps.
 Time on 2 cores: 9 minutes with other work beside it.
-Found on 2026-11-28: Skips keep them alike: at depth 24 the correlation is 0.005 plain, 0.64 and 0.30 with scaled and
-with normalized skips, which learn best (0.972 and 0.970 against 0.889). Plain skips have 0.04, and 12 of 20 runs
-diverge; so alike gradients do not suffice.
+Found: docs/findings.md
 """
 
-from __future__ import annotations
-
-import shlex
-import sys
-from pathlib import Path
-
-import jax
-
 import deepprinciples as dp
-from deepprinciples import config
-from deepprinciples.runs.directory import Run
-from deepprinciples.study.protocol import Progress
-from deepprinciples.study.shattering import gradient_correlation
 
-CONFIG = Path(__file__).parents[1] / "configs" / "residual_gradient_correlation.toml"
 DEPTHS = (2, 5, 10, 24)
 
 
-def main(*changes: str, out: Path | None = None) -> Run:
-    """Measure the networks of the config before training, compare them in training, and say what was found."""
-    given = config.override(config.load(CONFIG), changes)
-    asked = shlex.join(["python", "experiments/residual_gradient_correlation.py", *changes])
-    run = dp.compare(given, out, name=CONFIG.stem, progress=Progress(phase=print), command=asked)
-    found, depths = run.results, [depth for depth in DEPTHS if depth <= given["model"]["depth"]]
+@dp.experiment("residual_gradient_correlation.toml")
+def main(run):
+    """Set the correlation of gradients before training beside what each network learns."""
+    deepest = dp.load_config(run.path / "config.toml")["model"]["depth"]
+    depths = [depth for depth in DEPTHS if depth <= deepest]
+    learned = dp.stats.steps_to(run.results.validation.median("seed"), 0.9)
     for row in run.summary["arms"]:
         model = {path.split(".")[1]: value for path, value in row["changes"].items()}
-        alike = [gradient_correlation(jax.random.key(0), depth=depth, **model) for depth in depths]
-        curve = found.validation.sel(arm=row["name"]).median("seed")
-        reached = curve.eval_step.where(curve >= 0.9).min()
-        print(
+        alike = {depth: dp.theory.gradient_correlation(depth=depth, **model) for depth in depths}
+        when = learned.sel(arm=row["name"])
+        yield (
             f"{row['name']:>20}: correlation of gradients "
-            + ", ".join(f"{value:.3f} at depth {depth}" for depth, value in zip(depths, alike, strict=True))
+            + ", ".join(f"{value:.3f} at depth {depth}" for depth, value in alike.items())
             + f"; accuracy {row['mean']:.3f}, 0.9 at "
-            + (f"step {int(reached)}" if reached.notnull() else "no step")
+            + (f"step {int(when)}" if when.notnull() else "no step")
         )
-    print(run.summary["headline"])
-    print(f"Report: {run.path / 'report.html'}")
-    return run
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -28,8 +28,8 @@ from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
 from deepprinciples.parts.data import Source
 from deepprinciples.report import plots
-from deepprinciples.runs.directory import Run
 from deepprinciples.study import build
+from deepprinciples.study.finished_run import Run
 
 BASE: dict[str, Any] = {
     "data": {"name": "wine", "batch_size": 16},

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import TABLES
-from deepprinciples.runs.directory import file_hashes, load
+from deepprinciples.runs.directory import file_hashes
+from deepprinciples.study.finished_run import load
 
 CONFIG = """
 title = "A toy"

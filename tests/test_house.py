@@ -31,12 +31,14 @@ MAY_KNOW = {
     "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "engine"},
     "study": {"errors", "ranges", "types", "report", "runs", "config", "parts", "engine", "learners"},
     "console": {"errors", "report", "study"},
+    "scripts": {"console", "errors", "report", "config", "study"},
     "cli": {"console", "errors", "report", "runs", "config", "parts", "learners", "study"},
-    "__init__": {"runs", "study"},
+    "__init__": {"config", "parts", "scripts", "study", "types"},
 }
-NO_JAX = ("errors", "ranges", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts",
-          "study/tuning", "study/results", "study/settings", "study/torch_names", "study/budget", "study/importance",
-          "study/planning", "cli", "console", "__init__")  # fmt: skip
+NO_JAX = ("errors", "ranges", "traits", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts",
+          "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging", "study/stats",
+          "study/milestones", "study/many_tasks", "study/across_tasks", "study/torch_names", "study/budget",
+          "study/importance", "study/planning", "scripts", "cli", "console", "__init__")  # fmt: skip
 
 
 @functools.cache
@@ -116,7 +118,9 @@ def test_rooms_below_load_no_jax():
     """The same by way of another module: what a fresh Python has loaded decides."""
     names = ["deepprinciples", "deepprinciples.cli", "deepprinciples.config", "deepprinciples.runs.directory",
              "deepprinciples.runs.arrays", "deepprinciples.report.page", "deepprinciples.report.terminal",
-             "deepprinciples.study.statistics", "deepprinciples.study.verdicts"]  # fmt: skip
+             "deepprinciples.study.statistics", "deepprinciples.study.verdicts", "deepprinciples.study.finished_run",
+             "deepprinciples.study.judging", "deepprinciples.study.stats", "deepprinciples.study.across_tasks",
+             "deepprinciples.study.anomaly", "deepprinciples.scripts"]  # fmt: skip
     code = f"import sys, {', '.join(names)}; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 

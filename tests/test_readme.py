@@ -23,9 +23,9 @@ from deepprinciples.cli import app
 from deepprinciples.learners import TABLES
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.report import plots
-from deepprinciples.runs.directory import Run
 from deepprinciples.study import rates
 from deepprinciples.study.build import KINDS
+from deepprinciples.study.finished_run import Run
 
 ROOT = Path(__file__).parents[1]
 RUN = ["README.md", "docs/guide.md"]

@@ -224,7 +224,7 @@ def report(
     """Write the report of a run again and show its verdicts."""
     with one_line_errors(debug):
         from deepprinciples.report import page, terminal
-        from deepprinciples.runs.directory import load
+        from deepprinciples.study.finished_run import load
 
         loaded = load(run)
         page.write_all(loaded.path, loaded.results, loaded.summary, loaded.manifest)
@@ -233,9 +233,10 @@ def report(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="The directory of a finished run of train.")],
+    run: Annotated[Path, typer.Argument(help="A finished run of train, or of compare with study.keep.")],
     out: Annotated[Path, typer.Argument(help="The safetensors file to write. Never overwritten.")],
-    seed: Annotated[int | None, typer.Option(help="One of the run's seeds, by default the first.")] = None,
+    arm: Annotated[str, typer.Option(help="One of the arms of a comparison.")] = "",
+    seed: Annotated[int | None, typer.Option(help="One of the seeds kept, by default the first.")] = None,
     naming: Annotated[str, typer.Option(help="torch (names and layouts of PyTorch) or own.")] = "torch",
     debug: Debug = False,
 ) -> None:
@@ -243,7 +244,7 @@ def export(
     with one_line_errors(debug):
         from deepprinciples.study import exchange
 
-        path = exchange.export_parameters(run, out, seed=seed, naming=naming)
+        path = exchange.export_parameters(run, out, arm=arm, seed=seed, naming=naming)
         typer.echo(f"Parameters: {path}")
 
 

@@ -16,8 +16,8 @@ import deepprinciples as dp
 from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, IntegrityError, Stopped
 from deepprinciples.runs import arrays
-from deepprinciples.runs.directory import Run
 from deepprinciples.study import command, ledger, runner
+from deepprinciples.study.finished_run import Run
 
 
 @pytest.fixture(scope="module")

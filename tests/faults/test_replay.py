@@ -16,7 +16,7 @@ from deepprinciples.cli import app
 from deepprinciples.engine import rerun, shape
 from deepprinciples.engine.causes import causes
 from deepprinciples.errors import ConfigError, IntegrityError
-from deepprinciples.runs.directory import Run
+from deepprinciples.study.finished_run import Run
 
 X = np.random.RandomState(0).randn(60, 3).astype(np.float32)
 X[::5, 1] = np.nan

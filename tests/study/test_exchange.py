@@ -25,7 +25,7 @@ from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.parts.models import TABLE
 from deepprinciples.report import plots
-from deepprinciples.study import build, exchange, runner, torch_names
+from deepprinciples.study import build, exchange, parameters, runner, torch_names
 
 CLOSE = 1e-5
 
@@ -313,7 +313,7 @@ def test_what_pytorch_lacks_is_refused_by_name(name: str) -> None:
 
 def _flat(params: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {"/".join(runner.words_of(path)): leaf for path, leaf in leaves}
+    return {"/".join(parameters.words_of(path)): leaf for path, leaf in leaves}
 
 
 def test_models_without_pytorchs_naming_are_refused() -> None:
@@ -421,7 +421,7 @@ def test_a_whole_run_is_not_taken_for_one_network(runs: dict[str, Path]) -> None
 def test_slips_of_an_export_are_one_line_and_write_nothing(runs: dict[str, Path], tmp_path: Path) -> None:
     """Lost: what to mend; or a file that was there before."""
     out, run = tmp_path / "out", runs["mlp"]
-    with pytest.raises(ConfigError, match="--seed: found 7; expected one of the run's seeds, 0, 1"):
+    with pytest.raises(ConfigError, match="seed: found 7; expected one of those kept, 0, 1"):
         dp.export_parameters(run, out, seed=7)
     with pytest.raises(ConfigError, match='--naming: found the string "troch"; .* did you mean "torch"'):
         dp.export_parameters(run, out, naming="troch")

@@ -10,7 +10,7 @@ from deepprinciples import config as configs
 from deepprinciples.engine import population
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import rules
-from deepprinciples.study import build, probing, runner
+from deepprinciples.study import build, parameters, probing
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -26,7 +26,7 @@ def subject(examples=512, **changes):
     config = configs.resolve(configs.changes(BASE, changes), build.KINDS)
     parts = build.dataset(config)
     params = build.model_of(config, parts).init(jax.random.key(0), np.asarray(parts.train.inputs[:16]))[0]
-    kept = {"seed-0": runner._seed_of(jax.tree.map(lambda a: np.asarray(a)[None], params), 0)}
+    kept = {"seed-0": parameters.table_of(jax.tree.map(lambda a: np.asarray(a)[None], params), 0)}
     return probing._cut(probing._subject(config, parts, kept, examples), parts)
 
 

@@ -5,11 +5,12 @@ A figure that lacks its variable is left out; nothing here fails because a study
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xarray as xr
+from matplotlib.figure import Figure
 
 from deepprinciples.report import canvas, curves, effects, flow, putting, samples, search, spectra
 from deepprinciples.report.canvas import Plot
@@ -44,6 +45,38 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         against = search.budget(results, summary)
         found += [against] if against is not None else []
     return found
+
+
+class Plots(NamedTuple):
+    """The figures of a run as methods: `plots.curves()`, and each of the report's by its name, `plots.forest()`.
+
+    A name is that of the file in figures/ with "_" for "-". Every call draws anew and returns a matplotlib figure.
+
+    Raises:
+      AttributeError: the run has no such figure; the message lists those it has.
+    """
+
+    results: xr.Dataset
+    summary: Mapping[str, Any]
+
+    def curves(self) -> Figure:
+        """Draw the validation metric over the steps, by arm: the median of the seeds and their middle half."""
+        return self.__getattr__("validation")()
+
+    def __getattr__(self, name: str) -> Callable[[], Figure]:
+        if name.startswith("_"):  # what notebooks ask of any object
+            raise AttributeError(name)
+        drawn = _by_name(self)
+        if name not in drawn:
+            raise AttributeError(f"no figure {name!r} of this run; it has {', '.join(drawn) or 'none'}")
+        return lambda: drawn[name].figure
+
+    def __dir__(self) -> list[str]:
+        return ["curves", *_by_name(self)]
+
+
+def _by_name(plots: Plots) -> dict[str, Plot]:
+    return {plot.name.replace("-", "_"): plot for plot in figures(plots.results, plots.summary)}
 
 
 def save_all(

@@ -106,7 +106,7 @@ def save_arrays(tree: Mapping[str, Any], path: Path | str, metadata: Mapping[str
         path: the file.
         metadata: texts stored beside the arrays.
     """
-    write_bytes(path, save_flat(dict(_flat(tree, "")), metadata))
+    write_bytes(path, save_flat(flat(tree), metadata))
 
 
 def save_flat(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -117,6 +117,11 @@ def save_flat(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = No
     # safetensors writes the memory of a transposed array in the wrong order; order="C" keeps 0-d arrays 0-d
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     return bytes(save(whole, metadata=dict(metadata) if metadata else None))
+
+
+def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """List the arrays of nested dicts by name, keys joined by "/"."""
+    return dict(_flat(tree, ""))
 
 
 def _flat(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:

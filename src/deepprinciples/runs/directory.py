@@ -220,29 +220,27 @@ def file_hashes(path: Path | str, names: Iterable[str] = _HASHED) -> dict[str, s
     return found
 
 
-class Run(NamedTuple):
-    """A run directory as read: `config` is the text of config.toml, `results` is read when asked for."""
+class Stored(NamedTuple):
+    """The small files of a run directory as read: `config` is the text of config.toml."""
 
     path: Path
     summary: dict[str, Any]
     manifest: dict[str, Any]
     config: str
 
-    @property
-    def results(self) -> xr.Dataset:
-        """Read results.nc and check its hash again, for much may happen to a file since the run was opened."""
-        from deepprinciples.runs.arrays import load_dataset
 
-        return load_dataset(self.path / RESULTS, str(self.manifest.get("files", {}).get(RESULTS, "")))
+def results(path: Path, manifest: Mapping[str, Any]) -> xr.Dataset:
+    """Read results.nc and check its hash again, for much may happen to a file since the run was opened.
 
-    def report(self, path: Path | str) -> Path:
-        """Write the report as one HTML file."""
-        from deepprinciples.report import page
+    Raises:
+        IntegrityError: it is damaged, or was changed after the run.
+    """
+    from deepprinciples.runs.arrays import load_dataset
 
-        return page.write(path, self.results, self.summary, self.manifest)
+    return load_dataset(path / RESULTS, str(manifest.get("files", {}).get(RESULTS, "")))
 
 
-def load(run_dir: Path | str) -> Run:
+def load(run_dir: Path | str) -> Stored:
     """Open a run directory; runs no code and checks the hashes its manifest names.
 
     Raises:
@@ -266,7 +264,7 @@ def load(run_dir: Path | str) -> Run:
         text = read_text(path / CONFIG, MAX_BYTES)
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{path / CONFIG}: {error}") from None
-    return Run(path, known[SUMMARY], known[MANIFEST], text)
+    return Stored(path, known[SUMMARY], known[MANIFEST], text)
 
 
 def _table(path: Path, latest: int = SCHEMA_VERSION) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import checkpoints, directory, files
 from deepprinciples.study import ledger, memory, protocol, rates, runner
+from deepprinciples.study.finished_run import Run, load
 from deepprinciples.study.outline import outline
 from deepprinciples.study.settings import Study, report_seeds
 
@@ -22,7 +23,7 @@ def compare(
     name: str = "",
     progress: protocol.Progress | None = None,
     command: str = "",
-) -> directory.Run:
+) -> Run:
     """Compare the arms of a config: tune each with the same budget, judge them on fresh seeds, write a run directory.
 
     Args:
@@ -33,10 +34,16 @@ def compare(
         command: what the user typed, for the report.
 
     Returns:
-        The finished run: `.summary`, `.results` (an xarray.Dataset), `.report(path)`.
+        The finished run; see `dp.Run`.
 
     Raises:
         ConfigError: with every problem of the config. DataError: the data cannot be used. Nothing is written then.
+        OutOfMemory: `dp.resume` in a new process continues with a narrower program.
+
+    Example:
+        run = dp.compare(config)
+        print(run.summary["headline"])
+        run.results.score.mean("seed")
     """
     return _study("compare", config, out, name, progress, command)
 
@@ -48,7 +55,7 @@ def train(
     name: str = "",
     progress: protocol.Progress | None = None,
     command: str = "",
-) -> directory.Run:
+) -> Run:
     """Train one method on `train.seeds` seeds with the machinery of `compare`; arms of the config are left out.
 
     The final parameters of every seed are written too, as parameters.safetensors.
@@ -65,6 +72,10 @@ def train(
 
     Raises:
         ConfigError, DataError: as for `compare`.
+
+    Example:
+        run = dp.train({**config, "train": {"steps": 50, "seeds": 2}})
+        model, params = run.model(seed=1)
     """
     return _study("train", config, out, name, progress, command)
 
@@ -90,7 +101,7 @@ def find_rate(
     name: str = "",
     progress: protocol.Progress | None = None,
     command: str = "",
-) -> directory.Run:
+) -> Run:
     """Guess a range of learning rates to tune in: the rate rises in short runs, and the training loss is watched.
 
     Every arm of the config (or the config itself, where it has none) runs once per seed, all side by side.
@@ -110,6 +121,10 @@ def find_rate(
 
     References:
         Smith, arXiv:1506.01186.
+
+    Example:
+        run = dp.find_rate(config, steps=50, seeds=2)
+        print(run.summary["rates"][0]["tune"])
     """
     stem = name or ("" if isinstance(config, Mapping) else Path(config).stem)
     given = config if isinstance(config, Mapping) else configs.load(config)
@@ -124,7 +139,7 @@ def resume(
     allow_data_change: bool = False,
     strict: bool = False,
     progress: protocol.Progress | None = None,
-) -> directory.Run:
+) -> Run:
     """Go on with a run that was stopped or killed, from its last checkpoint, to the result it would have had.
 
     On the same machine and versions the results are the same to the bit; measured times are not. A finished run is
@@ -143,6 +158,10 @@ def resume(
     Raises:
         IntegrityError: it is no run directory, another process holds it, no checkpoint of it can be used, or it was
             begun elsewhere. ConfigError: its config cannot be run without the functions or arrays it was given.
+
+    Example:
+        run = dp.compare(config, "runs/mine")
+        again = dp.resume("runs/mine")
     """
     path = Path(run_dir)
     known = directory.status(path)
@@ -151,7 +170,7 @@ def resume(
             f"{path / 'status.json'}: state is {state!r}; expected {', '.join(directory.STATES)}; the file is damaged"
         )
     if state == "finished":
-        return directory.load(path)
+        return load(path)
     use_all_cores()
     with directory.locked(path):
         kind = runner.kind_of(known)
@@ -179,7 +198,7 @@ def extend(
     *,
     allow_nonexact: bool = False,
     progress: protocol.Progress | None = None,
-) -> directory.Run:
+) -> Run:
     """Add seeds to a finished run, in a new run directory; what it has stays as it is, to the bit.
 
     Where arms were tuned, the new seeds come as further searches, `study.seeds` of each: searches are what the tests
@@ -193,9 +212,16 @@ def extend(
         allow_nonexact: continue although the machine or a version is another; the summary then warns of it.
         progress: hears how far the run is.
 
+    Returns:
+        The longer run.
+
     Raises:
         ConfigError: there are as many seeds already, or they do not come in whole searches. IntegrityError: the run is
             not finished, has lost its checkpoint, or was made elsewhere.
+
+    Example:
+        run = dp.compare(config)
+        longer = dp.extend(run.path, 8)
     """
     path = Path(run_dir)
     known, given = directory.status(path), configs.load(path / directory.CONFIG)
@@ -253,7 +279,7 @@ def _study(
     name: str,
     progress: protocol.Progress | None,
     command: str,
-) -> directory.Run:
+) -> Run:
     use_all_cores()
     directory.check_free(out)
     prepared = runner.prepare(kind, config if isinstance(config, Mapping) else configs.load(config))
@@ -262,4 +288,5 @@ def _study(
     path = directory.create(out, stem)
     with directory.locked(path):
         files.write_text(path / directory.CONFIG, configs.dumps(prepared.resolved))
-        return runner.carry_out(path, prepared, stem, command or f"dp.{kind}(config)", progress, runner.Standing())
+        run = runner.carry_out(path, prepared, stem, command or f"dp.{kind}(config)", progress, runner.Standing())
+        return run._replace(given=prepared.resolved)

@@ -19,22 +19,25 @@ from deepprinciples.config.wording import quoted, shown, suggestion
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.learners.factories import model_of
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.study import torch_names
+from deepprinciples.study import parameters, torch_names
+from deepprinciples.study.finished_run import Run, load
 from deepprinciples.types import PyTree
 
 NAMINGS = ("own", "torch")
-PARAMETERS = "parameters.safetensors"
 MOST_LINES = 20  # of what is wrong with one file
 Shapes = dict[str, tuple[torch_names.Shape, np.dtype]]
 
 
-def export_parameters(run_dir: str | Path, out: str | Path, *, seed: int | None = None, naming: str = "torch") -> Path:
-    """Write the parameters of one seed of a `train` run as a safetensors file.
+def export_parameters(
+    run_dir: str | Path, out: str | Path, *, arm: str = "", seed: int | None = None, naming: str = "torch"
+) -> Path:
+    """Write the parameters of one seed of a run as a safetensors file; the model's state is left out.
 
     Args:
-        run_dir: the directory of the run.
+        run_dir: the directory of a run of `train`, or of `compare` with `study.keep`.
         out: the file. Never overwritten.
-        seed: which of the run's seeds; by default the first.
+        arm: whose parameters; "" for a run of `train`.
+        seed: which of the seeds kept; by default the first.
         naming: "torch" for the state_dict of the PyTorch module that computes the same, "own" for names such as
             "layer_00/linear/kernel".
 
@@ -42,16 +45,22 @@ def export_parameters(run_dir: str | Path, out: str | Path, *, seed: int | None 
         The path of the file.
 
     Raises:
-        ConfigError: the file exists, there is no such seed, or a parameter has no counterpart in PyTorch.
-        IntegrityError: it is no finished run, has no parameters, or is damaged. ResourceError: nothing can be written.
+        ConfigError: the file exists, the run keeps no parameters of this arm and seed, or one of them has no
+            counterpart in PyTorch.
+        IntegrityError: it is no finished run, or is damaged. ResourceError: nothing can be written.
+
+    Example:
+        run = dp.train(config)
+        dp.export_parameters(run.path, "mine.safetensors", naming="own")
     """
     _check_naming(naming, NAMINGS)
     path = _free(out)
-    run = directory.load(run_dir)
-    kept = _of_seed(Path(run_dir) / PARAMETERS, seed)
+    run = load(run_dir)
+    names = [row["name"] for row in run.summary["arms"]]
+    kept = arrays.flat(parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed).params)
     if naming == "own":
         return _write(path, kept, {})
-    pairs = torch_names.twins(_model_of(run), {name: array.shape for name, array in kept.items()})
+    pairs = torch_names.twins(_model_of(run, arm), {name: array.shape for name, array in kept.items()})
     return _write(path, torch_names.to_torch(pairs, kept), {"format": "pt"})
 
 
@@ -69,6 +78,11 @@ def import_parameters(path: str | Path, config: Mapping[str, Any] | str | Path, 
     Raises:
         ConfigError: the config cannot be run, or its model has no PyTorch naming. DataError: its data cannot be used.
         IntegrityError: the file cannot be read, or does not fit the model; one line for each mismatch.
+
+    Example:
+        run = dp.train(config)
+        dp.export_parameters(run.path, "mine.safetensors")
+        params = dp.import_parameters("mine.safetensors", config)
     """
     import jax
 
@@ -128,13 +142,16 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTr
     model, example = model_of(resolved, parts), build.first(parts, 1).inputs
     params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
-    named = {"/".join(runner.words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
+    named = {"/".join(parameters.words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
     return resolved["model"], named, treedef
 
 
-def _model_of(run: directory.Run) -> Mapping[str, Any]:
+def _model_of(run: Run, arm: str) -> Mapping[str, Any]:
+    """Read the model of an arm; not by configs.load, since data may have been given from Python."""
     try:
-        return _model(tomllib.loads(run.config))  # not configs.load: data may have been given from Python
+        config = tomllib.loads(run.config)
+        edits = config.get("arms", {}).get(arm, {})
+        return _model(configs.changes(config, {path: value for path, value in edits.items() if path != "tune"}))
     except (tomllib.TOMLDecodeError, RecursionError):
         raise IntegrityError(f"{run.path / directory.CONFIG}: not TOML; the file is damaged") from None
 
@@ -180,20 +197,6 @@ def _refuse(path: str | Path, problems: list[str]) -> None:
         more = len(problems) - MOST_LINES
         rest = [f"and {more} more like these"] if more > 0 else []
         raise IntegrityError("\n".join(f"{path}: {line}" for line in [*problems[:MOST_LINES], *rest]))
-
-
-def _of_seed(path: Path, seed: int | None) -> dict[str, np.ndarray]:
-    """Read the parameters of one seed from the file of a run."""
-    if not path.is_file():
-        raise IntegrityError(f"{path}: is missing; expected the directory of a finished run of train")
-    named = [(re.fullmatch(r"seed-(\d{1,20})/(.+)", name), array) for name, array in _read(path).items()]
-    seeds = sorted({int(found[1]) for found, _ in named if found})
-    if not seeds:
-        raise IntegrityError(f"{path}: holds no parameters of a seed; the file is damaged")
-    if seed is not None and seed not in seeds:
-        raise ConfigError(f"--seed: found {seed}; expected one of the run's seeds, {', '.join(map(str, seeds[:20]))}")
-    wanted = seeds[0] if seed is None else seed
-    return {found[2]: array for found, array in named if found and int(found[1]) == wanted}
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -185,7 +185,8 @@ def with_more_rows(found: checkpoints.Checkpoint, facts: Mapping[str, Any]) -> t
     arrays: dict[str, Any] = {}
     for name, array in found.arrays.items():
         _, label, leaf = name.split("/", 2)
-        arrays |= {f"begun/{label}/parts/{leaf}": array, f"begun/{label}/at": np.array(len(array))}
+        at = max(len(array), int(arrays.get(f"begun/{label}/at", 0)))  # states may be kept of the first rows only
+        arrays |= {f"begun/{label}/parts/{leaf}": array, f"begun/{label}/at": np.array(at)}
     return arrays, {**found.facts, **facts, "seconds": {}}
 
 

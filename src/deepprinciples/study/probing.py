@@ -21,7 +21,8 @@ from deepprinciples.learners.factories import model_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.study import build, results, runner
+from deepprinciples.study import build, parameters, results, runner
+from deepprinciples.study.finished_run import Run, load
 from deepprinciples.study.summary import SCHEMA_VERSION
 from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree
 
@@ -55,7 +56,7 @@ def probe(
     *,
     examples: int = 512,
     progress: Callable[[str], None] = lambda text: None,
-) -> directory.Run:
+) -> Run:
     """Measure the trained weights of a `train` run on its training examples, and write what was found as a run.
 
     Args:
@@ -73,11 +74,16 @@ def probe(
     Raises:
         ConfigError: the run has no parameters, or is of a game. IntegrityError: it cannot be read.
         ResourceError: nothing can be written.
+
+    Example:
+        run = dp.train(config)
+        found = dp.probe(run.path, examples=32)
+        found.results.sharpness
     """
-    run = directory.load(run_dir)
+    run = load(run_dir)
     kept = run.path / directory.PARAMETERS
-    if not kept.is_file():
-        raise ConfigError(f"{run.path}: holds no parameters, since only `train` keeps them; probe a run of train")
+    if not kept.is_file() or run.summary.get("kind") != "train":
+        raise ConfigError(f"{run.path}: holds no parameters of a single method; probe a run of train")
     if examples < 2:
         raise ConfigError(f"examples: found {examples}; expected 2 or more")
     directory.check_free(out)
@@ -101,8 +107,8 @@ def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any],
     model, learner = model_of(config, parts), build.learner(config, parts)
     like = jax.eval_shape(lambda key: model.init(key, build.first(parts, 1).inputs)[0], lane_key(0))
     named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
-    seeds = sorted(int(name.removeprefix("seed-")) for name in kept)
-    rows = [[_at(kept[f"seed-{seed}"], runner.words_of(path)) for path in named] for seed in seeds]
+    seeds = sorted(int(name.removeprefix("seed-")) for name in kept if name.startswith("seed-"))
+    rows = [[_at(kept[f"seed-{seed}"], parameters.words_of(path)) for path in named] for seed in seeds]
     stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
     params = jax.tree.unflatten(jax.tree.structure(like), stacked)
     batch = build.first(parts, examples)
@@ -250,7 +256,7 @@ def _alike(subject: _Subject) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject) -> directory.Run:
+def _write(path: Path, run: Run, found: xr.Dataset, subject: _Subject) -> Run:
     from deepprinciples.report import page  # drawing is slow to import
 
     told = {
@@ -276,4 +282,4 @@ def _write(path: Path, run: directory.Run, found: xr.Dataset, subject: _Subject)
     manifest = directory.manifest(seeds=subject.seeds, files=directory.file_hashes(path))
     files.write_json(path / directory.MANIFEST, manifest)
     page.write_all(path, found, told, manifest)
-    return directory.load(path)
+    return load(path)

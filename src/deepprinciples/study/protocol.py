@@ -49,7 +49,11 @@ class Finished(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Callbacks of a study: `begin(total model-steps)`, `phase(text)`, `advance(model-steps)`, `say(line)`."""
+    """Callbacks of a study: `begin(total model-steps)`, `phase(text)`, `advance(model-steps)`, `say(line)`.
+
+    Example:
+        dp.compare(config, progress=dp.Progress(phase=print))
+    """
 
     begin: Callable[[int], None] = lambda total: None
     phase: Callable[[str], None] = lambda text: None
@@ -117,7 +121,7 @@ def run_study(
     tune: Mapping[str, Mapping[str, Any]],
     *,
     progress: Progress,
-    keep_states: bool = False,
+    keep: int = 0,
     ledger: Ledger | None = None,
 ) -> Finished:
     """Tune every arm with the same budget in independent searches, then train what each chose on fresh seeds.
@@ -127,7 +131,7 @@ def run_study(
         data: name -> data set.
         tune: name -> the arm's search space; empty where nothing is tuned.
         progress: hears how far it is.
-        keep_states: bring the final states of the reporting lanes to the host.
+        keep: of how many report seeds the final states of learners are kept.
         ledger: keeps what is done, and knows what was done before.
 
     Returns:
@@ -162,7 +166,7 @@ def run_study(
         found, searched = search(entry, course, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
         rows = report_rows(found, course, group)
-        outcome = entry.train("report", rows, judged=True, progress=progress.advance, keep_states=keep_states)
+        outcome = entry.train("report", rows, judged=True, progress=progress.advance, keep=keep)
         searches |= found
         outcomes |= {a: _of_arm(outcome, i, build.transform_names(arms[a])) for i, a in enumerate(group.arms)}
         programs.append(_program_row(number, made, found, searched, outcome, ledger))
@@ -248,9 +252,9 @@ class Entry(NamedTuple):
     group: str
     known_only: bool = False  # nothing is run that is not known
 
-    def train(self, name: str, *args: Any, keep_states: bool = False, **options: Any) -> Outcome:
-        """Run `bench.train`, or take its outcome from the ledger."""
-        label = f"{self.group}-{name}"
+    def train(self, name: str, *args: Any, keep: int = 0, **options: Any) -> Outcome:
+        """Run `bench.train`, or take its outcome from the ledger; the states are those of the first `keep` rows."""
+        label, keep_states = f"{self.group}-{name}", keep > 0
         known = self.ledger.outcome(label, bench.outcome_like(self.made, keep_states=keep_states))
         if known is not None:
             options["progress"](known.diverged_at.size * self.made.plan.steps)
@@ -259,6 +263,7 @@ class Entry(NamedTuple):
             raise ConfigError(f"the run was stopped before {label} was done; resume it first")
         with self.ledger.running(label) as keeper:
             outcome = bench.train(self.made, *args, keep_states=keep_states, keeper=keeper, **options)
+            outcome = outcome._replace(states=jax.tree.map(lambda a: a[:keep], outcome.states))
             self.ledger.close(label, outcome)
         return outcome
 

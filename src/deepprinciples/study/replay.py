@@ -15,6 +15,7 @@ from deepprinciples.engine.run import Block, begun_lane
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import checkpoints, directory
 from deepprinciples.study import bench, build, ledger, protocol, runner
+from deepprinciples.study.finished_run import load
 from deepprinciples.study.groups import Group
 
 
@@ -65,8 +66,16 @@ def replay(
         last: how many steps to look at.
         progress: hears what is being done.
 
+    Returns:
+        What was seen: `diverged_at`, `cause`, and `looks`, the last steps.
+
     Raises:
         ConfigError: there is no such lane. IntegrityError: the run cannot be read.
+
+    Example:
+        run = dp.compare(config)
+        seen = dp.replay(run.path, "plain/0", last=2)
+        seen.looks[-1].step
     """
     path = Path(run_dir)
     known = directory.status(path)
@@ -121,7 +130,7 @@ def _block(lane: _Lane, course: protocol.Course) -> int:
 
 def _finished(path: Path) -> _Told:
     """Read a finished run; it keeps no checkpoint, so a lane starts at its first step."""
-    run = directory.load(path)
+    run = load(path)
 
     def points(lane: _Lane, at: _At) -> list[dict[str, float]]:
         if not any(at.course.spaces[arm] for arm in at.group.arms):

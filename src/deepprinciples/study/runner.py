@@ -20,8 +20,9 @@ from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, Reso
 from deepprinciples.learners import measured
 from deepprinciples.learners.features import digest
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import bench, build, memory, protocol, rates, results
+from deepprinciples.study import bench, build, memory, parameters, protocol, rates, results
 from deepprinciples.study import ledger as ledgers
+from deepprinciples.study.finished_run import Run, load
 from deepprinciples.study.outline import outline
 from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.study.summary import summarize
@@ -89,6 +90,8 @@ def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
         raise ConfigError(*problems)
     if study.baseline and study.baseline not in arms:
         raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
+    if study.keep < 0:
+        raise ConfigError(f"study.keep: found {study.keep}; expected the number of report seeds to keep, 0 or more")
     tuned = any(tune.values())
     trials = study.searches * study.trials * study.tuning_seeds * (1 + study.extend) if tuned else 0
     lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
@@ -137,7 +140,7 @@ def carry_out(
     command: str,
     progress: protocol.Progress | None,
     at: Standing,
-) -> directory.Run:
+) -> Run:
     """Run a study from its start or from a checkpoint, and write what came of it."""
     told: dict[str, Any] = {"kind": prepared.kind, "stem": stem, "command": command, "notes": at.notes}
     told["narrowed"] = dict(at.narrowed)
@@ -162,13 +165,13 @@ def carry_out(
                     prepared.data,
                     prepared.tune,
                     progress=progress or protocol.Progress(),
-                    keep_states=prepared.kind == "train",
+                    keep=_kept(prepared),
                     ledger=ledger,
                 )
             ran_out = [memory.sentence(arm, one) for arm, one in at.narrowed.items()]
             notes = [*at.notes, *ledger.notes, *ran_out]
             with _on_disk(path):
-                run = _write(path, *_told(prepared, finished, stem, command, notes, at.narrowed), finished)
+                run = _write(path, prepared, *_told(prepared, finished, stem, command, notes, at.narrowed), finished)
                 ledger.save(keep=1)  # what it holds can be extended
                 directory.write_status(path, "finished", **told)
         except OutOfMemory as error:
@@ -282,9 +285,21 @@ def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -
     ]
 
 
+def _kept(prepared: Prepared) -> int:
+    """Count the report seeds whose final parameters are kept."""
+    if prepared.kind == "train":
+        return Train(**prepared.resolved["train"]).seeds
+    return Study(**prepared.resolved["study"]).keep if prepared.kind == "compare" else 0
+
+
 def _write(
-    path: Path, resolved: dict[str, Any], summary: dict[str, Any], found: xr.Dataset, finished: protocol.Finished
-) -> directory.Run:
+    path: Path,
+    prepared: Prepared,
+    resolved: dict[str, Any],
+    summary: dict[str, Any],
+    found: xr.Dataset,
+    finished: protocol.Finished,
+) -> Run:
     from deepprinciples.report import page  # drawing is slow to import, and a bad config needs none
 
     files.write_text(path / directory.CONFIG, configs.dumps(resolved))
@@ -293,8 +308,8 @@ def _write(
     files.write_jsonl(path / "metrics.jsonl", metric_rows(found))
     states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
     if states:
-        kept = {f"seed-{seed}": _seed_of(states["run"].judged, k) for k, seed in enumerate(finished.seeds)}
-        arrays.save_arrays(kept, path / "parameters.safetensors")
+        seeds = finished.seeds[: _kept(prepared)]
+        arrays.save_arrays(parameters.tables(states, seeds, prepared.kind), path / directory.PARAMETERS)
     manifest = directory.manifest(
         device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
         backend=jax.default_backend(),
@@ -306,25 +321,7 @@ def _write(
     )
     files.write_json(path / directory.MANIFEST, manifest)
     page.write_all(path, found, summary, manifest)
-    return directory.load(path)
-
-
-def _seed_of(params: Any, index: int) -> dict[str, Any]:
-    named = jax.tree_util.tree_flatten_with_path(params)[0]
-    table: dict[str, Any] = {}
-    for path, leaf in named:
-        *parents, last = words_of(path)
-        here = table
-        for key in parents:
-            here = here.setdefault(key, {})
-        here[last] = leaf[index]
-    return table
-
-
-def words_of(path: tuple[Any, ...]) -> list[str]:
-    """Give the words that name a leaf of a model's params, from JAX's path to it; none of them holds a "/"."""
-    words = [str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path]
-    return words or ["params"]
+    return load(path)
 
 
 def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:

@@ -49,6 +49,7 @@ class Study(NamedTuple):
     trials: Repeats = 8  # settings that a search tries
     tuning_seeds: Repeats = 1  # runs of each of them
     seeds: Repeats = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)
+    keep: Size = 0  # report seeds of each arm whose final parameters are written
     extend: Size = 0  # rounds of widening a search space whose best point lay on its edge
     comparisons: Literal["baseline", "all"] = "baseline"
     baseline: str = ""  # the first arm, where empty

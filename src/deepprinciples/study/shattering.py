@@ -16,7 +16,9 @@ from deepprinciples.types import Array
 INPUTS, FEATURES, UNITS = 16, 256, 8
 
 
-def gradient_correlation(key: Array, *, depth: int, width: int = 512, networks: int = 8, **model: Any) -> float:
+def gradient_correlation(
+    key: Array | None = None, *, depth: int, width: int = 512, networks: int = 8, **model: Any
+) -> float:
     """Correlate the input gradients of orthogonal inputs over random networks with `depth` activations in a row.
 
     r = E[g(x) . g(y)] / E[g(x) . g(x)], g(x) the gradient of one output at x; x, y orthogonal, of mean square 1/2
@@ -26,7 +28,7 @@ def gradient_correlation(key: Array, *, depth: int, width: int = 512, networks: 
     last branch, a plain one at its outputs, so that as many activations lie between in both.
 
     Args:
-        key: decides the networks.
+        key: decides the networks; by default that of seed 0.
         depth: activations between input and output.
         width: of the hidden layers.
         networks: over how many the two means are taken, 8 outputs and 120 pairs of inputs each.
@@ -53,5 +55,6 @@ def gradient_correlation(key: Array, *, depth: int, width: int = 512, networks: 
         own = jnp.sum(jnp.square(grads))
         return (jnp.sum(jnp.square(grads.sum(axis=1))) - own) / (INPUTS - 1), own
 
-    shared, own = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(key, networks))
+    keys = jax.random.split(jax.random.key(0) if key is None else key, networks)
+    shared, own = jax.jit(lambda keys: jax.lax.map(one, keys))(keys)
     return float(shared.sum() / own.sum())

@@ -1,0 +1,141 @@
+"""Trained parameters on disk: for every seed kept, the weights that were judged and the model's state beside them.
+
+A file of `train` holds `seed-K/NAME` and `state-K/NAME`, a file of `compare` the same below the name of each arm. The
+state is what a model carries beside its parameters, such as the running statistics of batch normalization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepprinciples.config.wording import quoted, suggestion
+from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.runs import arrays, directory
+from deepprinciples.types import PyTree
+
+SEED, STATE = "seed-", "state-"
+
+
+class Kept(NamedTuple):
+    """What a file holds of one seed, as nested dicts of arrays; `state` is None where there is none."""
+
+    params: Mapping[str, Any]
+    state: Mapping[str, Any] | None
+
+
+def words_of(path: tuple[Any, ...]) -> list[str]:
+    """Return the words that name a leaf of a tree, from JAX's path to it; none of them holds a "/"."""
+    words = [str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path]
+    return words or ["params"]
+
+
+def table_of(tree: PyTree, index: int) -> dict[str, Any]:
+    """Turn a tree with a leading axis of seeds into nested dicts of one seed's arrays."""
+    import jax  # here, so that a file is read without it
+
+    table: dict[str, Any] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        *parents, last = words_of(path)
+        here = table
+        for key in parents:
+            here = here.setdefault(key, {})
+        here[last] = leaf[index]
+    return table
+
+
+def tree_of(table: Mapping[str, Any], like: PyTree, where: str) -> PyTree:
+    """Build the tree of a model from nested dicts of arrays.
+
+    Args:
+        table: as `table_of` made it.
+        like: a tree of the same structure, arrays or shapes.
+        where: what an error message starts with.
+
+    Raises:
+        IntegrityError: an array is missing, or has another shape than the model's.
+    """
+    import jax
+
+    leaves = []
+    for path, expected in jax.tree_util.tree_flatten_with_path(like)[0]:
+        found: Any = table
+        for word in words_of(path):
+            found = found.get(word) if isinstance(found, Mapping) else None
+        shape = None if found is None or isinstance(found, Mapping) else list(np.shape(found))
+        if shape != list(expected.shape):
+            name = "/".join(words_of(path))
+            what = "is missing" if shape is None else f"has shape {shape}"
+            raise IntegrityError(
+                f"{where}: {quoted(name)} {what}, expected {list(expected.shape)}: the file is not of this model"
+            )
+        leaves.append(jax.numpy.asarray(found))
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def tables(states: Mapping[str, Any], seeds: Sequence[int], kind: str) -> dict[str, Any]:
+    """Lay out the final states of learners as they are written to a file.
+
+    Args:
+        states: arm -> state of its learner, leading axis: seed.
+        seeds: those of the first rows, or of all.
+        kind: of the run; a comparison has arms.
+    """
+    found: dict[str, Any] = {}
+    for arm, state in states.items():
+        table = found[_key(arm)] = {}
+        params, own = state.judged, _model_state(state)
+        for k, seed in enumerate(seeds):
+            table |= {f"{SEED}{seed}": table_of(params, k), f"{STATE}{seed}": table_of(own, k)}
+    return found if kind == "compare" else found["run"]
+
+
+def _model_state(state: Any) -> PyTree:
+    """Return the state of the model whose parameters are `state.judged`: that of the average, where there is one."""
+    if hasattr(state, "making_state"):  # a GAN
+        return {"generator": state.making_state, "discriminator": state.discriminator.model_state}
+    return state.model_state if state.average is None else state.average.model_state
+
+
+def _key(arm: str) -> str:
+    return arm.replace("%", "%25").replace("/", "%2F")  # a name in the file holds no "/"
+
+
+def kept(path: Path, kind: str, arms: Sequence[str], *, arm: str = "", seed: int | None = None) -> Kept:
+    """Read what a run directory keeps of one seed.
+
+    Args:
+        path: the directory.
+        kind: "train" or "compare".
+        arms: of the run.
+        arm: one of them; "" where there is only one.
+        seed: one of those kept; by default the first.
+
+    Raises:
+        ConfigError: no parameters are kept, or none of this arm or seed.
+        IntegrityError: the file is damaged, or was taken away.
+    """
+    file = path / directory.PARAMETERS
+    if not file.is_file() and kind == "compare":
+        raise ConfigError(f"{path}: keeps no parameters; set study.keep = 1 or more to keep those of its first seeds")
+    if not file.is_file():
+        raise IntegrityError(f"{file}: is missing; expected the directory of a finished run of train")
+    table = arrays.load_arrays(file)
+    if kind == "compare":
+        if arm not in arms:
+            found = quoted(arm) if arm else "none"
+            raise ConfigError(f"arm: found {found}; expected one of {', '.join(arms)}{suggestion(arm, arms)}")
+        table = table.get(_key(arm), {})
+    elif arm not in ("", *arms):
+        raise ConfigError(f"arm: found {quoted(arm)}; a run of train has none, leave it out")
+    numbers = {name.removeprefix(SEED): name for name in table if name.startswith(SEED)}
+    seeds = sorted(int(number) for number in numbers if number.isascii() and number.isdigit() and len(number) < 20)
+    if not seeds:
+        raise IntegrityError(f"{file}: holds no parameters of a seed; the file is damaged")
+    wanted = seeds[0] if seed is None else seed
+    if wanted not in seeds:
+        raise ConfigError(f"seed: found {wanted}; expected one of those kept, {', '.join(map(str, seeds[:20]))}")
+    return Kept(table[f"{SEED}{wanted}"], table.get(f"{STATE}{wanted}"))

@@ -1,0 +1,158 @@
+"""Trained models, from the files of a run to functions that answer: the network that was judged, state and all."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from deepprinciples import config as configs
+from deepprinciples.engine.population import use_all_cores
+from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.runs import directory
+from deepprinciples.study import build, parameters, programs
+from deepprinciples.study.finished_run import Run, load
+from deepprinciples.types import Array, Dataset, Model, PyTree
+
+PLAYERS = ("generator", "discriminator")
+
+
+class TrainedModel(NamedTuple):
+    """A trained network as functions of its parameters, in evaluation: no dropout, and the statistics of training.
+
+    Attributes:
+        predict: (params, inputs [B, ...]) -> outputs [B, ...].
+        apply: (params, inputs [B, ...]) -> (outputs, activations by layer).
+        state: what the model carries beside its parameters, such as running statistics.
+        data: the data set as the model saw it: prepared, in three parts. Inputs of one's own have to be on its scale.
+    """
+
+    predict: Callable[[PyTree, Any], Any]
+    apply: Callable[[PyTree, Any], tuple[Any, Mapping[str, Array]]]
+    state: PyTree
+    data: Dataset
+
+
+def load_model(
+    run: Run | str | Path,
+    arm: str = "",
+    seed: int = 0,
+    *,
+    player: str = "generator",
+    config: Mapping[str, Any] | None = None,
+) -> tuple[TrainedModel, PyTree]:
+    """Load a trained model: that which was judged, so with averaged weights where there are some.
+
+    Args:
+        run: a run of `train`, or of `compare` with `study.keep`; or its directory.
+        arm: of a comparison; a run of `train` has none.
+        seed: one of the seeds kept.
+        player: of a GAN, "generator" or "discriminator". The inputs of a generator are noise [B, latent], with
+            `learner.conditional` a pair (noise, labels [B]); its outputs have the shape of examples.
+        config: what the run was given, where functions or arrays of its config came from another process.
+
+    Returns:
+        (model, params): `model.predict(params, inputs)` gives outputs.
+
+    Raises:
+        ConfigError: the run keeps no parameters of this arm and seed, or its config needs `config`.
+        IntegrityError: it is no finished run, is damaged, or its file does not fit the model.
+
+    Example:
+        run = dp.train(config, "runs/mine")
+        model, params = dp.load_model("runs/mine", seed=0)
+        outputs = model.predict(params, model.data.test.inputs)
+    """
+    use_all_cores()
+    run = run if isinstance(run, Run) else load(run)
+    kind = str(run.summary.get("kind"))
+    arms = [str(row["name"]) for row in run.summary.get("arms", [])]
+    kept = parameters.kept(run.path, kind, arms, arm=arm, seed=seed)
+    resolved = _config_of(run, kind, arm, config)
+    resolved = build.replaced(resolved, _chosen(run, arm, seed) if kind == "compare" else {})
+    parts = build.dataset(resolved)
+    gan = "generator" in resolved
+    if player not in PLAYERS:
+        raise ConfigError(f"player: found {player!r}; expected {' or '.join(PLAYERS)}")
+    model, lay_out, shape = _player(resolved, parts, player) if gan else (build.model_of(resolved, parts), None, None)
+    example = _example(resolved, parts, player) if gan else build.example_of(resolved, parts).inputs
+    like = jax.eval_shape(lambda key: model.init(key, example), jax.random.key(0))
+    file = str(run.path / directory.PARAMETERS)
+    held = (kept.params, kept.state) if not gan else tuple((one or {}).get(player, {}) for one in kept)
+    if kept.state is None and jax.tree.leaves(like[1]):
+        raise IntegrityError(
+            f"{file}: holds no state of the model (such as running statistics), which an earlier version left out; "
+            "train it anew"
+        )
+    params, state = (parameters.tree_of(one or {}, tree, file) for one, tree in zip(held, like, strict=True))
+    return _functions(model, state, parts, lay_out, shape, resolved["train"]["matmul"]), params
+
+
+def _config_of(run: Run, kind: str, arm: str, config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the resolved config of an arm, without its tuned values."""
+    given = config or run.given or configs.load(run.path / directory.CONFIG)
+    if kind != "compare":
+        return configs.resolve({key: value for key, value in given.items() if key != "arms"}, build.KINDS)
+    return configs.arm_configs(configs.resolve(given, build.KINDS, command="compare"), build.KINDS)[arm]
+
+
+def _chosen(run: Run, arm: str, seed: int) -> Mapping[str, float]:
+    """Return the settings that the search of a seed chose: some, such as slopes, belong to the network."""
+    row = next(row for row in run.summary["arms"] if row["name"] == arm)
+    block = int(run.results.block.sel(seed=seed))
+    return row["chosen"][block] if row["chosen"] else {}
+
+
+def _player(config: build.Config, parts: Dataset, player: str) -> tuple[Model, Callable, tuple[int, ...] | None]:
+    """Build a player's model, what lays out its inputs, and the shape of its outputs."""
+    from deepprinciples.parts.models.adapters import coerce
+
+    shape = parts.train.inputs.shape[1:]
+    classes = parts.outputs if config["learner"]["conditional"] else 0
+    if player == "discriminator":
+        made = build.part("model", config[player]["model"], outputs=1, vocabulary=0)
+        return coerce(made), lambda inputs: inputs, None
+    made = build.part("generator", config[player]["model"], outputs=math.prod(shape), shape=shape)
+
+    def told(inputs: Any) -> Array:
+        noise, labels = inputs if classes else (inputs, None)
+        return jnp.concatenate([noise, jax.nn.one_hot(labels, classes)], axis=1) if classes else jnp.asarray(noise)
+
+    return coerce(made), told, shape
+
+
+def _example(config: build.Config, parts: Dataset, player: str) -> Any:
+    """Return one input that has the shape of a player's."""
+    classes = parts.outputs if config["learner"]["conditional"] else 0
+    if player == "generator":
+        return jnp.zeros((1, config["learner"]["latent"] + classes))
+    *places, channels = parts.train.inputs.shape[1:]
+    return jnp.zeros((1, *places, (channels + classes) * config["learner"]["pac_size"]))
+
+
+def _functions(
+    model: Model,
+    state: PyTree,
+    data: Dataset,
+    lay_out: Callable | None,
+    shape: tuple[int, ...] | None,
+    matmul: str,
+) -> TrainedModel:
+    precision = programs.MATMUL.get(matmul)
+
+    @jax.jit
+    def apply(params: PyTree, inputs: Any) -> tuple[Any, Mapping[str, Array]]:
+        given = inputs if lay_out is None else lay_out(inputs)
+        with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
+            outputs, _, activations = model.apply(params, state, given, key=None, train=False)
+        return outputs if shape is None else outputs.reshape(-1, *shape), activations
+
+    def predict(params: PyTree, inputs: Any) -> Any:
+        return apply(params, inputs)[0]
+
+    return TrainedModel(predict, apply, state, data)
