@@ -193,7 +193,6 @@ class Learner(NamedTuple):
     evaluate: Callable[[PyTree, Batch], Mapping[str, Array]]
     evaluations: int = 1  # gradient evaluations a step costs
     score: Callable[[PyTree, Batch, Array], Mapping[str, Array]] | None = None
-    hides: bool = True  # whether a step may turn a gradient that is not finite into a state that is
     settle: Callable[[PyTree, Batch, Array], PyTree] | None = None
 
 

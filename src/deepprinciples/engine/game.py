@@ -28,7 +28,6 @@ def game(
     rules: Rules,
     metrics: Mapping[str, SampleMetric] | None = None,
     snapshots: int = 0,
-    hides: bool = True,
 ) -> Learner:
     """Make the learner of a game between a generator and a discriminator; `moves` has the formulas.
 
@@ -44,7 +43,6 @@ def game(
         rules: how they play.
         metrics: name -> metric of a set of samples.
         snapshots: samples kept at every evaluation, from the same noise.
-        hides: whether an optimizer of the two may make finite updates of a gradient that is not finite.
 
     Returns:
         A `Learner` with `score`.
@@ -89,7 +87,7 @@ def game(
         return {**found, **(_snapshots(table, state, snapshots) if snapshots else {})}
 
     settle = None if is_off(rules.average) else functools.partial(_settled, table, rules)
-    return Learner(init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, score, hides, settle)
+    return Learner(init, step, evaluate, EVALUATIONS[rules.update] + rules.n_critic - 1, score, settle)
 
 
 def _settled(table: Table, rules: Rules, state: GameState, batches: Batch, key: Array) -> GameState:

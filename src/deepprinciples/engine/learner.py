@@ -64,7 +64,6 @@ def supervised(
     augments: Sequence[Augment] = (),
     metrics: Mapping[str, Callable[[Array, Array], Array]] | None = None,
     evaluations: int = 1,
-    hides: bool = True,
     average: Average | None = None,
     steps: int = 1,
     splits: bool = False,
@@ -85,7 +84,6 @@ def supervised(
         augments: applied to each training batch in order.
         metrics: name -> (outputs, targets) -> [B]; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
-        hides: whether the optimizer may make finite updates of a gradient that is not finite.
         average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
         steps: of the whole run, for the average.
         splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
@@ -178,4 +176,4 @@ def supervised(
         return state._replace(average=averaging.settled(average, model, state, batches, key))
 
     settles = None if average is None else functools.partial(settle, average)
-    return Learner(init, step, evaluate, evaluations, hides=hides, settle=settles)
+    return Learner(init, step, evaluate, evaluations, settle=settles)

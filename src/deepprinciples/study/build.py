@@ -22,7 +22,7 @@ from deepprinciples.parts import data, losses, probes, rules
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import games
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, named, part, replaced, trait
+from deepprinciples.study.pieces import Config, chain, metric_name, named, part, replaced, trait
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.target_checks import only_padding, unfit_for_targets
 from deepprinciples.types import Augment, Batch, Dataset, Info, Learner, Model
@@ -87,7 +87,6 @@ def learner(config: Config, parts: Dataset) -> Learner:
         augments=augments,
         metrics={metric_name(config): part("metric", config["study"]["metric"])},
         evaluations=rules.EVALUATIONS.get(rule.get("name", ""), 1),
-        hides=hides(config),
         average=part("average", config["average"]),
         steps=config["train"]["steps"],
         # What --with adds is in TABLES alone: a loss of the user's may look at the whole batch.

@@ -14,7 +14,7 @@ from deepprinciples.engine.players import Player, Table
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.parts.sample_metrics import TABLE
 from deepprinciples.study.features import features_of
-from deepprinciples.study.pieces import Config, chain, hides, metric_name, name_of, named, part
+from deepprinciples.study.pieces import Config, chain, metric_name, name_of, named, part
 from deepprinciples.types import Augment, Batch, Dataset, Learner, OnActivations, OnFunction, SampleMetric, Scalar
 
 Loss = Annotated[Callable[..., Any], "game_loss"]
@@ -57,9 +57,8 @@ def learner(config: Config, parts: Dataset) -> Learner:
     sections = [config["study"]["metric"], *({"name": name} for name in settings.pop("also"))]
     metrics = {name_of(one): metric(one, parts) for one in sections}
     snapshots = settings.pop("snapshots")
-    may_hide = hides(config["generator"]) or hides(config["discriminator"])
     rules = Rules(steps, **settings)
-    return game(table=table, example=example, rules=rules, metrics=metrics, snapshots=snapshots, hides=may_hide)
+    return game(table=table, example=example, rules=rules, metrics=metrics, snapshots=snapshots)
 
 
 def _player(config: Config, kind: str, steps: int, **provided: Any) -> Player:

@@ -207,8 +207,6 @@ TABLE = {
     )
 }
 
-# What is not finite in a gradient stays in their state or in the parameters, so that nobody need look at gradients.
-NEVER_HIDE = frozenset({"sgd", "adam", "adamw", "nadam", "nadamw", "radam", "adabelief", "rmsprop"})
 _DECAYING = [name for name, factory in TABLE.items() if "weight_decay" in inspect.signature(factory).parameters]
 NEUTRAL = {name: {"weight_decay": 0.0} for name in _DECAYING}
 NEUTRAL |= {"sgd": {"momentum": 0.0}, "rmsprop": {"momentum": 0.0}}
