@@ -104,7 +104,7 @@ def test_a_stopped_run_is_replayed_from_its_checkpoint(tmp_path: Path, monkeypat
 @pytest.mark.slow
 def test_a_trial_is_replayed_where_its_search_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The point that failed in the search could not be seen, or the wrong one would be."""
-    assert stopped_at(20, "compare", tmp_path / "run", monkeypatch)
+    assert stopped_at(35, "compare", tmp_path / "run", monkeypatch)  # 30 looks are of the search
     seen = dp.replay(tmp_path / "run", "plain/trial-1/2147483648", last=1)
     whole = dp.resume(tmp_path / "run")
     again = dp.replay(whole.path, "plain/trial-1/2147483648", last=1)
