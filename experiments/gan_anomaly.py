@@ -14,7 +14,7 @@ import deepprinciples as dp
 
 ADAM, NET = {"name": "adam", "learning_rate": 1e-3}, {"name": "mlp", "depth": 2, "width": 64}
 PLAYER = {"model": NET, "optimizer": ADAM}
-GAN = {"game": {"latent": 16, "average": 0.99}, "generator": PLAYER,
+GAN = {"learner": {"name": "gan", "latent": 16, "average": 0.99}, "generator": PLAYER,
        "discriminator": {**PLAYER, "penalties": {"r1": {"strength": 0.1}}},
        "study": {"metric": {"name": "sliced_wasserstein", "projections": 32}}}  # fmt: skip
 CODER = {"model": {"name": "autoencoder", "latent": 8}, "loss": "mse", "optimizer": ADAM,

@@ -252,7 +252,6 @@ class Learner(NamedTuple):
     evaluations: int = 1  # gradient evaluations a step costs
     metrics: Mapping[str, Metric] = MappingProxyType({})
     snapshots: Callable[[PyTree], Mapping[str, Array]] | None = None
-    hides: bool = True  # whether a step may turn a gradient that is not finite into a state that is
     settle: Callable[[PyTree, Batch, Array], PyTree] | None = None
 
 

@@ -1,10 +1,7 @@
 """Many lanes as one program: each is the run it stands for, whatever its neighbors are and do."""
 
-import re
-
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
@@ -12,10 +9,12 @@ import toy
 from deepprinciples.engine import evaluation, fit
 from deepprinciples.engine.cuts import plan
 from deepprinciples.engine.feed import Feed, resident
-from deepprinciples.engine.population import Layout, choose_layout, make_mesh
+from deepprinciples.engine.population import Layout, choose_layout, compile_program, make_mesh
+from deepprinciples.engine.run import Block, run
 
 ALONE = Layout(devices=1, blocks=1, points=1, mode="map")
 VMAPPED = toy.WIDE._replace(mode="vmap")
+SHARED = Layout(devices=1, blocks=1, points=2, mode="vmap")  # vmapped lanes with one minibatch
 PAIR = [toy.point(), toy.point(learning_rate=0.02, noise=0.0)]
 BLOCKS = [(seed, PAIR) for seed in range(4)]
 
@@ -67,10 +66,11 @@ def test_one_device_equals_two(four):
 
 @pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED])
 @pytest.mark.parametrize("seeds", [[0], [3, 0], [9, 8, 7, 6, 0], [5, 4, 3, 2, 1, 0, 8, 9, 10]])
-def test_no_bit_depends_on_the_neighbors(layout, seeds):
+@pytest.mark.parametrize("other", [{"noise": 2.0}, {"learning_rate": 1e30}, {"poison": 7.0}])
+def test_no_bit_depends_on_the_neighbors(layout, seeds, other):
     """Adding a seed to a study would change the others: at one width, count, position and neighbors mean nothing."""
     reference = toy.train(BLOCKS, layout=layout)
-    other = [toy.point(learning_rate=0.3), toy.point(noise=2.0)]
+    other = [toy.point(bomb=1.0), toy.point(**other)]
     outcome = toy.train([(seed, PAIR if seed < 4 else other) for seed in seeds], layout=layout)
     assert outcome.states["w"].shape == (len(seeds), 2, 3)
     for k, seed in enumerate(seeds):
@@ -115,12 +115,14 @@ BAD = {
     "NaN between probes": toy.point(bomb=10),
     "NaN at the last step": toy.point(bomb=22),
     "NaN after the last step": toy.point(bomb=23),
+    "a state that no loss reads": toy.point(poison=7),
+    "such a state at the last step": toy.point(poison=22),
 }
 
 
-@pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED])
+@pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED, SHARED])
 @pytest.mark.parametrize("what", BAD)
-def test_a_diverged_lane_stops_where_it_was_and_harms_no_other(layout, what):
+def test_a_diverged_lane_is_marked_and_harms_no_other(layout, what):
     """One bad setting would spoil its neighbors, or be kept with weights of NaN, or be blamed on a wrong step."""
     healthy = toy.train(BLOCKS, layout=layout)
     blocks = [(0, PAIR), (1, [PAIR[0], BAD[what]]), (2, PAIR), (3, PAIR)]
@@ -134,25 +136,28 @@ def test_a_diverged_lane_stops_where_it_was_and_harms_no_other(layout, what):
         assert step == 0 and np.isnan(outcome.states["w"][1, 1]).all()
         return
     np.testing.assert_allclose(outcome.states["w"][1, 1], weights, rtol=1e-4, atol=1e-6)
-    assert np.isfinite(outcome.states["w"][1, 1]).all()
-    assert outcome.states["steps"][1, 1] == (step if step >= 0 else toy.CUT.steps)
+    assert all(np.isfinite(leaf[1, 1]).all() for leaf in outcome.states.values())
+    segment = step // toy.CUT.span
+    assert outcome.states["steps"][1, 1] == (segment * toy.CUT.span if step >= 0 else toy.CUT.steps)
     if step >= 0:
-        dead = np.arange(0, toy.CUT.steps, toy.CUT.every) > step
-        assert np.isnan(outcome.logs["train_loss"][1, 1][dead]).all()
-        assert np.isfinite(outcome.logs["train_loss"][1, 1][: step // toy.CUT.every]).all()
-        done = np.array(toy.CUT.evaluation_steps()) > step
-        assert len(set(outcome.curves["loss"][1, 1][done])) == 1, "a frozen lane went on"
+        begin = np.arange(0, toy.CUT.steps, toy.CUT.every)
+        for log in (outcome.logs["train_loss"], outcome.logs["probed_loss"], outcome.logs["weight"]["first"]):
+            assert np.isnan(log[1, 1][begin > step]).all()
+            assert np.isfinite(log[1, 1][begin + toy.CUT.every <= step]).all()
+        curve = outcome.curves["loss"][1, 1]
+        assert np.isfinite(curve).all() and len(set(curve[max(segment - 1, 0) :])) == 1, "a diverged lane went on"
 
 
 @pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED])
-def test_lanes_that_fail_in_the_same_chunk_stop_each_where_it_was(layout):
-    """Lanes that are run again together would stop at the first failure of any, or one would take another's state."""
+def test_lanes_that_diverge_in_the_same_chunk_are_told_apart(layout):
+    """One lane would be given another's step or state."""
     cut = plan(23, probe_every=12, evaluate_every=12)
     bad = [[toy.point(bomb=3), toy.point(learning_rate=4.0)], [toy.point(bomb=12), toy.point(bomb=13)], [PAIR[0]] * 2]
-    outcome = toy.train([*enumerate(bad), (3, [toy.point(bomb=1), toy.point()])], layout=layout, cut=cut)
-    for seed, points in [*enumerate(bad), (3, [toy.point(bomb=1), toy.point()])]:
+    blocks = [*enumerate(bad), (3, [toy.point(bomb=1), toy.point()])]
+    outcome = toy.train(blocks, layout=layout, cut=cut)
+    for seed, points in blocks:
         for number, settings in enumerate(points):
-            weights, losses, step = toy.by_hand(seed, settings)
+            weights, losses, step = toy.by_hand(seed, settings, span=cut.span)
             assert outcome.diverged_at[seed, number] == step
             np.testing.assert_allclose(outcome.states["w"][seed, number], weights, rtol=1e-4, atol=1e-6)
             if step < 0:
@@ -160,22 +165,39 @@ def test_lanes_that_fail_in_the_same_chunk_stop_each_where_it_was(layout):
                 np.testing.assert_allclose(outcome.logs["train_loss"][seed, number], shares, rtol=1e-4)
 
 
-def test_vmapped_lanes_loop_in_step():
-    """Were the length of a loop a lane's own, every step would choose between two states: twice the time on a GPU."""
-    one = toy.learner({name: jnp.float32(value) for name, value in toy.point().items()})
-    steps = jnp.arange(6, dtype=jnp.int32).reshape(2, 3)
+@pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED, SHARED])
+def test_a_lane_among_diverging_ones_is_the_lane_alone(layout):
+    """A user could not repeat the one lane that stood of a study in which all others were lost."""
+    solo = toy.train([(2, [toy.point()])], layout=ALONE)._replace(seconds=None)
+    lost = [toy.point(learning_rate=1e30), toy.point(bomb=4)]
+    outcome = toy.train([(0, lost), (1, lost), (2, [toy.point(), BAD["NaN at step 0"]]), (3, lost)], layout=layout)
+    assert np.sum(outcome.diverged_at < 0) == 1
+    chex.assert_trees_all_close(solo, lanes(outcome, slice(2, 3), slice(0, 1)), rtol=1e-5, atol=1e-6)
 
-    def segment(lane, indices, axis):
-        data, total = jax.tree.map(jnp.asarray, toy.DATA), jnp.int32(5)
-        return fit.segment(one, toy.probe, lane, jax.random.key(0), data, indices, steps, total, axis)
 
-    def loops(axis):
-        lanes = jax.vmap(lambda key: fit.start(one, key))(jax.random.split(jax.random.key(0), 4))
-        traced = jax.make_jaxpr(jax.vmap(lambda *own: segment(*own, axis), axis_name="vmapped"))
-        return str(traced(lanes, jnp.zeros((4, 2, 3, toy.BATCH), jnp.int32)))
+@pytest.mark.parametrize(("mode", "taken"), [("map", 6), ("vmap", 23)])
+def test_a_mapped_lane_that_diverged_takes_no_further_step(mode, taken):
+    """A search that loses half of its lanes would take as long as one that loses none."""
+    told = []
 
-    chosen = re.compile(r"cond_jaxpr=\{ lambda[^}]*let[^}]*bool\[4\] = ")  # a predicate of many lanes
-    assert not chosen.search(loops("vmapped")) and chosen.search(loops(""))
+    def learner(hyper):
+        one = toy.learner(hyper)
+
+        def step(state, batch, key):
+            jax.debug.callback(lambda bomb: told.append(float(bomb)), hyper["bomb"])
+            return one.step(state, batch, key)
+
+        return one._replace(step=step)
+
+    layout = Layout(devices=1, blocks=1, points=2, mode=mode)
+    made = compile_program(
+        learner, toy.probe, layout=layout, names=toy.NAMES, plan=toy.CUT, data=toy.DATA, batch_size=toy.BATCH,
+        split=toy.SPLIT,
+    )  # fmt: skip
+    feed = resident(toy.DATA, batch_size=toy.BATCH, plan=toy.CUT, mesh=made.mesh)
+    run(made, [Block(0, (toy.point(bomb=2.0), toy.point()))], plan=toy.CUT, feed=feed, curve=toy.SPLIT)
+    jax.effects_barrier()
+    assert (told.count(2.0), told.count(-1.0)) == (taken, toy.CUT.steps)
 
 
 def test_an_infinite_target_stops_the_lanes_that_meet_it_when_they_meet_it():

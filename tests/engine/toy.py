@@ -19,7 +19,7 @@ from deepprinciples.types import Batch, Info, Learner
 SIZE, BATCH = 20, 3  # six batches an epoch, two examples left over
 WIDE = Layout(devices=2, blocks=2, points=2, mode="map")
 CUT = plan(23, probe_every=3, evaluate_every=6)
-NAMES = ("learning_rate", "noise", "bomb", "broken_init")
+NAMES = ("learning_rate", "noise", "bomb", "poison", "broken_init")
 VALIDATION = 5
 
 _random = np.random.RandomState(0)
@@ -27,17 +27,18 @@ DATA = Batch(_random.randn(SIZE, 3).astype(np.float32), _random.randn(SIZE).asty
 SPLIT = pad_split(Batch(_random.randn(VALIDATION, 3).astype(np.float32), np.zeros(VALIDATION, np.float32)), size=8)
 
 
-def point(learning_rate=0.05, noise=0.1, bomb=-1.0, broken_init=0.0):
-    """Settings of one lane; at step `bomb` the loss becomes NaN."""
-    return {"learning_rate": learning_rate, "noise": noise, "bomb": bomb, "broken_init": broken_init}
+def point(learning_rate=0.05, noise=0.1, bomb=-1.0, poison=-1.0, broken_init=0.0):
+    """Settings of one lane; at step `bomb` the loss becomes NaN, at `poison` what no loss reads becomes infinite."""
+    return dict(zip(NAMES, (learning_rate, noise, bomb, poison, broken_init), strict=True))
 
 
 def learner(hyper):
-    """Noisy gradient descent on mean (x.w - y)^2; the state counts its steps."""
+    """Noisy gradient descent on mean (x.w - y)^2; the state counts its steps, and holds what no loss reads."""
 
     def init(key):
         w = jax.random.normal(jax.random.fold_in(key, zlib.crc32(b"init")), (3,))
-        return {"w": jnp.where(hyper["broken_init"] > 0, jnp.nan, w), "steps": jnp.zeros(())}
+        w = jnp.where(hyper["broken_init"] > 0, jnp.nan, w)
+        return {"w": w, "steps": jnp.zeros(()), "unread": jnp.full((2,), 3e38)}
 
     def step(state, batch, key):
         def objective(w):
@@ -46,8 +47,9 @@ def learner(hyper):
         loss, grads = jax.value_and_grad(objective)(state["w"])
         loss = jnp.where(state["steps"] == hyper["bomb"], jnp.nan, loss)
         updates = -hyper["learning_rate"] * (grads + hyper["noise"] * jax.random.normal(key, (3,)))
+        unread = jnp.where(state["steps"] == hyper["poison"], jnp.inf, state["unread"])
         info = Info(loss, state["w"], grads, updates, (), {}, dict)
-        return {"w": state["w"] + updates, "steps": state["steps"] + 1}, info
+        return {"w": state["w"] + updates, "steps": state["steps"] + 1, "unread": unread}, info
 
     def evaluate(state, batch, key):
         return {"loss": (batch.inputs @ state["w"] - batch.targets) ** 2}
@@ -87,29 +89,35 @@ def _feed(cut, mesh):
     return resident(DATA, batch_size=BATCH, plan=cut, mesh=mesh)
 
 
-def by_hand(seed, settings, *, steps=CUT.steps, data=DATA):
-    """Train one lane in a plain Python loop; stop before the first step that is not finite.
+def by_hand(seed, settings, *, steps=CUT.steps, span=CUT.span, data=DATA):
+    """Train one lane in a plain Python loop, in segments of `span` steps, until it diverges.
 
-    Returns the weights, the losses [steps so far], and the step at which it diverged or -1.
+    Returns the weights (where it diverged, those with which the segment began), the finite losses, and the step at
+    which it diverged or -1.
     """
     key = jax.random.key(seed, impl="threefry2x32")
     step_key = jax.random.fold_in(key, zlib.crc32(b"step"))
     hyper = {name: jnp.float32(value) for name, value in settings.items()}
-    state, losses = learner(hyper).init(key), []
+    state = begun = learner(hyper).init(key)
+    losses = []
     for step, chosen in enumerate(order_by_hand(seed, steps)):
+        if step % span == 0:
+            begun = state
         batch = Batch(data.inputs[chosen], data.targets[chosen])
-        after, seen = _advance(hyper, state, batch, jax.random.fold_in(step_key, step))
-        if not all(np.isfinite(np.asarray(a)).all() for a in seen):
-            return state["w"], losses, step
-        state = after
-        losses.append(float(seen[0]))
+        state, loss = _advance(hyper, state, batch, jax.random.fold_in(step_key, step))
+        if not np.isfinite(loss):
+            return begun["w"], losses, step
+        losses.append(float(loss))
+        last = (step + 1) % span == 0 or step + 1 == steps
+        if last and not all(np.isfinite(np.asarray(a)).all() for a in jax.tree.leaves(state)):
+            return begun["w"], losses, step
     return state["w"], losses, -1
 
 
 @jax.jit
 def _advance(hyper, state, batch, key):
     after, info = learner(hyper).step(state, batch, key)
-    return after, (info.loss, info.grads, info.updates)
+    return after, info.loss
 
 
 def order_by_hand(seed, steps, *, size=SIZE, batch_size=BATCH):

@@ -73,8 +73,10 @@ def test_a_lane_is_seen_again_as_it_was(lost: Run, lane: str) -> None:
         assert [look.step for look in found.looks] == [15, 16, 17, 18, 19] and not any(k.first_bad for k in found.looks)
         assert found.looks[-1].loss < found.looks[0].loss + 1
     else:
-        assert found.looks[-1].step == found.diverged_at and found.looks[-1].first_bad
-        assert not any(look.first_bad for look in found.looks[:-1])
+        assert found.looks[-1].step == found.diverged_at and not np.isfinite(found.looks[-1].loss)
+        first = next(look for look in found.looks if look.first_bad)
+        assert first.first_bad.split()[0] in ("activation", "loss", "gradient", "update", "state")
+        assert found.diverged_at - first.step <= 1, "the step before may have lost the weights"
 
 
 def test_bad_data_are_found_in_the_minibatch(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_a_stopped_run_is_replayed_from_its_checkpoint(tmp_path: Path, monkeypat
 @pytest.mark.slow
 def test_a_trial_is_replayed_where_its_search_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The point that failed in the search could not be seen, or the wrong one would be."""
-    assert stopped_at(20, "compare", tmp_path / "run", monkeypatch)
+    assert stopped_at(35, "compare", tmp_path / "run", monkeypatch)  # 30 looks are of the search
     seen = dp.replay(tmp_path / "run", "plain/trial-1/2147483648", last=1)
     whole = dp.resume(tmp_path / "run")
     again = dp.replay(whole.path, "plain/trial-1/2147483648", last=1)

@@ -15,13 +15,14 @@ RAW = "raw_"  # what metrics of the last weights are called where an average of 
 def causes(
     diverged_at: np.ndarray, initial_loss: Callable[[], np.ndarray], spoiled: Callable[[int, int], bool]
 ) -> np.ndarray:
-    """Tell lanes apart by what made their first bad step bad.
+    """Tell lanes apart by what made the step bad at which they diverged.
 
     data: its minibatch holds a number that is not finite. init: it is step 0, and the loss of the initial weights is
-    not finite on held-out data. update: all else; the steps before led the weights there, or this one did.
+    not finite on held-out data. update: all else; the steps before led the weights there, or this one did. A loss that
+    is not finite at step t since step t - 1 made the weights so is an update's, and t is the step that is told.
 
     Args:
-        diverged_at: the first bad step of each lane, -1 where there was none [blocks, points].
+        diverged_at: the step at which each lane diverged, -1 where it did not [blocks, points]; see `fit.segment`.
         initial_loss: gives the held-out loss of the initial weights [blocks, points]; asked only if a lane failed at 0.
         spoiled: (block, step) -> whether the minibatch of that step holds a number that is not finite.
 

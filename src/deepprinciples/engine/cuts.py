@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 
 class Plan(NamedTuple):
-    """How `steps` are cut: segments of `chunks` chunks of `every` steps. The last may run over; the guard masks it.
+    """How `steps` are cut: segments of `chunks` chunks of `every` steps.
+
+    The last may have room for more; steps past the end are not taken.
 
     Every `stride`-th segment ends in an evaluation, and so does the last. Where the batches of a chunk are too large
     to be held at once, `row` is its number of steps, and each segment takes a piece of `every` of them or fewer.

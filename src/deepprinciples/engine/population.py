@@ -127,14 +127,8 @@ def choose_layout(block_counts: Sequence[int], points: int, *, devices: int, mod
     return Layout(devices, min(range(1, min(most, needed) + 1), key=work), points, mode)
 
 
-VMAPPED = "vmapped"  # the axis of the lanes of a device, where they run side by side
-
-
 def _lift(function: Callable, mode: Mode, per_lane: int, per_block: int) -> Callable:
-    """Lift f(*lane, *block, *common) over arrays [blocks, points, ...], then [blocks, ...], then shared by all.
-
-    Vmapped lanes have the axis name VMAPPED.
-    """
+    """Lift f(*lane, *block, *common) over arrays [blocks, points, ...], then [blocks, ...], then shared by all."""
     count = per_lane + per_block
 
     def mapped(*args: PyTree) -> PyTree:
@@ -161,7 +155,7 @@ def _lift(function: Callable, mode: Mode, per_lane: int, per_block: int) -> Call
         else:
             seen, axis = jax.tree.map(lambda a: jnp.repeat(a, points, axis=0), block), 0
         one = lambda lane, block: function(*lane, *block, *common)
-        given = jax.vmap(one, in_axes=(0, axis), axis_name=VMAPPED)(flat, seen)
+        given = jax.vmap(one, in_axes=(0, axis))(flat, seen)
         return jax.tree.map(lambda a: a.reshape(blocks, points, *a.shape[1:]), given)
 
     return vmapped if mode == "vmap" else mapped
@@ -204,8 +198,9 @@ def compile_program(
         lane: fit.Lane, point: Point, seed: Array, indices: Array, data: Batch, steps: Array, total: Array
     ) -> tuple[fit.Lane, Rows]:
         traces.append("segment")
-        learner, axis = make_learner(point.hyper), VMAPPED if layout.mode == "vmap" else ""
-        return fit.segment(learner, probe, lane, lane_key(seed), data, indices, steps, total, axis)
+        if layout.mode == "map":  # vmapped, loops of different lengths would choose between two states at every step
+            total = jnp.where(lane.diverged_at < 0, total, 0)
+        return fit.segment(make_learner(point.hyper), probe, lane, lane_key(seed), data, indices, steps, total)
 
     hosted: dict[str, Metric] = {}
 

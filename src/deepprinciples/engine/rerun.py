@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -12,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from deepprinciples.engine.causes import CAUSES, DATA, INIT, UPDATE
+from deepprinciples.engine.causes import CAUSES, causes
 from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import STEP, Lane
 from deepprinciples.engine.population import MakeLearner, Point, Program, place
-from deepprinciples.engine.run import Block
+from deepprinciples.engine.run import Block, Padded, spoiled
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import ASIDE, Array, Batch, Info, PyTree
@@ -35,10 +34,13 @@ class Look(NamedTuple):
 
 
 class Rerun(NamedTuple):
-    """A lane run again: the step at which it failed (-1: it did not), why, and its last steps."""
+    """A lane run again: the step at which it diverged (-1: it did not), why, and its last steps.
+
+    The first look with a `first_bad` is the answer: the weights may have been lost a step before the loss, or more.
+    """
 
     diverged_at: int
-    cause: str  # see `causes`
+    cause: str  # as `causes` tells the run
     looks: list[Look]
 
 
@@ -58,6 +60,7 @@ def rerun(
     index: int,
     make_learner: MakeLearner,
     *,
+    curve: Padded,
     known: Known | None = None,
     last: int = 8,
     progress: Callable[[int], None] = lambda steps: None,
@@ -65,7 +68,8 @@ def rerun(
     """Run one lane as it was run, with the other lanes of the call asleep, and look at its last steps.
 
     The program is the run's, so the states are those of the run, to the bit; each step that is looked at is taken once
-    more from its state by itself, which may differ from it in the last bits.
+    more from its state by itself, which may differ from it in the last bits. A state that is not finite cannot be had
+    from the program: from the first one on, each step starts where the one before it led.
 
     Args:
         program: the group's.
@@ -74,33 +78,58 @@ def rerun(
         block: the lane's seed and its neighbors' settings.
         index: the lane's place in the block.
         make_learner: builds the learner from the traced hyper-parameters.
+        curve: the split evaluated after every segment.
         known: where to start.
-        last: how many steps to look at.
+        last: how many steps to look at; where the state was lost before them, the step that lost it is looked at too.
         progress: told the steps done.
     """
-    call = _Call(program, plan, feed, block)
-    lane, start = call.begun(index, known)
-    failed = int(np.asarray(lane.diverged_at)[0, index])
-    reach = math.ceil(last / plan.span) + (plan.pieces > 1)  # the last piece of a row may be short
+    call = _Call(program, plan, feed, block, index)
+    lane, start = call.begun(known)
+    failed = call.diverged_at(lane)
     starts: dict[int, Lane] = {}  # of the last segments, on the host
+    if failed >= 0:
+        starts[plan.segment_of(failed)] = call.awake(lane)
+    reach = math.ceil(last / plan.span) + (plan.pieces > 1)  # the last piece of a row may be short
     for segment in range(start, plan.segments if failed < 0 else start):
         starts = {at: kept for at, kept in starts.items() if at >= segment - reach}
         starts[segment] = jax.device_get(lane)
         lane = call.segment(starts[segment], segment, plan.steps)
-        failed = int(np.asarray(lane.diverged_at)[0, index])
+        failed = call.diverged_at(lane)
         progress(plan.end(segment) - plan.begin(segment))
         if failed >= 0:
             break
     end = failed if failed >= 0 else plan.steps - 1
-    see = functools.partial(_looked, call, _stepper(make_learner), index)
-    looks = [
-        see(call.segment(starts[plan.segment_of(step)], plan.segment_of(step), step), step)
-        for step in range(max(end - last + 1, 0), end)
-        if plan.segment_of(step) in starts
-    ]
-    number = plan.segment_of(end)
-    looks.append(see(lane if failed >= 0 else call.segment(starts[number], number, end), end))
-    return Rerun(failed, _cause(failed, looks), looks)
+    looks = _looks(call, _stepper(make_learner), starts, max(end - last + 1, plan.begin(min(starts))), end)
+    initial = lambda: call.initial_loss(curve)
+    batches = lambda row, step: spoiled(feed, plan, [block.seed], row, step)
+    return Rerun(failed, CAUSES[causes(np.array([[failed]]), initial, batches).item()], looks)
+
+
+def _looks(call: _Call, take: Stepper, starts: Mapping[int, Lane], first: int, end: int) -> list[Look]:
+    """Look at the steps from `first` to `end`, and at an earlier one that lost the state."""
+
+    def reached(step: int) -> PyTree | None:
+        """Return the state with which a step starts; None where it is not finite."""
+        number = call.plan.segment_of(step)
+        lane = starts[number]
+        if step > call.plan.begin(number):
+            lane = call.segment(lane, number, step)
+        return call.state(lane) if call.diverged_at(lane) < 0 else None
+
+    lost = first
+    if reached(first) is None:
+        good, bad = call.plan.begin(call.plan.segment_of(first)), first
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            good, bad = (good, middle) if reached(middle) is None else (middle, bad)
+        lost = good
+    looks: list[Look] = []
+    state = after = None
+    for step in range(lost, end + 1):
+        state = reached(step) if step == lost or state is not None else None
+        look, after = _looked(call, take, after if state is None else state, step)
+        looks += [look] if step == lost or step >= first else []
+    return looks
 
 
 class _Call(NamedTuple):
@@ -110,6 +139,7 @@ class _Call(NamedTuple):
     plan: Plan
     feed: Feed
     block: Block
+    number: int  # of the lane in the block
 
     @property
     def wide(self) -> int:
@@ -128,16 +158,33 @@ class _Call(NamedTuple):
     def seed(self) -> Any:
         return place(np.array(self.seeds, np.uint32), self.program.mesh, shared=False)
 
-    def begun(self, index: int, known: Known | None) -> tuple[Lane, int]:
-        """Give the lanes to start with, all asleep but one, and the first segment."""
+    def begun(self, known: Known | None) -> tuple[Lane, int]:
+        """Return the lanes to start with, all asleep but one, and the first segment."""
         if known is None:
             lane, start = jax.device_get(self.program.init(self.point(), self.seed())), 0
         else:
             pick = lambda a: np.repeat(np.asarray(a)[known.row : known.row + 1], self.wide, axis=0)
             lane, start = jax.tree.map(pick, known.lane), known.segments
-        awake = np.zeros_like(lane.diverged_at, dtype=bool)
-        awake[0, index] = True
-        return lane._replace(diverged_at=np.where(awake, lane.diverged_at, 0).astype(np.int32)), start
+        return self.awake(lane, self.diverged_at(lane)), start
+
+    def awake(self, lane: Lane, diverged_at: int = -1) -> Lane:
+        """Set the step at which the lane diverged, and put all others to sleep."""
+        asleep: Any = np.zeros(lane.diverged_at.shape, np.int32)
+        asleep[0, self.number] = diverged_at
+        return lane._replace(diverged_at=asleep)
+
+    def diverged_at(self, lane: Lane) -> int:
+        return int(np.asarray(lane.diverged_at)[0, self.number])
+
+    def state(self, lane: Lane) -> PyTree:
+        return jax.tree.map(lambda a: np.asarray(a)[0, self.number], lane.state)
+
+    def initial_loss(self, curve: Padded) -> np.ndarray:
+        """Return the held-out loss of the lane's initial weights [1, 1]."""
+        point, mesh = self.point(), self.program.mesh
+        split = place(curve, mesh, shared=True)
+        found = self.program.evaluate(self.program.init(point, self.seed()), point, split)["loss"]
+        return np.asarray(found)[:1, self.number : self.number + 1]
 
     def segment(self, lane: Lane, number: int, total: int) -> Lane:
         """Run a segment up to step `total`."""
@@ -160,18 +207,17 @@ class _Call(NamedTuple):
 Stepper = Callable[..., tuple[list[str], Any]]
 
 
-def _looked(call: _Call, take: Stepper, index: int, lane: Lane, step: int) -> Look:
-    """Take one step from where a lane stands, and look at all that is in it."""
-    state = jax.tree.map(lambda a: np.asarray(a)[0, index], lane.state)
-    hyper = {name: np.float32(value) for name, value in call.block.points[index].items()}
-    names, values = take(hyper, state, call.batch(step), np.uint32(call.block.seed), np.int32(step))
+def _looked(call: _Call, take: Stepper, state: PyTree, step: int) -> tuple[Look, PyTree]:
+    """Take one step from a state, and look at all that is in it; also return the state after it."""
+    hyper = {name: np.float32(value) for name, value in call.block.points[call.number].items()}
+    names, (*values, after) = take(hyper, state, call.batch(step), np.uint32(call.block.seed), np.int32(step))
     finite, loss, gradient, update, parameter = jax.device_get(values)
     bad = [name for name, fine in zip(names, finite, strict=True) if not fine]
-    return Look(step, float(loss), float(gradient), float(update), float(parameter), bad[0] if bad else "")
+    return Look(step, float(loss), float(gradient), float(update), float(parameter), bad[0] if bad else ""), after
 
 
 def _stepper(make_learner: MakeLearner) -> Stepper:
-    """Make the function that takes one step and tells names and finiteness of its arrays, loss and norms."""
+    """Make the function that takes one step and returns names and finiteness of its arrays, loss, norms and state."""
     names: list[str] = []
 
     @jax.jit
@@ -182,7 +228,7 @@ def _stepper(make_learner: MakeLearner) -> Stepper:
         names[:] = [name for name, _ in found]
         finite = [jnp.all(jnp.isfinite(array)) for _, array in found]
         norms = [optax.tree.norm(tree) for tree in (info.grads, info.updates, info.params)]
-        return finite, info.loss, *norms
+        return finite, info.loss, *norms, after
 
     return lambda *given: (values := take(*given), (names, values))[1]
 
@@ -200,14 +246,3 @@ def _arrays(batch: Batch, info: Info, after: PyTree) -> Iterator[tuple[str, Arra
             where = path if isinstance(path, str) else jax.tree_util.keystr(path, simple=True, separator=".")
             if jnp.issubdtype(jnp.asarray(array).dtype, jnp.inexact):
                 yield f"{kind} {where}".strip(), array
-
-
-def _cause(failed: int, looks: list[Look]) -> str:
-    """Tell `causes` from the first bad array; it is the same rule, seen from nearby."""
-    if failed < 0:
-        return ""
-    kind = looks[-1].first_bad.partition(" ")[0]
-    if kind == "batch":
-        return CAUSES[DATA]
-    early = failed == 0 and kind in ("parameter", "activation", "loss")
-    return CAUSES[INIT] if early else CAUSES[UPDATE]

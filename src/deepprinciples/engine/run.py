@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
     logs: dict[str, Any]  # nested dicts of [blocks, points, chunks]
     curves: dict[str, np.ndarray]  # validation metrics [blocks, points, segments]
     final: dict[str, np.ndarray]  # metrics of the judged split at the end [blocks, points]
-    diverged_at: np.ndarray  # int32 [blocks, points], -1 = never
+    diverged_at: np.ndarray  # the first step whose loss is not finite, int32 [blocks, points]; -1 = never
     cause: np.ndarray  # index of `causes.CAUSES`, int8 [blocks, points]
     states: Any  # final learner states, or None
     seconds: Any  # wall time, float
@@ -167,7 +167,7 @@ def _run_chunk(
     states = jax.device_get(lane.state) if call.keep_states else None
     diverged_at = np.asarray(lane.diverged_at)
     initial_loss = lambda: np.asarray(_evaluated(program, program.init(point, seed), point, call.curve)["loss"])
-    cause = causes(diverged_at, initial_loss, functools.partial(_spoiled, call, seeds))
+    cause = causes(diverged_at, initial_loss, functools.partial(spoiled, call.feed, plan, seeds))
     return log, curve_values, final, diverged_at, cause, states
 
 
@@ -182,13 +182,13 @@ def _longer(log: dict[str, Any], done: int, piece: Mapping[str, Any], steps: int
     return {**log, "train_loss": losses}
 
 
-def _spoiled(call: _Call, seeds: Sequence[int], block: int, step: int) -> bool:
-    """Tell whether the minibatch of a block's step holds an example that is not finite."""
-    if call.feed.spoiled is None:
+def spoiled(feed: Feed, plan: Plan, seeds: Sequence[int], block: int, step: int) -> bool:
+    """Check whether the minibatch of a block's step holds an example that is not finite."""
+    if feed.spoiled is None:
         return False
-    _, indices = call.feed.get([seeds[block]], step // call.plan.span)
-    size = call.feed.batch_size
-    return bool(call.feed.spoiled[indices.reshape(-1, size)[step % call.plan.span]].any())
+    number = plan.segment_of(step)
+    _, indices = feed.get([seeds[block]], number)
+    return bool(feed.spoiled[indices.reshape(-1, feed.batch_size)[step - plan.begin(number)]].any())
 
 
 def _told(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int) -> dict[str, np.ndarray]:

@@ -78,7 +78,7 @@ def measure(
         data: the training examples, on the devices.
         hyper: a setting of the traced hyper-parameters.
         batch_size: examples a step sees.
-        count: steps to time, at most a chunk; the guard makes the others pass at once.
+        count: steps to time, at most a chunk; no others are taken.
     """
     go, layout = _first_steps(program, plan, data, hyper, batch_size), program.layout
     lane = program.init(*go.lanes)

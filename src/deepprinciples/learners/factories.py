@@ -14,7 +14,6 @@ import optax
 
 from deepprinciples.config.schema import fields
 from deepprinciples.engine.streams import with_own_stream
-from deepprinciples.parts.optimizers import NEVER_HIDE
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import Array, Batch, Dataset, Model
 
@@ -121,11 +120,6 @@ def _factor_of(section: Config, steps: int) -> Callable[[Array], Array]:
     """Build a schedule as a function of the step; one marked `of_progress` is a function of step / steps."""
     made = part("schedule", section, steps=steps)
     return (lambda count: made(count / steps)) if trait("schedule", section, "of_progress") else made
-
-
-def hides(config: Config) -> bool:
-    """Tell whether the chain may make finite updates of a gradient that is not finite, as clipping does."""
-    return bool(config["transforms"]) or config["optimizer"].get("name") not in NEVER_HIDE
 
 
 def named(table: Config) -> list[tuple[str, Config]]:

@@ -52,7 +52,6 @@ def minimize(
     augments: Sequence[Augment] = (),
     metrics: Mapping[str, Metric] | None = None,
     evaluations: int = 1,
-    hides: bool = True,
     average: Average | None = None,
     steps: int = 1,
     splits: bool = False,
@@ -73,7 +72,6 @@ def minimize(
         augments: applied to each training batch in order.
         metrics: by name; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
-        hides: whether the optimizer may make finite updates of a gradient that is not finite.
         average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
         steps: of the whole run, for the average.
         splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
@@ -183,7 +181,7 @@ def minimize(
 
     settles = None if average is None else functools.partial(settle, average)
     every = measured if average is None else {**measured, **{RAW + name: one for name, one in measured.items()}}
-    return Learner(init, step, evaluate, evaluations, metrics=every, hides=hides, settle=settles)
+    return Learner(init, step, evaluate, evaluations, metrics=every, settle=settles)
 
 
 def _plain(value_of: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,7 +25,6 @@ def supervised(
     metrics: Mapping[str, Metric],
     average: Average | None,
     evaluations: int,
-    hides: bool,
     steps: int,
     splits: bool,
 ) -> Learner:
@@ -41,7 +40,7 @@ def supervised(
         model: see `types.Model`.
         loss: (outputs, targets) -> [B].
         regularizers: those that act on the batch, and penalties.
-        optimizer, rule, example, metrics, average, evaluations, hides, steps, splits: see `objective.minimize`.
+        optimizer, rule, example, metrics, average, evaluations, steps, splits: see `objective.minimize`.
 
     Returns:
         A `Learner`.
@@ -56,7 +55,6 @@ def supervised(
         augments=[one for one in regularizers if isinstance(one, Augment)],
         metrics=metrics,
         evaluations=evaluations,
-        hides=hides,
         average=average,
         steps=steps,
         splits=splits,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.learners import measured
-from deepprinciples.learners.factories import Config, chain, example_of, hides, model_of, named, part, trait
+from deepprinciples.learners.factories import Config, chain, example_of, model_of, named, part, trait
 from deepprinciples.learners.gan.players import Player
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.types import Dataset
@@ -34,12 +34,6 @@ def _splits(config: Config, parts: Dataset) -> bool:
     """Say whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it."""
     del parts
     return all(trait(kind, config[kind], "per_example") for kind in ("rule", "loss"))
-
-
-def _hides(config: Config, parts: Dataset) -> bool:
-    del parts
-    players = [config[name] for name in ("generator", "discriminator") if name in config]
-    return any(map(hides, players or [config]))
 
 
 def _generator(config: Config, parts: Dataset) -> Player:
@@ -69,7 +63,6 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "average": lambda config, parts: part("average", config["average"]),
     "steps": _steps,
     "evaluations": _evaluations,
-    "hides": _hides,
     "splits": _splits,
     "generator": _generator,
     "discriminator": _discriminator,

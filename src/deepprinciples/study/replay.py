@@ -99,6 +99,7 @@ def replay(
         Block(wanted.seed, values),
         group.arms.index(wanted.arm),
         lambda hyper: build.learner(build.replaced(group.config, hyper), prepared.data[group.arms[0]]),
+        curve=made.validation,
         known=told.place(wanted, at),
         last=last,
     )

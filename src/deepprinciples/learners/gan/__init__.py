@@ -67,7 +67,6 @@ def gan(
     penalties: Sequence[CriticPenalty],
     metrics: Mapping[str, Metric],
     steps: int,
-    hides: bool,
     loss: Loss | str = "non_saturating",
     latent: int = 16,
     update: Literal["alternating", "simultaneous", "extragradient", "consensus"] = "alternating",
@@ -84,7 +83,7 @@ def gan(
     """Train a generator against a discriminator.
 
     Args:
-        data, generator, discriminator, penalties, metrics, steps, hides: supplied.
+        data, generator, discriminator, penalties, metrics, steps: supplied.
         loss: what the two minimize.
         latent: numbers of noise that an example is made of.
         update: who moves when, see `gan.updates`.
@@ -113,4 +112,4 @@ def gan(
         pac_size=pac_size,
     )
     config = UpdateConfig(steps, update, n_critic, consensus, weight_clip, average, instance_noise, anneal_noise)
-    return learner_of(setup=setup, example=example, config=config, metrics=metrics, snapshots=snapshots, hides=hides)
+    return learner_of(setup=setup, example=example, config=config, metrics=metrics, snapshots=snapshots)

@@ -28,7 +28,6 @@ def learner_of(
     config: UpdateConfig,
     metrics: Mapping[str, Metric] | None = None,
     snapshots: int = 0,
-    hides: bool = True,
 ) -> Learner:
     """Make the learner of a game between a generator and a discriminator; `moves` has the formulas.
 
@@ -44,7 +43,6 @@ def learner_of(
         config: how they play.
         metrics: by name; their outputs are samples, their targets real examples.
         snapshots: samples kept at every evaluation, from the same noise.
-        hides: whether an optimizer of the two may make finite updates of a gradient that is not finite.
 
     Returns:
         A `Learner`.
@@ -85,9 +83,8 @@ def learner_of(
 
     settle = None if is_off(config.average) else functools.partial(_settled, setup, config)
     shown_samples = (lambda state: _snapshots(setup, state, snapshots)) if snapshots else None
-    return Learner(
-        init, step, evaluate, EVALUATIONS[config.update] + config.n_critic - 1, measured, shown_samples, hides, settle
-    )
+    cost = EVALUATIONS[config.update] + config.n_critic - 1
+    return Learner(init, step, evaluate, cost, measured, shown_samples, settle)
 
 
 def _settled(setup: Setup, config: UpdateConfig, state: GanState, batches: Batch, key: Array) -> GanState:

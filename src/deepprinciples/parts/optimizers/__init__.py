@@ -206,6 +206,3 @@ TABLE = {
         soap,
     )
 }
-
-# What is not finite in a gradient stays in their state or in the parameters, so that nobody need look at gradients.
-NEVER_HIDE = frozenset({"sgd", "adam", "adamw", "nadam", "nadamw", "radam", "adabelief", "rmsprop"})
