@@ -36,7 +36,8 @@ def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) 
             head = "factory" if "factory" in section else "name"
             found.append(f"{where}{path}.{head}: {name_of(section)} {needs}, but data.name {source!r} has {why}")
     for key, section in named(config["regularizers"]):
-        if why := _why_not(trait("regularizers", section, "targets"), parts, outputs):
+        needed = trait("regularizers", section, "targets")
+        if why := _why_not(needed, parts, outputs) or _unlabeled(needed, parts):
             has = f"data.name {source!r} has {why.split(';')[0]}"
             found.append(f"{where}regularizers.{key}: {name_of(section)} needs class labels, but {has}; remove it")
     return found
@@ -46,6 +47,8 @@ def _why_not(targets: str | None, parts: Dataset, outputs: Any) -> str:
     """Return what a data set has instead of the targets that a part needs, and what to do; "" where they fit."""
     if targets is None:
         return ""
+    if parts.task == "structured":
+        return "a tree of targets; use one of your own that reads it"
     y = np.asarray(parts.train.targets)
     if parts.task == "classification":
         shape: tuple[int, ...] = getattr(outputs, "shape", ())
@@ -65,6 +68,12 @@ def _why_not(targets: str | None, parts: Dataset, outputs: Any) -> str:
     return "real-valued targets; use mse or mae"
 
 
+def _unlabeled(needed: str | None, parts: Dataset) -> str:
+    """Say where positions have no label, which a regularizer would turn into rows of probabilities and learn."""
+    unlabeled = needed and parts.task == "classification" and bool((np.asarray(parts.train.targets) < 0).any())
+    return "positions without a label" if unlabeled else ""
+
+
 def _probabilities(y: np.ndarray) -> bool:
     return y.shape[-1] > 1 and bool(np.allclose(np.sum(y, axis=-1, dtype=np.float64), 1.0, atol=1e-3))
 
@@ -72,7 +81,8 @@ def _probabilities(y: np.ndarray) -> bool:
 def only_padding(config: Config, parts: Dataset, where: str) -> list[str]:
     """List the parts in which a token sequence holds nothing but padding: it has no last state and no mean."""
     padding = config["model"].get("padding", -1)
-    if not parts.vocabulary or not isinstance(padding, int) or padding < 0:
+    tokens = isinstance(parts.train.inputs, np.ndarray) and parts.vocabulary
+    if not tokens or not isinstance(padding, int) or padding < 0:
         return []
     found = []
     for name in ("train", "validation", "test"):
