@@ -236,6 +236,11 @@ class State(NamedTuple):
         """Return the parameters that are judged and kept: the average of the weights, where there is one."""
         return self.params if self.average is None else self.average.params
 
+    @property
+    def judged_state(self) -> PyTree:
+        """Return the state of the model that goes with `judged`."""
+        return self.model_state if self.average is None else self.average.model_state
+
 
 class Learner(NamedTuple):
     """All the engine knows of a training method.

@@ -96,3 +96,25 @@ def test_regularizers_do_not_learn_positions_without_a_label(tmp_path):
     assert np.isfinite(dp.train(given, tmp_path / "run").results.score).all()
     with pytest.raises(ConfigError, match="label_smoothing needs class labels, but .* has positions without a label"):
         dp.train({**given, "regularizers": {"label_smoothing": {"strength": 0.1}}}, tmp_path / "smoothed")
+
+
+def test_a_learner_whose_state_is_its_own(tmp_path):
+    """Lost when it fails: `train` would end in an AttributeError after all the work."""
+    import jax.numpy as jnp
+
+    @dp.traits(metrics={"height": "max"})
+    def climber(*, data, rate: dp.Scalar = 0.1):
+        def step(state, batch, key):
+            after = {"x": state["x"] + rate * jnp.mean(batch.inputs["left"] ** 2)}
+            return after, dp.Info(-state["x"], state, after, after, (), {}, dict)
+
+        rows = lambda state, batch, key: {
+            "height": jnp.full(batch.size, state["x"]),
+            "loss": -jnp.full(batch.size, 1.0),
+        }
+        return dp.Learner(lambda key: {"x": jnp.zeros(())}, step, rows)
+
+    given = {"data": BASE["data"], "learner": {"factory": climber}, "train": {"steps": 20, "seeds": 2}}
+    run = dp.train(given, tmp_path / "run")
+    assert (run.results.score > 1.0).all() and run.results.attrs["metric"] == "height"
+    assert not (run.path / "parameters.safetensors").exists()

@@ -86,18 +86,13 @@ def tables(states: Mapping[str, Any], seeds: Sequence[int], kind: str) -> dict[s
     """
     found: dict[str, Any] = {}
     for arm, state in states.items():
+        if not hasattr(state, "judged"):  # a learner of the user's own may carry anything
+            continue
         table = found[_key(arm)] = {}
-        params, own = state.judged, _model_state(state)
+        params, own = state.judged, state.judged_state
         for k, seed in enumerate(seeds):
             table |= {f"{SEED}{seed}": table_of(params, k), f"{STATE}{seed}": table_of(own, k)}
-    return found if kind == "compare" else found["run"]
-
-
-def _model_state(state: Any) -> PyTree:
-    """Return the state of the model whose parameters are `state.judged`: that of the average, where there is one."""
-    if hasattr(state, "making_state"):  # a GAN
-        return {"generator": state.making_state, "discriminator": state.discriminator.model_state}
-    return state.model_state if state.average is None else state.average.model_state
+    return found if kind == "compare" else found.get("run", {})
 
 
 def _key(arm: str) -> str:

@@ -309,7 +309,8 @@ def _write(
     states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
     if states:
         seeds = finished.seeds[: _kept(prepared)]
-        arrays.save_arrays(parameters.tables(states, seeds, prepared.kind), path / directory.PARAMETERS)
+        if tables := parameters.tables(states, seeds, prepared.kind):
+            arrays.save_arrays(tables, path / directory.PARAMETERS)
     manifest = directory.manifest(
         device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
         backend=jax.default_backend(),

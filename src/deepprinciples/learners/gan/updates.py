@@ -73,6 +73,11 @@ class GanState(NamedTuple):
         """Give the parameters that are judged and kept."""
         return {"generator": self.making, "discriminator": self.discriminator.params}
 
+    @property
+    def judged_state(self) -> dict[str, PyTree]:
+        """Return the states of the models that go with `judged`."""
+        return {"generator": self.making_state, "discriminator": self.discriminator.model_state}
+
 
 class Field(NamedTuple):
     """Both gradients at one point of the game, and what was seen on the way: the generator's first."""
