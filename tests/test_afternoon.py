@@ -1,131 +1,126 @@
-"""A stranger's afternoon: tasks that the toolkit does not know, each with public names only and in under 25 lines."""
+"""A stranger's afternoon: tasks that the toolkit does not know, each with public names only and in under 25 lines.
+
+What stands between "# docs: NAME" and "# docs: end" is shown in docs/tasks_of_your_own.md, and a test holds both alike.
+"""
 
 from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import deepprinciples as dp
 
-PLAIN = {"study": {"searches": 1}, "train": {"steps": 300, "seed": 0}}
+# fmt: off
+
+PAGE = Path(__file__).parents[1] / "docs" / "tasks_of_your_own.md"
+BLOCKS = {
+    name: textwrap.dedent(code).strip()
+    for name, code in re.findall(r"# docs: (\w+)\n(.*?) *# docs: end", Path(__file__).read_text(encoding="utf-8"), re.S)
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_page_shows_what_was_run(name):
+    """Lost when it fails: a reader copies code that nobody tried."""
+    assert f"```python\n{BLOCKS[name]}\n```" in PAGE.read_text(encoding="utf-8")
+    assert len([line for line in BLOCKS[name].splitlines() if line.strip()]) < 25
+    assert not re.search(r"deepprinciples\.\w|\b_\w", BLOCKS[name])
 
 
 def test_own_detection_loss_with_dict_targets_and_a_metric_of_the_split(tmp_path):
     """Lost when it fails: data with boxes and masks, and every score that is no mean over examples."""
-    # docs: detection
     rng = np.random.default_rng(0)
-    corner = rng.integers(0, 6, (400, 2))
-    images = rng.normal(0, 0.1, (400, 8, 8, 1))
-    for image, (y, x) in zip(images, corner, strict=True):
+    corners = rng.integers(0, 6, (1200, 2))
+    images = rng.normal(0, 0.1, (1200, 8, 8, 1))
+    for image, (y, x) in zip(images, corners, strict=True):
         image[y : y + 3, x : x + 3] = 1.0
-    targets = {"box": np.concatenate([corner, corner + 3], axis=1) / 8, "label": np.ones(400, int)}
-
+    boxes = np.concatenate([corners, corners + 3], axis=1) / 8  # [N, 4], from 0 to 1
+    # docs: detection
     def box_loss():
-        return lambda outputs, targets: jnp.mean((outputs["box"] - targets["box"]) ** 2, axis=1)
+        return lambda outputs, targets: jnp.mean((outputs - targets["box"]) ** 2, axis=1)
 
-    def hits():  # the share of boxes that overlap by more than half, of the whole split
+    def half_found():  # the share of boxes that overlap by more than half, over the whole split
         def overlap(outputs, targets):
-            low = jnp.maximum(outputs["box"][:, :2], targets["box"][:, :2])
-            high = jnp.minimum(outputs["box"][:, 2:], targets["box"][:, 2:])
-            inside = jnp.prod(jnp.maximum(high - low, 0.0), axis=1)
-            area = lambda box: jnp.prod(jnp.maximum(box[:, 2:] - box[:, :2], 0.0), axis=1)
-            return {"iou": inside / (area(outputs["box"]) + area(targets["box"]) - inside)}
+            area = lambda low, high: jnp.prod(jnp.maximum(high - low, 0.0), axis=1)
+            (a, b), (c, d) = (jnp.split(box, 2, axis=1) for box in (outputs, targets["box"]))
+            both = area(jnp.maximum(a, c), jnp.minimum(b, d))
+            return both / (area(a, b) + area(c, d) - both)
 
-        count = lambda rows, weights: jnp.sum((rows["iou"] > 0.5) * weights) / jnp.sum(weights)
-        return dp.Metric(overlap, count, reduce="gather", direction="max", worst=0.0)
+        share = lambda overlaps, weights: jnp.sum((overlaps > 0.5) * weights) / jnp.sum(weights)
+        return dp.Metric(overlap, share, reduce="gather", direction="max", worst=0.0)
 
-    def finder(width: int = 64):
-
-        def init(key, x):
-            a, b = jax.random.split(key)
-            return {"a": jax.random.normal(a, (64, width)) / 8, "b": jax.random.normal(b, (width, 4)) / 8}, {}
-
-        def apply(params, state, x, *, key, train):
-            return {"box": jnp.tanh(x.reshape(len(x), -1) @ params["a"]) @ params["b"]}, state, {}
-
-        return dp.Model(init, apply)
-
-    run = dp.train(
-        {
-            "data": {"name": "examples", "inputs": images, "targets": targets},
-            "model": {"factory": finder},
-            "loss": {"factory": box_loss},
-            "optimizer": {"name": "adam", "learning_rate": 3e-3},
-            "study": {"metric": {"factory": hits}},
-            "train": {"steps": 400},
-        },
-        tmp_path / "run",
-    )
-    assert run.results.score.item() > 0.8
+    config = {
+        "data": {"name": "examples", "inputs": images, "targets": {"box": boxes, "corner": corners}, "outputs": 4},
+        "model": "mlp",
+        "loss": {"factory": box_loss},
+        "optimizer": {"name": "adam", "learning_rate": 3e-3},
+        "study": {"metric": {"factory": half_found}},
+        "train": {"steps": 800},
+    }
+    run = dp.train(config, tmp_path / "run")
     # docs: end
+    assert run.results.score.item() > 0.8
 
 
 def test_own_ctc_task(tmp_path):
     """Lost when it fails: labels of varying length beside their lengths."""
-    # docs: ctc
     rng = np.random.default_rng(0)
     labels, lengths = rng.integers(1, 5, (300, 4)), rng.integers(1, 5, 300)
     padding = np.arange(4)[None] >= lengths[:, None]
-    frames = np.repeat(np.eye(5)[np.where(padding, 0, labels)], 3, axis=1)  # [N, 12, 5]: three frames a label
-    frames[:, ::3] = np.eye(5)[0]  # the first of them is a pause
-    targets = {"labels": labels, "padding": padding}
-
+    sounds = np.repeat(np.eye(5)[np.where(padding, 0, labels)], 3, axis=1)  # [N, 12, 5]: three frames a label
+    sounds[:, ::3] = np.eye(5)[0]  # the first of them is a pause
+    sounds += rng.normal(0, 0.3, sounds.shape)
+    # docs: ctc
     def ctc():
-        def loss(outputs, targets):
-            silence = jnp.zeros(outputs.shape[:2])
-            return optax.ctc_loss(outputs, silence, targets["labels"], targets["padding"].astype(jnp.float32))
+        def loss(outputs, targets):  # outputs [B, T, 5], class 0 is the pause
+            padding = targets["padding"].astype(jnp.float32)
+            return optax.ctc_loss(outputs, jnp.zeros(outputs.shape[:2]), targets["labels"], padding)
 
         return loss
 
-    def whole_words():  # right if the best path, without repeats and pauses, is the word
+    def right_lengths():  # 1 where the best path, without repeats and pauses, has as many labels as the word
         def right(outputs, targets):
             best = jnp.argmax(outputs, axis=-1)
-            starts = (best != jnp.pad(best, ((0, 0), (1, 0)))[:, :-1]) & (best > 0)
-            expected = jnp.sum(~targets["padding"], axis=1)
-            return (jnp.sum(starts, axis=1) == expected).astype(jnp.float32)
+            starts = (best > 0) & (best != jnp.pad(best, ((0, 0), (1, 0)))[:, :-1])
+            return (jnp.sum(starts, axis=1) == jnp.sum(~targets["padding"], axis=1)).astype(jnp.float32)
 
         right.direction = "max"
         return right
 
-    run = dp.train(
-        {
-            "data": {"name": "examples", "inputs": frames + rng.normal(0, 0.3, frames.shape), "targets": targets,
-                     "outputs": 5},
-            "model": {"name": "lstm", "width": 16, "readout": "every"},
-            "loss": {"factory": ctc},
-            "optimizer": {"name": "adam", "learning_rate": 1e-2},
-            "study": {"metric": {"factory": whole_words}},
-            "train": {"steps": 300},
-        },
-        tmp_path / "run",
-    )  # fmt: skip
-    assert run.results.score.item() > 0.8
+    targets = {"labels": labels, "padding": padding}
+    config = {
+        "data": {"name": "examples", "inputs": sounds, "targets": targets, "outputs": 5},
+        "model": {"name": "lstm", "width": 16, "readout": "every"},
+        "loss": {"factory": ctc},
+        "optimizer": {"name": "adam", "learning_rate": 1e-2},
+        "study": {"metric": {"factory": right_lengths}},
+    }
+    run = dp.train(config | {"train": {"steps": 300}}, tmp_path / "run")
     # docs: end
+    assert run.results.score.item() > 0.8
 
 
 def test_own_reinforce_learner(tmp_path):
     """Lost when it fails: a task without data, whose score is a return."""
-
+    pays = jnp.array([0.2, 0.5, 0.8])  # what each arm of a bandit pays, and how often
     # docs: reinforce
     @dp.traits(metrics={"reward": "max"})
     def reinforce(*, optimizer, episodes: int = 32, entropy: dp.Scalar = 0.01):
-        pays = jnp.array([0.2, 0.5, 0.8])  # a bandit of three arms
-
-        def init(key):
-            params = jnp.zeros(3)
-            return dp.State(params, (), optimizer.init(params))
-
         def step(state, batch, key):
             actions = jax.random.categorical(key, state.params, shape=(episodes,))
-            rewards = jax.random.bernoulli(jax.random.fold_in(key, 1), pays[actions]).astype(jnp.float32)
+            rewards = jax.random.uniform(jax.random.fold_in(key, 1), (episodes,)) < pays[actions]
 
             def loss(params):
                 log_p = jax.nn.log_softmax(params)
-                return -jnp.mean(log_p[actions] * (rewards - rewards.mean())) + entropy * jnp.sum(
-                    log_p * jnp.exp(log_p)
-                )
+                gain = jnp.mean(log_p[actions] * (rewards - jnp.mean(rewards)))
+                return entropy * jnp.sum(log_p * jnp.exp(log_p)) - gain
 
             value, grads = jax.value_and_grad(loss)(state.params)
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -133,24 +128,17 @@ def test_own_reinforce_learner(tmp_path):
             return dp.State(state.params + updates, (), opt_state), info
 
         def evaluate(state, batch, key):
-            reward = jnp.sum(jax.nn.softmax(state.params) * pays)
-            return {"reward": reward[None], "loss": -reward[None]}
+            reward = jnp.sum(jax.nn.softmax(state.params) * pays)[None]
+            return {"reward": reward, "loss": -reward}
 
-        return dp.Learner(init, step, evaluate)
+        return dp.Learner(lambda key: dp.State(jnp.zeros(3), (), optimizer.init(jnp.zeros(3))), step, evaluate)
 
-    run = dp.compare(
-        {
-            "learner": {"factory": reinforce},
-            "optimizer": {"name": "adam", "learning_rate": 0.1},
-            "train": {"steps": 100},
-            "study": {"seeds": 8},
-            "arms": {"plain": {}, "free": {"learner.entropy": 1.0}},
-        },
-        tmp_path / "run",
-    )
+    config = {"learner": {"factory": reinforce}, "optimizer": {"name": "adam", "learning_rate": 0.1}}
+    config |= {"train": {"steps": 100}, "study": {"seeds": 8}, "arms": {"plain": {}, "free": {"learner.entropy": 1.0}}}
+    run = dp.compare(config, tmp_path / "run")
+    # docs: end
     assert run.results.score.sel(arm="plain").mean() > 0.7 > run.results.score.sel(arm="free").mean()
     assert len(run.summary["programs"]) == 1  # entropy is a float: both arms are lanes of one program
-    # docs: end
 
 
 def test_own_metric_on_the_host(tmp_path):
@@ -166,11 +154,37 @@ def test_own_metric_on_the_host(tmp_path):
     config = {
         "data": {"name": "diabetes"},
         "model": {"name": "mlp", "depth": 1},
-        "loss": {"name": "mse"},
-        "optimizer": {"name": "adam"},
+        "loss": "mse",
+        "optimizer": "adam",
         "train": {"steps": 200, "seeds": 2},
         "study": {"metric": {"factory": rank_correlation}, "also": ["mae"]},
     }
     run = dp.train(config, tmp_path / "run")
-    assert (run.results.score > 0.3).all() and "test_mae" in run.results
     # docs: end
+    assert (run.results.score > 0.3).all() and "test_mae" in run.results
+
+
+def test_own_optimizer_with_traits(tmp_path):
+    """Lost when it fails: a trick of one's own that shares a program with the arms that lack it."""
+    # docs: traits
+    def shrink_large(*, strength: dp.types.Strength = 0.1):
+        """Multiply a gradient by 1 / (1 + strength |g|), element by element. *Neutral: 0.0*."""
+        shrunk = lambda grads: jax.tree.map(lambda g: g / (1.0 + strength * jnp.abs(g)), grads)
+        return optax.stateless(lambda grads, params: shrunk(grads))
+
+    shrink_large = dp.traits(neutral={"strength": 0.0})(shrink_large)
+    config = {
+        "data": {"name": "wine"},
+        "model": "mlp",
+        "loss": "softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "transforms": {"shrink": {"factory": shrink_large, "strength": 0.0}},
+        "train": {"steps": 100},
+        "study": {"seeds": 6},
+        "arms": {"plain": {}, "shrunk": {"transforms.shrink.strength": 1.0}},
+    }
+    run = dp.compare(config, tmp_path / "run")
+    # docs: end
+    assert len(run.summary["programs"]) == 1
+    with pytest.raises(dp.errors.ConfigError, match="strength: expected a number of at least 0"):
+        dp.compare({**config, "arms": {"plain": {}, "odd": {"transforms.shrink.strength": -1.0}}}, tmp_path / "odd")

@@ -20,8 +20,8 @@ MOST_LINES = 350
 MAY_KNOW = {
     "errors": set(),
     "ranges": set(),
-    "traits": set(),
-    "types": {"ranges", "traits"},
+    "part_traits": set(),
+    "types": {"ranges", "part_traits"},
     "report": {"errors"},
     "runs": {"errors", "report"},
     "config": {"errors", "ranges", "runs"},
@@ -35,8 +35,8 @@ MAY_KNOW = {
     "cli": {"console", "errors", "report", "runs", "config", "parts", "learners", "study"},
     "__init__": {"config", "parts", "scripts", "study", "types"},
 }
-NO_JAX = ("errors", "ranges", "traits", "report", "runs", "config", "parts/data", "study/statistics", "study/verdicts",
-          "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging", "study/stats",
+NO_JAX = ("errors", "ranges", "part_traits", "report", "runs", "config", "parts/data", "study/statistics",
+          "study/verdicts", "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging", "study/stats",
           "study/milestones", "study/many_tasks", "study/across_tasks", "study/torch_names", "study/budget",
           "study/importance", "study/planning", "scripts", "cli", "console", "__init__")  # fmt: skip
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from deepprinciples.part_traits import Traits, better, traits  # noqa: F401  # found here too
 from deepprinciples.ranges import Count, Depth, Range, Repeats, Seed, Size  # noqa: F401  # found here too
-from deepprinciples.traits import Traits, better, traits  # noqa: F401  # found here too
 
 Array = jax.Array
 Scalar = float | jax.Array
