@@ -36,9 +36,9 @@ MAY_KNOW = {
     "__init__": {"config", "parts", "scripts", "study", "types"},
 }
 NO_JAX = ("errors", "ranges", "part_traits", "report", "runs", "config", "parts/data", "study/statistics",
-          "study/verdicts", "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging", "study/stats",
-          "study/milestones", "study/many_tasks", "study/across_tasks", "study/torch_names", "study/budget",
-          "study/importance", "study/planning", "scripts", "cli", "console", "__init__")  # fmt: skip
+          "study/verdicts", "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging",
+          "study/stats", "study/milestones", "study/many_tasks", "study/across_tasks", "study/torch_names",
+          "study/budget", "study/importance", "study/planning", "scripts", "cli", "console", "__init__")  # fmt: skip
 
 
 @functools.cache
