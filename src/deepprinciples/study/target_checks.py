@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from deepprinciples.study.measured import sections as sections_of
 from deepprinciples.study.pieces import Config, named
 from deepprinciples.types import Dataset
 
@@ -29,13 +30,28 @@ ONE_OF_MANY = frozenset(
         "top_k_accuracy",
         "brier",
         "cross_entropy",
+        "perplexity",
         "label_smoothing",
     }
 )
 # These answer each output with yes or no: they need targets from 0 to 1, of the shape of the outputs.
 YES_OR_NO = frozenset({"sigmoid_binary_cross_entropy", "sigmoid_focal", "hinge", "squared_hinge"})
 # These take both, and so do regularizers that share a target between two examples.
-EITHER = frozenset({"accuracy", "error_rate", "mixup", "cutmix"})
+EITHER = frozenset(
+    {
+        "accuracy",
+        "error_rate",
+        "f1",
+        "balanced_accuracy",
+        "mean_iou",
+        "expected_calibration_error",
+        "roc_auc",
+        "average_precision",
+        "sensitivity_at_specificity",
+        "mixup",
+        "cutmix",
+    }
+)
 
 
 def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) -> list[str]:
@@ -48,7 +64,7 @@ def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) 
         where: prefix of the messages.
     """
     source = config["data"].get("name", "data")
-    sections = [("loss", config["loss"]), ("study.metric", config["study"]["metric"])]
+    sections = [("loss", config["loss"]), *sections_of(config).values()]
     found = []
     for path, section in sections:
         name = section.get("name")
