@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepprinciples.engine import evaluation, fit
@@ -249,16 +248,12 @@ def compile_program(
     memory = segment_program.memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
     seconds = time.monotonic() - begun
-    evaluated = evaluation.on_host(hosted, jax.tree.map(_zeros, lowered_evaluate.out_info)) if hosted else None
-    shapes = (lane, unpacked_shapes(lowered_segment.out_info[1]), evaluated or lowered_evaluate.out_info)
+    evaluated = evaluation.names_on_host(hosted, lowered_evaluate.out_info)
+    shapes = (lane, unpacked_shapes(lowered_segment.out_info[1]), evaluated)
     texts = [one.as_text() for one in (lowered_init, lowered_segment, lowered_evaluate)]
     identity = hashlib.sha256("".join(texts).encode()).hexdigest()
     functions = (init_fn.result(), segment_program, evaluate_fn.result())
     return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity, hosted)
-
-
-def _zeros(like: Any) -> np.ndarray:
-    return np.zeros(like.shape, like.dtype)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:

@@ -18,7 +18,7 @@ from deepprinciples.config import allowed_ranges
 from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.engine.learner import supervised
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import data, losses, probes, rules
+from deepprinciples.parts import data, losses, metrics, probes, rules
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import games, measured
@@ -36,7 +36,7 @@ KINDS = Kinds(
         "model": {"outputs", "vocabulary", "shape"},
         "generator": {"outputs", "vocabulary", "shape"},
         "regularizers": {"outputs"},
-        "metric": {"modes", "mode_std", "features", "outputs"},
+        "metric": measured.SUPPLIED,
         "data": {"source"},
         "schedule": {"steps"},
     },
@@ -159,7 +159,7 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     if not hasattr(given, "shape") or given.shape[1:] != shape[1:]:
         return None
     outputs = np.broadcast_to(answer.astype(np.float32), shape)
-    return measured.value_of(metric, jax.numpy.asarray(outputs), jax.numpy.asarray(parts.test.targets))
+    return measured.value_of(metric, outputs, parts.test.targets)
 
 
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
@@ -168,7 +168,7 @@ def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
 
 
 def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
-    """Find what does not fit together, on shapes alone: nothing is computed or compiled.
+    """Find what does not fit together, on shapes alone: nothing is computed but metrics of constant outputs.
 
     Args:
         config: one arm's resolved config.
@@ -203,10 +203,14 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
     if "loss" not in unfit:
         with _told(problems, f"{where}loss: does not fit data.name {source!r}"):
             _check_per_example(part("loss", config["loss"]), outputs, batch.targets)
-    for name, (path, _) in measured.sections(config).items():
+    for name, (path, section) in measured.sections(config).items():
         if path not in unfit:
-            with _told(problems, f"{where}{path}: does not fit data.name {source!r}"):
-                measured.check(measured.metrics_of(config, parts)[name], outputs, batch.targets, predict)
+            with _told(problems, f"{where}{path}: {name} does not fit data.name {source!r}"):
+                metric = measured.built(section, parts)
+                measured.check(metric, outputs, batch.targets, predict)
+                if section.get("name") not in metrics.TABLE:  # those are means, and always defined
+                    lacking = measured.undefined(metric, parts, outputs)
+                    problems += [f"{where}{path}: {name} {problem}" for problem in lacking]
     if problems:
         return problems
     with _told(problems, f"{where}the parts do not fit together"):

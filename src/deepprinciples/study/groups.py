@@ -106,7 +106,7 @@ def _union(tables: Sequence[Config]) -> dict[str, Any] | None:
 
 def _switched_off(kind: str, key: str, section: Config) -> dict[str, Any] | None:
     name = section.get("name", key)
-    neutral = NEUTRALS[kind].get(name)
+    neutral = NEUTRALS.get(kind, {}).get(name)
     if "factory" in section or neutral is None or name in NEVER_FILLED or kind in NEVER_FILLED_KINDS:
         return None
     return {**section, **neutral}

@@ -26,6 +26,7 @@ from deepprinciples.parts.tables import OURS, TABLES
 from deepprinciples.study import build
 from deepprinciples.study.features import digest
 from deepprinciples.study.groups import Group
+from deepprinciples.study.measured import center_of
 from deepprinciples.types import Dataset
 
 MOST = 32  # programs kept; the one not used for longest goes first
@@ -72,7 +73,9 @@ def _leaves(group: Group) -> dict[str, Any]:
     return {
         path: "traced" if path in group.names else value
         for path, value in flatten(group.config).items()
-        if path.split(".")[0] not in _OUTSIDE | {"train"} or path in _TRAIN or path.startswith("study.metric")
+        if path.split(".")[0] not in _OUTSIDE | {"train"}
+        or path in _TRAIN
+        or path.startswith(("study.metric", "study.also"))
     }
 
 
@@ -94,8 +97,9 @@ def _key(
 ) -> str:
     config = group.config
     order = {path: list(at(config, path)) for path in form_of(config).chains}
-    # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
-    data = (build.shown(config, dataset), dataset.modes, digest(dataset) if "game" in config else "")
+    # Metrics hold what they measure in: the modes, a classifier of these data, or the mean of the targets.
+    measures = (dataset.modes, digest(dataset) if "game" in config else "", center_of(dataset))
+    data = (build.shown(config, dataset), *measures)
     facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, dataset.mode_std)
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
     settings = sorted((name, repr(value)) for name, value in jax.config.values.items())
