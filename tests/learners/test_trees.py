@@ -70,7 +70,7 @@ def test_a_comparison_over_trees(tmp_path):
         ({"study": {"metric": {"factory": lambda: lambda outputs, targets: outputs["sum"][:3]}, "direction": "max"}},
          "gives shape [3] for 16 examples, expected one value per example"),
         ({"study": {"metric": {"factory": lambda: dp.Metric(lambda o, t: o["sum"], lambda s, n: (s, s))},
-                    "direction": "max"}}, "study.metric: does not fit data.name 'examples': computes a tree"),
+                    "direction": "max"}}, "data.name 'examples': computes a tree, expected one number"),
     ],
 )  # fmt: skip
 def test_what_cannot_read_a_tree_is_told_in_one_line(changes, words, tmp_path):

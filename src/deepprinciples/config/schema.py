@@ -144,6 +144,7 @@ def convert(field: Field, value: Any, names: Collection[str] = ()) -> Any:
         ValueError: one clause, without the path: what was expected, what was found, how to mend it.
     """
     result = _typed(field.hint, value)
+    names = () if get_origin(field.hint) is Literal else names  # `average` of F1 names no average of weights
     for item in result if isinstance(result, tuple) else (result,):
         if isinstance(item, str) and names and item not in names:
             kind = field.name.removesuffix("s")

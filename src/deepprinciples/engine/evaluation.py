@@ -61,30 +61,36 @@ def on_host(metrics: Mapping[str, Metric], found: Mapping[str, PyTree]) -> dict[
     Returns:
         The same with arrays [blocks, points, ...] in the place of the statistics; float32.
     """
-    if not metrics:
-        return dict(found)
-    done: dict[str, Any] = {}
-    for name, value in found.items():
-        if name not in metrics:
-            done[name] = value
-            continue
-        trees = jax.device_get(value)
+    done = {name: value for name, value in found.items() if name not in metrics}
+    for name, metric in metrics.items():
+        trees = jax.device_get(found[name])
         blocks, points = jax.tree.leaves(trees)[0].shape[:2]
-        rows = [
-            _reduced(name, metrics[name], *jax.tree.map(lambda a, b=b, p=p: a[b, p], trees))
-            for b in range(blocks)
-            for p in range(points)
-        ]
+        lanes = [jax.tree.map(lambda a, b=b, p=p: a[b, p], trees) for b in range(blocks) for p in range(points)]
+        rows = [_of_lane(name, metric, *lane) for lane in lanes]
         for key in rows[0]:
             values = np.stack([np.asarray(row[key], np.float32) for row in rows])
             done[key] = values.reshape(blocks, points, *values.shape[1:])
     return done
 
 
-def after_host(metrics: Mapping[str, Metric], found: Mapping[str, PyTree]) -> dict[str, Any]:
-    """Return the structure of what `on_host` gives, with one leaf in the place of a tree of statistics."""
-    done: dict[str, Any] = {name: 0 if name in metrics else value for name, value in found.items()}
-    return done | {name + PER_CLASS: 0 for name, metric in metrics.items() if metric.per_class is not None}
+def names_on_host(metrics: Mapping[str, Metric], found: Mapping[str, PyTree]) -> dict[str, Any]:
+    """Return the structure of what `on_host` gives, without calling a metric: what is in it is no value."""
+    done = {name: value for name, value in found.items() if name not in metrics}
+    for name, metric in metrics.items():
+        done |= dict.fromkeys([name] if metric.per_class is None else [name, name + PER_CLASS], np.zeros(()))
+    return done
+
+
+def _of_lane(name: str, metric: Metric, tree: PyTree, weights: Any) -> dict[str, Any]:
+    """Let a metric reduce the statistics of a lane; NaN where it takes none of a lane that diverged."""
+    try:
+        return _reduced(name, metric, tree, weights)
+    except Exception:
+        floats = [a for a in jax.tree.leaves(tree) if np.issubdtype(a.dtype, np.floating)]
+        if all(np.isfinite(a).all() for a in floats):
+            raise
+        found = _reduced(name, metric, jax.tree.map(np.nan_to_num, tree), weights)  # for the shapes alone
+        return jax.tree.map(lambda a: np.full(np.shape(a), np.nan), found)
 
 
 def _metric(learner: Learner, name: str) -> Metric:

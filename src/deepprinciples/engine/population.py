@@ -243,7 +243,7 @@ def compile_program(
     memory = segment_program.memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
     seconds = time.monotonic() - begun
-    evaluated = evaluation.after_host(hosted, lowered_evaluate.out_info)
+    evaluated = evaluation.names_on_host(hosted, lowered_evaluate.out_info)
     shapes = (lane, unpacked_shapes(lowered_segment.out_info[1]), evaluated)
     texts = [one.as_text() for one in (lowered_init, lowered_segment, lowered_evaluate)]
     identity = hashlib.sha256("".join(texts).encode()).hexdigest()

@@ -13,6 +13,7 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.learners import measured
 from deepprinciples.learners.factories import Config, first, model_of, part
 from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
+from deepprinciples.parts import metrics
 from deepprinciples.types import Dataset, PyTree
 
 
@@ -40,10 +41,13 @@ def problems(config: Config, parts: Dataset) -> list[str]:
     if not is_unfit("loss"):
         with caught(found, f"loss: does not fit data.name {source!r}"):
             _check_loss(part("loss", config["loss"]), outputs, batch.targets)
-    for one, (path, _) in measured.sections(config).items():
+    for one, (path, section) in measured.sections(config).items():
         if not is_unfit(path):
-            with caught(found, f"{path}: does not fit data.name {source!r}"):
-                measured.check(measured.metrics_of(config, parts)[one], outputs, batch.targets, predict)
+            with caught(found, f"{path}: {one} does not fit data.name {source!r}"):
+                metric = measured.built(section, parts)
+                measured.check(metric, outputs, batch.targets, predict)
+                if section.get("name") not in metrics.TABLE:  # those are means, and always defined
+                    found += [f"{path}: {one} {problem}" for problem in measured.undefined(metric, parts, outputs)]
     return found
 
 

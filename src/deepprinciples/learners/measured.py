@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -10,10 +13,14 @@ import numpy as np
 
 from deepprinciples.config.schema import fields
 from deepprinciples.config.wording import suggestion
+from deepprinciples.engine.causes import PER_CLASS, RAW
 from deepprinciples.learners.factories import Config, asks, factory_of, name_of, named, own_metrics, part, trait
 from deepprinciples.learners.features import features_of
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.types import Dataset, Metric, PyTree, as_metric
+from deepprinciples.types import Dataset, Metric, PyTree, Split, as_metric
+
+SUPPLIED = frozenset({"modes", "mode_std", "features", "outputs", "center"})  # keywords that the data fill in
+ROWS = 1024  # examples that are measured at a time outside a program
 
 
 def sections(config: Config) -> dict[str, tuple[str, Config]]:
@@ -28,16 +35,26 @@ def sections(config: Config) -> dict[str, tuple[str, Config]]:
 
 
 def metrics_of(config: Config, parts: Dataset) -> dict[str, Metric]:
-    """Build the metrics of a config by name; what one is measured in comes from the data."""
+    """Build the metrics of a config by name, but those that the learner gives by itself."""
     own = own_metrics(config)
-    return {name: _built(section, parts) for name, (_, section) in sections(config).items() if name not in own}
+    return {name: built(section, parts) for name, (_, section) in sections(config).items() if name not in own}
 
 
-def _built(section: Config, parts: Dataset) -> Metric:
+def built(section: Config, parts: Dataset) -> Metric:
+    """Build the metric of a section; what it is measured in comes from the data."""
     supplied: dict[str, Any] = {"modes": parts.modes, "mode_std": parts.mode_std, "outputs": parts.outputs}
-    if "features" in fields(factory_of("metric", section)):
+    asked = fields(factory_of("metric", section))
+    if "features" in asked:
         supplied["features"] = features_of(parts)
+    if "center" in asked:
+        supplied["center"] = center_of(parts)
     return as_metric(part("metric", section, **supplied))
+
+
+def center_of(parts: Dataset) -> np.ndarray:
+    """Return the mean of the training targets of a regression, 0 for other tasks."""
+    targets = parts.train.targets if parts.task == "regression" else np.zeros(1)
+    return np.asarray(np.mean(targets, axis=0, dtype=np.float64), np.float32)
 
 
 def direction(config: Config) -> str | None:
@@ -63,7 +80,7 @@ def _trait(config: Config, name: str) -> Any:
     found = trait("metric", section, name)
     if found is not None or "factory" not in section:
         return found
-    asks = set(fields(section["factory"])) & {"modes", "mode_std", "features", "outputs"}
+    asks = SUPPLIED & set(fields(section["factory"]))
     return None if asks else getattr(part("metric", section), name, None)
 
 
@@ -82,6 +99,10 @@ def problems(config: Config, parts: Dataset, *, samples: bool) -> list[str]:
             continue
         if name == "loss":
             found.append(f"{path}: loss is the name of what is minimized; give the factory another name")
+            continue
+        if name.startswith(RAW) or name.endswith(PER_CLASS):
+            taken = f"{RAW}... and ...{PER_CLASS} are names of other results"
+            found.append(f"{path}: {taken}; give {'it' if name in path else name} another name")
             continue
         key = section.get("name", "")
         if "factory" not in section and key not in table:
@@ -107,17 +128,48 @@ def needs_features(config: Config) -> bool:
 
 
 def value_of(metric: Metric, outputs: PyTree, targets: PyTree) -> float:
-    """Compute a metric of all outputs [N, ...] and targets [N, ...]."""
-    rows = metric.statistics(outputs, targets)
+    """Compute a metric of all outputs [N, ...] and targets [N, ...], a share of them at a time.
+
+    Raises:
+        ValueError: it computes something other than a number.
+    """
     count = jax.tree.leaves(targets)[0].shape[0]
+    cut = lambda tree, first: jax.tree.map(lambda a: jnp.asarray(a[first : first + ROWS]), tree)
+    rows = [metric.statistics(cut(outputs, k), cut(targets, k)) for k in range(0, count, ROWS)]
     if metric.reduce == "sum":
-        return float(metric.compute(jax.tree.map(lambda a: jnp.sum(a, axis=0), rows), float(count)))
-    kind = np.asarray if metric.host else jnp.asarray
-    return float(metric.compute(jax.tree.map(kind, rows), np.ones(count, np.float32)))
+        given = jax.tree.map(lambda *a: sum(jnp.sum(one, axis=0) for one in a), *rows), jnp.float32(count)
+    else:
+        given = jax.tree.map(lambda *a: jnp.concatenate(a), *rows), jnp.ones(count)
+    return float(_checked(metric, *(jax.device_get(given) if metric.host else given)))
+
+
+def _checked(metric: Metric, tree: PyTree, weights: Any) -> Any:
+    """Compute a metric and its values for each class; return the former.
+
+    Raises:
+        ValueError: it is no number, or they are no list of numbers.
+    """
+    value = metric.compute(tree, weights)
+    _check_axes("computes", value, 0, "one number")
+    if metric.per_class is not None:
+        _check_axes("per_class gives", metric.per_class(tree, weights), 1, "one value for each class")
+    return value
+
+
+def _check_axes(what: str, value: Any, axes: int, expected: str) -> None:
+    if isinstance(value, (bool, int, float, list)) or hasattr(value, "dtype"):
+        if np.ndim(value) == axes:
+            return
+        found = f"shape {list(np.shape(value))}"
+    else:
+        found = f"a {type(value).__name__}" if isinstance(value, str) else "a tree"
+    raise ValueError(f"{what} {found}, expected {expected}")
 
 
 def check(metric: Metric, outputs: PyTree, targets: PyTree, predict: Any) -> None:
     """Check on shapes alone that a metric gives a row for every example and one number for all.
+
+    What a metric on the host computes is checked by `undefined`.
 
     Raises:
         ValueError: it gives something else.
@@ -134,9 +186,50 @@ def check(metric: Metric, outputs: PyTree, targets: PyTree, predict: Any) -> Non
             raise ValueError(f"{what} {list(leaf.shape)} for {count} examples, expected one value per example")
     if metric.host:
         return
-    kept = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[metric.reduce == "sum" :], a.dtype), rows)
+    if metric.reduce == "sum":
+        rows = jax.eval_shape(lambda tree: jax.tree.map(lambda a: jnp.sum(a, axis=0), tree), rows)
     weights = jax.ShapeDtypeStruct((count,) * (metric.reduce != "sum"), jnp.float32)
-    value = jax.eval_shape(metric.compute, kept, weights)
-    shape = getattr(value, "shape", None)
-    if shape != ():
-        raise ValueError(f"computes {'a tree' if shape is None else f'shape {list(shape)}'}, expected one number")
+    jax.eval_shape(functools.partial(_checked, metric), rows, weights)
+
+
+def undefined(metric: Metric, parts: Dataset, outputs: PyTree) -> Iterator[str]:
+    """Find the parts on which a metric is no finite number, whatever the outputs are: every run would seem to diverge.
+
+    Constant outputs are tried first, then random ones, as a correlation is not defined for constant ones. A metric that
+    runs the model is not tried.
+
+    Args:
+        metric: see `types.Metric`.
+        parts: the data.
+        outputs: shapes and types [B, ...] of what the model makes of a batch.
+
+    Yields:
+        Problems, one line each, without the name of the metric.
+
+    Raises:
+        ValueError: it computes something other than a number.
+    """
+    draw = np.random.default_rng(0).standard_normal
+
+    def like(split: Split, fill: Callable[[tuple[int, ...]], np.ndarray]) -> PyTree:
+        return jax.tree.map(lambda a: fill((split.size, *a.shape[1:])).astype(a.dtype), outputs)
+
+    found: dict[str, list[str]] = {}
+    for name in ("validation", "test") if not metric.on_model else ():
+        split = getattr(parts, name)
+        if not any(math.isfinite(value_of(metric, like(split, fill), split.targets)) for fill in (np.zeros, draw)):
+            found.setdefault(_reason(parts, split), []).append(name)
+    for reason, names in found.items():
+        yield f"is not a number on the {' and '.join(names)} part{'s' * (len(names) - 1)}: {reason}"
+
+
+def _reason(parts: Dataset, split: Split) -> str:
+    """Say what a part lacks that may leave a metric undefined, and what to do."""
+    if parts.task == "classification" and np.issubdtype(np.asarray(split.targets).dtype, np.integer):
+        missing = [str(c) for c in np.setdiff1d(np.arange(parts.outputs), split.targets)]
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            return f"no example of class {', '.join(missing[:3])}{more} there; add some or choose another metric"
+    if parts.task == "regression" and np.ptp(split.targets) == 0:
+        return "all targets are equal there; choose another split or another metric"
+    return "neither constant nor random outputs give a finite one"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepprinciples.learners.factories import Config, name_of, named, trait
+from deepprinciples.learners.measured import sections as sections_of
 from deepprinciples.types import Dataset
 
 
@@ -28,7 +29,8 @@ def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) 
         where: prefix of the messages.
     """
     source = config["data"].get("name", "data")
-    sections = [("loss", "loss", config["loss"]), ("study.metric", "metric", config["study"]["metric"])]
+    metrics = [(path, "metric", section) for path, section in sections_of(config).values()]
+    sections = [("loss", "loss", config["loss"]), *metrics]
     found = []
     for path, kind, section in sections:
         if why := _why_not(trait(kind, section, "targets"), parts, outputs):

@@ -1,9 +1,9 @@
 """Metrics: what a trained model is judged by; never followed, so they need no gradient.
 
 Every factory returns `(outputs, targets) -> [B]`, one value per example, so that the statistics can average,
-resample and compare as they like. What is not a mean over examples (root mean squared error, AUC) does not belong
-here. An answer that holds NaN counts as wrong: argmax alone would call it class 0. Every factory carries `direction`,
-"max" or "min", `worst` and `best`; see `types.better`.
+resample and compare as they like. What is no mean over examples (F1, AUC) is in split_metrics. An answer that holds
+NaN counts as wrong: argmax alone would call it class 0. Every factory carries `direction`, "max" or "min", `worst` and
+`best`; see `types.better`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepprinciples.types import Array, Count, better, traits
 Metric = Callable[[Array, Array], Array]
 
 
-def _is_classes(outputs: Array, targets: Array) -> bool:
+def is_classes(outputs: Array, targets: Array) -> bool:
     """Tell class scores [B, ..., C] from single log-odds [B, ...] or [B, ..., 1] by their static shapes."""
     labels = targets.shape == outputs.shape[:-1] and outputs.shape[-1] > 1
     rows = targets.shape == outputs.shape and outputs.shape[-1] > 1 and jnp.issubdtype(targets.dtype, jnp.floating)
@@ -39,8 +39,8 @@ def accuracy() -> Metric:
     """
 
     def metric(outputs: Array, targets: Array) -> Array:
-        if _is_classes(outputs, targets):
-            right = jnp.argmax(outputs, axis=-1) == _labels("accuracy", outputs, targets)
+        if is_classes(outputs, targets):
+            right = jnp.argmax(outputs, axis=-1) == labels_of("accuracy", outputs, targets)
             right &= ~jnp.any(jnp.isnan(outputs), axis=-1)
         else:
             x, t = losses.as_values("accuracy", outputs, targets)
@@ -78,7 +78,7 @@ def top_k_accuracy(*, k: Count = 5) -> Metric:
     """
 
     def metric(outputs: Array, targets: Array) -> Array:
-        labels = _labels("top_k_accuracy", outputs, targets)[..., None]  # [B, ..., 1]
+        labels = labels_of("top_k_accuracy", outputs, targets)[..., None]  # [B, ..., 1]
         classes = outputs.shape[-1]
         if not 1 <= k <= classes:
             raise ValueError(f"top_k_accuracy: k = {k} with {classes} classes; expected k from 1 to {classes}")
@@ -91,7 +91,11 @@ def top_k_accuracy(*, k: Count = 5) -> Metric:
     return metric
 
 
-def _labels(name: str, outputs: Array, targets: Array) -> Array:
+def labels_of(name: str, outputs: Array, targets: Array) -> Array:
+    """Return integer labels [B, ...] of class scores [B, ..., C]: those given, or the likeliest of probabilities.
+
+    Raises: ValueError where the shapes do not pair.
+    """
     if jnp.issubdtype(targets.dtype, jnp.integer):
         return losses.as_labels(name, outputs, targets)
     return jnp.argmax(losses.as_probabilities(name, outputs, targets), axis=-1)

@@ -73,7 +73,9 @@ def _leaves(group: Group) -> dict[str, Any]:
     return {
         path: "traced" if path in group.names else value
         for path, value in flatten(group.config).items()
-        if path.split(".")[0] not in _OUTSIDE | {"train"} or path in _TRAIN or path.startswith("study.metric")
+        if path.split(".")[0] not in _OUTSIDE | {"train"}
+        or path in _TRAIN
+        or path.startswith(("study.metric", "study.also"))
     }
 
 
@@ -95,9 +97,10 @@ def _key(
 ) -> str:
     config = group.config
     order = {path: list(at(config, path)) for path in form_of(config, build.KINDS).chains}
-    # Metrics of samples hold what they measure in: the modes, or a classifier of these data.
+    # Metrics hold what they measure in: the modes, a classifier of these data, or the mean of the targets.
     classifier = digest(dataset) if measured.needs_features(config) else ""
-    data = (*jax.tree.leaves(example_of(config, dataset)), dataset.modes, classifier)
+    measures = (dataset.modes, classifier, measured.center_of(dataset))
+    data = (*jax.tree.leaves(example_of(config, dataset)), *measures)
     facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, dataset.mode_std)
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
     settings = sorted((name, repr(value)) for name, value in jax.config.values.items())

@@ -26,7 +26,8 @@ def dataset(
 ) -> xr.Dataset:
     """Lay out a study as named arrays: score [arm, seed], curves [arm, seed, step], probes [arm, seed, step, layer].
 
-    Values for each class [arm, seed, class] have the names of classes as a coordinate, or their numbers.
+    Values for each class [arm, seed, class] have the names of classes as a coordinate, or their numbers; those of a
+    metric that tells another number of classes have a dimension of their own, such as class_5.
     """
     arms = list(finished.outcomes)
     outcomes = list(finished.outcomes.values())
@@ -40,14 +41,14 @@ def dataset(
         "validation": ((*base, "eval_step"), np.stack([o.curves[metric] for o in outcomes])),
         "validation_loss": ((*base, "eval_step"), np.stack([o.curves["loss"] for o in outcomes])),
     }
-    variables |= _extras(outcomes, metric)
+    class_dims = _class_dims(outcomes, class_names)
+    variables |= _extras(outcomes, metric, class_dims)
+    coords |= {dim: list(range(count)) for count, dim in class_dims.items()}
+    if class_dims.get(len(class_names)) == "class":
+        coords["class"] = list(class_names)
     seen, named = probed([o.logs for o in outcomes], finished.seeds, finished.probe_steps)
     variables, coords = variables | seen, coords | named
     coords["block"] = ("seed", finished.block)
-    by_class = [one for one in variables.values() if "class" in one[0]]
-    for dims, values in by_class[:1]:
-        count = values.shape[dims.index("class")]
-        coords["class"] = list(class_names) if len(class_names) == count else list(range(count))
     variables |= _tuning(finished, coords)
     attrs = {"title": title, "metric": metric, "direction": "max" if higher_is_better else "min"}
     return xr.Dataset(variables, coords, attrs)
@@ -75,7 +76,14 @@ def probed(
     return variables, coords
 
 
-def _extras(outcomes: Sequence[Any], metric: str) -> dict[str, Any]:
+def _class_dims(outcomes: Sequence[Any], class_names: Sequence[str]) -> dict[int, str]:
+    """Name the dimension of values for each class by their number: "class" for that of the data."""
+    counts = [v.shape[-1] for o in outcomes for name, v in o.final.items() if name.endswith(PER_CLASS)]
+    usual = len(class_names) if len(class_names) in counts else next(iter(counts), 0)
+    return {count: "class" if count == usual else f"class_{count}" for count in counts}
+
+
+def _extras(outcomes: Sequence[Any], metric: str, class_dims: Mapping[int, str]) -> dict[str, Any]:
     """Lay out what an evaluation gave beside metric and loss: further metrics, and arrays such as samples."""
     found: dict[str, Any] = {}
     for name in _merged([n for n in o.curves if n not in (metric, "loss")] for o in outcomes):
@@ -85,7 +93,8 @@ def _extras(outcomes: Sequence[Any], metric: str) -> dict[str, Any]:
             for split, part in (("validation", "curves"), ("test", "final")):
                 lacking = np.full_like(getattr(known, part)[name], np.nan)
                 held = [getattr(o, part).get(name, lacking) for o in outcomes]
-                dims = (*_LANES, *["eval_step"] * (part == "curves"), *["class"] * (rank == 3))
+                inner = [class_dims[lacking.shape[-1]]] if name.endswith(PER_CLASS) else []
+                dims = (*_LANES, *["eval_step"] * (part == "curves"), *inner)
                 found[f"{split}_{name}"] = (dims, np.stack(held))
         elif all(name in o.curves for o in outcomes):
             values = np.stack([o.curves[name] for o in outcomes])  # [arm, seed, eval_step, ...]
