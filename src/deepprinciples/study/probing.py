@@ -72,7 +72,7 @@ def probe(
         another's, and `barrier` [arm, pair]; `similarity` [arm, layer, other_layer], CKA of layers of two seeds.
 
     Raises:
-        ConfigError: the run has no parameters, or is of a game. IntegrityError: it cannot be read.
+        ConfigError: the run has no parameters, or no one model and loss. IntegrityError: it cannot be read.
         ResourceError: nothing can be written.
 
     Example:

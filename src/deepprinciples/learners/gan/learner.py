@@ -1,4 +1,4 @@
-"""The learner of a game: two players, one step, whatever the order of their moves. To the engine it is any learner."""
+"""One step of a GAN, whatever the order of its updates. To the engine it is any learner."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def learner_of(
     metrics: Mapping[str, Metric] | None = None,
     snapshots: int = 0,
 ) -> Learner:
-    """Make the learner of a game between a generator and a discriminator; `moves` has the formulas.
+    """Make the learner of a generator and a discriminator; `updates` has the formulas.
 
     Of the config, `update` is the order of moves, and `n_critic` the updates of the discriminator before each of the
     generator, each on its own share of the batch. Floats, all *Sweepable*: `consensus`, the strength of that term
     (*Neutral: 0.0*); `weight_clip`, the bound on every parameter of the discriminator (*Neutral: inf*); `average`, the
     decay of the generator's moving average, which is judged in its place (*Neutral: 0.0*); `instance_noise`, the
-    standard deviation of noise on all that is shown (*Neutral: 0.0*), which falls to 0 over `steps` with `anneal`.
+    standard deviation of noise on all that is shown (*Neutral: 0.0*), which falls to 0 over `steps` with `anneal_noise`.
 
     Args:
-        setup: the players and what is between them.
+        setup: the two and what is between them.
         example: a batch [1, ...] that fixes the shapes.
-        config: how they play.
+        config: how they are updated.
         metrics: by name; their outputs are samples, their targets real examples.
         snapshots: samples kept at every evaluation, from the same noise.
 
