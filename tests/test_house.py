@@ -19,11 +19,12 @@ MOST_LINES = 350
 # What each room may know beside itself: arrows point down only. `parts` and `engine` do not know each other.
 MAY_KNOW = {
     "errors": set(),
+    "atomic": set(),
     "ranges": set(),
     "part_traits": set(),
     "types": {"ranges", "part_traits"},
-    "report": {"errors"},
-    "runs": {"errors", "report"},
+    "report": {"atomic", "errors"},
+    "runs": {"atomic", "errors", "report"},
     "config": {"errors", "ranges", "runs"},
     "kernels": {"types"},
     "parts": {"errors", "types", "kernels"},
@@ -35,7 +36,7 @@ MAY_KNOW = {
     "cli": {"console", "errors", "report", "runs", "config", "parts", "learners", "study"},
     "__init__": {"config", "parts", "scripts", "study", "types"},
 }
-NO_JAX = ("errors", "ranges", "part_traits", "report", "runs", "config", "parts/data", "study/statistics",
+NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "parts/data", "study/statistics",
           "study/verdicts", "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging",
           "study/stats", "study/milestones", "study/many_tasks", "study/across_tasks", "study/torch_names",
           "study/budget", "study/importance", "study/planning", "scripts", "cli", "console", "__init__")  # fmt: skip

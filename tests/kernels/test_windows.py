@@ -68,6 +68,19 @@ def test_convolution_is_the_library_convolution(spatial, window, strides, paddin
         assert_twins(ours, library, x, w)
 
 
+@pytest.mark.parametrize(("spatial", "window", "strides", "padding", "dilation", "groups"), CONVOLUTIONS)
+def test_other_devices_use_their_own_kernels(spatial, window, strides, padding, dilation, groups, monkeypatch):
+    """A GPU would multiply patches that are as large as nine pictures, which nobody has measured there."""
+    x, w = normal(3, *spatial, 4), normal(*window, 4 // groups, 8, seed=1)
+    ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation, feature_group_count=groups)
+    expected = ours(x, w)
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(ours)(x, w))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    again = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation, feature_group_count=groups)
+    assert "conv_general_dilated" in str(jax.make_jaxpr(again)(x, w))
+    np.testing.assert_allclose(again(x, w), expected, atol=1e-4)
+
+
 NARROW = [case for case in CONVOLUTIONS if case[-1] == 1 and set(case[2]) == {1}]
 
 

@@ -1,7 +1,7 @@
-"""Convolution by one matrix product over patches, a drop-in for `lax.conv_general_dilated` in `flax.linen.Conv`.
+"""Convolution, a drop-in for `lax.conv_general_dilated` in `flax.linen.Conv`: on CPU one matrix product over patches.
 
 XLA's own gradients of a convolution are slow inside loops on CPU, and vmap over kernels makes grouped convolutions,
-which are slower still; a matrix product stays a matrix product. On CPU the batch lies innermost in memory where it is
+which are slower still; a matrix product stays a matrix product. Other devices have kernels of their own. On CPU the batch lies innermost in memory where it is
 large enough: patches are then contiguous copies, and the product has one very long side.
 """
 
@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -55,7 +56,8 @@ def convolve(
     Returns:
         [B, T', O] or [B, H', W', O]; less by the pool.
     """
-    if lhs_dilation is not None and any(d != 1 for d in lhs_dilation):
+    dilated = lhs_dilation is not None and any(d != 1 for d in lhs_dilation)
+    if dilated or jax.default_backend() != "cpu":
         y = lax.conv_general_dilated(
             inputs,
             kernel,
@@ -63,7 +65,7 @@ def convolve(
             padding,
             lhs_dilation=lhs_dilation,
             rhs_dilation=rhs_dilation,
-            dimension_numbers=dimension_numbers,
+            dimension_numbers=dimension_numbers or _channels_last_everywhere(inputs.ndim - 2),
             feature_group_count=feature_group_count,
             precision=precision,
             **options,
@@ -75,6 +77,11 @@ def convolve(
     if product is _batch_last and narrow and all(stride == 1 for stride in cut.strides):
         return _narrowing(inputs, kernel, cut, precision)
     return product(inputs, kernel, cut, feature_group_count, precision, pool_window)
+
+
+def _channels_last_everywhere(spatial: int) -> lax.ConvDimensionNumbers:
+    last = (0, spatial + 1, *range(1, spatial + 1))
+    return lax.ConvDimensionNumbers(last, (spatial + 1, spatial, *range(spatial)), last)
 
 
 def _channels_last(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any, pool: Sequence[int]) -> Array:

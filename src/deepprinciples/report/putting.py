@@ -6,10 +6,9 @@ the reader's.
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
+from deepprinciples.atomic import write_bytes
 from deepprinciples.errors import ResourceError
 
 
@@ -19,13 +18,9 @@ def put(path: Path, content: bytes) -> None:
     Raises:
         ResourceError: it cannot be written.
     """
-    temporary = path.parent / f".{secrets.token_hex(8)}.part"
     try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-        os.replace(temporary, path)
+        write_bytes(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 

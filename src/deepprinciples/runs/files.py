@@ -14,13 +14,13 @@ import json
 import math
 import os
 import re
-import secrets
 import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from deepprinciples.atomic import sync_folder, write_bytes  # noqa: F401  # found here too
 from deepprinciples.errors import IntegrityError
 
 MAX_BYTES = 16 * 2**20
@@ -31,31 +31,6 @@ MAX_LINE = 2**20
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # not on Windows
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for ever
 _PIECE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[,\[{]', re.DOTALL)
-
-
-def write_bytes(path: Path | str, content: bytes) -> None:
-    """Write a file so that after any crash it holds the old content or the new, never a mixture.
-
-    Args:
-        path: the file; its folder must exist.
-        content: the bytes.
-
-    Raises:
-        OSError: the disk is full, not writable, or failed while flushing; the old file is then untouched.
-    """
-    path = Path(path)
-    temporary = path.parent / f".{secrets.token_hex(8)}.part"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -238,17 +213,6 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     return str(value)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder, so that a rename in it survives a power cut; systems that cannot are left alone."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def learner_of(
     generator, each on its own share of the batch. Floats, all *Sweepable*: `consensus`, the strength of that term
     (*Neutral: 0.0*); `weight_clip`, the bound on every parameter of the discriminator (*Neutral: inf*); `average`, the
     decay of the generator's moving average, which is judged in its place (*Neutral: 0.0*); `instance_noise`, the
-    standard deviation of noise on all that is shown (*Neutral: 0.0*), which falls to 0 over `steps` with `anneal_noise`.
+    standard deviation of noise on all that is shown (*Neutral: 0.0*); with `anneal_noise` it falls to 0 over `steps`.
 
     Args:
         setup: the two and what is between them.
