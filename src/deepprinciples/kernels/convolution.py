@@ -1,8 +1,8 @@
 """Convolution, a drop-in for `lax.conv_general_dilated` in `flax.linen.Conv`: on CPU one matrix product over patches.
 
 XLA's own gradients of a convolution are slow inside loops on CPU, and vmap over kernels makes grouped convolutions,
-which are slower still; a matrix product stays a matrix product. Other devices have kernels of their own. On CPU the batch lies innermost in memory where it is
-large enough: patches are then contiguous copies, and the product has one very long side.
+which are slower still; a matrix product stays a matrix product. The batch lies innermost in memory where it is large
+enough: patches are then contiguous copies, and the product has one very long side. Other devices use XLA's kernels.
 """
 
 from __future__ import annotations
