@@ -34,7 +34,7 @@ MAY_KNOW = {
     "console": {"errors", "report", "study"},
     "scripts": {"console", "errors", "report", "config", "study"},
     "cli": {"console", "errors", "report", "runs", "config", "parts", "learners", "study"},
-    "__init__": {"config", "parts", "scripts", "study", "types"},
+    "__init__": {"config", "learners", "parts", "scripts", "study", "types"},
 }
 NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "parts/data", "study/statistics",
           "study/verdicts", "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepprinciples import parts as parts
     from deepprinciples import types as types
+    from deepprinciples.learners.objective import minimize as minimize
     from deepprinciples.parts import style_transfer as style  # noqa: F401
     from deepprinciples.scripts import experiment as experiment
     from deepprinciples.scripts import load_config as load_config
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from deepprinciples.study.trained import load_model as load_model
 
 _EXPORTS = {  # name -> the module that holds it
+    "minimize": "deepprinciples.learners.objective",
     "experiment": "deepprinciples.scripts",
     "load_config": "deepprinciples.scripts",
     "rank": "deepprinciples.study.across_tasks",
@@ -49,7 +51,7 @@ _EXPORTS = {  # name -> the module that holds it
     "export_parameters": "deepprinciples.study.exchange",
     "import_parameters": "deepprinciples.study.exchange",
     **dict.fromkeys(
-        ("Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "traits"), "deepprinciples.types"
+        ("Aux", "Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "traits"), "deepprinciples.types"
     ),
     "Run": "deepprinciples.study.finished_run",
     "load": "deepprinciples.study.finished_run",
