@@ -41,13 +41,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 FIRST = (
     "test_readme", "test_small_parts", "test_gan_studies", "test_promises", "test_exchange", "test_models_generators",
 )  # fmt: skip
-    "test_readme",
-    "test_small_parts",
-    "test_gan_studies",
-    "test_promises",
-    "test_exchange",
-    "test_models_generators",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
