@@ -158,8 +158,8 @@ def divergence(results: xr.Dataset) -> str:
     head = [("arm", "text"), ("diverged seeds", ""), ("diverged tuning runs", ""), ("which, and when", "text")]
     words = (
         "A run whose loss became non-finite ended there and counts as the worst outcome; none was dropped. In brackets "
-        "is what was bad first: init (the loss of the initial weights), data (a number in the minibatch), update (where "
-        "the steps had led). deepprinciples replay shows the steps before."
+        "is what was bad first: init (the loss of the initial weights), data (a number in the minibatch), update "
+        "(where the steps had led). deepprinciples replay shows the steps before."
     )
     return f"<p>{words}</p>" + grid(head, body, "What diverged")
 
