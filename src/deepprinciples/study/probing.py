@@ -21,10 +21,10 @@ from deepprinciples.learners.factories import model_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.study import build, parameters, results, runner
+from deepprinciples.study import build, results, runner
 from deepprinciples.study.finished_run import Run, load
 from deepprinciples.study.summary import SCHEMA_VERSION
-from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree
+from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree, words_of
 
 # What can be measured of weights without the optimizer that made them.
 PROBES: Mapping[str, Mapping[str, Any]] = {
@@ -108,7 +108,7 @@ def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any],
     like = jax.eval_shape(lambda key: model.init(key, build.first(parts, 1).inputs)[0], lane_key(0))
     named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
     seeds = sorted(int(name.removeprefix("seed-")) for name in kept if name.startswith("seed-"))
-    rows = [[_at(kept[f"seed-{seed}"], parameters.words_of(path)) for path in named] for seed in seeds]
+    rows = [[_at(kept[f"seed-{seed}"], words_of(path)) for path in named] for seed in seeds]
     stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
     params = jax.tree.unflatten(jax.tree.structure(like), stacked)
     batch = build.first(parts, examples)
