@@ -13,7 +13,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import grouping
-from deepprinciples.parts import averages, schedules
+from deepprinciples.parts import averages, probes, schedules
 from deepprinciples.study import build, groups
 from deepprinciples.types import State
 
@@ -166,6 +166,15 @@ def test_an_average_of_what_is_frozen_is_the_same_to_the_bit():
     for step in range(5):
         state, params = average.update(state, params, jnp.float32(step / 5))
     assert average.value(state, params)["a"] == params["a"]
+
+
+@pytest.mark.parametrize("group", [{"frozen": True}, {"optimizer": "sgd"}, {"learning_rate": 0.0}])
+def test_every_probe_runs_beside_groups(group, tmp_path):
+    """Lost: the evidence, for every comparison with a group in it."""
+    config = {**BASE, "groups": {"backbone": {"match": "layer_00/*", **group}}}
+    config = configs.changes(config, {"optimizer.name": "adam", "train.probes": list(probes.TABLE), "train.steps": 2})
+    run = dp.train(config, tmp_path / "run")
+    assert np.isfinite(run.results["gradient_norm"]).all()
 
 
 def grouped(arms, **changes):
