@@ -2,6 +2,7 @@
 
 import copy
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, DeepprinciplesError
-from deepprinciples.study import parameters, programs, runner
+from deepprinciples.runs import arrays, directory
+from deepprinciples.study import parameters, probing, programs, runner
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -27,11 +29,11 @@ STILL = {"all": {"match": "*", "learning_rate": 0.0}}  # so that a run ends with
 
 
 def own(path, seed=0, **changes):
-    """Write a file in our naming and give its path and arrays."""
+    """Write a file in our naming and give its path and weights."""
     rng = np.random.default_rng(seed)
-    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in {**SHAPES, **changes}.items()}
-    save_file(arrays, path)
-    return str(path), arrays
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in {**SHAPES, **changes}.items()}
+    save_file(weights, path)
+    return str(path), weights
 
 
 def config(start, **changes):
@@ -60,9 +62,9 @@ def same(found, expected):
 
 def test_a_file_of_ours_is_where_training_begins(tmp_path):
     """Lost: a run from given weights that begins from random ones."""
-    path, arrays = own(tmp_path / "a.safetensors")
+    path, weights = own(tmp_path / "a.safetensors")
     run = dp.train(config({"path": path}, groups=STILL), tmp_path / "run")
-    assert same(ends(run), arrays)
+    assert same(ends(run), weights)
 
 
 def test_a_file_of_pytorch_names_is_understood(tmp_path):
@@ -78,13 +80,13 @@ def test_a_file_of_pytorch_names_is_understood(tmp_path):
 
 def test_a_pattern_takes_the_backbone_and_leaves_a_head_of_another_shape(tmp_path):
     """Lost: fine-tuning, for every task that has other classes."""
-    path, arrays = own(tmp_path / "a.safetensors", **{"output/kernel": (6, 10), "output/bias": (10,)})
+    path, weights = own(tmp_path / "a.safetensors", **{"output/kernel": (6, 10), "output/bias": (10,)})
     frozen = {"backbone": {"match": "layer_*", "frozen": True}}
     run = dp.train(config({"path": path, "match": "layer_*"}, groups=frozen), tmp_path / "run")
     scratch = dp.train({**BASE, "groups": frozen}, tmp_path / "scratch")
     found, other = ends(run), ends(scratch)
-    assert np.array_equal(found["layer_00/linear/kernel"], arrays["layer_00/linear/kernel"])
-    assert not np.array_equal(other["layer_00/linear/kernel"], arrays["layer_00/linear/kernel"])
+    assert np.array_equal(found["layer_00/linear/kernel"], weights["layer_00/linear/kernel"])
+    assert not np.array_equal(other["layer_00/linear/kernel"], weights["layer_00/linear/kernel"])
     assert found["output/kernel"].shape == (6, 3)
 
 
@@ -119,9 +121,9 @@ def test_two_files_are_one_program(tmp_path, monkeypatch):
     runs = []
     for seed in (1, 2):
         monkeypatch.setattr(programs, "_kept", type(programs._kept)())
-        path, arrays = own(tmp_path / f"{seed}.safetensors", seed=seed)
+        path, weights = own(tmp_path / f"{seed}.safetensors", seed=seed)
         runs.append(dp.train(config({"path": path}, groups=STILL), tmp_path / f"run{seed}"))
-        assert same(ends(runs[-1]), arrays)
+        assert same(ends(runs[-1]), weights)
     assert len(made) == 2 and made[0].identity == made[1].identity
     kept = dp.train(config({"path": tmp_path / "1.safetensors"}, groups=STILL), tmp_path / "kept")
     assert len(made) == 2 and same(ends(kept), ends(runs[0]))
@@ -139,13 +141,13 @@ def test_a_resumed_run_begins_from_the_same_file_or_not_at_all(tmp_path):
 
 def test_more_seeds_of_a_comparison_begin_from_the_file_too(tmp_path):
     """Lost: bits of the seeds that were there, and the start of those that are new."""
-    path, arrays = own(tmp_path / "a.safetensors")
+    path, weights = own(tmp_path / "a.safetensors")
     arms = {"a": {}, "b": {"optimizer.learning_rate": 0.5}}
     given = config({"path": path}, **{"study.keep": 4, "study.seeds": 2, "groups": STILL}) | {"arms": arms}
     run = dp.compare(given, tmp_path / "run")
     scores = run.results.score.values
     more = dp.extend(run.path, seeds=4)
-    assert np.array_equal(more.results.score.values[:, :2], scores) and same(ends(more, "b", seed=3), arrays)
+    assert np.array_equal(more.results.score.values[:, :2], scores) and same(ends(more, "b", seed=3), weights)
 
 
 BAD = {
@@ -193,3 +195,17 @@ def test_a_player_of_a_gan_cannot_begin_from_a_file(tmp_path):
     }
     with pytest.raises(ConfigError, match="discriminator.model.start: only"):
         dp.train(given, tmp_path / "run")
+
+
+def test_a_probe_of_the_way_from_the_start_begins_at_the_given_weights(tmp_path):
+    """Lost: distances of a pretrained run, measured from random weights that it never had."""
+    path, _ = own(tmp_path / "a.safetensors")
+    still = config({"path": path}, groups=STILL, **{"train.probes": ["travel"]})
+    run = dp.train(still, tmp_path / "run")
+    assert not np.any(run.results["distance"])
+    prepared = runner.prepare("train", configs.load(run.path / directory.CONFIG))
+    kept = arrays.load_arrays(run.path / directory.PARAMETERS)
+    subject = probing._subject(prepared.arms["run"], prepared.data["run"], kept, 16)
+    params = jax.tree.map(lambda a: a[0], subject.params)
+    begun = probing._seen(subject, params, np.uint32(0)).start()
+    jax.tree.map(np.testing.assert_array_equal, begun, params)
