@@ -190,3 +190,56 @@ def test_own_optimizer_with_traits(tmp_path):
     assert len(run.summary["programs"]) == 1
     with pytest.raises(dp.errors.ConfigError, match="strength: expected a number of at least 0"):
         dp.compare({**config, "arms": {"plain": {}, "odd": {"transforms.shrink.strength": -1.0}}}, tmp_path / "odd")
+
+
+def test_two_learning_rates(tmp_path):
+    """Lost: fine-tuning, frozen features and everything between them as rows of one program."""
+    # docs: groups
+    config = {
+        "data": {"name": "digits"},
+        "model": {"name": "mlp", "depth": 2, "width": 16},
+        "loss": {"name": "softmax_cross_entropy"},
+        "optimizer": {"name": "adam", "learning_rate": 1e-2},
+        "groups": {"backbone": {"match": "layer_*"}},  # paths such as layer_00/linear/kernel
+        "train": {"steps": 100},
+        "study": {"seeds": 4},
+        "arms": {
+            "frozen": {"groups.backbone.learning_rate": 0.0},
+            "slow": {"groups.backbone.learning_rate": 0.1},
+            "full": {"groups.backbone.learning_rate": 1.0},
+        },
+    }
+    run = dp.compare(config, tmp_path / "run")
+    # docs: end
+    frozen, slow, full = run.results.score.mean("seed").values
+    assert frozen < slow < full
+    assert len(run.summary["programs"]) == 1  # a factor is a float: the arms are lanes of one program
+
+
+def test_start_from_a_pytorch_module(tmp_path):
+    """Lost: every model that was pretrained elsewhere."""
+    # docs: start
+    import torch
+    from safetensors.torch import save_file
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = (images / 16).astype(np.float32)
+    net = torch.nn.ModuleDict({"layer_00": torch.nn.Linear(64, 32), "output": torch.nn.Linear(32, 10)})
+    adam = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(100):
+        logits = net["output"](torch.relu(net["layer_00"](torch.tensor(images))))
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).backward()
+        adam.step()
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    config = {
+        "data": {"name": "arrays", "inputs": images, "targets": labels, "standardize": False},
+        "model": {"name": "mlp", "depth": 1, "width": 32},
+        "loss": "softmax_cross_entropy",
+        "optimizer": "adam",
+        "arms": {"scratch": {}, "pretrained": {"model.start": {"path": tmp_path / "net.safetensors"}}},
+    }
+    run = dp.compare({**config, "train": {"steps": 50}, "study": {"seeds": 4}}, tmp_path / "run")
+    # docs: end
+    assert run.results.score.sel(arm="pretrained").mean() > 0.9 > run.results.score.sel(arm="scratch").mean()

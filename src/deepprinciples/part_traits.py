@@ -14,7 +14,8 @@ class Traits(TypedDict, total=False):
 
     neutral: keyword -> the value that switches the part off. In an ordered table (regularizers, transforms, penalties)
         an arm without the part then shares a program with arms that have it: its own copy has these values.
-    fill: False where a part that is switched off costs too much to be carried along in the programs of other arms.
+    fill: False where a part that is switched off costs too much to be carried along in the programs of other arms; or
+        (section, the other arm's table) -> whether it may be.
     evaluations: gradient evaluations that a step of a rule takes.
     per_example: of a loss, whether each value is that of one example alone, whatever else is in the batch; of a rule,
         whether the gradient of a batch is the mean of those of equal shares of it. A large batch is then split.
@@ -32,7 +33,7 @@ class Traits(TypedDict, total=False):
     """
 
     neutral: Mapping[str, float]
-    fill: bool
+    fill: bool | Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
     evaluations: int
     per_example: bool
     targets: Literal["classes", "binary", "classes or binary"]

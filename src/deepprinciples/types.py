@@ -146,6 +146,12 @@ def mean_of(function: Callable[[Any, PyTree], Array]) -> Metric:
     )  # fmt: skip
 
 
+def words_of(path: tuple[Any, ...]) -> list[str]:
+    """Return the words that name a leaf of a tree, from JAX's path to it; none of them holds a "/"."""
+    words = [str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path]
+    return words or ["params"]
+
+
 def as_metric(made: Any) -> Metric:
     """Turn what the factory of a metric returned into a `Metric`."""
     return made if isinstance(made, Metric) else mean_of(made)

@@ -25,7 +25,8 @@ from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.parts.models import TABLE
 from deepprinciples.report import plots
-from deepprinciples.study import build, exchange, parameters, runner, torch_names
+from deepprinciples.study import build, exchange, runner, torch_names
+from deepprinciples.types import words_of
 
 CLOSE = 1e-5
 
@@ -313,7 +314,7 @@ def test_what_pytorch_lacks_is_refused_by_name(name: str) -> None:
 
 def _flat(params: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {"/".join(parameters.words_of(path)): leaf for path, leaf in leaves}
+    return {"/".join(words_of(path)): leaf for path, leaf in leaves}
 
 
 def test_models_without_pytorchs_naming_are_refused() -> None:

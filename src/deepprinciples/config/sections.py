@@ -14,7 +14,14 @@ from deepprinciples.config.dictionary import names_part
 from deepprinciples.config.schema import REQUIRED, Field, Kinds, allowed, convert, fields, open_ended
 from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
 
-DEFAULT_PARTS = {"rule": "plain", "schedule": "constant", "average": "none", "learner": "supervised"}
+DEFAULT_PARTS = {
+    "rule": "plain",
+    "schedule": "constant",
+    "average": "none",
+    "learner": "supervised",
+    "groups": "group",
+    "start": "start",
+}
 LOADED = ("data",)  # kinds that are built before any program is traced: their values are never swept
 
 
@@ -38,7 +45,9 @@ READS = {
     "loss": Form({"loss": "loss"}, {}),
     "rule": Form({"rule": "rule"}, {}),
     "regularizers": Form({}, {"regularizers": "regularizers"}),
-    "optimizer": Form({"optimizer": "optimizer", "schedule": "schedule"}, {"transforms": "transforms"}),
+    "optimizer": Form(
+        {"optimizer": "optimizer", "schedule": "schedule"}, {"transforms": "transforms", "groups": "groups"}
+    ),
     "average": Form({"average": "average"}, {}),
     "generator": _player("generator", "generator", {}),
     "discriminator": _player("discriminator", "model", {"penalties": "penalties"}),
@@ -156,7 +165,7 @@ def _chain(kind: str, value: Any, where: str, kinds: Kinds, problems: list[str])
         if not isinstance(key, str) or not _CHAIN_KEY.fullmatch(key):
             problems.append(f"{path}: expected a name of letters, digits, _ and -")
         if isinstance(one, Mapping) and not names_part(one):
-            one = {"name": str(key), **one}
+            one = {"name": DEFAULT_PARTS.get(kind, str(key)), **one}
         out[key] = _part(kind, one, path, None, kinds, problems)
     return out
 
@@ -244,7 +253,9 @@ def keywords(
         if name not in given and field.default is REQUIRED:
             problems.append(f"{where}: missing; {owner} needs it")
         elif field.kind and (name in given or isinstance(field.default, (str, Mapping))):
-            out[name] = _part(field.kind, given.get(name), where, field.default, kinds, problems)
+            out[name] = _part(
+                field.kind, given.get(name), where, field.default or DEFAULT_PARTS.get(field.kind), kinds, problems
+            )
         elif name in given or not field.kind:
             out[name] = _leaf(field, given.get(name, field.default), where, name in given, kinds, problems)
     others = {key: value for key, value in given.items() if key not in known}

@@ -92,4 +92,4 @@ def singular(kind: str) -> str:
     """Give the word for one part of a kind: the chains' kinds are plurals."""
     if kind == "penalties":
         return "penalty"
-    return kind[:-1] if kind in ("regularizers", "transforms") else kind.replace("_", " ")
+    return kind[:-1] if kind in ("regularizers", "transforms", "groups") else kind.replace("_", " ")

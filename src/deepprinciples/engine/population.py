@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepprinciples.engine import evaluation, fit
@@ -28,6 +29,7 @@ from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree
 
 MakeLearner = Callable[[Mapping[str, Array]], Learner]
+Given = Callable[[int], Mapping[str, PyTree]]  # seed -> arrays that a lane is given beside its hyper-parameters
 Mode = Literal["map", "vmap"]
 
 
@@ -66,6 +68,16 @@ class Program(NamedTuple):
     shapes: tuple[Any, Any, Any]  # of a call's lanes and of a segment's log; the structure of an evaluation
     identity: str  # SHA-256 of the three as they were lowered, before XLA: equal programs have equal ones
     hosted: Mapping[str, Metric]  # metrics that reduce on the host what `evaluate` gives
+    given: Given = lambda seed: {}
+
+    def points(self, seeds: Sequence[int], hyper: Sequence[Sequence[Mapping[str, float]]]) -> Any:
+        """Lay out the lanes of a call on the devices: a seed for each block, hyper-parameters for each of its lanes."""
+        count = self.layout.points
+        number = np.broadcast_to(np.arange(count, dtype=np.int32), (len(seeds), count))
+        own = {name: np.array([[one[name] for one in lanes] for lanes in hyper], np.float32) for name in hyper[0][0]}
+        shared = jax.tree.map(lambda *blocks: np.stack(blocks), *map(self.given, seeds))
+        spread = lambda a: np.broadcast_to(a[:, None], (len(a), count, *a.shape[1:]))
+        return place(Point(number, {**own, **jax.tree.map(spread, shared)}), self.mesh, shared=False)
 
 
 _DIVERGED = "a run that diverges is a result here and must not end the others; deepprinciples replay finds the array"
@@ -171,6 +183,7 @@ def compile_program(
     data: Batch,
     batch_size: int,
     split: tuple[Batch, Any],
+    given: Given = lambda seed: {},
 ) -> Program:
     """Trace and compile the three functions of a group, each once; one compiles while the next is traced.
 
@@ -183,6 +196,7 @@ def compile_program(
         data: the training examples, [N, ...], arrays or shapes.
         batch_size: examples a step sees.
         split: a padded split to evaluate, batches [K, E, ...] and weights [K, E], arrays or shapes.
+        given: what the lanes of a seed get with their hyper-parameters, of the same shapes for all seeds.
 
     Returns:
         The compiled `Program`.
@@ -219,7 +233,8 @@ def compile_program(
     blocks = layout.devices * layout.blocks
     shape = lambda *dims, dtype=jnp.float32: jax.ShapeDtypeStruct(dims, dtype)
     lanes = (blocks, layout.points)
-    point = Point(shape(*lanes, dtype=jnp.int32), {name: shape(*lanes) for name in names})
+    more = jax.tree.map(lambda a: shape(*lanes, *a.shape, dtype=a.dtype), given(0))
+    point = Point(shape(*lanes, dtype=jnp.int32), {**{name: shape(*lanes) for name in names}, **more})
     seed = shape(blocks, dtype=jnp.uint32)
     indices = shape(blocks, plan.chunks, plan.every, batch_size, dtype=jnp.int32)
     steps = shape(plan.chunks, plan.every, dtype=jnp.int32)
@@ -248,7 +263,7 @@ def compile_program(
     texts = [one.as_text() for one in (lowered_init, lowered_segment, lowered_evaluate)]
     identity = hashlib.sha256("".join(texts).encode()).hexdigest()
     functions = (init_fn.result(), segment_program, evaluate_fn.result())
-    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity, hosted)
+    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity, hosted, given)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:

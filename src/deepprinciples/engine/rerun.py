@@ -15,7 +15,7 @@ from deepprinciples.engine.causes import CAUSES, causes
 from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import STEP, Lane
-from deepprinciples.engine.population import MakeLearner, Point, Program, place
+from deepprinciples.engine.population import MakeLearner, Program, place
 from deepprinciples.engine.run import Block, Padded, spoiled
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
@@ -150,10 +150,7 @@ class _Call(NamedTuple):
         return [self.block.seed] * self.wide
 
     def point(self) -> Any:
-        names, points = self.block.points[0], self.block.points
-        hyper = {n: np.array([[p[n] for p in points]] * self.wide, np.float32) for n in names}
-        number = np.broadcast_to(np.arange(len(points), dtype=np.int32), (self.wide, len(points)))
-        return place(Point(number, hyper), self.program.mesh, shared=False)
+        return self.program.points(self.seeds, [self.block.points] * self.wide)
 
     def seed(self) -> Any:
         return place(np.array(self.seeds, np.uint32), self.program.mesh, shared=False)

@@ -16,7 +16,7 @@ from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.evaluation import on_host
 from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import Lane
-from deepprinciples.engine.population import Point, Program, place
+from deepprinciples.engine.population import Program, place
 from deepprinciples.engine.rows import unpack
 from deepprinciples.engine.saved import NOBODY, Arrays, Keeper, packed, same_shapes, unpacked
 from deepprinciples.errors import IntegrityError
@@ -128,10 +128,7 @@ def _run_chunk(
     program, plan, mesh = call.program, call.plan, call.program.mesh
     points = program.layout.points
     seeds = [block.seed for block in blocks]
-    names = blocks[0].points[0]
-    hyper = {n: np.array([[p[n] for p in b.points] for b in blocks], np.float32) for n in names}
-    number = np.broadcast_to(np.arange(points, dtype=np.int32), (len(blocks), points))
-    point = place(Point(number, hyper), mesh, shared=False)
+    point = program.points(seeds, [block.points for block in blocks])
     seed = place(np.array(seeds, np.uint32), mesh, shared=False)
     lane, logs, curves, start = _taken_up(call, under_way) if under_way else (program.init(point, seed), [], [], 0)
     progress(count * points * min(plan.begin(start), plan.steps))

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from deepprinciples.engine.cuts import Plan
-from deepprinciples.engine.population import Layout, Point, Program, place
+from deepprinciples.engine.population import Layout, Program, place
 
 WORTH = 20  # a run this many times as long as a compilation is worth measuring
 COMPILE_SECONDS = 2.0  # the least a compilation is taken to cost, where a program was at hand
@@ -108,11 +108,8 @@ def _first_steps(program: Program, plan: Plan, data: Any, hyper: Mapping[str, fl
     """Set a full width of lanes at its first segment; seeds are 0, 1, ..., and batches any examples."""
     layout, mesh = program.layout, program.mesh
     blocks, points = layout.devices * layout.blocks, layout.points
-    point = Point(
-        np.broadcast_to(np.arange(points, dtype=np.int32), (blocks, points)),
-        {name: np.full((blocks, points), value, np.float32) for name, value in hyper.items()},
-    )
-    point, seed = place((point, np.arange(blocks, dtype=np.uint32)), mesh, shared=False)
+    point = program.points(range(blocks), [[hyper] * points] * blocks)
+    seed = place(np.arange(blocks, dtype=np.uint32), mesh, shared=False)
     rows = jax.tree.leaves(data)[0].shape[0]
     shape = (blocks, plan.chunks, plan.every, batch_size)
     indices = place(np.resize(np.arange(rows, dtype=np.int32), shape), mesh, shared=False)

@@ -14,6 +14,8 @@ import optax
 
 from deepprinciples.config.schema import fields
 from deepprinciples.engine.streams import with_own_stream
+from deepprinciples.learners.grouping import by_group, names_of, scaled
+from deepprinciples.parts.parameter_groups import Group
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import Array, Batch, Dataset, Model
 
@@ -32,7 +34,7 @@ def part(kind: str, section: Config, **provided: Any) -> Any:
     known = fields(factory)
     keywords: dict[str, Any] = {key: value for key, value in provided.items() if key in known}
     for key, value in section.items():
-        if key in ("name", "factory"):
+        if key in ("name", "factory") or (kind == "model" and key == "start" and key not in known):
             continue
         nested = known[key].kind if key in known else None
         keywords[key] = part(nested, value) if nested and isinstance(value, Mapping) else value
@@ -70,7 +72,20 @@ def model_of(config: Config, parts: Dataset) -> Model:
     from deepprinciples.parts.models.adapters import coerce
 
     shape = jax.tree.map(lambda a: a.shape[1:], parts.train.inputs)
-    return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
+    made = coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
+    start = None if asks("model", config["model"], "start") else config["model"].get("start")
+    return made if start is None or "path" in start else begun_from(made, start)
+
+
+def begun_from(model: Model, start: Mapping[str, Array]) -> Model:
+    """Let a model begin from given weights, name -> array; those that have none are drawn as before."""
+
+    def init(key: Array, inputs: Any) -> tuple[Any, Any]:
+        params, state = model.init(key, inputs)
+        given = [start.get(name, leaf) for name, leaf in zip(names_of(params), jax.tree.leaves(params), strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(params), given), state
+
+    return model._replace(init=init)
 
 
 def first(parts: Dataset, count: int) -> Batch:
@@ -100,20 +115,38 @@ def chain(config: Config, steps: int) -> optax.GradientTransformation:
     """Build transforms and optimizer as one chain, in the order of the config, states keyed by name.
 
     Args:
-        config: tables `schedule`, `optimizer` and `transforms`, a whole config or a player's.
+        config: tables `schedule`, `optimizer`, `transforms` and, where there are some, `groups`; a whole config or a
+            player's.
         steps: of the whole run.
 
     Every link draws from a stream of its own, named after it.
     """
-    factor = _factor_of(config["schedule"], steps)
-    section = dict(config["optimizer"])
+    groups = groups_of(config, steps)
+    optimizer = with_own_stream("optimizer", _optimizer(config["optimizer"], config["schedule"], steps))
+    links = [(key, with_own_stream(key, part("transforms", one))) for key, one in named(config["transforms"])]
+    return scaled(optax.named_chain(*links, ("optimizer", by_group(optimizer, groups))), groups)
+
+
+def groups_of(config: Config, steps: int) -> dict[str, Group]:
+    """Build the groups of parameters that a config has, by name; their optimizers follow its schedule."""
+    groups = {}
+    for key, section in config.get("groups", {}).items():
+        own = section.get("optimizer")
+        made = None if own is None else _optimizer(own, config["schedule"], steps)
+        given = {name: value for name, value in section.items() if name != "optimizer"}
+        groups[key] = part("groups", given, optimizer=made and with_own_stream(f"optimizer/{key}", made))
+    return groups
+
+
+def _optimizer(given: Config, schedule: Config, steps: int) -> optax.GradientTransformation:
+    """Build an optimizer whose learning rate follows a schedule."""
+    factor = _factor_of(schedule, steps)
+    section = dict(given)
     rate = section.pop("learning_rate", None)
     if rate is not None:
-        constant = config["schedule"].get("name") == "constant"
+        constant = schedule.get("name") == "constant"
         section["learning_rate"] = rate if constant else (lambda count: rate * factor(count))
-    links = [(key, part("transforms", one)) for key, one in named(config["transforms"])]
-    links.append(("optimizer", part("optimizer", section)))
-    return optax.named_chain(*((key, with_own_stream(key, one)) for key, one in links))
+    return part("optimizer", section)
 
 
 def _factor_of(section: Config, steps: int) -> Callable[[Array], Array]:

@@ -17,6 +17,7 @@ from deepprinciples.engine.causes import RAW
 from deepprinciples.kernels import shares
 from deepprinciples.kernels.keys import stream
 from deepprinciples.learners import averaging
+from deepprinciples.learners.grouping import Apart, joined, still, without_frozen
 from deepprinciples.types import (
     ASIDE,
     Array,
@@ -47,6 +48,7 @@ def minimize(
     *,
     optimizer: optax.GradientTransformation,
     example: Batch,
+    trainable: Apart | None = None,
     rule: Callable[..., Any] | None = None,
     penalties: Sequence[Callable[[PyTree], Array] | OnActivations | OnFunction] = (),
     augments: Sequence[Augment] = (),
@@ -65,6 +67,8 @@ def minimize(
         objective: see `types.Objective`.
         optimizer: the whole chain of gradient transformations; it is given `key=` and `value=` (the loss) as extras.
         example: a batch that the model is initialized with; for most only shapes count, and it may hold one example.
+        trainable: (params) -> (those that train, those that are frozen), each with None for the other; rule, penalties,
+            optimizer and average then see the first alone. None trains all.
         rule: (loss_fn) -> gradient_fn, see `parts.rules`; it is given the value above and calls it with the
             parameters, the model state, the batch (or any share of it) and the key of the step (or one derived from
             it). None takes the plain gradient.
@@ -82,13 +86,17 @@ def minimize(
     """
     chain = optax.with_extra_args_support(optimizer)
     measured = metrics or {}
+    apart = trainable or (lambda params: (params, None))
+    if average is not None and trainable is not None:
+        average = without_frozen(average, trainable)
 
     def init(key: Array) -> State:
         params, model_state = objective.init(stream(key, "init"), example)
         begun = None if average is None else averaging.begin(average, params, model_state)
         return State(params, model_state, chain.init(params), begun)
 
-    def value_of(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
+    def value_of(free: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
+        params = joined(free, frozen)
         losses, (new_state, activations) = objective.loss(params, model_state, batch, key)
         activations = arrays_of(activations)
         data_loss = jnp.mean(losses)
@@ -103,17 +111,17 @@ def minimize(
                 return penalty.apply(activations)
             if isinstance(penalty, OnFunction):
                 return penalty.apply(function, batch.inputs, stream(key, f"penalty{number}"))
-            return penalty(params)
+            return penalty(free)
 
         penalty = sum((cost(*each) for each in enumerate(penalties)), start=jnp.zeros(()))
         return data_loss + penalty, (data_loss, new_state, activations)
 
-    take = _plain(value_of) if rule is None else rule(value_of)
-
-    def gradient(params: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
+    def gradient(params: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
+        value = lambda free, *given: value_of(free, frozen, *given)
+        take = _plain(value) if rule is None else rule(value)
         if not (splits and objective.separate and all(map(callable, penalties))):
             return take(params, model_state, batch, key)
-        told = jax.eval_shape(value_of, params, model_state, batch, key)
+        told = jax.eval_shape(value, params, model_state, batch, key)
         seen = {name: a for name, a in told[1][2].items() if not name.endswith(ASIDE)}
         count = shares.count_of(batch.size, seen, params)
         if count == 1:
@@ -125,9 +133,11 @@ def minimize(
             batch = augment.apply(stream(key, f"augment{number}"), batch)
         key_model = stream(key, "dropout")
         arguments = (state.model_state, batch, key_model)
-        (total, (data_loss, model_state, activations)), grads = gradient(state.params, *arguments)
-        updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=total)
-        params, held = optax.apply_updates(state.params, updates), state.average
+        free, frozen = apart(state.params)
+        (total, (data_loss, model_state, activations)), grads = gradient(free, frozen, *arguments)
+        updates, opt_state = chain.update(grads, state.opt_state, free, key=stream(key, "noise"), value=total)
+        params, held = joined(optax.apply_updates(free, updates), frozen), state.average
+        grads, updates = joined(grads, still(frozen)), joined(updates, still(frozen))
         if average is not None and held is not None:
             stepped = params
             held, params = averaging.follow(average, held, params, steps)
@@ -137,11 +147,12 @@ def minimize(
             if not objective.tapped:
                 return {}
             taps = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(ASIDE)}
-            tapped = lambda t: value_of(state.params, {**state.model_state, "perturbations": t}, batch, key_model)[0]
+            tapped = lambda t: value_of(free, frozen, {**state.model_state, "perturbations": t}, batch, key_model)[0]
             return jax.grad(tapped)(taps)
 
         def value(params: PyTree, batch: Batch) -> Array:
-            return value_of(params, state.model_state, batch, key_model)[0]
+            free, frozen = apart(params)
+            return value_of(free, jax.lax.stop_gradient(frozen), state.model_state, batch, key_model)[0]
 
         def forward(params: PyTree, inputs: PyTree) -> tuple[Any, Mapping[str, Array]]:
             if objective.forward is None:

@@ -8,6 +8,7 @@ from typing import Any
 import optax
 
 from deepprinciples.learners import checks
+from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize, objective_of
 from deepprinciples.types import Array, Augment, Average, Batch, Dataset, Learner, Metric, Model, PyTree, traits
 
@@ -19,6 +20,7 @@ def supervised(
     model: Model,
     loss: Callable[[Any, PyTree], Array],
     optimizer: optax.GradientTransformation,
+    trainable: Apart | None,
     rule: Callable[..., Any],
     example: Batch,
     regularizers: Sequence[Any],
@@ -40,7 +42,7 @@ def supervised(
         model: see `types.Model`.
         loss: (outputs, targets) -> [B].
         regularizers: those that act on the batch, and penalties.
-        optimizer, rule, example, metrics, average, evaluations, steps, splits: see `objective.minimize`.
+        optimizer, trainable, rule, example, metrics, average, evaluations, steps, splits: see `objective.minimize`.
 
     Returns:
         A `Learner`.
@@ -49,6 +51,7 @@ def supervised(
     return minimize(
         objective_of(model, loss),
         optimizer=optimizer,
+        trainable=trainable,
         example=example,
         rule=rule,
         penalties=[one for one in regularizers if not isinstance(one, Augment)],

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.learners import measured
-from deepprinciples.learners.factories import Config, chain, example_of, model_of, named, part, trait
+from deepprinciples.learners.factories import Config, chain, example_of, groups_of, model_of, named, part, trait
 from deepprinciples.learners.gan.players import Player
+from deepprinciples.learners.grouping import apart_of
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.types import Dataset
 
@@ -57,6 +58,7 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "model": model_of,
     "loss": lambda config, parts: part("loss", config["loss"]),
     "rule": lambda config, parts: part("rule", config["rule"]),
+    "trainable": lambda config, parts: apart_of(groups_of(config, _steps(config, parts))),
     "optimizer": lambda config, parts: chain(config, _steps(config, parts)),
     "regularizers": _regularizers,
     "metrics": measured.metrics_of,

@@ -19,6 +19,7 @@ from deepprinciples.parts import (
     metrics,
     models,
     optimizers,
+    parameter_groups,
     penalties,
     probes,
     ranking_metrics,
@@ -52,6 +53,7 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "rule": rules.TABLE,
     "optimizer": optimizers.TABLE,
     "schedule": schedules.TABLE,
+    "groups": parameter_groups.TABLE,
     "average": averages.TABLE,
     "probe": probes.TABLE,
 }

@@ -16,7 +16,7 @@ from deepprinciples import learners
 from deepprinciples.config import allowed_ranges
 from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.config.sections import at, form_of
-from deepprinciples.learners import TABLES, measured
+from deepprinciples.learners import TABLES, grouping, measured
 from deepprinciples.learners.checks import caught, complex_arrays
 from deepprinciples.learners.factories import (
     Config,
@@ -33,14 +33,14 @@ from deepprinciples.learners.factories import (
 from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.parts import data, probes
 from deepprinciples.parts.data.split import prepare
-from deepprinciples.study.settings import Study, Train
+from deepprinciples.study.settings import Study, Train, model_extras, start
 from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, Split
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced"]
 KINDS = Kinds(
-    tables=TABLES,
+    tables={**TABLES, "start": {"start": start}},
     functions={"train": Train, "study": Study},
-    extras={"data": (prepare,)},
+    extras={"data": (prepare,), "model": (model_extras,)},
     provided={
         "model": {"outputs", "vocabulary", "shape"},
         "generator": {"outputs", "vocabulary", "shape"},
@@ -80,7 +80,7 @@ def stability_edge(config: Config) -> float | None:
         arXiv:2103.00065.
     """
     one = config.get("optimizer", {})
-    if "rule" not in config:
+    if "rule" not in config or config.get("groups"):
         return None
     plain = one.get("name") == "sgd" and config["schedule"].get("name") == "constant"
     if not plain or config["rule"].get("name") != "plain" or config["transforms"] or not one["learning_rate"]:
@@ -183,6 +183,8 @@ def _check_step(config: Config, parts: Dataset) -> list[str]:
         made = learner(config, parts)
         state = jax.eval_shape(made.init, key)
         found.extend(f"learner: {problem}" for problem in complex_arrays(state))
+        if hasattr(state, "params"):
+            found.extend(grouping.problems(config.get("groups", {}), grouping.names_of(state.params)))
         if found:
             return found
 

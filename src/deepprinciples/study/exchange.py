@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from deepprinciples.learners.factories import model_of
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import parameters, torch_names
 from deepprinciples.study.finished_run import Run, load
-from deepprinciples.types import PyTree
+from deepprinciples.types import PyTree, words_of
 
 NAMINGS = ("own", "torch")
 MOST_LINES = 20  # of what is wrong with one file
@@ -111,21 +111,56 @@ def _taken(
 ) -> tuple[dict[str, np.ndarray], PyTree]:
     """Give the arrays of a file in our naming and in the order of the model's leaves, with the tree they make."""
     _check_naming(naming, ("auto", *NAMINGS))
-    found = _read(Path(path))
+    found = read(Path(path))
     section, expected, treedef = _expected(config if isinstance(config, Mapping) else configs.load(config))
+    return fitted(path, found, section=section, expected=expected, wanted=list(expected), naming=naming), treedef
+
+
+def fitted(
+    path: str | Path,
+    found: Mapping[str, np.ndarray],
+    *,
+    section: Mapping[str, Any],
+    expected: Shapes,
+    wanted: Sequence[str],
+    naming: str = "auto",
+) -> dict[str, np.ndarray]:
+    """Take parameters of a model out of what a file holds.
+
+    Args:
+        path: of the file, for messages.
+        found: its arrays.
+        section: [model] of a resolved config.
+        expected: all parameters of the model.
+        wanted: those that are taken, in our naming; where they are not all, the file may hold others.
+        naming: "own", "torch", or "auto" to go by the names found.
+
+    Returns:
+        The arrays in our naming, in the order of `wanted`.
+
+    Raises:
+        ConfigError: the model has no PyTorch naming. IntegrityError: one line for each mismatch.
+    """
+    whole = len(wanted) == len(expected)
     if naming == "own" or (naming == "auto" and not _looks_like_torch(found, expected)):
-        _refuse(path, _mismatches(found, expected))
-        return {name: found[name] for name in expected}, treedef
+        asked = {name: expected[name] for name in wanted}
+        _refuse(path, _mismatches(found if whole else _only(found, asked), asked))
+        return {name: found[name] for name in wanted}
     shapes = {name: shape for name, (shape, _) in expected.items()}
-    pairs = torch_names.twins(section, shapes)
-    there = torch_names.shapes_of(pairs, shapes).items()
-    problems = _mismatches(found, {name: (shape, np.dtype(np.float32)) for name, shape in there})
+    pairs = [pair for pair in torch_names.twins(section, shapes) if pair.own in wanted]
+    there = torch_names.shapes_of(pairs, shapes)
+    found = found if whole else _only(found, there)
+    problems = _mismatches(found, {name: (shape, np.dtype(np.float32)) for name, shape in there.items()})
     problems = problems or [
         f"{quoted(name)} has numbers other than 0 in its last third, a bias inside the reset gate, which this GRU lacks"
         for name in torch_names.inner_biases(pairs, found)
     ]
     _refuse(path, problems)
-    return torch_names.to_own(pairs, found), treedef
+    return torch_names.to_own(pairs, found)
+
+
+def _only(found: Mapping[str, np.ndarray], asked: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: array for name, array in found.items() if name in asked}
 
 
 def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTree]:
@@ -142,7 +177,7 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTr
     model, example = model_of(resolved, parts), build.first(parts, 1).inputs
     params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
-    named = {"/".join(parameters.words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
+    named = {"/".join(words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
     return resolved["model"], named, treedef
 
 
@@ -199,7 +234,8 @@ def _refuse(path: str | Path, problems: list[str]) -> None:
         raise IntegrityError("\n".join(f"{path}: {line}" for line in [*problems[:MOST_LINES], *rest]))
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a safetensors file, in the order of their names."""
     if path.exists() and not path.is_file():
         raise IntegrityError(f"{path}: expected a file, found a folder or a device")
     try:

@@ -75,7 +75,7 @@ def _joined(pool: Mapping[str, Config]) -> dict[str, Config] | None:
             table = {}
             for key, section in union.items():
                 own = at(config, path).get(key)
-                off = section if own is not None else _switched_off(kind, section)
+                off = section if own is not None else _switched_off(kind, section, at(config, path))
                 if off is None:
                     return None
                 table[key] = own if own is not None else off
@@ -98,9 +98,10 @@ def _union(tables: Sequence[Config]) -> dict[str, Any] | None:
     return merged
 
 
-def _switched_off(kind: str, section: Config) -> dict[str, Any] | None:
-    neutral = trait(kind, section, "neutral")
-    if not neutral or trait(kind, section, "fill") is False:
+def _switched_off(kind: str, section: Config, table: Config) -> dict[str, Any] | None:
+    """Return a section at its neutral values, for an arm whose own table lacks it; None where it may not be filled."""
+    neutral, fill = trait(kind, section, "neutral"), trait(kind, section, "fill")
+    if not neutral or fill is False or (callable(fill) and not fill(section, table)):
         return None
     return {**section, **{keyword: float(value) for keyword, value in neutral.items()}}
 

@@ -15,7 +15,7 @@ import numpy as np
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import arrays, directory
-from deepprinciples.types import PyTree
+from deepprinciples.types import PyTree, words_of
 
 SEED, STATE = "seed-", "state-"
 
@@ -25,12 +25,6 @@ class Kept(NamedTuple):
 
     params: Mapping[str, Any]
     state: Mapping[str, Any] | None
-
-
-def words_of(path: tuple[Any, ...]) -> list[str]:
-    """Return the words that name a leaf of a tree, from JAX's path to it; none of them holds a "/"."""
-    words = [str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path]
-    return words or ["params"]
 
 
 def table_of(tree: PyTree, index: int) -> dict[str, Any]:
@@ -103,14 +97,31 @@ def kept(path: Path, kind: str, arms: Sequence[str], *, arm: str = "", seed: int
     """Read what a run directory keeps of one seed.
 
     Args:
-        path: the directory.
-        kind: "train" or "compare".
-        arms: of the run.
-        arm: one of them; "" where there is only one.
+        path, kind, arms, arm: see `every`.
         seed: one of those kept; by default the first.
 
     Raises:
         ConfigError: no parameters are kept, or none of this arm or seed.
+        IntegrityError: the file is damaged, or was taken away.
+    """
+    found = every(path, kind, arms, arm=arm)
+    wanted = next(iter(found)) if seed is None else seed
+    if wanted not in found:
+        raise ConfigError(f"seed: found {wanted}; expected one of those kept, {', '.join(map(str, list(found)[:20]))}")
+    return found[wanted]
+
+
+def every(path: Path, kind: str, arms: Sequence[str], *, arm: str = "") -> dict[int, Kept]:
+    """Read what a run directory keeps of every seed, by seed, in order.
+
+    Args:
+        path: the directory.
+        kind: "train" or "compare".
+        arms: of the run.
+        arm: one of them; "" where there is only one.
+
+    Raises:
+        ConfigError: no parameters are kept, or none of this arm.
         IntegrityError: the file is damaged, or was taken away.
     """
     file = path / directory.PARAMETERS
@@ -130,7 +141,4 @@ def kept(path: Path, kind: str, arms: Sequence[str], *, arm: str = "", seed: int
     seeds = sorted(int(number) for number in numbers if number.isascii() and number.isdigit() and len(number) < 20)
     if not seeds:
         raise IntegrityError(f"{file}: holds no parameters of a seed; the file is damaged")
-    wanted = seeds[0] if seed is None else seed
-    if wanted not in seeds:
-        raise ConfigError(f"seed: found {wanted}; expected one of those kept, {', '.join(map(str, seeds[:20]))}")
-    return Kept(table[f"{SEED}{wanted}"], table.get(f"{STATE}{wanted}"))
+    return {seed: Kept(table[f"{SEED}{seed}"], table.get(f"{STATE}{seed}")) for seed in seeds}

@@ -18,13 +18,15 @@ from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import averaging
 from deepprinciples.learners.factories import model_of
+from deepprinciples.learners.grouping import names_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.study import build, parameters, results, runner
+from deepprinciples.study import build, results, runner
 from deepprinciples.study.finished_run import Run, load
+from deepprinciples.study.starting import PATH, start_of
 from deepprinciples.study.summary import SCHEMA_VERSION
-from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree
+from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree, words_of
 
 # What can be measured of weights without the optimizer that made them.
 PROBES: Mapping[str, Mapping[str, Any]] = {
@@ -48,6 +50,7 @@ class _Subject(NamedTuple):
     seeds: list[int]
     batch: Batch
     notes: list[str]
+    begun: Mapping[str, np.ndarray]  # name -> [S, ...], the weights that a run of `model.start` began from
 
 
 def probe(
@@ -108,11 +111,14 @@ def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any],
     like = jax.eval_shape(lambda key: model.init(key, build.first(parts, 1).inputs)[0], lane_key(0))
     named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
     seeds = sorted(int(name.removeprefix("seed-")) for name in kept if name.startswith("seed-"))
-    rows = [[_at(kept[f"seed-{seed}"], parameters.words_of(path)) for path in named] for seed in seeds]
+    rows = [[_at(kept[f"seed-{seed}"], words_of(path)) for path in named] for seed in seeds]
     stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
     params = jax.tree.unflatten(jax.tree.structure(like), stacked)
     batch = build.first(parts, examples)
-    return _Subject(config, learner, model, params, seeds, batch, [])
+    found = start_of(config, parts)
+    given = [found.given(seed)[PATH] if found else {} for seed in seeds]
+    begun = {name: np.stack([one[name] for one in given]) for name in given[0]}
+    return _Subject(config, learner, model, params, seeds, batch, [], begun)
 
 
 def _cut(subject: _Subject, parts: Dataset) -> _Subject:
@@ -173,7 +179,17 @@ def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
     passed = lambda params, state, batch: subject.model.apply(params, state, batch.inputs, key=key, train=True)[1]
     kept = averaging.statistics(passed, params, begun.model_state, some)
     _, info = subject.learner.step(begun._replace(params=params, model_state=kept), subject.batch, key)
-    return info._replace(start=lambda: subject.learner.init(key).params)
+    return info._replace(start=lambda: _start(subject, begun.params, seed))
+
+
+def _start(subject: _Subject, drawn: PyTree, seed: Array) -> PyTree:
+    """Return the weights that a seed began from: those drawn, and those that were given in their place."""
+    row = jnp.argmax(jnp.asarray(subject.seeds, jnp.uint32) == seed)
+    leaves = [
+        jnp.asarray(subject.begun[name])[row] if name in subject.begun else leaf
+        for name, leaf in zip(names_of(drawn), jax.tree.leaves(drawn), strict=True)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(drawn), leaves)
 
 
 def _measured(subject: _Subject, look: curvature.Probe, *, steps: int) -> xr.Dataset:

@@ -20,13 +20,14 @@ from deepprinciples.config import flatten
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.engine.cuts import Plan
 from deepprinciples.engine.feed import Feed
-from deepprinciples.engine.population import Layout, Program, compile_program
+from deepprinciples.engine.population import Given, Layout, Program, compile_program
 from deepprinciples.engine.run import Padded
 from deepprinciples.learners import OURS, TABLES, measured
 from deepprinciples.learners.factories import example_of
 from deepprinciples.learners.features import digest
 from deepprinciples.study import build
 from deepprinciples.study.groups import Group
+from deepprinciples.study.starting import PATH, start_of
 from deepprinciples.types import Dataset
 
 MOST = 32  # programs kept; the one not used for longest goes first
@@ -45,10 +46,12 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
         The program; `compiles` and `compile_seconds` are 0 where nothing was compiled.
     """
     leaves = _leaves(group)
-    key = _key(leaves, group, dataset, layout, plan, feed, split) if _all_ours(leaves) else ""
+    start = start_of(group.config, dataset)
+    given = start.given if start else _nothing
+    key = _key(leaves, group, dataset, layout, plan, feed, split, given) if _all_ours(leaves) else ""
     if key in _kept:
         _kept.move_to_end(key)
-        return _kept[key]._replace(compile_seconds=0.0, compiles=0)
+        return _kept[key]._replace(compile_seconds=0.0, compiles=0, given=given)
     precision = MATMUL.get(group.config["train"]["matmul"])
     with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
         made = compile_program(
@@ -60,6 +63,7 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
             data=feed.shapes,
             batch_size=dataset.batch_size,
             split=split,
+            given=given,
         )
     if key:
         _kept[key] = made
@@ -68,12 +72,18 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
     return made
 
 
+def _nothing(seed: int) -> dict[str, Any]:
+    del seed
+    return {}
+
+
 def _leaves(group: Group) -> dict[str, Any]:
     """Return what a trace reads of a config: dotted path -> value."""
     return {
         path: "traced" if path in group.names else value
         for path, value in flatten(group.config).items()
-        if path.split(".")[0] not in _OUTSIDE | {"train"}
+        if not path.startswith(PATH)  # weights come as arguments
+        and path.split(".")[0] not in _OUTSIDE | {"train"}
         or path in _TRAIN
         or path.startswith(("study.metric", "study.also"))
     }
@@ -93,7 +103,14 @@ def _plain(value: Any) -> bool:
 
 
 def _key(
-    leaves: Mapping[str, Any], group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Feed, split: Padded
+    leaves: Mapping[str, Any],
+    group: Group,
+    dataset: Dataset,
+    layout: Layout,
+    plan: Plan,
+    feed: Feed,
+    split: Padded,
+    given: Given,
 ) -> str:
     config = group.config
     order = {path: list(at(config, path)) for path in form_of(config, build.KINDS).chains}
@@ -103,8 +120,21 @@ def _key(
     data = (*jax.tree.leaves(example_of(config, dataset)), *measures)
     facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, dataset.mode_std)
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
+    begun = [(name, one.shape, str(one.dtype)) for table in given(0).values() for name, one in table.items()]
     settings = sorted((name, repr(value)) for name, value in jax.config.values.items())
-    read = [leaves, order, group.names, layout, plan.every, plan.chunks, shapes, facts, settings, jax.default_backend()]
+    read = [
+        leaves,
+        begun,
+        order,
+        group.names,
+        layout,
+        plan.every,
+        plan.chunks,
+        shapes,
+        facts,
+        settings,
+        jax.default_backend(),
+    ]
     return json.dumps([*read, [_content(one) for one in data]])
 
 

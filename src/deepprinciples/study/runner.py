@@ -20,7 +20,7 @@ from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, Reso
 from deepprinciples.learners import measured
 from deepprinciples.learners.features import digest
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import bench, build, memory, parameters, protocol, rates, results
+from deepprinciples.study import bench, build, memory, parameters, protocol, rates, results, starting
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.finished_run import Run, load
 from deepprinciples.study.outline import outline
@@ -102,6 +102,7 @@ def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
         )
     data = bench.datasets(arms)
     bench.check(arms, data, prefixed="arms" in resolved)
+    starting.check(arms, data)
     return Prepared(kind, resolved, arms, tune, data)
 
 
@@ -120,6 +121,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
             "matmul": known["jax_default_matmul_precision"],
         },
         "data": {arm: digest(one) for arm, one in prepared.data.items() if one.stream is None},
+        **({"start": starts} if (starts := starting.digests(prepared.arms)) else {}),
         "config": hashlib.sha256(asked.encode()).hexdigest(),
     }
 
@@ -239,6 +241,7 @@ def _told(
     )
     if kind == "find-rate":
         found = found.assign(learning_rate=("step", rates.rates_of(next(iter(prepared.arms.values())))))
+    begun = starting.notes(prepared.arms, prepared.data, finished.seeds)
     heard = dict.fromkeys(note for one in prepared.data.values() for note in one.notes)
     summary = summarize(
         finished,
@@ -252,7 +255,7 @@ def _told(
             arm: configs.described({k: v for k, v in edits.items() if k != "tune"})
             for arm, edits in resolved.get("arms", {}).items()
         },
-        notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *notes],
+        notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *begun, *notes],
         constant={
             name: score
             for name, config in prepared.arms.items()

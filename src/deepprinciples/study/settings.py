@@ -77,3 +77,17 @@ def shape_problems(shapes: Mapping[str, Any]) -> list[str]:
 def report_seeds(study: Study, *, tuned: bool) -> int:
     """Count the runs that report for each arm."""
     return study.searches * (study.seeds or 3) if tuned else study.seeds or 30
+
+
+def start(*, path: str, match: str | tuple[str, ...] = "*", arm: str = "") -> None:
+    """Serve as the schema of `model.start`.
+
+    Args:
+      path: a safetensors file, in our naming or in PyTorch's, or the directory of a finished run.
+      match: pattern, or list of patterns, of the parameters that are taken; the others start as they would without.
+      arm: of a run of `compare`.
+    """
+
+
+def model_extras(*, start: Annotated[Callable[..., Any], "start"] | None = None) -> None:
+    """Serve as the schema of what [model] takes beside the keywords of its factory."""

@@ -157,7 +157,8 @@ def preconditioned_sharpness(
         iterations: Hessian-vector products, each about two gradients.
 
     Returns:
-        (info) -> {"preconditioned_sharpness": scalar}; nothing where no state holds second moments as Adam's does.
+        (info) -> {"preconditioned_sharpness": scalar}; nothing where no state holds second moments as Adam's does,
+        of all parameters.
 
     Expect: meets 38 / rate with Adam at b1 = 0.9 and stays there.
 
@@ -174,7 +175,10 @@ def preconditioned_sharpness(
             return {}
         product, size, key = found
         share = 1.0 - b2 ** moments[0].count
-        root = jnp.sqrt(jnp.sqrt(ravel_pytree(moments[0].nu)[0] / share) + eps)
+        seconds = ravel_pytree(moments[0].nu)[0]
+        if seconds.size != size:
+            return {}
+        root = jnp.sqrt(jnp.sqrt(seconds / share) + eps)
         ritz = lanczos(lambda v: product(v / root) / root, draws.normal(key, (size,)), iterations=iterations)
         return {"preconditioned_sharpness": ritz.values[-1]}
 
