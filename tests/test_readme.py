@@ -154,7 +154,7 @@ def test_configs_resolve(name: str, number: int) -> None:
     """Lost: a config that is copied from the page and refused. A fragment is laid over the README's whole config."""
     whole = tomllib.loads(blocks("README.md", "toml")[0])
     shown = tomllib.loads(blocks(name, "toml")[number])
-    whole = {} if "game" in shown else whole  # a game has sections of its own
+    whole = {} if "learner" in shown else whole  # another learner has sections of its own
     config = {**whole, **shown, "study": shown.get("study", {}), "arms": shown.get("arms", {"one": {}, "other": {}})}
     resolved = configs.resolve(config, KINDS, command="compare")
     assert configs.resolve(resolved, KINDS, command="compare") == resolved

@@ -14,6 +14,8 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.config.schema import convert, fields
 from deepprinciples.errors import ConfigError
+from deepprinciples.learners import measured
+from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import build, cards, extend, groups
 from deepprinciples.types import Scalar, better, traits
@@ -155,7 +157,7 @@ def test_the_gradients_that_a_users_rule_takes_are_counted(run):
 def test_a_users_metric_has_direction_and_ends(run):
     """The worst arm would win, or an interval reach beyond what the metric can be."""
     config = resolved()
-    assert not build.higher_is_better(config) and (build.worst(config), build.best(config)) == (1.0, 0.0)
+    assert not build.higher_is_better(config) and (measured.worst(config), measured.best(config)) == (1.0, 0.0)
     assert run.summary["direction"] == "min"
 
 
@@ -202,18 +204,13 @@ def test_no_keyword_of_a_user_is_checked_by_its_name(own):
     assert resolved(optimizer={"name": "ball", "strength": -7.0})["optimizer"]["strength"] == -7.0
 
 
-def test_a_large_batch_is_split_where_rule_and_loss_are_per_example(own, monkeypatch):
+def test_a_large_batch_is_split_where_rule_and_loss_are_per_example(own):
     """Large batches of a loss or rule of one's own would not fit, or one that looks at all examples would be cut."""
-    found = []
-    monkeypatch.setattr(build, "supervised", lambda **given: found.append(given["splits"]))
 
     def whole(): ...
 
-    for changes in ({}, {"loss": {"factory": whole}}, {"rule": {"factory": whole}}, {"rule": "plain"}, {"rule": "sam"}):
-        config = resolved(**changes)
-        monkeypatch.setattr(build, "part", lambda *section, **given: None)
-        monkeypatch.setattr(build, "model_of", lambda *given: None)
-        build.learner(config, build.dataset(config["data"]))
+    several = ({}, {"loss": {"factory": whole}}, {"rule": {"factory": whole}}, {"rule": "plain"}, {"rule": "sam"})
+    found = [SUPPLY["splits"](resolved(**changes), None) for changes in several]
     assert found == [True, False, False, True, False]
 
 

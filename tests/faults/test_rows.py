@@ -35,7 +35,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     12: ("NaN in JSON", f"{BAD}::test_bad_config_files"),
     13: ("empty or huge search", f"{BAD}::test_bad_config_is_refused_in_one_line"),
     14: ("parts that do not fit", f"{BAD}::test_bad_config_is_refused_in_one_line",
-         "study/test_games::test_what_does_not_fit_is_told_in_one_line"),
+         "learners/test_gan_studies::test_what_does_not_fit_is_told_in_one_line"),
     15: ("static options in one study", f"{BAD}::test_arms_of_different_shape_are_grouped"),
     16: ("clip norm of 0", f"{BAD}::test_bad_config_is_refused_in_one_line"),
     17: ("betas, eps, dropout out of range", f"{BAD}::test_bad_config_is_refused_in_one_line"),

@@ -90,14 +90,14 @@ NUMBERS: dict[int, tuple[str, ...]] = {
          "science/proof::adding", "science/proof::copying"),
     23: ("vmapped equals looped over 100 steps; off is absent; a diverged lane changes no bit of the others",
          "science/test_population::test_a_lane_is_the_run_it_stands_for",
-         "study/test_games::test_a_lane_is_the_game_it_stands_for",
+         "learners/test_gan_studies::test_a_lane_is_the_game_it_stands_for",
          "contract/test_models::test_neutral_equals_absent",
          "contract/test_small_parts::test_neutral_transform_hands_every_bit_on",
          "contract/test_small_parts::test_neutral_regularizer_changes_nothing",
          "contract/test_small_parts::test_neutral_loss_and_schedule",
          "contract/test_small_parts::test_neutral_optimizer_keyword_is_absent",
          "engine/test_run::test_a_diverged_lane_stops_where_it_was_and_harms_no_other",
-         "study/test_games::test_a_lost_game_changes_no_bit_of_the_others"),
+         "learners/test_gan_studies::test_a_lost_game_changes_no_bit_of_the_others"),
 }  # fmt: skip
 
 

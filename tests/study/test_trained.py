@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from deepprinciples.engine.game import _SAMPLES
 
 import deepprinciples as dp
+from deepprinciples.engine.evaluation import SEED
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.kernels import draws
@@ -168,7 +168,14 @@ def test_functions_and_arrays_come_from_the_run_or_are_asked_for(tmp_path: Path)
 
 GAME: dict[str, Any] = {
     "data": {"name": "digits", "batch_size": 16},
-    "game": {"latent": 3, "conditional": True, "average": 0.9, "snapshots": 6, "pack": 2},
+    "learner": {
+        "name": "gan",
+        "latent": 3,
+        "conditional": True,
+        "average": 0.9,
+        "snapshots": 6,
+        "pac_size": 2,
+    },  # fmt: skip
     "generator": {"model": {"name": "mlp", "depth": 1, "width": 8}, "optimizer": "adam"},
     "discriminator": {"model": {"name": "mlp", "depth": 1, "width": 8}, "optimizer": "adam"},
     "train": {"steps": 6, "probes": []},
@@ -184,7 +191,7 @@ def test_the_generator_is_the_one_that_was_judged(normalization: str, tmp_path: 
         one["model"] = {**one["model"], "normalization": normalization}
     run = dp.train({**GAME, **players}, tmp_path / "run")
     model, params = run.model()
-    noise = draws.normal(stream(lane_key(_SAMPLES), "latent"), (6, 3))
+    noise = draws.normal(stream(lane_key(SEED), "latent"), (6, 3))
     made = model.predict(params, (noise, np.arange(6) % 10))
     assert made.shape == (6, 8, 8, 1)
     np.testing.assert_allclose(made, run.results.samples.values[0, 0, -1], atol=1e-5)
