@@ -11,9 +11,10 @@ import numpy as np
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import measured
-from deepprinciples.learners.factories import Config, first, model_of, part
+from deepprinciples.learners.factories import Config, first, model_of, part, weights_of
+from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
-from deepprinciples.types import Dataset, PyTree
+from deepprinciples.types import Dataset, Model, PyTree, Reparameterization
 
 
 def problems(config: Config, parts: Dataset) -> list[str]:
@@ -34,6 +35,9 @@ def problems(config: Config, parts: Dataset) -> list[str]:
         found.extend(f"model.{name}: {problem}" for problem in complex_arrays(params, state))
     if found:
         return found
+    found += _unfit_weights(config, model, first(parts, 1).inputs)
+    if found:
+        return found
     found += unfit_for_targets(config, parts, outputs, "") + only_padding(config, parts, "")
     is_unfit = lambda path: any(problem.startswith(f"{path}.") for problem in found)
     predict = lambda inputs: model.apply(params, state, inputs, key=None, train=False)[0]
@@ -44,6 +48,25 @@ def problems(config: Config, parts: Dataset) -> list[str]:
         if not is_unfit(path):
             with caught(found, f"{path}: does not fit data.name {source!r}"):
                 measured.check(measured.metrics_of(config, parts)[one], outputs, batch.targets, predict)
+    return found
+
+
+def _unfit_weights(config: Config, model: Model, inputs: PyTree) -> list[str]:
+    """List the reparameterizations that do not fit the parameters of the model, or each other."""
+    found: list[str] = []
+    key = jax.random.key(0)
+    weights: dict[str, Reparameterization] = {}
+    params = jax.eval_shape(model.init, key, inputs)[0]
+    for name in reversed(list(config.get("weights", {}))):
+        with caught(found, f"weights.{name}"):
+            weights |= weights_of({**config, "weights": {name: config["weights"][name]}})
+            params, _ = jax.eval_shape(weights[name].init, key, params)
+    whole = reparameterized(model, dict(reversed(weights.items())))
+    if found or whole.after is None:
+        return found
+    with caught(found, "weights"):
+        stored, state = jax.eval_shape(whole.init, key, inputs)
+        jax.eval_shape(whole.after, stored, state, state)
     return found
 
 

@@ -15,7 +15,7 @@ import optax
 from deepprinciples.config.schema import fields
 from deepprinciples.engine.streams import with_own_stream
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.types import Array, Batch, Dataset, Model
+from deepprinciples.types import Array, Batch, Dataset, Model, Reparameterization
 
 Config = Mapping[str, Any]
 
@@ -71,6 +71,12 @@ def model_of(config: Config, parts: Dataset) -> Model:
 
     shape = jax.tree.map(lambda a: a.shape[1:], parts.train.inputs)
     return coerce(part("model", config["model"], outputs=parts.outputs, vocabulary=parts.vocabulary, shape=shape))
+
+
+def weights_of(config: Config) -> dict[str, Reparameterization]:
+    """Build the reparameterizations of a config, name -> one; none where its learner takes none."""
+    table = named(config.get("weights", {}))
+    return {key: part("weights", section, steps=config["train"]["steps"]) for key, section in table}
 
 
 def first(parts: Dataset, count: int) -> Batch:

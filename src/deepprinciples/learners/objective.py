@@ -128,10 +128,12 @@ def minimize(
         (total, (data_loss, model_state, activations)), grads = gradient(state.params, *arguments)
         updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=total)
         params, held = optax.apply_updates(state.params, updates), state.average
+        stepped = params
+        if objective.after is not None:
+            params, model_state = objective.after(params, state.model_state, model_state)
         if average is not None and held is not None:
-            stepped = params
             held, params = averaging.follow(average, held, params, steps)
-            updates = updates if params is stepped else optax.tree.sub(params, state.params)
+        updates = updates if params is stepped else optax.tree.sub(params, state.params)
 
         def activation_grads() -> Mapping[str, Array]:
             if not objective.tapped:
@@ -208,4 +210,5 @@ def objective_of(model: Model, loss: Callable[[Any, PyTree], Array]) -> Objectiv
         held_out=loss,
         tapped=model.tapped,
         separate=model.separate,
+        after=model.after,
     )

@@ -9,7 +9,20 @@ import optax
 
 from deepprinciples.learners import checks
 from deepprinciples.learners.objective import minimize, objective_of
-from deepprinciples.types import Array, Augment, Average, Batch, Dataset, Learner, Metric, Model, PyTree, traits
+from deepprinciples.learners.reparameterized import reparameterized
+from deepprinciples.types import (
+    Array,
+    Augment,
+    Average,
+    Batch,
+    Dataset,
+    Learner,
+    Metric,
+    Model,
+    PyTree,
+    Reparameterization,
+    traits,
+)
 
 
 @traits(problems=checks.problems)
@@ -17,6 +30,7 @@ def supervised(
     *,
     data: Dataset,
     model: Model,
+    weights: Mapping[str, Reparameterization],
     loss: Callable[[Any, PyTree], Array],
     optimizer: optax.GradientTransformation,
     rule: Callable[..., Any],
@@ -38,6 +52,7 @@ def supervised(
     Args:
         data: not read here; batches come from the engine.
         model: see `types.Model`.
+        weights: reparameterizations by name, in order; regularizers and transforms act on the stored weights.
         loss: (outputs, targets) -> [B].
         regularizers: those that act on the batch, and penalties.
         optimizer, rule, example, metrics, average, evaluations, steps, splits: see `objective.minimize`.
@@ -47,7 +62,7 @@ def supervised(
     """
     del data
     return minimize(
-        objective_of(model, loss),
+        objective_of(reparameterized(model, weights), loss),
         optimizer=optimizer,
         example=example,
         rule=rule,

@@ -27,6 +27,7 @@ from deepprinciples.parts import (
     schedules,
     transforms,
     variational,
+    weights,
 )
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
@@ -41,6 +42,7 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "metric": {**metrics.TABLE, **variational.METRICS, **sample_metrics.TABLE},
     "regularizers": regularizers.TABLE,
     "transforms": transforms.TABLE,
+    "weights": weights.TABLE,
     "rule": rules.TABLE,
     "optimizer": optimizers.TABLE,
     "schedule": schedules.TABLE,
