@@ -231,7 +231,9 @@ def test_the_first_acts_on_what_is_stored_and_the_next_on_what_it_gives():
     np.testing.assert_array_equal(outputs, model.apply(applied, {}, x, key=None, train=False)[0])
     assert whole.after(params, state, told)[1]["weights"]["prune"]["step"] == 1
     back = reparameterized(model, {"quantize": weights.quantize(), "prune": weights.prune(rewind=True, steps=4)})
-    with pytest.raises(ValueError, match=r"prune: changes the stored weights; move it to the front of the table"):
+    with pytest.raises(
+        ValueError, match=r"weights.prune: changes the stored weights; move it to the front of the table"
+    ):
         back.after(*back.init(KEY, x), back.init(KEY, x)[1])
 
 
@@ -260,6 +262,19 @@ def test_a_kept_model_answers_with_the_weights_that_were_judged(study, arm, tmp_
         file = dp.export_parameters(study.path, tmp_path / naming, arm=arm, naming=naming)
         kernels = [a for a in arrays.load_flat(file.read_bytes(), file).values() if a.ndim > 1]
         assert sum(int(np.sum(a == 0)) for a in kernels) == round(float(arm) * sum(a.size for a in kernels))
+
+
+def test_a_probe_afterwards_looks_at_the_weights_that_are_used(tmp_path):
+    """Lost: the sharpness of a network that nobody trained, where the masks are those of the start."""
+    found = {}
+    for name, table in {"plain": {}, "low_rank": {"low_rank": {}}, "prune": {"prune": {"sparsity": 1.0}}}.items():
+        config = {**BASE, "data": {"name": "wine", "batch_size": 16}, "weights": table}
+        run = dp.train({**config, "train": {"steps": 20, "probes": []}}, tmp_path / name)
+        probed = dp.probe(run.path, tmp_path / f"{name} probed", examples=16)
+        assert any("weights that the model uses" in line for line in probed.summary["warnings"]) == (name != "plain")
+        found[name] = probed.results
+    slope = {name: float(one["gradient_mean_square"].sel(layer="layer_00").max()) for name, one in found.items()}
+    assert slope["prune"] == 0.0 and min(slope["plain"], slope["low_rank"]) > 0.0, "nothing comes back from the output"
 
 
 @functools.cache
@@ -303,7 +318,7 @@ def test_weights_join_rules_averages_and_regularizers(changes):
     ({"prune": {"begin": 0.5, "end": 0.2}}, r"weights.prune: end: 0.2 is before begin, 0.5; expected"),
     ({"low_rank": {"rank": 11}}, r"weights.low_rank: rank: 11 is above 10, the most of output.*\[32, 10\]; lower it"),
     ({"low_rank": {"match": "bias"}}, r"weights.low_rank: match: 'bias' matches layer_00.*\[32\], which is no matrix"),
-    ({"quantize": {}, "prune": {"rewind": True}}, r"weights: prune: changes the stored weights; move it to the front"),
+    ({"quantize": {}, "prune": {"rewind": True}}, r"weights.prune: changes the stored weights; move it to the front"),
     ({"prune": {"sparsity": 1.5}}, r"weights.prune.sparsity: expected a number of at least 0 and at most 1"),
     ({"quantize": {"bits": 1.0}}, r"weights.quantize.bits: expected a number of at least 2, found 1.0"),
     ({"trim": {}}, r"weights.trim: no reparameterization \"trim\" \(weights: low_rank, prune, quantize\)"),

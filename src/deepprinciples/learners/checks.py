@@ -12,9 +12,8 @@ import numpy as np
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import measured
 from deepprinciples.learners.factories import Config, first, model_of, part, weights_of
-from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
-from deepprinciples.types import Dataset, Model, PyTree, Reparameterization
+from deepprinciples.types import Dataset, Model, PyTree
 
 
 def problems(config: Config, parts: Dataset) -> list[str]:
@@ -52,21 +51,14 @@ def problems(config: Config, parts: Dataset) -> list[str]:
 
 
 def _unfit_weights(config: Config, model: Model, inputs: PyTree) -> list[str]:
-    """List the reparameterizations that do not fit the parameters of the model, or each other."""
+    """List the reparameterizations that do not fit the parameters of the model."""
     found: list[str] = []
     key = jax.random.key(0)
-    weights: dict[str, Reparameterization] = {}
     params = jax.eval_shape(model.init, key, inputs)[0]
     for name in reversed(list(config.get("weights", {}))):
         with caught(found, f"weights.{name}"):
-            weights |= weights_of({**config, "weights": {name: config["weights"][name]}})
-            params, _ = jax.eval_shape(weights[name].init, key, params)
-    whole = reparameterized(model, dict(reversed(weights.items())))
-    if found or whole.after is None:
-        return found
-    with caught(found, "weights"):
-        stored, state = jax.eval_shape(whole.init, key, inputs)
-        jax.eval_shape(whole.after, stored, state, state)
+            one = weights_of({**config, "weights": {name: config["weights"][name]}})[name]
+            params, _ = jax.eval_shape(one.init, key, params)
     return found
 
 

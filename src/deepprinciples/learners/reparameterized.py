@@ -46,7 +46,7 @@ def reparameterized(model: Model, weights: Weights) -> Model:
             if number == 0:
                 params = changed
             elif changed is not stored:
-                raise ValueError(f"{name}: changes the stored weights; move it to the front of the table")
+                raise ValueError(f"weights.{name}: changes the stored weights; move it to the front of the table")
             stored = one.apply(changed, kept[name])
         return params, {**state, "weights": kept}
 

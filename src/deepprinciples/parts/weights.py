@@ -82,8 +82,8 @@ def prune(
     Raises: ValueError where nothing matches, or `end` is before `begin`.
     Expect: Claimed: up to a large sparsity accuracy hardly falls, beyond it quickly. With begin = end it drops there
       and recovers. Probes see the stored weights; gradient_norm is that of the weights left.
-    Costs: About 50 passes over the weights per step, measurable with small batches; one bit a weight, and a copy of the
-      parameters with `rewind`. Nothing is saved: zeros are multiplied too.
+    Costs: About 50 passes over the weights per step, measurable with small batches; one byte a weight, and a copy of
+      the parameters with `rewind`. Nothing is saved: zeros are multiplied too.
     References: Zhu and Gupta, arXiv:1710.01878; Frankle and Carbin, arXiv:1803.03635; Frankle et al., arXiv:1912.05671.
     """
     if isinstance(begin, float) and isinstance(end, float) and end < begin:
@@ -174,7 +174,7 @@ def low_rank(*, rank: Count = 1, alpha: NonNegative = 1.0, match: str = "kernel"
 
     Args:
       rank: of the change, at most the shorter side of each matrix.
-      alpha: factor of the change, 0.0 or more; a rank of another size then takes about the same learning rate.
+      alpha: factor of the change, in [0, inf); with another rank about the same learning rate still fits.
         *Sweepable.*
       match: regular expression, found anywhere in the names of parameters such as "layer_00.linear.kernel".
     Returns: `types.Reparameterization`.
