@@ -12,8 +12,8 @@ Factory = TypeVar("Factory", bound=Callable[..., Any])
 class Traits(TypedDict, total=False):
     """What a factory may carry beside its signature, ours and a user's alike.
 
-    neutral: keyword -> the value that switches the part off. In an ordered table (regularizers, transforms, penalties)
-        an arm without the part then shares a program with arms that have it: its own copy has these values.
+    neutral: keyword -> the value that switches the part off. In an ordered table (regularizers, transforms, weights,
+        penalties) an arm without the part then shares a program with arms that have it: its own copy has these values.
     fill: False where a part that is switched off costs too much to be carried along in the programs of other arms; or
         (section, the other arm's table) -> whether it may be.
     evaluations: gradient evaluations that a step of a rule takes.

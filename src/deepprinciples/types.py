@@ -55,12 +55,15 @@ class Model(NamedTuple):
     gradient of the loss with respect to every named activation can be read.
     `separate`: every output is that of one example alone, nothing is drawn and no state changes, so that a batch may be
     worked through in shares.
+    `after`, where there is one: (params, begun, state) -> (params, state), to be called after every update, with the
+    state from before the step and the one after it; see `Reparameterization`.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[Array, PyTree, dict[str, Array]]]
     tapped: bool = False
     separate: bool = False
+    after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
 
 
 class Batch(NamedTuple):
@@ -169,6 +172,18 @@ class Average(NamedTuple):
     value: Callable[[PyTree, PyTree], PyTree]
 
 
+class Reparameterization(NamedTuple):
+    """A map from the weights that are stored and updated to those that the model uses; see `parts.weights`.
+
+    init(key, params) -> (stored, state), so that apply(stored, state) gives the weights to begin with; apply(stored,
+    state) -> params, in training and evaluation; after(stored, state) -> (stored, state), after each update.
+    """
+
+    init: Callable[[Array, PyTree], tuple[PyTree, PyTree]]
+    apply: Callable[[PyTree, PyTree], PyTree]
+    after: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
+
+
 class ClipState(NamedTuple):
     """State of a clipping transform: how often it acted, and the last norm before it did."""
 
@@ -211,8 +226,8 @@ class Objective(NamedTuple):
 
     Further functions are asked by probes and penalties, where they are given: forward(params, state, inputs) ->
     (outputs, activations), as in evaluation; function(params, state, inputs, key) -> outputs, as in training.
-    held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training. `tapped` and
-    `separate`: see `Model`.
+    held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training. `tapped`,
+    `separate` and `after`: see `Model`.
     """
 
     init: Callable[[Array, Batch], tuple[PyTree, PyTree]]
@@ -223,6 +238,7 @@ class Objective(NamedTuple):
     held_out: Callable[[Any, PyTree], Array] | None = None
     tapped: bool = False
     separate: bool = False
+    after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
 
 
 class State(NamedTuple):

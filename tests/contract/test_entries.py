@@ -13,7 +13,7 @@ from deepprinciples.study.cards import parsed
 
 KINDS = (
     "transforms", "rule", "average", "probe", "optimizer", "schedule", "regularizers", "penalties", "initializer",
-    "gan_loss", "loss", "activation", "model", "generator",
+    "gan_loss", "loss", "activation", "model", "generator", "weights",
 )  # fmt: skip
 # Read while tests are collected: what other tests add to the tables is not ours.
 CARDS = {(kind, name): parsed(factory) for kind in KINDS for name, factory in TABLES[kind].items()}

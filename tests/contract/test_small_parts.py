@@ -25,6 +25,7 @@ from deepprinciples.parts import (
     rules,
     schedules,
     transforms,
+    weights,
 )
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import Array, Augment, Batch, ClipState, OnActivations, OnFunction, Scalar
@@ -39,6 +40,7 @@ ROOMS = {
     "rules": rules,
     "schedules": schedules,
     "transforms": transforms,
+    "weights": weights,
 }
 PARTS = [(room, name) for room, module in ROOMS.items() for name in module.TABLE]
 NEUTRAL = {(room, name): one.TABLE[name].neutral for room, one in ROOMS.items() for name in one.TABLE
@@ -76,6 +78,8 @@ def result(room: str, name: str, hypers: dict):
     factory = ROOMS[room].TABLE[name]
     if "outputs" in inspect.signature(factory).parameters:
         hypers = {**hypers, "outputs": 3}
+    if "steps" in inspect.signature(factory).parameters:
+        hypers = {**hypers, "steps": 4}
     if name == "top_k_accuracy":
         hypers = {**hypers, "k": 2}
     part = factory(**hypers)
@@ -93,6 +97,8 @@ def result(room: str, name: str, hypers: dict):
         if isinstance(part, OnFunction):
             return part.apply(jnp.sin, REAL, KEY)
         return part.apply(KEY, Batch(inputs_of(name), LABELS)) if isinstance(part, Augment) else part(PARAMS)
+    if room == "weights":
+        return part.apply(*part.after(*part.init(KEY, PARAMS)))
     if room == "rules":
         return part(curved)(PARAMS, {}, Batch(REAL, LABELS), KEY)
     return descend(part)

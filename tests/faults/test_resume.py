@@ -46,6 +46,16 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(
     assert before == {path: path.read_bytes() for path in whole.path.rglob("*") if path.is_file()}
 
 
+def test_a_run_with_pruned_weights_goes_on_with_its_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that were removed before the stop would be back after it, or the recorded ones be lost."""
+    tables = {"prune": {"begin": 0.1, "end": 0.7, "rewind": True, "rewind_to": 0.1}, "quantize": {"bits": 5.0}}
+    study = {**STUDY, "weights": tables}
+    whole = dp.train(study, tmp_path / "whole")
+    for count in (3, 6):
+        assert stopped_at(count, ("train", study), tmp_path / str(count), monkeypatch)
+        assert told(dp.resume(tmp_path / str(count)).path) == told(whole.path)
+
+
 @pytest.fixture
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study that was stopped in its first run."""

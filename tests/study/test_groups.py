@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.parts import regularizers, transforms
+from deepprinciples.parts import regularizers, transforms, weights
 from deepprinciples.study import build, groups
 from deepprinciples.types import Scalar
 
@@ -92,6 +92,7 @@ def test_structure_has_a_program_of_its_own(small, change):
         "regularizers.input_noise",
         "regularizers.label_smoothing",
         "regularizers.jacobian",
+        "weights.prune",
     ],
 )
 def test_costly_tricks_are_never_carried_along(small, path):
@@ -101,7 +102,7 @@ def test_costly_tricks_are_never_carried_along(small, path):
 
 def test_every_other_trick_with_a_neutral_is_shared(small):
     """A study of many tricks would compile once for each."""
-    tables = (("regularizers", regularizers.TABLE), ("transforms", transforms.TABLE))
+    tables = (("regularizers", regularizers.TABLE), ("transforms", transforms.TABLE), ("weights", weights.TABLE))
     known = [(kind, name, factory) for kind, table in tables for name, factory in table.items()]
     cheap = [(k, name) for k, name, f in known if hasattr(f, "neutral") and getattr(f, "fill", True)]
     assert len(cheap) > 6

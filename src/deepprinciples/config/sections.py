@@ -42,6 +42,7 @@ def _player(name: str, kind: str, more: Mapping[str, str]) -> Form:
 READS = {
     "data": Form({"data": "data"}, {}),
     "model": Form({"model": "model"}, {}),
+    "weights": Form({}, {"weights": "weights"}),
     "loss": Form({"loss": "loss"}, {}),
     "rule": Form({"rule": "rule"}, {}),
     "regularizers": Form({}, {"regularizers": "regularizers"}),

@@ -90,6 +90,6 @@ def joined(names: Iterable[str]) -> str:
 
 def singular(kind: str) -> str:
     """Give the word for one part of a kind: the chains' kinds are plurals."""
-    if kind == "penalties":
-        return "penalty"
+    if kind in ("penalties", "weights"):
+        return {"penalties": "penalty", "weights": "reparameterization"}[kind]
     return kind[:-1] if kind in ("regularizers", "transforms", "groups") else kind.replace("_", " ")

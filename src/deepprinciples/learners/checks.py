@@ -11,10 +11,10 @@ import numpy as np
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import measured
-from deepprinciples.learners.factories import Config, first, model_of, part
+from deepprinciples.learners.factories import Config, first, model_of, part, weights_of
 from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
 from deepprinciples.parts import metrics
-from deepprinciples.types import Dataset, PyTree
+from deepprinciples.types import Dataset, Model, PyTree
 
 
 def problems(config: Config, parts: Dataset) -> list[str]:
@@ -35,6 +35,9 @@ def problems(config: Config, parts: Dataset) -> list[str]:
         found.extend(f"model.{name}: {problem}" for problem in complex_arrays(params, state))
     if found:
         return found
+    found += _unfit_weights(config, model, first(parts, 1).inputs)
+    if found:
+        return found
     found += unfit_for_targets(config, parts, outputs, "") + only_padding(config, parts, "")
     is_unfit = lambda path: any(problem.startswith(f"{path}.") for problem in found)
     predict = lambda inputs: model.apply(params, state, inputs, key=None, train=False)[0]
@@ -48,6 +51,18 @@ def problems(config: Config, parts: Dataset) -> list[str]:
                 measured.check(metric, outputs, batch.targets, predict)
                 if section.get("name") not in metrics.TABLE:  # those are means, and always defined
                     found += [f"{path}: {one} {problem}" for problem in measured.undefined(metric, parts, outputs)]
+    return found
+
+
+def _unfit_weights(config: Config, model: Model, inputs: PyTree) -> list[str]:
+    """List the reparameterizations that do not fit the parameters of the model."""
+    found: list[str] = []
+    key = jax.random.key(0)
+    params = jax.eval_shape(model.init, key, inputs)[0]
+    for name in reversed(list(config.get("weights", {}))):
+        with caught(found, f"weights.{name}"):
+            one = weights_of({**config, "weights": {name: config["weights"][name]}})[name]
+            params, _ = jax.eval_shape(one.init, key, params)
     return found
 
 

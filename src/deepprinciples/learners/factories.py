@@ -17,7 +17,7 @@ from deepprinciples.engine.streams import with_own_stream
 from deepprinciples.learners.grouping import by_group, names_of, scaled
 from deepprinciples.parts.parameter_groups import Group
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.types import Array, Batch, Dataset, Model
+from deepprinciples.types import Array, Batch, Dataset, Model, Reparameterization
 
 Config = Mapping[str, Any]
 
@@ -86,6 +86,12 @@ def begun_from(model: Model, start: Mapping[str, Array]) -> Model:
         return jax.tree.unflatten(jax.tree.structure(params), given), state
 
     return model._replace(init=init)
+
+
+def weights_of(config: Config) -> dict[str, Reparameterization]:
+    """Build the reparameterizations of a config, name -> one; none where its learner takes none."""
+    table = named(config.get("weights", {}))
+    return {key: part("weights", section, steps=config["train"]["steps"]) for key, section in table}
 
 
 def first(parts: Dataset, count: int) -> Batch:

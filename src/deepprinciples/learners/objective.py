@@ -138,10 +138,12 @@ def minimize(
         updates, opt_state = chain.update(grads, state.opt_state, free, key=stream(key, "noise"), value=total)
         params, held = joined(optax.apply_updates(free, updates), frozen), state.average
         grads, updates = joined(grads, still(frozen)), joined(updates, still(frozen))
+        stepped = params
+        if objective.after is not None:
+            params, model_state = objective.after(params, state.model_state, model_state)
         if average is not None and held is not None:
-            stepped = params
             held, params = averaging.follow(average, held, params, steps)
-            updates = updates if params is stepped else optax.tree.sub(params, state.params)
+        updates = updates if params is stepped else optax.tree.sub(params, state.params)
 
         def activation_grads() -> Mapping[str, Array]:
             if not objective.tapped:
@@ -219,4 +221,5 @@ def objective_of(model: Model, loss: Callable[[Any, PyTree], Array]) -> Objectiv
         held_out=loss,
         tapped=model.tapped,
         separate=model.separate,
+        after=model.after,
     )

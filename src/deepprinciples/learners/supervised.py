@@ -10,7 +10,20 @@ import optax
 from deepprinciples.learners import checks
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize, objective_of
-from deepprinciples.types import Array, Augment, Average, Batch, Dataset, Learner, Metric, Model, PyTree, traits
+from deepprinciples.learners.reparameterized import reparameterized
+from deepprinciples.types import (
+    Array,
+    Augment,
+    Average,
+    Batch,
+    Dataset,
+    Learner,
+    Metric,
+    Model,
+    PyTree,
+    Reparameterization,
+    traits,
+)
 
 
 @traits(problems=checks.problems)
@@ -18,6 +31,7 @@ def supervised(
     *,
     data: Dataset,
     model: Model,
+    weights: Mapping[str, Reparameterization],
     loss: Callable[[Any, PyTree], Array],
     optimizer: optax.GradientTransformation,
     trainable: Apart | None,
@@ -40,6 +54,7 @@ def supervised(
     Args:
         data: not read here; batches come from the engine.
         model: see `types.Model`.
+        weights: reparameterizations by name, in order; regularizers and transforms act on the stored weights.
         loss: (outputs, targets) -> [B].
         regularizers: those that act on the batch, and penalties.
         optimizer, trainable, rule, example, metrics, average, evaluations, steps, splits: see `objective.minimize`.
@@ -49,7 +64,7 @@ def supervised(
     """
     del data
     return minimize(
-        objective_of(model, loss),
+        objective_of(reparameterized(model, weights), loss),
         optimizer=optimizer,
         trainable=trainable,
         example=example,

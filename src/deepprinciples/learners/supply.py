@@ -10,7 +10,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.learners import measured
-from deepprinciples.learners.factories import Config, chain, example_of, groups_of, model_of, named, part, trait
+from deepprinciples.learners.factories import (
+    Config,
+    chain,
+    example_of,
+    groups_of,
+    model_of,
+    named,
+    part,
+    trait,
+    weights_of,
+)
 from deepprinciples.learners.gan.players import Player
 from deepprinciples.learners.grouping import apart_of
 from deepprinciples.parts.models.adapters import coerce
@@ -56,6 +66,7 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "data": lambda config, parts: parts,
     "example": example_of,
     "model": model_of,
+    "weights": lambda config, parts: weights_of(config),
     "loss": lambda config, parts: part("loss", config["loss"]),
     "rule": lambda config, parts: part("rule", config["rule"]),
     "trainable": lambda config, parts: apart_of(groups_of(config, _steps(config, parts))),

@@ -30,6 +30,7 @@ from deepprinciples.parts import (
     split_metrics,
     transforms,
     variational,
+    weights,
 )
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
@@ -50,6 +51,7 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     },
     "regularizers": regularizers.TABLE,
     "transforms": transforms.TABLE,
+    "weights": weights.TABLE,
     "rule": rules.TABLE,
     "optimizer": optimizers.TABLE,
     "schedule": schedules.TABLE,

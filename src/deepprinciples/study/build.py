@@ -29,6 +29,7 @@ from deepprinciples.learners.factories import (
     named,
     part,
     replaced,
+    weights_of,
 )
 from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.parts import data, probes
@@ -36,7 +37,7 @@ from deepprinciples.parts.data.split import prepare
 from deepprinciples.study.settings import Study, Train, model_extras, start
 from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, Split
 
-__all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced"]
+__all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]
 KINDS = Kinds(
     tables={**TABLES, "start": {"start": start}},
     functions={"train": Train, "study": Study},
@@ -48,6 +49,7 @@ KINDS = Kinds(
         "metric": measured.SUPPLIED,
         "data": {"source"},
         "schedule": {"steps"},
+        "weights": {"steps"},
     },
     asked={"learner": set(SUPPLY)},
 )

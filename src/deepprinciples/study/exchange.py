@@ -33,6 +33,8 @@ def export_parameters(
 ) -> Path:
     """Write the parameters of one seed of a run as a safetensors file; the model's state is left out.
 
+    With `weights` in the config they are those that the model uses, such as pruned ones.
+
     Args:
         run_dir: the directory of a run of `train`, or of `compare` with `study.keep`.
         out: the file. Never overwritten.
@@ -57,10 +59,15 @@ def export_parameters(
     path = _free(out)
     run = load(run_dir)
     names = [row["name"] for row in run.summary["arms"]]
-    kept = arrays.flat(parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed).params)
+    if _config_of(run, arm).get("weights"):
+        from deepprinciples.study import trained  # here, since it needs jax
+
+        kept = arrays.flat(trained.used_parameters(run, arm, seed))
+    else:
+        kept = arrays.flat(parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed).params)
     if naming == "own":
         return _write(path, kept, {})
-    pairs = torch_names.twins(_model_of(run, arm), {name: array.shape for name, array in kept.items()})
+    pairs = torch_names.twins(_model(_config_of(run, arm)), {name: array.shape for name, array in kept.items()})
     return _write(path, torch_names.to_torch(pairs, kept), {"format": "pt"})
 
 
@@ -181,12 +188,12 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTr
     return resolved["model"], named, treedef
 
 
-def _model_of(run: Run, arm: str) -> Mapping[str, Any]:
-    """Read the model of an arm; not by configs.load, since data may have been given from Python."""
+def _config_of(run: Run, arm: str) -> Mapping[str, Any]:
+    """Read the config of an arm; not by configs.load, since data may have been given from Python."""
     try:
         config = tomllib.loads(run.config)
         edits = config.get("arms", {}).get(arm, {})
-        return _model(configs.changes(config, {path: value for path, value in edits.items() if path != "tune"}))
+        return configs.changes(config, {path: value for path, value in edits.items() if path != "tune"})
     except (tomllib.TOMLDecodeError, RecursionError):
         raise IntegrityError(f"{run.path / directory.CONFIG}: not TOML; the file is damaged") from None
 

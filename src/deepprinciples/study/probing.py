@@ -22,10 +22,11 @@ from deepprinciples.learners.grouping import names_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.study import build, results, runner
+from deepprinciples.study import build, parameters, results, runner
 from deepprinciples.study.finished_run import Run, load
 from deepprinciples.study.starting import PATH, start_of
 from deepprinciples.study.summary import SCHEMA_VERSION
+from deepprinciples.study.trained import used_parameters
 from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree, words_of
 
 # What can be measured of weights without the optimizer that made them.
@@ -95,7 +96,13 @@ def probe(
     config, parts = prepared.arms["run"], prepared.data["run"]
     if not {"model", "loss"} <= config.keys():
         raise ConfigError(f"{run.path}: has no one model and loss to probe; its learner is measured while it trains")
-    subject = _cut(_subject(config, parts, arrays.load_arrays(kept), examples), parts)
+    table, notes = arrays.load_arrays(kept), []
+    if config.get("weights"):
+        table = {name: used_parameters(run, "", int(name[5:])) for name in table if name.startswith(parameters.SEED)}
+        config = {**config, "weights": {}}
+        notes = ["the weights that the model uses are looked at, as if they were those that are stored"]
+    subject = _cut(_subject(config, parts, table, examples), parts)
+    subject = subject._replace(notes=notes + subject.notes)
     look, left_out = _fitting(subject)
     subject = subject._replace(notes=subject.notes + left_out)
     progress(f"probing {len(subject.seeds)} seeds on {subject.batch.size} examples")

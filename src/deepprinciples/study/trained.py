@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.learners.reparameterized import reparameterized, used
 from deepprinciples.runs import directory
 from deepprinciples.study import build, parameters, programs
 from deepprinciples.study.finished_run import Run, load
@@ -73,13 +75,12 @@ def load_model(
     kind = str(run.summary.get("kind"))
     arms = [str(row["name"]) for row in run.summary.get("arms", [])]
     kept = parameters.kept(run.path, kind, arms, arm=arm, seed=seed)
-    resolved = _config_of(run, kind, arm, config)
-    resolved = build.replaced(resolved, _chosen(run, arm, seed) if kind == "compare" else {})
+    resolved = _resolved(run, arm, seed, config)
     parts = build.dataset(resolved)
     gan = "generator" in resolved
     if player not in PLAYERS:
         raise ConfigError(f"player: found {player!r}; expected {' or '.join(PLAYERS)}")
-    model, lay_out, shape = _player(resolved, parts, player) if gan else (build.model_of(resolved, parts), None, None)
+    model, lay_out, shape = _player(resolved, parts, player) if gan else (_model(resolved, parts), None, None)
     example = _example(resolved, parts, player) if gan else build.example_of(resolved, parts).inputs
     like = jax.eval_shape(lambda key: model.init(key, example), jax.random.key(0))
     file = str(run.path / directory.PARAMETERS)
@@ -91,6 +92,27 @@ def load_model(
         )
     params, state = (parameters.tree_of(one or {}, tree, file) for one, tree in zip(held, like, strict=True))
     return _functions(model, state, parts, lay_out, shape, resolved["train"]["matmul"]), params
+
+
+def used_parameters(run: Run, arm: str, seed: int | None) -> PyTree:
+    """Return the weights that the model of one seed uses, which are not those stored where the config has `weights`.
+
+    Args:
+        run: see `load_model`.
+        arm: see `load_model`.
+        seed: one of those kept; None for the first.
+    """
+    first = int(run.results.seed[0]) if seed is None else seed
+    model, params = load_model(run, arm, first)
+    found = used(build.weights_of(_resolved(run, arm, first, None)), params, model.state)
+    return parameters.table_of(jax.tree.map(lambda leaf: np.asarray(leaf)[None], found), 0)
+
+
+def _resolved(run: Run, arm: str, seed: int, config: Mapping[str, Any] | None) -> build.Config:
+    """Return the resolved config of an arm, with the values that the search of a seed chose."""
+    kind = str(run.summary.get("kind"))
+    resolved = _config_of(run, kind, arm, config)
+    return build.replaced(resolved, _chosen(run, arm, seed) if kind == "compare" else {})
 
 
 def _config_of(run: Run, kind: str, arm: str, config: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -106,6 +128,11 @@ def _chosen(run: Run, arm: str, seed: int) -> Mapping[str, float]:
     row = next(row for row in run.summary["arms"] if row["name"] == arm)
     block = int(run.results.block.sel(seed=seed))
     return row["chosen"][block] if row["chosen"] else {}
+
+
+def _model(config: build.Config, parts: Dataset) -> Model:
+    """Build a model whose parameters are those that were stored, and that uses what they stand for."""
+    return reparameterized(build.model_of(config, parts), build.weights_of(config))
 
 
 def _player(config: build.Config, parts: Dataset, player: str) -> tuple[Model, Callable, tuple[int, ...] | None]:
