@@ -8,21 +8,21 @@ nothing imports jax. All problems of a config are found in one pass and raised t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from deepprinciples.config import dictionary
-from deepprinciples.config.arms import resolve_arms, search_space, set_and_tuned, tuned_everywhere, without_tune
+from deepprinciples.config.arms import resolve_arms, search_space, set_and_tuned, tuned_everywhere
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, unflatten
 from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Kinds, fields, sweepable
-from deepprinciples.config.sections import allowed_ranges, resolve_base, sweepable_paths
+from deepprinciples.config.sections import allowed_ranges, resolve_base
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 
 __all__ = [
     "Kinds",
+    "Resolved",
     "allowed_ranges",
-    "arm_configs",
     "changes",
     "described",
     "dumps",
@@ -31,9 +31,8 @@ __all__ = [
     "load",
     "override",
     "resolve",
+    "resolve_each",
     "sweepable",
-    "sweepable_paths",
-    "tuned",
     "unflatten",
 ]
 
@@ -59,6 +58,14 @@ def override(
     return given
 
 
+class Resolved(NamedTuple):
+    """A config with every default written out, and what it says of each arm."""
+
+    config: dict[str, Any]  # title, the sections in fixed order, and the arms as {name: {dotted path: value}}
+    arms: dict[str, Mapping[str, Any]]  # name -> the config of the arm, without `arms`; [study] is the same in all
+    spaces: dict[str, dict[str, Any]]  # name -> what the arm tunes, {path: {low, high, scale}}
+
+
 def resolve(
     config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
 ) -> dict[str, Any]:
@@ -75,6 +82,16 @@ def resolve(
     Raises:
         ConfigError: with every problem found, one line each.
     """
+    return resolve_each(config, kinds, command=command).config
+
+
+def resolve_each(
+    config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
+) -> Resolved:
+    """Resolve a config and each of its arms, once; see `resolve`.
+
+    The space of an arm is the study's, as far as the arm has the paths, with the arm's own laid over it.
+    """
     if not isinstance(config, Mapping):
         raise ConfigError(f"config: expected a table, found {shown(config)}")
     problems: list[str] = []
@@ -84,38 +101,18 @@ def resolve(
     base = resolve_base(given, kinds, problems)
     if isinstance(base.get("study"), dict):
         base["study"]["tune"] = search_space(base["study"].get("tune"), "study.tune", problems)
-    base_arms, arm_problems = resolve_arms(arms, base, problems, kinds)
+    found, arm_problems = resolve_arms(arms, base, problems, kinds)
     problems += arm_problems
     if command == "compare" and not arm_problems:
-        problems += _too_few(base_arms)
+        problems += _too_few(found)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
-    return {**base, "arms": base_arms} if base_arms else base
-
-
-def arm_configs(resolved: Mapping[str, Any], kinds: Kinds) -> dict[str, dict[str, Any]]:
-    """Give the resolved config of each arm, without `arms`; [study] stays, the same in all."""
-    base = {key: value for key, value in resolved.items() if key != "arms"}
-    problems: list[str] = []
-    arms = resolved.get("arms", {})
-    out = {name: resolve_base(changes(base, without_tune(edits)), kinds, problems) for name, edits in arms.items()}
-    if problems:
-        raise ConfigError(*dict.fromkeys(problems))
-    return out
-
-
-def tuned(resolved: Mapping[str, Any], kinds: Kinds) -> dict[str, dict[str, dict[str, Any]]]:
-    """Give the search space of each arm, {path: {low, high, scale}}.
-
-    It is the study's, as far as the arm has the paths, with the arm's own laid over it.
-    """
-    shared = resolved.get("study", {}).get("tune", {})
-    spaces = {}
-    for name, config in arm_configs(resolved, kinds).items():
-        there = set(sweepable_paths(config, kinds))
-        space = {**shared, **resolved["arms"][name].get("tune", {})}
-        spaces[name] = {path: dict(limits) for path, limits in space.items() if path in there}
-    return spaces
+    edits = {name: one.edits for name, one in found.items()}
+    return Resolved(
+        {**base, "arms": edits} if edits else base,
+        {name: one.config for name, one in found.items()},
+        {name: one.space for name, one in found.items()},
+    )
 
 
 def _check_version(config: dict[str, Any]) -> None:

@@ -21,8 +21,9 @@ from deepprinciples.learners.factories import model_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.study import build, parameters, results, runner
+from deepprinciples.study import build, parameters, results
 from deepprinciples.study.finished_run import Run, load
+from deepprinciples.study.plan import resolve
 from deepprinciples.study.summary import SCHEMA_VERSION
 from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree
 
@@ -88,8 +89,8 @@ def probe(
         raise ConfigError(f"examples: found {examples}; expected 2 or more")
     directory.check_free(out)
     use_all_cores()
-    prepared = runner.prepare("train", configs.load(run.path / directory.CONFIG))
-    config, parts = prepared.arms["run"], prepared.data["run"]
+    plan = resolve("train", configs.load(run.path / directory.CONFIG))
+    config, parts = plan.arms["run"].config, plan.data["run"]
     if not {"model", "loss"} <= config.keys():
         raise ConfigError(f"{run.path}: has no one model and loss to probe; its learner is measured while it trains")
     subject = _cut(_subject(config, parts, arrays.load_arrays(kept), examples), parts)
