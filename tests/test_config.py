@@ -219,12 +219,13 @@ def test_a_resolved_config_resolves_to_itself_and_survives_the_disk(tmp_path: Pa
         again = configs.resolve(configs.load(path), KINDS, command="compare")
         assert again == resolved
         assert json.dumps(again) == json.dumps(resolved), "the order of the keys changed"
-        assert configs.resolve_each(again, KINDS).arms == configs.resolve_each(config, KINDS).arms
+        assert configs.resolve_each(again, KINDS) == configs.resolve_each(resolved, KINDS)
 
 
 def test_an_arm_is_the_base_with_its_changes() -> None:
     """Otherwise two arms would differ in more than they declare."""
-    resolved, arms, _ = configs.resolve_each(BASE, KINDS, command="compare")
+    resolved, found = configs.resolve_each(BASE, KINDS, command="compare")
+    arms = {name: one.config for name, one in found.items()}
     base = {key: value for key, value in resolved.items() if key != "arms"}
     assert arms["plain"] == base
     assert arms["glorot"]["model"] == {**base["model"], "initializer": {"name": "glorot_normal", "gain": 1.0}}
@@ -236,7 +237,7 @@ def test_search_spaces_are_the_studys_where_the_arm_has_the_path_and_its_own() -
     """Otherwise an arm would be tuned over hyper-parameters it does not have, or miss its own."""
     config = copy.deepcopy(BASE)
     config["study"]["tune"]["optimizer.momentum"] = {"low": 0.0, "high": 0.99, "scale": "linear"}
-    spaces = configs.resolve_each(config, KINDS).spaces
+    spaces = {name: one.space for name, one in configs.resolve_each(config, KINDS)[1].items()}
     rate = {"low": 0.001, "high": 1.0, "scale": "log"}
     assert list(spaces["plain"]) == ["optimizer.learning_rate", "optimizer.momentum"]
     assert spaces["adam"] == {

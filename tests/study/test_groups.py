@@ -13,8 +13,8 @@ def gathered(small, arms, tune=None, **changes):
     """Group the arms of the small config."""
     config = small(arms=arms, **changes)
     config["study"]["tune"] = tune or {}
-    found = configs.resolve_each(config, build.KINDS, command="compare")
-    return groups.group_arms([groups.arm_of(arm, one, found.spaces[arm]) for arm, one in found.arms.items()])
+    _, found = configs.resolve_each(config, build.KINDS, command="compare")
+    return groups.group_arms([groups.arm_of(name, one.config, one.space) for name, one in found.items()])
 
 
 def names(found):
@@ -152,8 +152,8 @@ def test_arms_on_other_arrays_are_other_groups():
         "optimizer": {"name": "sgd"},
     }
     config = {**base, "arms": {"a": {}, "b": {"data.inputs": other}, "c": {"data.inputs": one}}}
-    arms = configs.resolve_each(config, build.KINDS, command="compare").arms
-    found = groups.group_arms([groups.arm_of(*one) for one in arms.items()])
+    _, arms = configs.resolve_each(config, build.KINDS, command="compare")
+    found = groups.group_arms([groups.arm_of(name, one.config) for name, one in arms.items()])
     assert names(found) == [("a", "c"), ("b",)]
 
 

@@ -8,10 +8,10 @@ nothing imports jax. All problems of a config are found in one pass and raised t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from deepprinciples.config import dictionary
-from deepprinciples.config.arms import resolve_arms, search_space, set_and_tuned, tuned_everywhere
+from deepprinciples.config.arms import ResolvedArm, resolve_arms, search_space, set_and_tuned, tuned_everywhere
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, unflatten
 from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Kinds, fields, sweepable
@@ -21,7 +21,7 @@ from deepprinciples.errors import ConfigError
 
 __all__ = [
     "Kinds",
-    "Resolved",
+    "ResolvedArm",
     "allowed_ranges",
     "changes",
     "described",
@@ -58,14 +58,6 @@ def override(
     return given
 
 
-class Resolved(NamedTuple):
-    """A config with every default written out, and what it says of each arm."""
-
-    config: dict[str, Any]  # title, the sections in fixed order, and the arms as {name: {dotted path: value}}
-    arms: dict[str, Mapping[str, Any]]  # name -> the config of the arm, without `arms`; [study] is the same in all
-    spaces: dict[str, dict[str, Any]]  # name -> what the arm tunes, {path: {low, high, scale}}
-
-
 def resolve(
     config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
 ) -> dict[str, Any]:
@@ -82,15 +74,18 @@ def resolve(
     Raises:
         ConfigError: with every problem found, one line each.
     """
-    return resolve_each(config, kinds, command=command).config
+    return resolve_each(config, kinds, command=command)[0]
 
 
 def resolve_each(
     config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
-) -> Resolved:
+) -> tuple[dict[str, Any], dict[str, ResolvedArm]]:
     """Resolve a config and each of its arms, once; see `resolve`.
 
     The space of an arm is the study's, as far as the arm has the paths, with the arm's own laid over it.
+
+    Returns:
+        (what `resolve` returns, its arms by name).
     """
     if not isinstance(config, Mapping):
         raise ConfigError(f"config: expected a table, found {shown(config)}")
@@ -107,12 +102,7 @@ def resolve_each(
         problems += _too_few(found)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
-    edits = {name: one.edits for name, one in found.items()}
-    return Resolved(
-        {**base, "arms": edits} if edits else base,
-        {name: one.config for name, one in found.items()},
-        {name: one.space for name, one in found.items()},
-    )
+    return base | ({"arms": {name: one.edits for name, one in found.items()}} if found else {}), found
 
 
 def _check_version(config: dict[str, Any]) -> None:

@@ -19,17 +19,17 @@ FIXED = ("title", "train", "study", "arms", "schema_version")  # what an arm may
 _MOST_ARMS = 1000
 
 
-class Arm(NamedTuple):
+class ResolvedArm(NamedTuple):
     """One arm of a config."""
 
     edits: dict[str, Any]  # dotted path -> value, and `tune`
-    config: Mapping[str, Any]
+    config: Mapping[str, Any]  # whole, without `arms`; [study] is the same in all
     space: dict[str, Any]  # what it tunes: path -> {low, high, scale}
 
 
 def resolve_arms(
     arms: Any, base: Mapping[str, Any], base_problems: list[str], kinds: Kinds
-) -> tuple[dict[str, Arm], list[str]]:
+) -> tuple[dict[str, ResolvedArm], list[str]]:
     """Judge all arms against the resolved base; give them, and the problems."""
     if not isinstance(arms, Mapping):
         return {}, [f"arms: expected a table of arms by name, found {shown(arms)}"]
@@ -50,7 +50,7 @@ def resolve_arms(
         places.append(known)
         problems += _wrong_paths(own, f"{path}.tune", [known])
         tuned = {place: dict(limits) for place, limits in {**shared, **own}.items() if _is_sweepable(known, place)}
-        out[str(name)] = Arm(edits, config, tuned)
+        out[str(name)] = ResolvedArm(edits, config, tuned)
     broken = {_section(problem) for problem in base_problems}
     whole = {path: limits for path, limits in shared.items() if path.split(".")[0] not in broken}
     problems += _wrong_paths(whole, "study.tune", places or [dict(fields_of(base, kinds))])

@@ -48,7 +48,7 @@ def arm_of(
         name: its name.
         config: its resolved config.
         tune: path -> {low, high, scale} of what it tunes.
-        changes: what it changes of the config that all arms share.
+        changes: what it changes of the config that all arms share, as the config has it.
     """
     leaves, ranges = flatten(config), allowed_ranges(config, KINDS)
     floats = {path: leaves[path] for path in ranges if isinstance(leaves.get(path), float)}
@@ -57,7 +57,8 @@ def arm_of(
         for path, value in leaves.items()
         if path.split(".")[0] not in ("title", "study")
     }
-    return Arm(name, config, changes or {}, tuning.space(tune or {}, ranges), floats, json.dumps(static))
+    changes = {path: value for path, value in (changes or {}).items() if path != "tune"}
+    return Arm(name, config, changes, tuning.space(tune or {}, ranges), floats, json.dumps(static))
 
 
 def group_arms(arms: Sequence[Arm]) -> list[Group]:

@@ -67,21 +67,19 @@ def resolve(kind: Kind, given: Mapping[str, Any]) -> StudyPlan:
     """
     if kind == "train":
         given = {key: value for key, value in given.items() if key != "arms"}
-    found = configs.resolve_each(given, build.KINDS, command="compare" if kind == "compare" else "train")
-    spaces = found.spaces if kind == "compare" else {}
-    edits = found.config.get("arms", {})
+    config, found = configs.resolve_each(given, build.KINDS, command="compare" if kind == "compare" else "train")
     arms = {
-        name: arm_of(name, config, spaces.get(name), {k: v for k, v in edits.get(name, {}).items() if k != "tune"})
-        for name, config in (found.arms or {"run": found.config}).items()
+        name: arm_of(name, one.config, one.space if kind == "compare" else {}, one.edits)
+        for name, one in (found or {"run": configs.ResolvedArm({}, config, {})}).items()
     }
-    train, study = Train(**found.config["train"]), Study(**found.config["study"])
+    train, study = Train(**config["train"]), Study(**config["study"])
     tuned = any(arm.space for arm in arms.values())
     _check_settings(kind, train, study, arms, tuned)
     data = datasets(arms)
     groups = group_arms(list(arms.values()))
-    check(arms, groups, data, prefixed=bool(found.arms))
+    check(arms, groups, data, prefixed=bool(found))
     seeds = seeds_of(train, study, arms=len(arms), tuned=tuned)
-    return StudyPlan(kind, found.config, arms, data, train, study, *seeds, groups)
+    return StudyPlan(kind, config, arms, data, train, study, *seeds, groups)
 
 
 def _check_settings(kind: Kind, train: Train, study: Study, arms: Mapping[str, Arm], tuned: bool) -> None:
