@@ -17,7 +17,7 @@ from workloads import Effort, Workload, config, scaled
 from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.study import bench, build
-from deepprinciples.study.groups import group_arms
+from deepprinciples.study.groups import arm_of, group_arms
 from deepprinciples.study.settings import Train
 
 # What the engine compiles its segments with on CPU; the hand-written scan gets it too.
@@ -27,9 +27,8 @@ SERIAL = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_pref
 def made(workload: Workload, steps: int, lanes: int, **train: Any) -> bench.Bench:
     """Compile the workload for `lanes` lanes, laid out as the engine chooses."""
     resolved = configs.resolve(config(workload, steps, **train), build.KINDS, command="train")
-    arms = {"run": resolved}
-    data = bench.datasets(arms)["run"]
-    return bench.set_up(group_arms(arms, {"run": []})[0], data, Train(**resolved["train"]), [lanes])
+    group = group_arms([arm_of("run", resolved)])[0]
+    return bench.set_up(group, build.dataset(resolved), Train(**resolved["train"]), [lanes])
 
 
 def runner(one: bench.Bench, lanes: int) -> Callable[[int], Any]:

@@ -51,7 +51,7 @@ def measured(kind: str, names: list[str], bare: float) -> Cost:
     steps = STEPS[kind] // (10 if set(names) & set(HEAVY) else 1)
     train = {"steps": steps, "probe_every": 1, "evaluate_every": steps, "probes": names}
     config = configs.resolve({**NETS[kind], **LEARNS, "train": train}, build.KINDS)
-    parts = bench.datasets({"run": config})["run"]
+    parts = build.dataset(config)
     group = Group(("run",), config, (), ({},))
     settings = Train(**config["train"])
     made = bench.set_up(group, parts, settings, [1])

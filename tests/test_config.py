@@ -219,13 +219,13 @@ def test_a_resolved_config_resolves_to_itself_and_survives_the_disk(tmp_path: Pa
         again = configs.resolve(configs.load(path), KINDS, command="compare")
         assert again == resolved
         assert json.dumps(again) == json.dumps(resolved), "the order of the keys changed"
-        assert configs.arm_configs(again, KINDS) == configs.arm_configs(resolved, KINDS)
+        assert configs.resolve_each(again, KINDS) == configs.resolve_each(resolved, KINDS)
 
 
 def test_an_arm_is_the_base_with_its_changes() -> None:
     """Otherwise two arms would differ in more than they declare."""
-    resolved = configs.resolve(BASE, KINDS, command="compare")
-    arms = configs.arm_configs(resolved, KINDS)
+    resolved, found = configs.resolve_each(BASE, KINDS, command="compare")
+    arms = {name: one.config for name, one in found.items()}
     base = {key: value for key, value in resolved.items() if key != "arms"}
     assert arms["plain"] == base
     assert arms["glorot"]["model"] == {**base["model"], "initializer": {"name": "glorot_normal", "gain": 1.0}}
@@ -237,7 +237,7 @@ def test_search_spaces_are_the_studys_where_the_arm_has_the_path_and_its_own() -
     """Otherwise an arm would be tuned over hyper-parameters it does not have, or miss its own."""
     config = copy.deepcopy(BASE)
     config["study"]["tune"]["optimizer.momentum"] = {"low": 0.0, "high": 0.99, "scale": "linear"}
-    spaces = configs.tuned(configs.resolve(config, KINDS), KINDS)
+    spaces = {name: one.space for name, one in configs.resolve_each(config, KINDS)[1].items()}
     rate = {"low": 0.001, "high": 1.0, "scale": "log"}
     assert list(spaces["plain"]) == ["optimizer.learning_rate", "optimizer.momentum"]
     assert spaces["adam"] == {
@@ -251,7 +251,7 @@ def test_only_scalars_are_sweepable() -> None:
     assert configs.sweepable(mlp) == {"dropout"}
     assert configs.sweepable(limited) == {"traced"}
     resolved = configs.resolve(configs.override(BASE, ["model.activation=leaky_relu"]), KINDS)
-    assert configs.sweepable_paths(resolved, KINDS) == (
+    assert tuple(configs.allowed_ranges(resolved, KINDS)) == (
         "model.activation.slope", "model.initializer.stddev", "model.dropout", "optimizer.learning_rate",
         "optimizer.momentum",
     )  # fmt: skip
@@ -325,7 +325,7 @@ def test_functions_and_arrays_from_python() -> None:
     assert resolved["transforms"]["mine"] == {"factory": halve, "factor": 1.0}
     assert resolved["transforms"]["other"] == {"factory": anything, "of": "any kind"}
     assert resolved["data"]["inputs"] is inputs
-    assert "transforms.mine.factor" in configs.sweepable_paths(resolved, KINDS)
+    assert "transforms.mine.factor" in configs.allowed_ranges(resolved, KINDS)
     base["transforms"]["mine"]["factr"] = 2
     assert problems(base=base) == ['transforms.mine.factr: unknown key; did you mean "factor"? (halve takes: factor)']
 
@@ -651,7 +651,6 @@ def test_garbage_is_understood_or_refused_and_never_crashes() -> None:
         else:
             resolved += 1
             assert list(configs.resolve(found, KINDS, command="compare")) == list(found)
-            configs.arm_configs(found, KINDS), configs.tuned(found, KINDS)
             text = configs.dumps(found)
             assert tomllib.loads(text)["title"] == found["title"] or "\ud800" in text
         slow = max(slow, time.process_time() - start)

@@ -158,7 +158,6 @@ def test_configs_resolve(name: str, number: int) -> None:
     config = {**whole, **shown, "study": shown.get("study", {}), "arms": shown.get("arms", {"one": {}, "other": {}})}
     resolved = configs.resolve(config, KINDS, command="compare")
     assert configs.resolve(resolved, KINDS, command="compare") == resolved
-    configs.arm_configs(resolved, KINDS)
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

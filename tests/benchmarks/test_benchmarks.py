@@ -177,12 +177,12 @@ def test_every_workload_of_ours_is_a_config_that_fits(rooms):
     import jax
 
     from deepprinciples import config
-    from deepprinciples.study import bench, build
+    from deepprinciples.study import build
 
     assert set(SIZES) == set(rooms.workloads.WORKLOADS) == set(rooms.workloads.OURS)
     for name, workload in rooms.workloads.WORKLOADS.items():
         resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), build.KINDS, command="train")
-        data = bench.datasets({"run": resolved})["run"]
+        data = build.dataset(resolved)
         assert build.check(resolved, data) == []
         params = jax.eval_shape(build.learner(resolved, data).init, jax.random.key(0)).judged
         trees = (params["generator"], params["discriminator"]) if workload.kind == "game" else (params,)

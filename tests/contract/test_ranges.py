@@ -129,7 +129,7 @@ def test_a_users_keyword_has_the_range_that_its_annotation_states_and_no_other()
     def stated(*, power: Annotated[Scalar, Range("(0, 2]", "2.0 is usual")] = 1.0): ...
 
     assert resolved(transforms={"free": {"factory": free, "delta": -2.0, "rate": 7.0}})
-    assert "transforms.stated.power" in configs.sweepable_paths(
+    assert "transforms.stated.power" in configs.allowed_ranges(
         resolved(transforms={"stated": {"factory": stated}}), build.KINDS
     )
     with pytest.raises(ConfigError, match=r"power: expected a number above 0 and at most 2, found 3.0; 2.0 is usual"):

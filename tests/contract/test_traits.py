@@ -230,8 +230,9 @@ def test_a_trait_or_a_keyword_that_is_not_there_is_named():
         traits(neutral={"rat": 0.0})(mine)
     assert traits(neutral={"rate": 0})(mine) is mine and better("max", best=1.0)(mine).best == 1.0
     arms = {"plain": {}, "mine": {"transforms.mine": {"factory": mine}}}
-    resolved_arms = configs.arm_configs(configs.resolve({**ours(), "arms": arms}, build.KINDS), build.KINDS)
-    assert [group.arms for group in groups.group_arms(resolved_arms, {})] == [("plain", "mine")]
+    _, found = configs.resolve_each({**ours(), "arms": arms}, build.KINDS)
+    gathered = groups.group_arms([groups.arm_of(name, one.config) for name, one in found.items()])
+    assert [group.arms for group in gathered] == [("plain", "mine")]
 
 
 def ours():

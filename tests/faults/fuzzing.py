@@ -114,7 +114,7 @@ def _config(path: Path, content: bytes) -> Callable[[], Any]:
 
     def read() -> None:
         found = configs.resolve(configs.load(path), KINDS, command="compare")
-        configs.arm_configs(found, KINDS), configs.tuned(found, KINDS), configs.dumps(found)
+        configs.dumps(found)
 
     return read
 

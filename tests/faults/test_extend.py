@@ -16,7 +16,7 @@ import deepprinciples as dp
 from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, IntegrityError, Stopped
 from deepprinciples.runs import arrays
-from deepprinciples.study import command, ledger, runner
+from deepprinciples.study import command, ledger, plan
 from deepprinciples.study.finished_run import Run
 
 
@@ -102,7 +102,7 @@ def test_searches_that_were_widened_stay_as_they_are(tmp_path: Path) -> None:
 def test_seeds_of_a_tuned_study_come_in_whole_searches() -> None:
     """A block of fewer seeds would count as much as the others."""
     config = {**STUDY, "study": {**STUDY["study"], "seeds": 2, "searches": 6}}
-    prepared = runner.prepare("compare", config)
+    prepared = plan.resolve("compare", config)
     with pytest.raises(ConfigError, match="--seeds: found 13, expected a multiple of 2: .*; give 14"):
         command._more_seeds(prepared, 13)
     assert command._more_seeds(prepared, 14) == {"study.searches": 7}

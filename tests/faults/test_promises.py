@@ -20,7 +20,7 @@ from deepprinciples import config as configs
 from deepprinciples.runs import checkpoints
 from deepprinciples.runs.stopping import Stop
 from deepprinciples.study import bench, build, ledger
-from deepprinciples.study.groups import group_arms
+from deepprinciples.study.groups import arm_of, group_arms
 from deepprinciples.study.settings import Train
 
 Often = Callable[[int, int], int]
@@ -88,8 +88,8 @@ def made(request: pytest.FixtureRequest) -> bench.Bench:
 
 
 def _made(config: dict[str, Any], rate: str) -> bench.Bench:
-    group = group_arms({"run": config}, {"run": [rate]})[0]
-    return bench.set_up(group, bench.datasets({"run": config})["run"], Train(**config["train"]), [WIDTH] * 2)
+    group = group_arms([arm_of("run", config, {rate: {"low": 0.01, "high": 1.0}})])[0]
+    return bench.set_up(group, build.dataset(config), Train(**config["train"]), [WIDTH] * 2)
 
 
 def lanes(made: bench.Bench, seeds: list[int]) -> list[list[bytes]]:

@@ -13,7 +13,7 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import factories, measured
-from deepprinciples.study import bench, build
+from deepprinciples.study import build
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -194,7 +194,7 @@ def test_the_critics_schedule_ends_with_the_run():
         },
         build.KINDS,
     )  # fmt: skip
-    parts = bench.datasets({"run": config})["run"]
+    parts = build.dataset(config)
     learner = build.learner(config, parts)
     key = jax.random.key(0, impl="threefry2x32")
     batch = type(build.splits(parts)["train"])(*(np.asarray(array[:20]) for array in parts.train))

@@ -49,7 +49,7 @@ def fold(key, name):
 
 def by_hand(seed):
     """Play one lane in a Python loop: alternating descent on the non-saturating loss, keys from the recipe."""
-    data = bench.datasets({"run": resolved()})["run"]
+    data = build.dataset(resolved())
     maker, judge = mlp(outputs=2, depth=1, width=6), mlp(outputs=1, depth=1, width=6)
     key = jax.random.key(seed, impl="threefry2x32")
     inputs = np.asarray(data.train.inputs)
@@ -79,9 +79,9 @@ def by_hand(seed):
 @functools.cache
 def made(lanes):
     one = resolved()
-    data = bench.datasets({"run": one})["run"]
-    group = groups.group_arms({"run": one}, {"run": ["generator.optimizer.learning_rate"]})[0]
-    return bench.set_up(group, data, Train(**one["train"]), [lanes])
+    tune = {"generator.optimizer.learning_rate": {"low": 0.01, "high": 1.0}}
+    group = groups.group_arms([groups.arm_of("run", one, tune)])[0]
+    return bench.set_up(group, build.dataset(one), Train(**one["train"]), [lanes])
 
 
 def played(seeds, rates=(RATE,)):
@@ -145,7 +145,7 @@ def test_a_trained_game_keeps_both_players(tmp_path):
 def steps_of(changes, data=None):
     """Take one step of a config on shapes alone."""
     one = resolved(changes)
-    data = data or bench.datasets({"run": one})["run"]
+    data = data or build.dataset(one)
     assert build.check(one, data) == []
     return build.learner(one, data)
 
@@ -178,7 +178,7 @@ def test_every_metric_of_samples_can_judge_a_game():
     """A metric from the list would fail when it is used, or judge perfect samples badly."""
     first, *others = sorted(set(sample_metrics.TABLE) - {"modes_covered", "high_quality", "reverse_kl"})
     changes = {"data": {"name": "digits", "batch_size": 8}, "study.metric": {"name": first}, "study.also": others}
-    digits = bench.datasets({"run": resolved(changes)})["run"]
+    digits = build.dataset(resolved(changes))
     learner = steps_of(changes, digits)
     state = jax.jit(learner.init)(jax.random.key(0))
     batches = Batch(digits.test.inputs[None, :64], digits.test.targets[None, :64])
@@ -220,7 +220,7 @@ def test_what_does_not_fit_is_told_in_one_line(changes, words, tmp_path):
 
 def test_floats_of_a_game_may_be_swept():
     """A knob of the game could not be tuned."""
-    known = configs.sweepable_paths(resolved({"discriminator.penalties": {"r1": {}}}), build.KINDS)
+    known = configs.allowed_ranges(resolved({"discriminator.penalties": {"r1": {}}}), build.KINDS)
     asked = {"learner.instance_noise", "learner.average", "learner.weight_clip", "learner.consensus",
              "learner.loss.real_smoothing", "generator.optimizer.learning_rate",
              "discriminator.penalties.r1.strength"}  # fmt: skip
@@ -232,9 +232,9 @@ def test_features_are_those_of_a_classifier_of_these_data():
     """Distances would be measured in random features: the classes must lie apart in them."""
     from deepprinciples.learners.features import features_of
 
-    data = bench.datasets({"run": resolved({"data": {"name": "digits", "batch_size": 8}})})["run"]
+    data = build.dataset(resolved({"data": {"name": "digits", "batch_size": 8}}))
     features = features_of(data)
-    again = bench.datasets({"run": resolved({"data": {"name": "digits", "batch_size": 8}})})["run"]
+    again = build.dataset(resolved({"data": {"name": "digits", "batch_size": 8}}))
     assert features_of(again) is features and again.train.inputs is not data.train.inputs
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -247,6 +247,6 @@ def test_features_may_be_asked_for_while_a_program_is_traced():
     """The first compiled evaluation would fail, or hold another program's tracers for ever."""
     from deepprinciples.learners import features
 
-    data = bench.datasets({"run": resolved({"data": {"name": "wine", "batch_size": 8}})})["run"]
+    data = build.dataset(resolved({"data": {"name": "wine", "batch_size": 8}}))
     inside = jax.jit(lambda x: features.features_of(data)(x))(data.test.inputs)
     np.testing.assert_allclose(inside, features.features_of(data)(data.test.inputs), rtol=1e-5, atol=1e-5)

@@ -180,8 +180,9 @@ def test_every_probe_runs_beside_groups(group, tmp_path):
 def grouped(arms, **changes):
     config = configs.changes(copy.deepcopy(BASE), changes) | {"arms": arms}
     resolved = configs.resolve(config, build.KINDS, command="compare")
-    every = configs.arm_configs(resolved, build.KINDS)
-    return [one.arms for one in groups.group_arms(every, configs.tuned(resolved, build.KINDS))]
+    _, every = configs.resolve_each(resolved, build.KINDS)
+    arms = [groups.arm_of(name, one.config, one.space) for name, one in every.items()]
+    return [one.arms for one in groups.group_arms(arms)]
 
 
 def test_factors_share_a_program_and_what_is_frozen_does_not():

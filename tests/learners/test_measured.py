@@ -136,7 +136,8 @@ def test_arms_may_have_metrics_of_their_own() -> None:
     name = "sensitivity_at_specificity"
     arms = {"a": {}, "b": {"metrics.s": {"name": name}}, "c": {"metrics.s": {"name": name, "specificity": 0.5}}}
     resolved = configs.resolve({**BASE, "arms": arms}, build.KINDS, command="compare")
-    found = groups.group_arms(configs.arm_configs(resolved, build.KINDS), {arm: [] for arm in arms})
+    _, every = configs.resolve_each(resolved, build.KINDS)
+    found = groups.group_arms([groups.arm_of(name, one.config) for name, one in every.items()])
     assert [group.arms for group in found] == [("a",), ("b", "c")]
     assert found[1].names == ("metrics.s.specificity",)
 

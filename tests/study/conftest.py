@@ -6,7 +6,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config as configs
-from deepprinciples.study import bench, build, protocol
+from deepprinciples.study import plan, protocol
 
 CONFIG = {
     "title": "Small",
@@ -37,12 +37,9 @@ def make(arms=None, **changes):
 
 def run(config, data=None, progress=None):
     """Run a config's protocol without writing anything."""
-    resolved = configs.resolve(config, build.KINDS, command="compare")
-    arms = configs.arm_configs(resolved, build.KINDS)
-    data = data or bench.datasets(arms)
-    return protocol.run_study(
-        arms, data, configs.tuned(resolved, build.KINDS), progress=progress or protocol.Progress()
-    )
+    planned = plan.resolve("compare", config)
+    planned = planned if data is None else planned._replace(data=data)
+    return protocol.run_study(planned, progress=progress or protocol.Progress())
 
 
 @pytest.fixture(scope="session", name="small")

@@ -73,10 +73,10 @@ def test_a_run_keeps_the_averaged_weights(tmp_path) -> None:
     config = {**BASE, "model": {"name": "mlp", "depth": 0}, "average": {"name": "swa", "start": 0.5}}
     run = dp.train({**config, "train": {**BASE["train"], "seeds": 2}}, tmp_path / "run")
     from deepprinciples import config as configs
-    from deepprinciples.study import bench, build
+    from deepprinciples.study import build
 
     resolved = configs.resolve(configs.load(run.path / "config.toml"), build.KINDS)
-    parts = bench.datasets({"run": resolved})["run"]
+    parts = build.dataset(resolved)
     kept = arrays.load_arrays(run.path / "parameters.safetensors")["seed-0"]["output"]
     outputs = parts.test.inputs.reshape(len(parts.test.inputs), -1) @ kept["kernel"] + kept["bias"]
     accuracy = (outputs.argmax(axis=1) == parts.test.targets).mean()

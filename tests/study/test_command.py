@@ -244,7 +244,7 @@ def test_matmul_precision_reaches_the_program(small):
     found = {}
     for matmul in ("default", "bfloat16"):
         resolved = configs.resolve(small(**{"train.matmul": matmul}), build.KINDS, command="train")
-        group = groups.group_arms({"run": resolved}, {"run": []})[0]
-        made = bench.set_up(group, bench.datasets({"run": resolved})["run"], Train(**resolved["train"]), [2])
+        group = groups.group_arms([groups.arm_of("run", resolved)])[0]
+        made = bench.set_up(group, build.dataset(resolved), Train(**resolved["train"]), [2])
         found[matmul] = made.program.segment.as_text()
     assert "dot_bf16_bf16_f32" in found["bfloat16"] and "dot_bf16_bf16_f32" not in found["default"]

@@ -25,7 +25,7 @@ from deepprinciples.cli import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.parts.models import TABLE
 from deepprinciples.report import plots
-from deepprinciples.study import build, exchange, runner, torch_names
+from deepprinciples.study import build, exchange, plan, torch_names
 from deepprinciples.types import words_of
 
 CLOSE = 1e-5
@@ -165,9 +165,9 @@ def config_of(name: str, **changes: Any) -> dict[str, Any]:
 
 def ours(config: dict[str, Any], params: Any) -> tuple[np.ndarray, np.ndarray]:
     """Give the test inputs of a config, and what our model makes of them."""
-    prepared = runner.prepare("train", config)
-    parts = prepared.data["run"]
-    model, x = build.model_of(prepared.arms["run"], parts), np.asarray(parts.test.inputs)
+    planned = plan.resolve("train", config)
+    parts = planned.data["run"]
+    model, x = build.model_of(planned.arms["run"].config, parts), np.asarray(parts.test.inputs)
     state = model.init(jax.random.key(0), x[:1])[1]
     return x, np.asarray(model.apply(params, state, x, key=None, train=False)[0])
 

@@ -13,11 +13,8 @@ def gathered(small, arms, tune=None, **changes):
     """Group the arms of the small config."""
     config = small(arms=arms, **changes)
     config["study"]["tune"] = tune or {}
-    resolved = configs.resolve(config, build.KINDS, command="compare")
-    spaces = configs.tuned(resolved, build.KINDS)
-    return groups.group_arms(
-        configs.arm_configs(resolved, build.KINDS), {arm: list(one) for arm, one in spaces.items()}
-    )
+    _, found = configs.resolve_each(config, build.KINDS, command="compare")
+    return groups.group_arms([groups.arm_of(name, one.config, one.space) for name, one in found.items()])
 
 
 def names(found):
@@ -156,8 +153,8 @@ def test_arms_on_other_arrays_are_other_groups():
         "optimizer": {"name": "sgd"},
     }
     config = {**base, "arms": {"a": {}, "b": {"data.inputs": other}, "c": {"data.inputs": one}}}
-    resolved = configs.resolve(config, build.KINDS, command="compare")
-    found = groups.group_arms(configs.arm_configs(resolved, build.KINDS), {})
+    _, arms = configs.resolve_each(config, build.KINDS, command="compare")
+    found = groups.group_arms([groups.arm_of(name, one.config) for name, one in arms.items()])
     assert names(found) == [("a", "c"), ("b",)]
 
 

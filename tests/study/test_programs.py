@@ -47,7 +47,7 @@ def config(**changes):
 
 
 def compiles(resolved, data=None):
-    group = groups.group_arms({"run": resolved}, {"run": []})[0]
+    group = groups.group_arms([groups.arm_of("run", resolved)])[0]
     data = data or build.dataset(resolved)
     return bench.set_up(group, data, Train(**resolved["train"]), [1]).program.compiles
 
@@ -114,7 +114,7 @@ resolved = configs.resolve({
     "regularizers": {"l2": {}, "dropout": {}}, "transforms": {"noise": {}, "clip_by_global_norm": {}},
     "train": {"steps": 4, "probes": ["standard"]},
 }, build.KINDS)
-group = groups.group_arms({"run": resolved}, {"run": []})[0]
+group = groups.group_arms([groups.arm_of("run", resolved)])[0]
 print(bench.set_up(group, build.dataset(resolved), Train(**resolved["train"]), [1]).program.identity)
 """
 
@@ -150,7 +150,7 @@ def test_what_probes_give_is_in_the_order_of_layers():
 def test_a_run_with_more_seeds_keeps_the_devices_it_had():
     """A run of one seed could not be extended: on a second device its program would be another."""
     resolved = config()
-    group = groups.group_arms({"run": resolved}, {"run": []})[0]
+    group = groups.group_arms([groups.arm_of("run", resolved)])[0]
     shape = {"mode": "map", "blocks": 1, "chunks": 1}
     for recorded, expected in (({}, 2), ({"devices": 1}, 1), ({"devices": 99}, 2)):
         settings = Train(**resolved["train"])._replace(shapes={"run": {**shape, **recorded}})

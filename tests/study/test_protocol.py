@@ -8,7 +8,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.parts import metrics
-from deepprinciples.study import bench, build, protocol, results, verdicts
+from deepprinciples.study import bench, build, plan, protocol, results, verdicts
 from deepprinciples.study.groups import Group
 from deepprinciples.study.settings import Study, Train
 from deepprinciples.study.summary import summarize
@@ -35,15 +35,14 @@ def judged(finished, config):
 
 
 def data_of(config):
-    resolved = configs.resolve(config, build.KINDS, command="compare")
-    return bench.datasets(configs.arm_configs(resolved, build.KINDS))
+    return plan.resolve("compare", config).data
 
 
 @pytest.mark.parametrize("first", [0, 7, 2**31, 2**32 - 1])
 def test_seeds_that_report_were_never_tuned_on(first):
     """The winner would be judged on the runs that made it win."""
     study = Study(searches=50, seeds=20, tuning_seeds=4)
-    report, block, search = protocol.seeds_of(Train(seed=first), study, arms=2, tuned=True)
+    report, block, search = plan.seeds_of(Train(seed=first), study, arms=2, tuned=True)
     tuning = [seed for one in search for seed in one]
     assert len(set(report)) == 1000 and len(search) == 50 and len(set(tuning)) == 200
     assert block == [k // 20 for k in range(1000)], "the seeds of a search are not one block"
@@ -53,24 +52,24 @@ def test_seeds_that_report_were_never_tuned_on(first):
 
 def test_more_searches_leave_those_before_them_as_they_are():
     """Adding seeds would change the runs that are there."""
-    few, many = (protocol.seeds_of(Train(), Study(searches=n), arms=2, tuned=True) for n in (6, 9))
+    few, many = (plan.seeds_of(Train(), Study(searches=n), arms=2, tuned=True) for n in (6, 9))
     assert many[0][:18] == few[0] and many[1][:18] == few[1] and many[2][:6] == few[2]
 
 
 def test_without_tuning_every_seed_is_a_block():
     """An untuned study would have the seeds of searches that it does not make."""
-    assert protocol.seeds_of(Train(), Study(seeds=6), arms=2, tuned=False) == (
+    assert plan.seeds_of(Train(), Study(seeds=6), arms=2, tuned=False) == (
         [0, 1, 2, 3, 4, 5],
         [0, 1, 2, 3, 4, 5],
         [],
     )
-    assert len(protocol.seeds_of(Train(), Study(), arms=2, tuned=False)[0]) == 30
-    assert len(protocol.seeds_of(Train(), Study(), arms=2, tuned=True)[0]) == 10 * 3
+    assert len(plan.seeds_of(Train(), Study(), arms=2, tuned=False)[0]) == 30
+    assert len(plan.seeds_of(Train(), Study(), arms=2, tuned=True)[0]) == 10 * 3
 
 
 def test_a_run_of_one_arm_has_the_seeds_it_asks_for():
     """`train` would run the thirty seeds of a study."""
-    assert protocol.seeds_of(Train(seed=5, seeds=2), Study(), arms=1, tuned=False)[0] == [5, 6]
+    assert plan.seeds_of(Train(seed=5, seeds=2), Study(), arms=1, tuned=False)[0] == [5, 6]
 
 
 def test_the_study_ran_on_the_seeds_it_says(study):

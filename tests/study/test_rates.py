@@ -139,8 +139,8 @@ def test_the_line_can_be_tuned_with(tested):
     """Lost: the suggestion is refused by the command it is made for."""
     lines = {row["name"]: tomllib.loads(row["tune"])["tune"] for row in tested.summary["rates"]}
     arms = {"plain": {"tune": lines["plain"]}, "small": {"transforms.scale": {"factor": 0.25}, "tune": lines["small"]}}
-    resolved = configs.resolve(BASE | {"model": {"factory": weight}, "arms": arms}, KINDS, command="compare")
-    assert configs.tuned(resolved, KINDS)["small"]["optimizer.learning_rate"]["high"] >= 1.0
+    _, found = configs.resolve_each(BASE | {"model": {"factory": weight}, "arms": arms}, KINDS, command="compare")
+    assert found["small"].space["optimizer.learning_rate"]["high"] >= 1.0
 
 
 def test_the_config_of_a_range_test():
@@ -152,7 +152,8 @@ def test_the_config_of_a_range_test():
     }
     config = BASE | {"model": {"factory": weight}, "arms": arms, "train": {"probes": ["gradient_norm"], "steps": 5}}
     tested = rates.rising(config, low=1e-4, high=1.0, steps=50, seeds=3)
-    for name, one in configs.arm_configs(tested, KINDS).items():
+    for name, one in configs.resolve_each(tested, KINDS)[1].items():
+        one = one.config
         assert one["optimizer"]["learning_rate"] == 1e-4, name
         assert one["schedule"] == {"name": "exponential", "warmup": 0.0, "final": 1e4}, name
         assert one["train"]["steps"] == 50 and one["train"]["probes"] == () and one["train"]["probe_every"] == 1

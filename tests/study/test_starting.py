@@ -15,6 +15,7 @@ from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, DeepprinciplesError
 from deepprinciples.runs import arrays, directory
 from deepprinciples.study import parameters, probing, programs, runner
+from deepprinciples.study.plan import resolve
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -132,11 +133,11 @@ def test_two_files_are_one_program(tmp_path, monkeypatch):
 def test_a_resumed_run_begins_from_the_same_file_or_not_at_all(tmp_path):
     """Lost: a run whose halves began from different weights."""
     path, _ = own(tmp_path / "a.safetensors")
-    before = runner.facts(runner.prepare("train", config({"path": path})))
-    assert before == runner.facts(runner.prepare("train", config({"path": path})))
+    before = runner.facts(resolve("train", config({"path": path})))
+    assert before == runner.facts(resolve("train", config({"path": path})))
     own(tmp_path / "a.safetensors", seed=9)
-    assert runner.facts(runner.prepare("train", config({"path": path})))["start"] != before["start"]
-    assert "start" not in runner.facts(runner.prepare("train", BASE))
+    assert runner.facts(resolve("train", config({"path": path})))["start"] != before["start"]
+    assert "start" not in runner.facts(resolve("train", BASE))
 
 
 def test_more_seeds_of_a_comparison_begin_from_the_file_too(tmp_path):
@@ -203,9 +204,9 @@ def test_a_probe_of_the_way_from_the_start_begins_at_the_given_weights(tmp_path)
     still = config({"path": path}, groups=STILL, **{"train.probes": ["travel"]})
     run = dp.train(still, tmp_path / "run")
     assert not np.any(run.results["distance"])
-    prepared = runner.prepare("train", configs.load(run.path / directory.CONFIG))
+    prepared = resolve("train", configs.load(run.path / directory.CONFIG))
     kept = arrays.load_arrays(run.path / directory.PARAMETERS)
-    subject = probing._subject(prepared.arms["run"], prepared.data["run"], kept, 16)
+    subject = probing._subject(prepared.arms["run"].config, prepared.data["run"], kept, 16)
     params = jax.tree.map(lambda a: a[0], subject.params)
     begun = probing._seen(subject, params, np.uint32(0)).start()
     jax.tree.map(np.testing.assert_array_equal, begun, params)

@@ -11,18 +11,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from deepprinciples.config import dictionary
-from deepprinciples.config.arms import resolve_arms, search_space, set_and_tuned, tuned_everywhere, without_tune
+from deepprinciples.config.arms import ResolvedArm, resolve_arms, search_space, set_and_tuned, tuned_everywhere
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, unflatten
 from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Kinds, fields, sweepable
-from deepprinciples.config.sections import allowed_ranges, resolve_base, sweepable_paths
+from deepprinciples.config.sections import allowed_ranges, resolve_base
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 
 __all__ = [
     "Kinds",
+    "ResolvedArm",
     "allowed_ranges",
-    "arm_configs",
     "changes",
     "described",
     "dumps",
@@ -31,9 +31,8 @@ __all__ = [
     "load",
     "override",
     "resolve",
+    "resolve_each",
     "sweepable",
-    "sweepable_paths",
-    "tuned",
     "unflatten",
 ]
 
@@ -75,6 +74,19 @@ def resolve(
     Raises:
         ConfigError: with every problem found, one line each.
     """
+    return resolve_each(config, kinds, command=command)[0]
+
+
+def resolve_each(
+    config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
+) -> tuple[dict[str, Any], dict[str, ResolvedArm]]:
+    """Resolve a config and each of its arms, once; see `resolve`.
+
+    The space of an arm is the study's, as far as the arm has the paths, with the arm's own laid over it.
+
+    Returns:
+        (what `resolve` returns, its arms by name).
+    """
     if not isinstance(config, Mapping):
         raise ConfigError(f"config: expected a table, found {shown(config)}")
     problems: list[str] = []
@@ -84,38 +96,13 @@ def resolve(
     base = resolve_base(given, kinds, problems)
     if isinstance(base.get("study"), dict):
         base["study"]["tune"] = search_space(base["study"].get("tune"), "study.tune", problems)
-    base_arms, arm_problems = resolve_arms(arms, base, problems, kinds)
+    found, arm_problems = resolve_arms(arms, base, problems, kinds)
     problems += arm_problems
     if command == "compare" and not arm_problems:
-        problems += _too_few(base_arms)
+        problems += _too_few(found)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
-    return {**base, "arms": base_arms} if base_arms else base
-
-
-def arm_configs(resolved: Mapping[str, Any], kinds: Kinds) -> dict[str, dict[str, Any]]:
-    """Give the resolved config of each arm, without `arms`; [study] stays, the same in all."""
-    base = {key: value for key, value in resolved.items() if key != "arms"}
-    problems: list[str] = []
-    arms = resolved.get("arms", {})
-    out = {name: resolve_base(changes(base, without_tune(edits)), kinds, problems) for name, edits in arms.items()}
-    if problems:
-        raise ConfigError(*dict.fromkeys(problems))
-    return out
-
-
-def tuned(resolved: Mapping[str, Any], kinds: Kinds) -> dict[str, dict[str, dict[str, Any]]]:
-    """Give the search space of each arm, {path: {low, high, scale}}.
-
-    It is the study's, as far as the arm has the paths, with the arm's own laid over it.
-    """
-    shared = resolved.get("study", {}).get("tune", {})
-    spaces = {}
-    for name, config in arm_configs(resolved, kinds).items():
-        there = set(sweepable_paths(config, kinds))
-        space = {**shared, **resolved["arms"][name].get("tune", {})}
-        spaces[name] = {path: dict(limits) for path, limits in space.items() if path in there}
-    return spaces
+    return base | ({"arms": {name: one.edits for name, one in found.items()}} if found else {}), found
 
 
 def _check_version(config: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ An arm is a table of changes to the config around it. What the arms then cost or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from deepprinciples.config.dictionary import changes, flatten, names_part
 from deepprinciples.config.schema import Field, Kinds, convert, fields
@@ -19,17 +19,25 @@ FIXED = ("title", "train", "study", "arms", "schema_version")  # what an arm may
 _MOST_ARMS = 1000
 
 
+class ResolvedArm(NamedTuple):
+    """One arm of a config."""
+
+    edits: dict[str, Any]  # dotted path -> value, and `tune`
+    config: Mapping[str, Any]  # whole, without `arms`; [study] is the same in all
+    space: dict[str, Any]  # what it tunes: path -> {low, high, scale}
+
+
 def resolve_arms(
     arms: Any, base: Mapping[str, Any], base_problems: list[str], kinds: Kinds
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Judge all arms against the resolved base; give the arms as {dotted path: value}, and the problems."""
+) -> tuple[dict[str, ResolvedArm], list[str]]:
+    """Judge all arms against the resolved base; give them, and the problems."""
     if not isinstance(arms, Mapping):
         return {}, [f"arms: expected a table of arms by name, found {shown(arms)}"]
     if len(arms) > _MOST_ARMS:
         return {}, [f"arms: expected at most {_MOST_ARMS}, found {len(arms)}"]
     out, problems = {}, []
     shared = base.get("study", {}).get("tune", {}) if isinstance(base.get("study"), Mapping) else {}
-    there = {"": dict(fields_of(base, kinds))}
+    places = []
     for name, given in arms.items():
         path = f"arms.{word(name)}"
         if not isinstance(given, Mapping):
@@ -37,21 +45,27 @@ def resolve_arms(
             continue
         if not isinstance(name, str) or not name.strip() or len(name) > 100 or not name.isprintable():
             problems.append(f"{path}: expected a name of 1 to 100 printable characters")
-        out[str(name)], config = _arm(given, path, base, base_problems, shared, kinds, problems)
-        there[str(name)] = dict(fields_of(config, kinds))
-        own = out[str(name)].get("tune", {})
-        problems += _wrong_paths(own, f"{path}.tune", [there[str(name)]])
-    every = [known for name, known in there.items() if name or len(there) == 1]
+        edits, config = _arm(given, path, base, base_problems, shared, kinds, problems)
+        known, own = dict(fields_of(config, kinds)), edits.get("tune", {})
+        places.append(known)
+        problems += _wrong_paths(own, f"{path}.tune", [known])
+        tuned = {place: dict(limits) for place, limits in {**shared, **own}.items() if _is_sweepable(known, place)}
+        out[str(name)] = ResolvedArm(edits, config, tuned)
     broken = {_section(problem) for problem in base_problems}
     whole = {path: limits for path, limits in shared.items() if path.split(".")[0] not in broken}
-    problems += _wrong_paths(whole, "study.tune", every)
+    problems += _wrong_paths(whole, "study.tune", places or [dict(fields_of(base, kinds))])
     return out, problems
+
+
+def _is_sweepable(known: Mapping[str, Field], path: str) -> bool:
+    return path in known and known[path].sweepable
 
 
 def _arm(
     given: Mapping[str, Any], path: str, base: Mapping[str, Any], base_problems: list[str], shared: Mapping[str, Any],
     kinds: Kinds, problems: list[str],
 ) -> tuple[dict[str, Any], Mapping[str, Any]]:  # fmt: skip
+    """Return the changes of an arm as {dotted path: value}, and its whole config."""
     edits = {key: value for name, item in given.items() if name != "tune" for key, value in _edits(str(name), item)}
     found: list[str] = []
     fixed = [key for key in edits if key.split(".")[0] in FIXED]
@@ -89,11 +103,6 @@ def tuned_everywhere(config: Mapping[str, Any]) -> list[str]:
 
 def _paths(space: Any) -> list[str]:
     return [path for path, _ in _ranges("", space)] if isinstance(space, Mapping) else []
-
-
-def without_tune(edits: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the changes of an arm without its search space."""
-    return {key: value for key, value in edits.items() if key != "tune"}
 
 
 def _edits(path: str, value: Any) -> Iterator[tuple[str, Any]]:

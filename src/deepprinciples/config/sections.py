@@ -290,11 +290,6 @@ def word(key: Any) -> str:
     return quoted(str(key))[1:-1]
 
 
-def sweepable_paths(config: Mapping[str, Any], kinds: Kinds) -> tuple[str, ...]:
-    """List the dotted paths of a resolved config that may be swept, in order."""
-    return tuple(path for path, field in fields_of(config, kinds) if field.sweepable)
-
-
 def allowed_ranges(config: Mapping[str, Any], kinds: Kinds) -> dict[str, str]:
     """Map every sweepable path of a resolved config to the interval that its part accepts."""
     return {path: allowed(field) for path, field in fields_of(config, kinds) if field.sweepable}

@@ -68,6 +68,7 @@ class Program(NamedTuple):
     shapes: tuple[Any, Any, Any]  # of a call's lanes and of a segment's log; the structure of an evaluation
     identity: str  # SHA-256 of the three as they were lowered, before XLA: equal programs have equal ones
     hosted: Mapping[str, Metric]  # metrics that reduce on the host what `evaluate` gives
+    evaluations: int  # gradient evaluations a step costs
     given: Given = lambda seed: {}
 
     def points(self, seeds: Sequence[int], hyper: Sequence[Sequence[Mapping[str, float]]]) -> Any:
@@ -202,7 +203,7 @@ def compile_program(
         The compiled `Program`.
     """
     begun = time.monotonic()
-    traces: list[str] = []
+    traces: list[int] = []  # for each trace of a segment, what a step of it costs
     mesh = make_mesh(layout.devices)
 
     def init(point: Point, seed: Array) -> fit.Lane:
@@ -211,10 +212,11 @@ def compile_program(
     def segment(
         lane: fit.Lane, point: Point, seed: Array, indices: Array, data: Batch, steps: Array, total: Array
     ) -> tuple[fit.Lane, Rows]:
-        traces.append("segment")
         if layout.mode == "map":  # vmapped, loops of different lengths would choose between two states at every step
             total = jnp.where(lane.diverged_at < 0, total, 0)
-        return fit.segment(make_learner(point.hyper), probe, lane, lane_key(seed), data, indices, steps, total)
+        learner = make_learner(point.hyper)
+        traces.append(learner.evaluations)
+        return fit.segment(learner, probe, lane, lane_key(seed), data, indices, steps, total)
 
     hosted: dict[str, Metric] = {}
 
@@ -263,7 +265,7 @@ def compile_program(
     texts = [one.as_text() for one in (lowered_init, lowered_segment, lowered_evaluate)]
     identity = hashlib.sha256("".join(texts).encode()).hexdigest()
     functions = (init_fn.result(), segment_program, evaluate_fn.result())
-    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity, hosted, given)
+    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity, hosted, traces[-1], given)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:

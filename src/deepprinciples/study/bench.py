@@ -16,7 +16,6 @@ from deepprinciples.engine.feed import Feed, bounded, pad_split, resident, strea
 from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh, place
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.saved import NOBODY, Keeper
-from deepprinciples.errors import ConfigError
 from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.study import build, programs
 from deepprinciples.study.groups import Group
@@ -33,7 +32,6 @@ class Bench(NamedTuple):
     feed: Feed
     validation: Padded
     test: Padded
-    evaluations: int  # gradient evaluations a step costs
     measured: tuple[shape.Measured, ...] = ()  # the shapes that were tried, where it was worth it
 
 
@@ -79,11 +77,10 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
             mesh=mesh,
             first=parts["train"],
         )
-    evaluations = build.learner(group.config, dataset).evaluations
 
     make = lambda layout: programs.program(group, dataset, layout, cut, feed, validation)
     program = shape.fitted(make, layout, shape.memory_limit(layout.devices))
-    return Bench(group, cut, program, feed, validation, test, evaluations)
+    return Bench(group, cut, program, feed, validation, test)
 
 
 def calibrated(
@@ -186,38 +183,3 @@ def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:
     seconds(bare), seconds(bench)  # warm
     pairs = [(seconds(bench), seconds(bare)) for _ in range(5)]
     return float(np.median([probed / plain - 1 for probed, plain in pairs]))
-
-
-def datasets(arms: Mapping[str, build.Config]) -> dict[str, Dataset]:
-    """Load the data of every arm, equal sections once."""
-    loaded: list[tuple[Any, Dataset]] = []
-    found = {}
-    for name, config in arms.items():
-        section = config.get("data", {})
-        known = next((data for other, data in loaded if same(other, section)), None)
-        if known is None:
-            known = build.dataset(config)
-            loaded.append((section, known))
-        found[name] = known
-    return found
-
-
-def same(one: Any, other: Any) -> bool:
-    """Check whether two parts of a config are equal; arrays and other objects are equal only to themselves."""
-    if one is other:
-        return True
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and isinstance(one, (bool, int, float, str)) and one == other
-
-
-def check(arms: Mapping[str, build.Config], data: Mapping[str, Dataset], *, prefixed: bool) -> None:
-    """Raise one ConfigError with everything that does not fit together in any arm."""
-    problems: list[str] = []
-    for name, config in arms.items():
-        found = build.check(config, data[name], f"arms.{name}: " if prefixed else "")
-        problems.extend(p for p in found if p.split(": ", 1)[-1] not in {q.split(": ", 1)[-1] for q in problems})
-    if problems:
-        raise ConfigError(*problems)

@@ -13,7 +13,6 @@ import jax
 import numpy as np
 
 from deepprinciples import learners
-from deepprinciples.config import allowed_ranges
 from deepprinciples.config.schema import Kinds, fields
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.learners import TABLES, grouping, measured
@@ -96,11 +95,6 @@ def stability_edge(config: Config) -> float | None:
 def higher_is_better(config: Config) -> bool:
     """Say whether a larger value of the study's metric is better."""
     return measured.direction(config) == "max"
-
-
-def allowed(config: Config) -> dict[str, str]:
-    """Map every sweepable path of a config to the interval that its part accepts."""
-    return allowed_ranges(config, KINDS)
 
 
 def _evaluated(model: Model, key: Any, inputs: PyTree) -> Any:

@@ -13,7 +13,7 @@ from deepprinciples.runs import checkpoints, directory, files
 from deepprinciples.study import ledger, memory, protocol, rates, runner
 from deepprinciples.study.finished_run import Run, load
 from deepprinciples.study.outline import outline
-from deepprinciples.study.settings import Study, report_seeds
+from deepprinciples.study.plan import Kind, StudyPlan, kind_of, resolve
 
 
 def compare(
@@ -80,14 +80,13 @@ def train(
     return _study("train", config, out, name, progress, command)
 
 
-def plan(config: Mapping[str, Any], kind: runner.Kind = "compare") -> list[str]:
+def plan(config: Mapping[str, Any], kind: Kind = "compare") -> list[str]:
     """Check a config and describe what it would run and could show, in a few lines; nothing is run or written.
 
     Raises:
         ConfigError, DataError: as for `compare`.
     """
-    prepared = runner.prepare(kind, config)
-    return outline(protocol.course_of(prepared.arms, prepared.tune))
+    return outline(resolve(kind, config))
 
 
 def find_rate(
@@ -173,22 +172,22 @@ def resume(
         return load(path)
     use_all_cores()
     with directory.locked(path):
-        kind = runner.kind_of(known)
-        prepared = runner.prepare(kind, configs.load(path / directory.CONFIG))
+        kind = kind_of(known)
+        planned = resolve(kind, configs.load(path / directory.CONFIG))
         found = checkpoints.latest(path / ledger.FOLDER)
         narrowed = known.get("narrowed", {})
         if problems := memory.problems(narrowed):
             raise IntegrityError(f"{path / directory.STATUS}: {problems[0]}")
         notes = _notes(known)
         if found is not None:
-            facts = runner.facts(prepared)
-            notes += runner.elsewhere(found, facts, allow_nonexact, allow_data_change=allow_data_change)
+            facts = runner.facts(planned)
+            notes += runner.check_same_environment(found, facts, allow_nonexact, allow_data_change=allow_data_change)
             if strict and found.skipped:
                 raise IntegrityError(f"{found.skipped[0]}; without --strict the one before it is taken")
             notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
         stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
-        at = runner.Standing(found, notes, narrowed, allow_nonexact)
-        return runner.carry_out(path, prepared, stem, command, progress, at)
+        at = runner.ResumePoint(found, notes, narrowed, allow_nonexact)
+        return runner.execute(path, planned, stem, command, progress, at)
 
 
 def extend(
@@ -227,36 +226,35 @@ def extend(
     known, given = directory.status(path), configs.load(path / directory.CONFIG)
     if known.get("state") != "finished":
         raise IntegrityError(f"{path}: is not finished; resume it first, then extend it")
-    kind = runner.kind_of(known)
+    kind = kind_of(known)
     if kind == "find-rate":
         raise ConfigError(f"{path}: is a run of find-rate; run it again with more --seeds")
     use_all_cores()
     directory.check_free(out)
-    before = runner.prepare(kind, given)
-    prepared = runner.prepare(kind, configs.changes(given, _more_seeds(before, seeds)))
+    before = resolve(kind, given)
+    planned = resolve(kind, configs.changes(given, _more_seeds(before, seeds)))
     found = checkpoints.latest(path / ledger.FOLDER)
     if found is None:
         raise IntegrityError(f"{path / ledger.FOLDER}: is missing; without it a run cannot be extended")
-    notes = [*_notes(known), *runner.elsewhere(found, runner.facts(before), allow_nonexact)]
+    notes = [*_notes(known), *runner.check_same_environment(found, runner.facts(before), allow_nonexact)]
     stem = str(known.get("stem", kind))
-    arrays, facts = ledger.with_more_rows(found, runner.facts(prepared))
+    arrays, facts = ledger.with_more_rows(found, runner.facts(planned))
     new = directory.create(out, stem)
     with directory.locked(new):
-        files.write_text(new / directory.CONFIG, configs.dumps(prepared.resolved))
+        files.write_text(new / directory.CONFIG, configs.dumps(planned.config))
         checkpoints.save(new / ledger.FOLDER, arrays, facts)
         command = f"deepprinciples extend {path} --seeds {seeds}"
-        at = runner.Standing(checkpoints.latest(new / ledger.FOLDER), notes, lenient=allow_nonexact)
-        return runner.carry_out(new, prepared, stem, command, progress, at)
+        at = runner.ResumePoint(checkpoints.latest(new / ledger.FOLDER), notes, lenient=allow_nonexact)
+        return runner.execute(new, planned, stem, command, progress, at)
 
 
-def _more_seeds(before: runner.Prepared, seeds: int) -> dict[str, int]:
+def _more_seeds(before: StudyPlan, seeds: int) -> dict[str, int]:
     """Return the change of a config that gives a run this many seeds in all."""
     if before.kind == "train":
-        path, count, each = "train.seeds", int(before.resolved["train"]["seeds"]), 1
+        path, count, each = "train.seeds", before.train.seeds, 1
     else:
-        study, tuned = Study(**before.resolved["study"]), any(before.tune.values())
-        path, count = "study.searches" if tuned else "study.seeds", report_seeds(study, tuned=tuned)
-        each = count // study.searches if tuned else 1
+        path, count = "study.searches" if before.tuned else "study.seeds", len(before.report_seeds)
+        each = count // before.study.searches if before.tuned else 1
     if seeds <= count:
         raise ConfigError(f"--seeds: found {seeds}, expected more than the {count} that the run has")
     if seeds % each:
@@ -273,7 +271,7 @@ def _notes(known: Mapping[str, Any]) -> list[str]:
 
 
 def _study(
-    kind: runner.Kind,
+    kind: Kind,
     config: Mapping[str, Any] | str | Path,
     out: str | Path | None,
     name: str,
@@ -282,11 +280,11 @@ def _study(
 ) -> Run:
     use_all_cores()
     directory.check_free(out)
-    prepared = runner.prepare(kind, config if isinstance(config, Mapping) else configs.load(config))
-    title = prepared.resolved.get("title")
+    planned = resolve(kind, config if isinstance(config, Mapping) else configs.load(config))
+    title = planned.config.get("title")
     stem = name or title or ("" if isinstance(config, Mapping) else Path(config).stem) or kind
     path = directory.create(out, stem)
     with directory.locked(path):
-        files.write_text(path / directory.CONFIG, configs.dumps(prepared.resolved))
-        run = runner.carry_out(path, prepared, stem, command or f"dp.{kind}(config)", progress, runner.Standing())
-        return run._replace(given=prepared.resolved)
+        files.write_text(path / directory.CONFIG, configs.dumps(planned.config))
+        run = runner.execute(path, planned, stem, command or f"dp.{kind}(config)", progress, runner.ResumePoint())
+        return run._replace(given=planned.config)

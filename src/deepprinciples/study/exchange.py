@@ -175,12 +175,13 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Shapes, PyTr
     import jax  # here, so that an export does not wait for it
 
     from deepprinciples.engine.population import use_all_cores
-    from deepprinciples.study import build, runner
+    from deepprinciples.study import build
+    from deepprinciples.study.plan import resolve
 
     _model(given)
     use_all_cores()
-    prepared = runner.prepare("train", given)
-    resolved, parts = prepared.arms["run"], prepared.data["run"]
+    plan = resolve("train", given)
+    resolved, parts = plan.arms["run"].config, plan.data["run"]
     model, example = model_of(resolved, parts), build.first(parts, 1).inputs
     params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)

@@ -12,10 +12,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from deepprinciples.config import flatten, sweepable_paths
+from deepprinciples.config import allowed_ranges, flatten
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.learners.factories import trait
+from deepprinciples.study import tuning
 from deepprinciples.study.build import KINDS, Config, replaced
+
+
+class Arm(NamedTuple):
+    """One method under comparison."""
+
+    name: str
+    config: Config
+    changes: Mapping[str, Any]  # dotted path -> value, beside the config that all arms share
+    space: tuning.Space  # what it tunes
+    floats: Mapping[str, float]  # dotted path -> value, of all that may be traced
+    signature: str  # the static config: equal ones share a program
 
 
 class Group(NamedTuple):
@@ -27,61 +39,76 @@ class Group(NamedTuple):
     values: tuple[dict[str, float], ...]
 
 
-def free_floats(config: Config) -> dict[str, float]:
-    """Return the floats of a config that may be traced: dotted path -> value."""
-    leaves = flatten(config)
-    return {path: leaves[path] for path in sweepable_paths(config, KINDS) if isinstance(leaves.get(path), float)}
-
-
-def group_arms(arms: Mapping[str, Config], tuned: Mapping[str, Sequence[str]]) -> list[Group]:
-    """Gather arms into groups of one program each.
+def arm_of(
+    name: str, config: Config, tune: Mapping[str, Any] | None = None, changes: Mapping[str, Any] | None = None
+) -> Arm:
+    """Read off a resolved config what a study needs to know of an arm.
 
     Args:
-        arms: name -> resolved config.
-        tuned: name -> the paths this arm tunes.
+        name: its name.
+        config: its resolved config.
+        tune: path -> {low, high, scale} of what it tunes.
+        changes: what it changes of the config that all arms share, as the config has it.
     """
-    pools: list[dict[str, Config]] = []
-    for name, config in arms.items():
+    leaves, ranges = flatten(config), allowed_ranges(config, KINDS)
+    floats = {path: leaves[path] for path in ranges if isinstance(leaves.get(path), float)}
+    static = {
+        path: "traced" if path in floats else _named_value(value)
+        for path, value in leaves.items()
+        if path.split(".")[0] not in ("title", "study")
+    }
+    changes = {path: value for path, value in (changes or {}).items() if path != "tune"}
+    return Arm(name, config, changes, tuning.space(tune or {}, ranges), floats, json.dumps(static))
+
+
+def group_arms(arms: Sequence[Arm]) -> list[Group]:
+    """Gather arms into groups of one program each."""
+    pools: list[list[Arm]] = []
+    for arm in arms:
         for index, pool in enumerate(pools):
-            joined = _joined({**pool, name: config})
+            joined = _joined([*pool, arm])
             if joined is not None:
                 pools[index] = joined
                 break
         else:
-            pools.append({name: config})
-    return [_group(pool, tuned) for pool in pools]
+            pools.append([arm])
+    return [_group(pool) for pool in pools]
 
 
-def _group(pool: Mapping[str, Config], tuned: Mapping[str, Sequence[str]]) -> Group:
-    floats = [free_floats(config) for config in pool.values()]
-    first = floats[0]
-    swept = {path for name in pool for path in tuned.get(name, ())}
-    names = tuple(path for path in first if path in swept or any(other[path] != first[path] for other in floats))
-    values = tuple({path: own[path] for path in names} for own in floats)
-    return Group(tuple(pool), next(iter(pool.values())), names, values)
+def _group(pool: Sequence[Arm]) -> Group:
+    first = pool[0]
+    swept = {path for arm in pool for path in arm.space}
+    varies = lambda path: path in swept or any(arm.floats[path] != first.floats[path] for arm in pool)
+    names = tuple(filter(varies, first.floats))
+    values = tuple({path: arm.floats[path] for path in names} for arm in pool)
+    return Group(tuple(arm.name for arm in pool), first.config, names, values)
 
 
-def _joined(pool: Mapping[str, Config]) -> dict[str, Config] | None:
+def _joined(pool: Sequence[Arm]) -> list[Arm] | None:
     """Fill the arms' chains up to a common one; None where their static configs still differ."""
-    filled: dict[str, dict[str, Any]] = {name: dict(config) for name, config in pool.items()}
-    first, *others = [form_of(config, KINDS) for config in pool.values()]
+    filled: list[dict[str, Any]] = [{} for _ in pool]  # path of a chain -> what an arm has in its place
+    first, *others = [form_of(arm.config, KINDS) for arm in pool]
     if any(form != first for form in others):
         return None
     for path, kind in first.chains.items():
-        union = _union([at(config, path) for config in pool.values()])
+        tables = [at(arm.config, path) for arm in pool]
+        union = _union(tables)
         if union is None:
             return None
-        for name, config in pool.items():
-            table = {}
-            for key, section in union.items():
-                own = at(config, path).get(key)
-                off = section if own is not None else _switched_off(kind, section, at(config, path))
-                if off is None:
-                    return None
-                table[key] = own if own is not None else off
-            filled[name] = replaced(filled[name], {path: table})
-    signatures = {_signature(config) for config in filled.values()}
-    return dict(filled) if len(signatures) == 1 else None
+        for table, more in zip(tables, filled, strict=True):
+            if len(table) == len(union):
+                continue
+            off = {key: _switched_off(kind, section, table) for key, section in union.items() if key not in table}
+            if None in off.values():
+                return None
+            more[path] = {key: table.get(key, off.get(key)) for key in union}
+    made = [_with_chains(arm, more) if more else arm for arm, more in zip(pool, filled, strict=True)]
+    return made if len({arm.signature for arm in made}) == 1 else None
+
+
+def _with_chains(arm: Arm, chains: Mapping[str, Any]) -> Arm:
+    """Return an arm with other chains, and the space that it had."""
+    return arm_of(arm.name, replaced(arm.config, chains), changes=arm.changes)._replace(space=arm.space)
 
 
 def _union(tables: Sequence[Config]) -> dict[str, Any] | None:
@@ -104,14 +131,6 @@ def _switched_off(kind: str, section: Config, table: Config) -> dict[str, Any] |
     if not neutral or fill is False or (callable(fill) and not fill(section, table)):
         return None
     return {**section, **{keyword: float(value) for keyword, value in neutral.items()}}
-
-
-def _signature(config: Config) -> str:
-    """Write down the static config: all but titles, the study, and floats that may be traced."""
-    free = free_floats(config)
-    static = {key: value for key, value in config.items() if key not in ("title", "study", "arms")}
-    leaves = {path: "traced" if path in free else _named_value(value) for path, value in flatten(static).items()}
-    return json.dumps(leaves)
 
 
 def _named_value(value: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from deepprinciples.study import planning
-from deepprinciples.study.protocol import Course
+from deepprinciples.study.plan import StudyPlan
 from deepprinciples.study.sentences import plural
 from deepprinciples.study.summary import pairs
 
 
-def outline(course: Course) -> list[str]:
+def outline(plan: StudyPlan) -> list[str]:
     """Describe a study before it runs.
 
     Returns:
@@ -16,24 +16,24 @@ def outline(course: Course) -> list[str]:
         one for the pairs of seeds, where there are such: the smallest p-value that can be reached and the smallest
         difference that can be seen.
     """
-    study, arms = course.study, list(course.spaces)
-    tuned = [name for name in arms if course.spaces[name]]
-    runs = sum(map(course.most_lanes, course.groups))
-    programs = [", ".join(group.arms) for group in course.groups]
+    study, arms = plan.study, list(plan.arms)
+    tuned = [name for name in arms if plan.arms[name].space]
+    runs = sum(map(plan.most_lanes, plan.groups))
+    programs = [", ".join(group.arms) for group in plan.groups]
     lines = [
         f"{_count(len(arms), 'arm')} in {_count(len(programs), 'program')}: {'; '.join(programs)}",
-        f"{_count(runs, 'run')} of {_count(course.train.steps, 'step')}" + _each(course, bool(tuned)),
+        f"{_count(runs, 'run')} of {_count(plan.train.steps, 'step')}" + _each(plan, bool(tuned)),
     ]
     compared = pairs(arms, study) if len(arms) > 1 else []
     searched = [any(arms[k] in tuned for k in pair) for pair in compared]
-    for by_search, blocks in ((True, study.searches), (False, len(course.report_seeds))):
+    for by_search, blocks in ((True, study.searches), (False, len(plan.report_seeds))):
         if number := searched.count(by_search):
             lines.append(power(blocks, number, len(compared), study.confidence, by_search=by_search))
     return lines
 
 
-def _each(course: Course, tuned: bool) -> str:
-    study, reports = course.study, len(course.report_seeds)
+def _each(plan: StudyPlan, tuned: bool) -> str:
+    study, reports = plan.study, len(plan.report_seeds)
     if not tuned:
         return f", {_count(reports, 'seed')} of each arm; nothing is tuned"
     rounds = f" in up to {1 + study.extend} rounds" if study.extend else ""

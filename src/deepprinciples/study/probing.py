@@ -22,8 +22,9 @@ from deepprinciples.learners.grouping import names_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.study import build, parameters, results, runner
+from deepprinciples.study import build, parameters, results
 from deepprinciples.study.finished_run import Run, load
+from deepprinciples.study.plan import resolve
 from deepprinciples.study.starting import PATH, start_of
 from deepprinciples.study.summary import SCHEMA_VERSION
 from deepprinciples.study.trained import used_parameters
@@ -92,8 +93,8 @@ def probe(
         raise ConfigError(f"examples: found {examples}; expected 2 or more")
     directory.check_free(out)
     use_all_cores()
-    prepared = runner.prepare("train", configs.load(run.path / directory.CONFIG))
-    config, parts = prepared.arms["run"], prepared.data["run"]
+    plan = resolve("train", configs.load(run.path / directory.CONFIG))
+    config, parts = plan.arms["run"].config, plan.data["run"]
     if not {"model", "loss"} <= config.keys():
         raise ConfigError(f"{run.path}: has no one model and loss to probe; its learner is measured while it trains")
     table, notes = arrays.load_arrays(kept), []

@@ -48,7 +48,7 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
     leaves = _leaves(group)
     start = start_of(group.config, dataset)
     given = start.given if start else _nothing
-    key = _key(leaves, group, dataset, layout, plan, feed, split, given) if _all_ours(leaves) else ""
+    key = _key(leaves, group, dataset, layout, plan, feed, split, given) if holds_ours_only(group) else ""
     if key in _kept:
         _kept.move_to_end(key)
         return _kept[key]._replace(compile_seconds=0.0, compiles=0, given=given)
@@ -89,9 +89,11 @@ def _leaves(group: Group) -> dict[str, Any]:
     }
 
 
-def _all_ours(leaves: Mapping[str, Any]) -> bool:
+def holds_ours_only(group: Group) -> bool:
     """Check that a config holds plain values only, and that nothing it can name is a user's function."""
-    return all(map(_plain, leaves.values())) and all(one in OURS for table in TABLES.values() for one in table.values())
+    return all(map(_plain, _leaves(group).values())) and all(
+        one in OURS for table in TABLES.values() for one in table.values()
+    )
 
 
 def _plain(value: Any) -> bool:

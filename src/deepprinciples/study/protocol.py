@@ -20,16 +20,16 @@ from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import measured
-from deepprinciples.study import bench, build, tuning
-from deepprinciples.study.groups import Group, group_arms
+from deepprinciples.study import bench, build
+from deepprinciples.study.groups import Group
 from deepprinciples.study.hyper_search import Budget, Judge, Row, Search, run_searches
 from deepprinciples.study.ledger import Ledger, nothing_kept
 from deepprinciples.study.memory import UnderWay
+from deepprinciples.study.plan import StudyPlan
 from deepprinciples.study.results import BY_TRANSFORM
-from deepprinciples.study.settings import Study, Train, report_seeds
+from deepprinciples.study.settings import Train
 from deepprinciples.types import Dataset
 
-TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
 AHEAD = 4  # most programs that compile at a time
 
 
@@ -61,75 +61,11 @@ class Progress(NamedTuple):
     say: Callable[[str], None] = lambda line: None
 
 
-class Course(NamedTuple):
-    """What a study will do, before anything is compiled."""
-
-    train: Train
-    study: Study
-    report_seeds: list[int]
-    block: list[int]  # of each report seed
-    search_seeds: list[list[int]]  # [searches][tuning seeds]
-    spaces: dict[str, tuning.Space]
-    groups: list[Group]
-
-    def trials(self, group: Group) -> int:
-        """Give the trials of a round for each arm of a group; none where nothing is tuned."""
-        return self.study.trials if any(self.spaces[a] for a in group.arms) else 0
-
-    def counts(self, group: Group) -> list[int]:
-        """Give the rows of each phase of a group."""
-        searched = [self.trials(group) * sum(map(len, self.search_seeds))]
-        return [len(self.report_seeds)] + searched * (self.trials(group) > 0)
-
-    def most_lanes(self, group: Group) -> int:
-        """Give the lanes of a group if every search is extended."""
-        searched = self.trials(group) * sum(map(len, self.search_seeds)) * (1 + self.study.extend)
-        return len(group.arms) * (searched + len(self.report_seeds))
-
-
-def course_of(arms: Mapping[str, build.Config], tune: Mapping[str, Mapping[str, Any]]) -> Course:
-    """Plan a study: its settings, its seeds, what each arm searches, and which arms share a program."""
-    config = next(iter(arms.values()))
-    train, study = Train(**config["train"]), Study(**config["study"])
-    spaces = {name: tuning.space(tune.get(name, {}), build.allowed(arms[name])) for name in arms}
-    report, block, search = seeds_of(train, study, arms=len(arms), tuned=any(spaces.values()))
-    groups = group_arms(arms, {name: list(axes) for name, axes in spaces.items()})
-    return Course(train, study, report, block, search, spaces, groups)
-
-
-def seeds_of(train: Train, study: Study, *, arms: int, tuned: bool) -> tuple[list[int], list[int], list[list[int]]]:
-    """Choose the seeds that report, the block of each, and the seeds that tune in each search.
-
-    Seeds that report and seeds that tune are disjoint, and functions of `train.seed` alone. More searches add seeds at
-    the end and leave those before them as they are.
-    """
-    count = report_seeds(study, tuned=tuned) if arms > 1 else train.seeds
-    report = [(train.seed + k) % 2**32 for k in range(count)]
-    if not tuned:
-        return report, list(range(count)), []
-    each = count // study.searches
-    first = train.seed + TUNING_OFFSET
-    search = [
-        [(first + b * study.tuning_seeds + k) % 2**32 for k in range(study.tuning_seeds)] for b in range(study.searches)
-    ]
-    return report, [k // each for k in range(count)], search
-
-
-def run_study(
-    arms: Mapping[str, build.Config],
-    data: Mapping[str, Dataset],
-    tune: Mapping[str, Mapping[str, Any]],
-    *,
-    progress: Progress,
-    keep: int = 0,
-    ledger: Ledger | None = None,
-) -> Finished:
+def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Ledger | None = None) -> Finished:
     """Tune every arm with the same budget in independent searches, then train what each chose on fresh seeds.
 
     Args:
-        arms: name -> resolved config; more than one makes a comparison.
-        data: name -> data set.
-        tune: name -> the arm's search space; empty where nothing is tuned.
+        plan: what is to be done; more than one arm makes a comparison.
         progress: hears how far it is.
         keep: of how many report seeds the final states of learners are kept.
         ledger: keeps what is done, and knows what was done before.
@@ -139,22 +75,17 @@ def run_study(
     """
     begun = time.monotonic()
     ledger = ledger or nothing_kept()
-    course = course_of(arms, tune)
-    train, groups = course.train, course.groups
-    progress.begin(train.steps * sum(map(course.most_lanes, groups)))
+    train, groups, data = plan.train, plan.groups, plan.data
+    progress.begin(train.steps * sum(map(plan.most_lanes, groups)))
     searches: dict[str, list[Search]] = {}
     outcomes: dict[str, Outcome] = {}
     programs = []
     cost = None
-
     narrow = {arm: one["shape"] for arm, one in ledger.narrowed.items()}
 
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
-        return (
-            data[group.arms[0]],
-            train._replace(shapes={**ledger.shapes, **train.shapes, **narrow}),
-            course.counts(group),
-        )
+        settings = train._replace(shapes={**ledger.shapes, **train.shapes, **narrow})
+        return data[group.arms[0]], settings, plan.counts(group)
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
         shape = {**shape_of(made), "devices": made.program.layout.devices}
@@ -162,26 +93,27 @@ def run_study(
         if made.measured:
             ledger.measured[group.arms[0]] = [one.told() for one in made.measured]
         ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
-        entry = Entry(ledger, made, str(number))
-        found, searched = search(entry, course, group, progress)
+        phase = CachedPhase(ledger, made, str(number))
+        found, searched = search(phase, plan, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
-        rows = report_rows(found, course, group)
-        outcome = entry.train("report", rows, judged=True, progress=progress.advance, keep=keep)
+        rows = report_rows(found, plan, group)
+        outcome = phase.train("report", rows, judged=True, progress=progress.advance, keep=keep)
         searches |= found
-        outcomes |= {a: _of_arm(outcome, i, build.transform_names(arms[a])) for i, a in enumerate(group.arms)}
+        for index, arm in enumerate(group.arms):
+            outcomes[arm] = _of_arm(outcome, index, build.transform_names(plan.arms[arm].config))
         programs.append(_program_row(number, made, found, searched, outcome, ledger))
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
             cost = bench.probe_cost(made, data[group.arms[0]], train)
     return Finished(
-        searches={name: searches[name] for name in arms},
-        outcomes={name: outcomes[name] for name in arms},
+        searches={name: searches[name] for name in plan.arms},
+        outcomes={name: outcomes[name] for name in plan.arms},
         programs=programs,
         probe_steps=made.plan.probe_steps(),
         evaluation_steps=made.plan.evaluation_steps(),
-        seeds=course.report_seeds,
-        block=course.block,
-        tuning_seeds=course.search_seeds,
+        seeds=plan.report_seeds,
+        block=plan.block,
+        tuning_seeds=plan.search_seeds,
         probe_cost=cost,
         seconds=time.monotonic() - begun,
     )
@@ -191,30 +123,32 @@ def _facts(program: Program) -> tuple[int, str]:
     return program.memory_bytes, program.identity
 
 
-def search(entry: Entry, course: Course, group: Group, progress: Progress) -> tuple[dict[str, list[Search]], float]:
+def search(
+    phase: CachedPhase, plan: StudyPlan, group: Group, progress: Progress
+) -> tuple[dict[str, list[Search]], float]:
     """Search for each arm of a group; returns each arm's searches and the seconds spent."""
-    own = {a: course.spaces[a] for a in group.arms}
-    trials = course.trials(group)
+    own = {a: plan.arms[a].space for a in group.arms}
+    trials = plan.trials(group)
     if not trials:
         return {a: [] for a in group.arms}, 0.0
     metric = build.metric_name(group.config)
     judge = Judge(metric, build.higher_is_better(group.config), measured.worst(group.config))
-    budget = Budget(trials, course.study.extend, course.search_seeds, course.train.seed)
+    budget = Budget(trials, plan.study.extend, plan.search_seeds, plan.train.seed)
 
     def train(name: str, rows: list[Row]) -> Outcome:
         progress.phase(f"tuning {', '.join(group.arms)}")
-        return entry.train(name, rows, judged=False, progress=progress.advance)
+        return phase.train(name, rows, judged=False, progress=progress.advance)
 
-    skipped = lambda runs: progress.advance(runs * entry.made.plan.steps)
+    skipped = lambda runs: progress.advance(runs * phase.made.plan.steps)
     found, seconds = run_searches(train, own, budget, judge, skipped)
     return {a: found[a] if own[a] else [] for a in group.arms}, seconds
 
 
-def report_rows(found: Mapping[str, list[Search]], course: Course, group: Group) -> list[Row]:
+def report_rows(found: Mapping[str, list[Search]], plan: StudyPlan, group: Group) -> list[Row]:
     """List the runs that report: every seed with the points that its block's searches chose."""
     return [
         (seed, [found[a][block].chosen if found[a] else {} for a in group.arms])
-        for seed, block in zip(course.report_seeds, course.block, strict=True)
+        for seed, block in zip(plan.report_seeds, plan.block, strict=True)
     ]
 
 
@@ -244,7 +178,7 @@ def _compiled(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Entry(NamedTuple):
+class CachedPhase(NamedTuple):
     """A group's runs in the ledger: what is done is not run again."""
 
     ledger: Ledger
@@ -304,5 +238,5 @@ def _program_row(
         "shape": shape_of(made),
         "repeats_itself": ledger.repeats[arms[0]],
         "measured": ledger.measured.get(arms[0], []),
-        "gradient_evaluations_per_step": made.evaluations,
+        "gradient_evaluations_per_step": program.evaluations,
     }

@@ -58,17 +58,16 @@ def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, se
         ConfigError: the config cannot be run, an arm has no learning rate, or a number is out of its range.
     """
     problems = _wrong(low, high, steps, seeds)
-    resolved = configs.resolve(config, KINDS)
+    resolved, found = configs.resolve_each(config, KINDS)
     if "optimizer" not in resolved:
         raise ConfigError(
             "learner: has no [optimizer]; find-rate follows one loss and one learning rate, such as supervised has"
         )
     if problems:
         raise ConfigError(*problems)
-    before = configs.arm_configs(resolved, KINDS) if "arms" in resolved else {"": resolved}
-    without = [name for name, one in before.items() if not _rises(one["optimizer"])]
-    if without:
-        raise ConfigError(*(_without(name, before[name]["optimizer"]) for name in without))
+    before = {name: one.config["optimizer"] for name, one in found.items()} or {"": resolved["optimizer"]}
+    if without := [_without(name, optimizer) for name, optimizer in before.items() if not _rises(optimizer)]:
+        raise ConfigError(*without)
     arms = {name: _kept(edits, low) for name, edits in resolved.pop("arms", {}).items()}
     changed = {
         "schedule": {"name": "exponential", "warmup": 0.0, "final": high / low},

@@ -17,6 +17,7 @@ from deepprinciples.runs import checkpoints, directory
 from deepprinciples.study import bench, build, ledger, protocol, runner
 from deepprinciples.study.finished_run import load
 from deepprinciples.study.groups import Group
+from deepprinciples.study.plan import StudyPlan, kind_of, resolve
 
 
 class Replayed(NamedTuple):
@@ -40,7 +41,7 @@ class _Lane(NamedTuple):
 class _At(NamedTuple):
     """Where a lane ran: the study, the group and its number, the group's program."""
 
-    course: protocol.Course
+    plan: StudyPlan
     group: Group
     number: int
     made: bench.Bench
@@ -80,16 +81,14 @@ def replay(
     path = Path(run_dir)
     known = directory.status(path)
     use_all_cores()
-    kind = runner.kind_of(known)
-    prepared = runner.prepare(kind, configs.load(path / directory.CONFIG))
-    course = protocol.course_of(prepared.arms, prepared.tune)
-    wanted = _named(lane, course, prepared)
-    number, group = next((n, g) for n, g in enumerate(course.groups) if wanted.arm in g.arms)
-    told = _finished(path) if known.get("state") == "finished" else _stopped(path, prepared)
+    plan = resolve(kind_of(known), configs.load(path / directory.CONFIG))
+    wanted = _named(lane, plan)
+    number, group = next((n, g) for n, g in enumerate(plan.groups) if wanted.arm in g.arms)
+    told = _finished(path) if known.get("state") == "finished" else _stopped(path, plan)
     progress(f"compiling {', '.join(group.arms)}")
-    settings = course.train._replace(shapes={**told.shapes, **course.train.shapes})
-    made = bench.set_up(group, prepared.data[group.arms[0]], settings, course.counts(group))
-    at = _At(course, group, number, made)
+    settings = plan.train._replace(shapes={**told.shapes, **plan.train.shapes})
+    made = bench.set_up(group, plan.data[group.arms[0]], settings, plan.counts(group))
+    at = _At(plan, group, number, made)
     values = tuple({**own, **point} for own, point in zip(group.values, told.points(wanted, at), strict=True))
     progress(f"training {lane}")
     found = rerun(
@@ -98,7 +97,7 @@ def replay(
         made.feed,
         Block(wanted.seed, values),
         group.arms.index(wanted.arm),
-        lambda hyper: build.learner(build.replaced(group.config, hyper), prepared.data[group.arms[0]]),
+        lambda hyper: build.learner(build.replaced(group.config, hyper), plan.data[group.arms[0]]),
         curve=made.validation,
         known=told.place(wanted, at),
         last=last,
@@ -106,15 +105,15 @@ def replay(
     return Replayed(lane, found.diverged_at, found.cause, found.looks, told.notes)
 
 
-def _named(lane: str, course: protocol.Course, prepared: runner.Prepared) -> _Lane:
+def _named(lane: str, plan: StudyPlan) -> _Lane:
     """Read the name of a lane."""
     words = lane.split("/")
     trial = int(words[-2][6:]) if len(words) > 2 and words[-2][:6] == "trial-" and words[-2][6:].isdecimal() else None
-    arm = "/".join(words[: -1 if trial is None else -2]) or ("run" if list(prepared.arms) == ["run"] else "")
-    if arm not in prepared.arms:
-        names = ", ".join(prepared.arms)
+    arm = "/".join(words[: -1 if trial is None else -2]) or ("run" if list(plan.arms) == ["run"] else "")
+    if arm not in plan.arms:
+        names = ", ".join(plan.arms)
         raise ConfigError(f"lane {lane!r}: no arm {arm!r}; expected ARM/SEED or ARM/trial-T/SEED (arms: {names})")
-    seeds = course.report_seeds if trial is None else [seed for search in course.search_seeds for seed in search]
+    seeds = plan.report_seeds if trial is None else [seed for search in plan.search_seeds for seed in search]
     if not seeds:
         raise ConfigError(f"lane {lane!r}: no trials, since nothing was tuned; expected ARM/SEED")
     if not words[-1].isdecimal() or int(words[-1]) not in seeds:
@@ -122,11 +121,11 @@ def _named(lane: str, course: protocol.Course, prepared: runner.Prepared) -> _La
     return _Lane(arm, trial, int(words[-1]))
 
 
-def _block(lane: _Lane, course: protocol.Course) -> int:
+def _block(lane: _Lane, plan: StudyPlan) -> int:
     """Return the search that a lane belongs to."""
     if lane.trial is None:
-        return course.block[course.report_seeds.index(lane.seed)]
-    return next(b for b, seeds in enumerate(course.search_seeds) if lane.seed in seeds)
+        return plan.block[plan.report_seeds.index(lane.seed)]
+    return next(b for b, seeds in enumerate(plan.search_seeds) if lane.seed in seeds)
 
 
 def _finished(path: Path) -> _Told:
@@ -134,9 +133,9 @@ def _finished(path: Path) -> _Told:
     run = load(path)
 
     def points(lane: _Lane, at: _At) -> list[dict[str, float]]:
-        if not any(at.course.spaces[arm] for arm in at.group.arms):
+        if not any(at.plan.arms[arm].space for arm in at.group.arms):
             return [{} for _ in at.group.arms]
-        block = _block(lane, at.course)
+        block = _block(lane, at.plan)
         tried = run.results.tuning_point.isel(search=block)
         count = int(np.isfinite(tried.values).any(axis=(0, 2)).sum())
         if lane.trial is not None and lane.trial >= count:
@@ -144,7 +143,7 @@ def _finished(path: Path) -> _Told:
         found = []
         for arm in at.group.arms:
             trial = int(run.results.chosen_trial.sel(arm=arm)[block]) if lane.trial is None else lane.trial
-            found.append({p: float(tried.sel(arm=arm, parameter=p)[trial]) for p in at.course.spaces[arm]})
+            found.append({p: float(tried.sel(arm=arm, parameter=p)[trial]) for p in at.plan.arms[arm].space})
         return found
 
     here = directory.fingerprint()
@@ -154,7 +153,7 @@ def _finished(path: Path) -> _Told:
     return _Told(shapes, points, lambda lane, at: None, notes)
 
 
-def _stopped(path: Path, prepared: runner.Prepared) -> _Told:
+def _stopped(path: Path, plan: StudyPlan) -> _Told:
     """Read the last checkpoint of a run that was stopped."""
     found = checkpoints.latest(path / ledger.FOLDER)
     if found is None:
@@ -163,11 +162,11 @@ def _stopped(path: Path, prepared: runner.Prepared) -> _Told:
     kept.take_up(found)
 
     def points(lane: _Lane, at: _At) -> list[dict[str, float]]:
-        entry = protocol.Entry(kept, at.made, str(at.number), known_only=True)
-        tried, _ = protocol.search(entry, at.course, at.group, protocol.Progress())
+        phase = protocol.CachedPhase(kept, at.made, str(at.number), known_only=True)
+        tried, _ = protocol.search(phase, at.plan, at.group, protocol.Progress())
         if lane.trial is None:
-            return dict(protocol.report_rows(tried, at.course, at.group))[lane.seed]
-        block = _block(lane, at.course)
+            return dict(protocol.report_rows(tried, at.plan, at.group))[lane.seed]
+        block = _block(lane, at.plan)
         count = max((len(searches[block].points) for searches in tried.values() if searches), default=0)
         if lane.trial >= count:
             raise ConfigError(f"no trial {lane.trial} yet (trials so far: {count})")
@@ -177,9 +176,9 @@ def _stopped(path: Path, prepared: runner.Prepared) -> _Told:
         under_way = kept.begun(f"{at.number}-report")
         if lane.trial is not None or "segments" not in under_way:
             return None
-        row = at.course.report_seeds.index(lane.seed) - int(under_way["at"])
+        row = at.plan.report_seeds.index(lane.seed) - int(under_way["at"])
         lanes, segments = begun_lane(at.made.program, under_way)
         within = 0 <= row < len(lanes.diverged_at) and segments < at.made.plan.segments  # at its end it shows nothing
         return Known(lanes, row, segments) if within else None
 
-    return _Told(kept.shapes, points, place, runner.elsewhere(found, runner.facts(prepared), allowed=True))
+    return _Told(kept.shapes, points, place, runner.check_same_environment(found, runner.facts(plan), allowed=True))

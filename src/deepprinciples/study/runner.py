@@ -9,29 +9,27 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import xarray as xr
 
 from deepprinciples import config as configs
-from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
+from deepprinciples.errors import IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
 from deepprinciples.learners import measured
 from deepprinciples.learners.features import digest
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import bench, build, memory, parameters, protocol, rates, results, starting
+from deepprinciples.study import build, memory, parameters, protocol, rates, results, starting
 from deepprinciples.study import ledger as ledgers
 from deepprinciples.study.finished_run import Run, load
+from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
-from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
+from deepprinciples.study.plan import StudyPlan, same
 from deepprinciples.study.summary import summarize
 
-Kind = Literal["compare", "train", "find-rate"]
-MOST_LANES = 1_000_000
 
-
-def elsewhere(
+def check_same_environment(
     found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: bool, *, allow_data_change: bool = False
 ) -> list[str]:
     """Compare what a checkpoint needs with what is here: its config must be the same, the rest only if not allowed."""
@@ -59,58 +57,11 @@ def elsewhere(
     return notes + ([f"not exact: resumed elsewhere than it was begun ({'; '.join(other)})"] if other else [])
 
 
-def kind_of(known: Mapping[str, Any]) -> Kind:
-    """Read the kind of a run from its status."""
-    return next((kind for kind in get_args(Kind) if kind == known.get("kind")), "compare")
-
-
-class Prepared(NamedTuple):
-    """A config that can run, and its data."""
-
-    kind: Kind
-    resolved: dict[str, Any]
-    arms: dict[str, Any]
-    tune: dict[str, Any]
-    data: dict[str, Any]
-
-
-def prepare(kind: Kind, given: Mapping[str, Any]) -> Prepared:
-    """Check a config whole and load its data.
-
-    Raises:
-        ConfigError: with every problem of the config. DataError: the data cannot be used.
-    """
-    if kind == "train":
-        given = {key: value for key, value in given.items() if key != "arms"}
-    resolved = configs.resolve(given, build.KINDS, command="compare" if kind == "compare" else "train")
-    arms = configs.arm_configs(resolved, build.KINDS) if "arms" in resolved else {"run": resolved}
-    tune = configs.tuned(resolved, build.KINDS) if kind == "compare" else {}
-    study, settings = Study(**resolved["study"]), Train(**resolved["train"])
-    if problems := shape_problems(settings.shapes):
-        raise ConfigError(*problems)
-    if study.baseline and study.baseline not in arms:
-        raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
-    if study.keep < 0:
-        raise ConfigError(f"study.keep: found {study.keep}; expected the number of report seeds to keep, 0 or more")
-    tuned = any(tune.values())
-    trials = study.searches * study.trials * study.tuning_seeds * (1 + study.extend) if tuned else 0
-    lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
-    if kind == "compare" and lanes > MOST_LANES:
-        raise ConfigError(
-            f"study: asks for {lanes:,} runs, arms x searches x (trials x tuning_seeds + seeds); expected at most "
-            f"{MOST_LANES:,}; lower study.searches, study.trials or study.seeds"
-        )
-    data = bench.datasets(arms)
-    bench.check(arms, data, prefixed="arms" in resolved)
-    starting.check(arms, data)
-    return Prepared(kind, resolved, arms, tune, data)
-
-
-def facts(prepared: Prepared) -> dict[str, Any]:
+def facts(plan: StudyPlan) -> dict[str, Any]:
     """Tell all that the bits of a run depend on beside its config."""
     known = jax.config.values
-    train = {key: value for key, value in prepared.resolved["train"].items() if key != "shapes"}
-    asked = configs.dumps({**prepared.resolved, "train": train})  # measured shapes are written at the end
+    train = {key: value for key, value in plan.config["train"].items() if key != "shapes"}
+    asked = configs.dumps({**plan.config, "train": train})  # measured shapes are written at the end
     return {
         "fingerprint": {
             **directory.fingerprint(),
@@ -120,13 +71,13 @@ def facts(prepared: Prepared) -> dict[str, Any]:
             "x64": known["jax_enable_x64"],
             "matmul": known["jax_default_matmul_precision"],
         },
-        "data": {arm: digest(one) for arm, one in prepared.data.items() if one.stream is None},
-        **({"start": starts} if (starts := starting.digests(prepared.arms)) else {}),
+        "data": {arm: digest(one) for arm, one in plan.data.items() if one.stream is None},
+        **({"start": starts} if (starts := starting.digests(plan.configs)) else {}),
         "config": hashlib.sha256(asked.encode()).hexdigest(),
     }
 
 
-class Standing(NamedTuple):
+class ResumePoint(NamedTuple):
     """Where a run stands: its last checkpoint, what a reader has to know, what was narrowed, what may differ."""
 
     found: checkpoints.Checkpoint | None = None
@@ -135,20 +86,19 @@ class Standing(NamedTuple):
     lenient: bool = False  # its programs may be others than it began with
 
 
-def carry_out(
+def execute(
     path: Path,
-    prepared: Prepared,
+    plan: StudyPlan,
     stem: str,
     command: str,
     progress: protocol.Progress | None,
-    at: Standing,
+    at: ResumePoint,
 ) -> Run:
     """Run a study from its start or from a checkpoint, and write what came of it."""
-    told: dict[str, Any] = {"kind": prepared.kind, "stem": stem, "command": command, "notes": at.notes}
+    told: dict[str, Any] = {"kind": plan.kind, "stem": stem, "command": command, "notes": at.notes}
     told["narrowed"] = dict(at.narrowed)
-    settings = Train(**prepared.resolved["train"])
     with stopping.listening() as stop:
-        ledger = ledgers.Ledger(path / ledgers.FOLDER, settings.checkpoint_seconds, facts(prepared), stop)
+        ledger = ledgers.Ledger(path / ledgers.FOLDER, plan.train.checkpoint_seconds, facts(plan), stop)
         if at.found is not None:
             ledger.take_up(at.found)
         ledger.narrow(at.narrowed)
@@ -158,22 +108,17 @@ def carry_out(
                 directory.write_status(path, "running", **told)
             # What draws the report takes a second to import: meanwhile a program compiles.
             threading.Thread(target=importlib.import_module, args=["deepprinciples.report.page"], daemon=True).start()
-            if prepared.kind == "compare" and progress is not None:
-                for line in outline(protocol.course_of(prepared.arms, prepared.tune))[2:]:
+            if plan.kind == "compare" and progress is not None:
+                for line in outline(plan)[2:]:
                     progress.say(line)
             with memory.told():
                 finished = protocol.run_study(
-                    prepared.arms,
-                    prepared.data,
-                    prepared.tune,
-                    progress=progress or protocol.Progress(),
-                    keep=_kept(prepared),
-                    ledger=ledger,
+                    plan, progress=progress or protocol.Progress(), keep=_kept(plan), ledger=ledger
                 )
             ran_out = [memory.sentence(arm, one) for arm, one in at.narrowed.items()]
             notes = [*at.notes, *ledger.notes, *ran_out]
             with _on_disk(path):
-                run = _write(path, prepared, *_told(prepared, finished, stem, command, notes, at.narrowed), finished)
+                run = _write(path, plan, *_told(plan, finished, stem, command, notes, at.narrowed), finished)
                 ledger.save(keep=1)  # what it holds can be extended
                 directory.write_status(path, "finished", **told)
         except OutOfMemory as error:
@@ -222,7 +167,7 @@ def _narrowed(path: Path, ledger: ledgers.Ledger, told: dict[str, Any], error: O
 
 
 def _told(
-    prepared: Prepared,
+    plan: StudyPlan,
     finished: protocol.Finished,
     stem: str,
     command: str,
@@ -230,36 +175,33 @@ def _told(
     narrowed: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any], xr.Dataset]:
     """Give the config that repeats a study, its summary and its results."""
-    resolved, kind = prepared.resolved, prepared.kind
+    resolved, kind = plan.config, plan.kind
     metric, higher = build.metric_name(resolved), build.higher_is_better(resolved)
     found = results.dataset(
         finished,
         metric=metric,
         higher_is_better=higher,
         title=resolved.get("title", "") or stem,
-        class_names=next(iter(prepared.data.values())).class_names,
+        class_names=next(iter(plan.data.values())).class_names,
     )
     if kind == "find-rate":
-        found = found.assign(learning_rate=("step", rates.rates_of(next(iter(prepared.arms.values())))))
-    begun = starting.notes(prepared.arms, prepared.data, finished.seeds)
-    heard = dict.fromkeys(note for one in prepared.data.values() for note in one.notes)
+        found = found.assign(learning_rate=("step", rates.rates_of(next(iter(plan.arms.values())).config)))
+    begun = starting.notes(plan.configs, plan.data, finished.seeds)
+    heard = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
     summary = summarize(
         finished,
         found,
-        study=Study(**resolved["study"]),
-        steps=Train(**resolved["train"]).steps,
+        study=plan.study,
+        steps=plan.train.steps,
         bound=measured.worst(resolved),
         best=measured.best(resolved),
         kind=kind,
-        changes={
-            arm: configs.described({k: v for k, v in edits.items() if k != "tune"})
-            for arm, edits in resolved.get("arms", {}).items()
-        },
-        notes=[*heard, *_same_arms(prepared.arms, prepared.tune), *begun, *notes],
+        changes={name: configs.described(arm.changes) for name, arm in plan.arms.items() if "arms" in resolved},
+        notes=[*heard, *_same_arms(plan.arms), *begun, *notes],
         constant={
             name: score
-            for name, config in prepared.arms.items()
-            if (score := build.constant_score(config, prepared.data[name])) is not None
+            for name, arm in plan.arms.items()
+            if (score := build.constant_score(arm.config, plan.data[name])) is not None
         },
     )
     if kind == "find-rate":
@@ -270,7 +212,7 @@ def _told(
         shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
         resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
     edges = {
-        row["name"]: build.stability_edge(build.replaced(prepared.arms[row["name"]], row["tuned_point"]))
+        row["name"]: build.stability_edge(build.replaced(plan.arms[row["name"]].config, row["tuned_point"]))
         for row in summary["arms"]
     }
     known = {arm: edge for arm, edge in edges.items() if edge}
@@ -278,26 +220,24 @@ def _told(
     return resolved, summary | told, found
 
 
-def _same_arms(arms: Mapping[str, Mapping[str, Any]], tune: Mapping[str, Any]) -> list[str]:
-    names = list(arms)
-    pairs = [(names[i], names[j]) for j in range(len(names)) for i in range(j)]
+def _same_arms(arms: Mapping[str, Arm]) -> list[str]:
+    every = list(arms.values())
+    pairs = [(every[i], every[j]) for j in range(len(every)) for i in range(j)]
     return [
-        f"{a} and {b} are the same method under two names"
+        f"{a.name} and {b.name} are the same method under two names"
         for a, b in pairs
-        if bench.same(arms[a], arms[b]) and tune.get(a) == tune.get(b)
+        if same(a.config, b.config) and a.space == b.space
     ]
 
 
-def _kept(prepared: Prepared) -> int:
+def _kept(plan: StudyPlan) -> int:
     """Count the report seeds whose final parameters are kept."""
-    if prepared.kind == "train":
-        return Train(**prepared.resolved["train"]).seeds
-    return Study(**prepared.resolved["study"]).keep if prepared.kind == "compare" else 0
+    return {"train": plan.train.seeds, "compare": plan.study.keep}.get(plan.kind, 0)
 
 
 def _write(
     path: Path,
-    prepared: Prepared,
+    plan: StudyPlan,
     resolved: dict[str, Any],
     summary: dict[str, Any],
     found: xr.Dataset,
@@ -311,8 +251,8 @@ def _write(
     files.write_jsonl(path / "metrics.jsonl", metric_rows(found))
     states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
     if states:
-        seeds = finished.seeds[: _kept(prepared)]
-        if tables := parameters.tables(states, seeds, prepared.kind):
+        seeds = finished.seeds[: _kept(plan)]
+        if tables := parameters.tables(states, seeds, plan.kind):
             arrays.save_arrays(tables, path / directory.PARAMETERS)
     manifest = directory.manifest(
         device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",

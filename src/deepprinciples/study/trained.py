@@ -120,7 +120,7 @@ def _config_of(run: Run, kind: str, arm: str, config: Mapping[str, Any] | None) 
     given = config or run.given or configs.load(run.path / directory.CONFIG)
     if kind != "compare":
         return configs.resolve({key: value for key, value in given.items() if key != "arms"}, build.KINDS)
-    return configs.arm_configs(configs.resolve(given, build.KINDS, command="compare"), build.KINDS)[arm]
+    return configs.resolve_each(given, build.KINDS, command="compare")[1][arm].config
 
 
 def _chosen(run: Run, arm: str, seed: int) -> Mapping[str, float]:

@@ -1,0 +1,166 @@
+"""The plan of a study: its config, resolved once, its data, and which runs it asks for.
+
+It is made before anything is compiled, and passed down; `protocol` executes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
+
+from deepprinciples import config as configs
+from deepprinciples.errors import ConfigError
+from deepprinciples.study import build, programs, starting
+from deepprinciples.study.groups import Arm, Group, arm_of, group_arms
+from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
+from deepprinciples.types import Dataset
+
+Kind = Literal["compare", "train", "find-rate"]
+MOST_LANES = 1_000_000
+TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
+
+
+class StudyPlan(NamedTuple):
+    """A config that can run, and all that follows from it."""
+
+    kind: Kind
+    config: dict[str, Any]  # resolved, the arms as changes: what config.toml holds
+    arms: dict[str, Arm]  # by name; "run" where the config has none
+    data: dict[str, Dataset]  # of each arm
+    train: Train
+    study: Study
+    report_seeds: list[int]
+    block: list[int]  # of each report seed
+    search_seeds: list[list[int]]  # [searches][tuning seeds]
+    groups: list[Group]
+
+    @property
+    def configs(self) -> dict[str, Any]:
+        """Return the resolved config of each arm."""
+        return {name: arm.config for name, arm in self.arms.items()}
+
+    @property
+    def tuned(self) -> bool:
+        """Check whether any arm is tuned."""
+        return any(arm.space for arm in self.arms.values())
+
+    def trials(self, group: Group) -> int:
+        """Return the trials of a round for each arm of a group; 0 where nothing is tuned."""
+        return self.study.trials if any(self.arms[name].space for name in group.arms) else 0
+
+    def counts(self, group: Group) -> list[int]:
+        """Return the rows of each phase of a group."""
+        searched = [self.trials(group) * sum(map(len, self.search_seeds))]
+        return [len(self.report_seeds)] + searched * (self.trials(group) > 0)
+
+    def most_lanes(self, group: Group) -> int:
+        """Return the lanes of a group if every search is extended."""
+        searched = self.trials(group) * sum(map(len, self.search_seeds)) * (1 + self.study.extend)
+        return len(group.arms) * (searched + len(self.report_seeds))
+
+
+def kind_of(known: Mapping[str, Any]) -> Kind:
+    """Read the kind of a run from its status."""
+    return next((kind for kind in get_args(Kind) if kind == known.get("kind")), "compare")
+
+
+def resolve(kind: Kind, given: Mapping[str, Any]) -> StudyPlan:
+    """Resolve a config, load its data, and plan its study.
+
+    Raises:
+        ConfigError: with every problem of the config. DataError: the data cannot be used.
+    """
+    if kind == "train":
+        given = {key: value for key, value in given.items() if key != "arms"}
+    config, found = configs.resolve_each(given, build.KINDS, command="compare" if kind == "compare" else "train")
+    arms = {
+        name: arm_of(name, one.config, one.space if kind == "compare" else {}, one.edits)
+        for name, one in (found or {"run": configs.ResolvedArm({}, config, {})}).items()
+    }
+    train, study = Train(**config["train"]), Study(**config["study"])
+    tuned = any(arm.space for arm in arms.values())
+    _check_settings(kind, train, study, arms, tuned)
+    data = datasets(arms)
+    groups = group_arms(list(arms.values()))
+    check(arms, groups, data, prefixed=bool(found))
+    starting.check({name: arm.config for name, arm in arms.items()}, data)
+    seeds = seeds_of(train, study, arms=len(arms), tuned=tuned)
+    return StudyPlan(kind, config, arms, data, train, study, *seeds, groups)
+
+
+def _check_settings(kind: Kind, train: Train, study: Study, arms: Mapping[str, Arm], tuned: bool) -> None:
+    if problems := shape_problems(train.shapes):
+        raise ConfigError(*problems)
+    if study.baseline and study.baseline not in arms:
+        raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
+    if study.keep < 0:
+        raise ConfigError(f"study.keep: found {study.keep}; expected the number of report seeds to keep, 0 or more")
+    trials = study.searches * study.trials * study.tuning_seeds * (1 + study.extend) if tuned else 0
+    lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
+    if kind == "compare" and lanes > MOST_LANES:
+        raise ConfigError(
+            f"study: asks for {lanes:,} runs, arms x searches x (trials x tuning_seeds + seeds); expected at most "
+            f"{MOST_LANES:,}; lower study.searches, study.trials or study.seeds"
+        )
+
+
+def seeds_of(train: Train, study: Study, *, arms: int, tuned: bool) -> tuple[list[int], list[int], list[list[int]]]:
+    """Choose the seeds that report, the block of each, and the seeds that tune in each search.
+
+    Seeds that report and seeds that tune are disjoint, and functions of `train.seed` alone. More searches add seeds at
+    the end and leave those before them as they are.
+    """
+    count = report_seeds(study, tuned=tuned) if arms > 1 else train.seeds
+    report = [(train.seed + k) % 2**32 for k in range(count)]
+    if not tuned:
+        return report, list(range(count)), []
+    each = count // study.searches
+    first = train.seed + TUNING_OFFSET
+    search = [
+        [(first + b * study.tuning_seeds + k) % 2**32 for k in range(study.tuning_seeds)] for b in range(study.searches)
+    ]
+    return report, [k // each for k in range(count)], search
+
+
+def datasets(arms: Mapping[str, Arm]) -> dict[str, Dataset]:
+    """Load the data of every arm, equal sections once."""
+    loaded: list[tuple[Any, Dataset]] = []
+    found = {}
+    for name, arm in arms.items():
+        section = arm.config.get("data", {})
+        known = next((data for other, data in loaded if same(other, section)), None)
+        if known is None:
+            known = build.dataset(arm.config)
+            loaded.append((section, known))
+        found[name] = known
+    return found
+
+
+def same(one: Any, other: Any) -> bool:
+    """Check whether two parts of a config are equal; arrays and other objects are equal only to themselves."""
+    if one is other:
+        return True
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and isinstance(one, (bool, int, float, str)) and one == other
+
+
+def check(arms: Mapping[str, Arm], groups: list[Group], data: Mapping[str, Dataset], *, prefixed: bool) -> None:
+    """Raise one ConfigError with everything that does not fit together in any arm.
+
+    Arms of one program differ in floats, whose ranges are checked with the config, so the first stands for all. Each
+    is checked by itself where that one does not fit, and where a factory of the user's may refuse a value.
+    """
+    fit: set[str] = set()
+    for group in groups:
+        first = group.arms[0]
+        if len(group.arms) > 1 and programs.holds_ours_only(group) and not build.check(group.config, data[first]):
+            fit.update(group.arms)
+    problems: list[str] = []
+    for name in [name for name in arms if name not in fit]:
+        found = build.check(arms[name].config, data[name], f"arms.{name}: " if prefixed else "")
+        problems.extend(p for p in found if p.split(": ", 1)[-1] not in {q.split(": ", 1)[-1] for q in problems})
+    if problems:
+        raise ConfigError(*problems)
