@@ -174,11 +174,11 @@ def test_the_targets_of_users_parts_are_checked(own):
     targets = {"name": "arrays", "inputs": np.ones((30, 3)), "targets": np.linspace(-1, 1, 30), "task": "regression"}
     data = {**targets, "batch_size": 8}
     config = resolved(data=data, **{"regularizers.dear": {}})
-    found = build.check(config, build.dataset(config["data"]))
+    found = build.check(config, build.dataset(config))
     begins = ("loss.name: softer needs", "study.metric.name: slips needs", "regularizers.dear: dear needs")
     assert len(found) == 3 and all(line.startswith(begin) for line, begin in zip(found, begins, strict=True))
     config = resolved(data=data, loss={"factory": TABLES["loss"]["softer"]}, **{"study.metric": "mse"})
-    (line,) = build.check(config, build.dataset(config["data"]))
+    (line,) = build.check(config, build.dataset(config))
     assert line.startswith("loss.factory: softer needs class labels, but data.name 'arrays' has real-valued targets")
 
 

@@ -102,7 +102,7 @@ def test_keeping_changes_no_number(run: Any, tmp_path: Path) -> None:
     assert bare.results.identical(run.results) and not (bare.path / directory.PARAMETERS).exists()
     with pytest.raises(ConfigError, match="keeps no parameters; set study.keep = 1 or more"):
         bare.model("plain")
-    with pytest.raises(ConfigError, match="^study.keep: found -1; expected"):
+    with pytest.raises(ConfigError, match="^study.keep: expected a whole number of at least 0, found -1"):
         dp.compare({**BASE, "study": {**study, "keep": -1}}, tmp_path / "none")
 
 

@@ -93,8 +93,6 @@ def _check_settings(kind: Kind, train: Train, study: Study, arms: Mapping[str, A
         raise ConfigError(*problems)
     if study.baseline and study.baseline not in arms:
         raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
-    if study.keep < 0:
-        raise ConfigError(f"study.keep: found {study.keep}; expected the number of report seeds to keep, 0 or more")
     trials = study.searches * study.trials * study.tuning_seeds * (1 + study.extend) if tuned else 0
     lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
     if kind == "compare" and lanes > MOST_LANES:
