@@ -4,7 +4,7 @@
 
 Varies: normalization and skip of a 4-layer CNN on 3,000 pictures for 200 steps; each arm tunes its learning rate.
 Looks at: accuracy early and at the end.
-Time on 2 cores: about 7 minutes.
+Time on 2 cores: about 15 minutes of processor time.
 Found: docs/findings.md
 """
 
