@@ -5,7 +5,7 @@
 Varies: twelve optimizers on digits (MLP), MNIST-1D (CNN), the adding problem (GRU) and diabetes (MLP); each tunes its
 learning rate over three decades around its usual one.
 Looks at: verdicts against Adam on each task, mean ranks over the tasks, and the critical difference of Nemenyi.
-Time on 2 cores: 26 minutes with much other work beside it, 11 minutes of processor time.
+Time on 2 cores: 7.5 minutes, 13 minutes of processor time, most of it compiling.
 Found: docs/findings.md
 """
 

@@ -5,7 +5,7 @@
 Varies: how the gradient is clipped (global norm, per layer, per unit, by percentile, by z-score, by value) in a GRU
 under SGD with momentum; each arm tunes its learning rate, up to ones that are far too large, and its threshold.
 Looks at: the mean squared error, how many of the settings tried learn at all, and how often the clip acts.
-Time on 2 cores: 4 minutes with much other work beside it.
+Time on 2 cores: 2.5 minutes.
 Found: docs/findings.md
 """
 

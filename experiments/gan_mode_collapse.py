@@ -5,7 +5,7 @@
 Varies: the loss, noise, penalties, normalization, packing and the order of updates; each arm tunes both learning rates
 with the same number of trials.
 Looks at: modes covered of 8, share of samples within three standard deviations of a mode, and how the game turns.
-Time on 2 cores: 20 minutes with much other work beside it, 10 minutes of processor time.
+Time on 2 cores: 22 minutes of processor time.
 Found: docs/findings.md
 """
 
