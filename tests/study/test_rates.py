@@ -196,7 +196,7 @@ GAME = {
 
 def test_a_game_is_refused():
     """Lost: a range read off a loss that is not meant to fall."""
-    with pytest.raises(ConfigError, match="two players"):
+    with pytest.raises(ConfigError, match=r"learner: has no \[optimizer\]"):
         rates.rising(GAME, low=1e-4, high=1.0, steps=50, seeds=1)
 
 
