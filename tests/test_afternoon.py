@@ -228,7 +228,7 @@ def test_start_from_a_pytorch_module(tmp_path):
     net = torch.nn.ModuleDict({"layer_00": torch.nn.Linear(64, 32), "output": torch.nn.Linear(32, 10)})
     adam = torch.optim.Adam(net.parameters(), 1e-2)
     for _ in range(100):
-        logits = net["output"](torch.relu(net["layer_00"](torch.tensor(images))))
+        logits = net.output(torch.relu(net.layer_00(torch.tensor(images))))
         adam.zero_grad()
         torch.nn.functional.cross_entropy(logits, torch.tensor(labels)).backward()
         adam.step()

@@ -246,7 +246,7 @@ CONFIG = {
     "21 ${...} is a text": ({"data.name": "${HOME}"}, 'data.name: no data "${HOME}" (data: adding, arrays, ...'),
     "21 _target_ is a key": (
         {"model._target_": "os.system"},
-        "model._target_: unknown key (mlp takes: depth, width, ...",
+        'model._target_: unknown key; did you mean "start"? (mlp takes: depth, width, ...',
     ),
     "22 later version": (
         {"schema_version": 2},

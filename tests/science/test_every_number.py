@@ -96,7 +96,7 @@ NUMBERS: dict[int, tuple[str, ...]] = {
          "contract/test_small_parts::test_neutral_regularizer_changes_nothing",
          "contract/test_small_parts::test_neutral_loss_and_schedule",
          "contract/test_small_parts::test_neutral_optimizer_keyword_is_absent",
-         "engine/test_run::test_a_diverged_lane_stops_where_it_was_and_harms_no_other",
+         "engine/test_run::test_a_diverged_lane_is_marked_and_harms_no_other",
          "learners/test_gan_studies::test_a_lost_game_changes_no_bit_of_the_others"),
 }  # fmt: skip
 

@@ -61,7 +61,8 @@ def test_statistics_are_those_of_the_weights() -> None:
     inputs = np.random.default_rng(0).normal(2.0, 3.0, (4, 32, 7)).astype(np.float32)
     params, kept = model.init(lane_key(0), inputs[0])
     batches = Batch(inputs, np.zeros((4, 32), np.int32))
-    found = averaging.statistics(model, params, kept, batches, lane_key(1))
+    passed = lambda params, state, batch: model.apply(params, state, batch.inputs, key=lane_key(1), train=True)[1]
+    found = averaging.statistics(passed, params, kept, batches)
     z = inputs @ np.asarray(params["layer_00"]["linear"]["kernel"]) + np.asarray(params["layer_00"]["linear"]["bias"])
     leaves = {str(path[-1].key): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(found)[0]}
     np.testing.assert_allclose(leaves["mean"], z.mean(axis=1).mean(axis=0), rtol=1e-4)

@@ -1,6 +1,5 @@
 """A study carried out: what is left on disk when something unexpected happens, and what a run without a number says."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -58,14 +57,9 @@ def test_an_unexpected_error_is_one_line_on_the_command_line(tmp_path, monkeypat
     assert isinstance(shown.exception, RuntimeError)
 
 
-def nowhere():
-    return lambda outputs, targets: jnp.full(targets.shape, jnp.nan)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
-        {"study": {"metric": {"factory": nowhere}, "direction": "min"}},
         {"study": {"metric": "cross_entropy"}, "optimizer": {"name": "sgd", "learning_rate": 1e30}},
     ],
 )
