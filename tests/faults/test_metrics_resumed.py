@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,14 @@ TABLES = {"metric": {"library_f1": library_f1}}
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setitem(TABLES, "metric", dict(TABLES["metric"]))
+def study(tmp_path: Path) -> Iterator[dict[str, Any]]:
     (tmp_path / "own.py").write_text(PLUGIN)
     add_parts(tmp_path / "own.py")
     arms = {name: STUDY["arms"][name] for name in ("plain", "momentum")}  # type: ignore[index]
-    return {**STUDY, "arms": arms, "study": {
+    yield {**STUDY, "arms": arms, "study": {
         **STUDY["study"], "metric": "library_f1", "also": ["roc_auc"], "searches": 3, "trials": 2, "tuning_seeds": 1,
     }, "metrics": {"ours": {"name": "f1", "average": "macro"}}}  # type: ignore[dict-item]  # fmt: skip
+    del TABLES["metric"]["library_f1"]  # type: ignore[attr-defined]
 
 
 def test_resumed_and_extended_to_the_same_bits(
