@@ -15,8 +15,15 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from deepprinciples.part_traits import Traits, better, traits  # noqa: F401  # found here too
-from deepprinciples.ranges import Count, Depth, Range, Repeats, Seed, Size  # noqa: F401  # found here too
+from deepprinciples.part_traits import Traits as Traits
+from deepprinciples.part_traits import better as better
+from deepprinciples.part_traits import traits as traits
+from deepprinciples.ranges import Count as Count
+from deepprinciples.ranges import Depth as Depth
+from deepprinciples.ranges import Range as Range
+from deepprinciples.ranges import Repeats as Repeats
+from deepprinciples.ranges import Seed as Seed
+from deepprinciples.ranges import Size as Size
 
 Array = jax.Array
 Scalar = float | jax.Array
@@ -123,7 +130,7 @@ class Metric(NamedTuple):
         samples and targets are real examples.
     compute: (tree, weights) -> scalar. With `reduce` "sum" it gets the sums of the rows and the number of examples,
         with "gather" all rows [N, ...] and weights [N], 1 or, for padding, 0.
-    per_class: (tree, weights) -> [C], values of the classes that are told beside the scalar.
+    per_class: (tree, weights) -> [C], values of the classes, reported beside the scalar.
     host: `compute` and `per_class` run on the host with NumPy, after the compiled evaluation.
     on_model: `statistics` gets predict(inputs) -> outputs in the place of outputs, to run the model itself.
     """
@@ -254,13 +261,13 @@ class State(NamedTuple):
     extra: PyTree = ()
 
     @property
-    def judged(self) -> PyTree:
-        """Return the parameters that are judged and kept: the average of the weights, where there is one."""
+    def eval_params(self) -> PyTree:
+        """Return the parameters that are evaluated and kept: the average of the weights, where there is one."""
         return self.params if self.average is None else self.average.params
 
     @property
-    def judged_state(self) -> PyTree:
-        """Return the state of the model that goes with `judged`."""
+    def eval_state(self) -> PyTree:
+        """Return the state of the model that goes with `eval_params`."""
         return self.model_state if self.average is None else self.average.model_state
 
 
@@ -270,7 +277,7 @@ class Learner(NamedTuple):
     init(key) -> state; step(state, batch, key) -> (state, Info); evaluate(state, batch, key) -> {metric: statistics of
     each example}, values [B] where `metrics` does not say how they are reduced. snapshots(state) -> {name: array},
     where there is one, gives what else an evaluation keeps. settle(state, batches [K, B, ...], key) -> state, where
-    there is one, readies a state to be judged after a segment, with the last batches that it saw.
+    there is one, readies a state for evaluation after a segment, with the last batches that it saw.
     """
 
     init: Callable[[Array], PyTree]

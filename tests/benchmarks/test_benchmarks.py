@@ -184,7 +184,7 @@ def test_every_workload_of_ours_is_a_config_that_fits(rooms):
         resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), build.KINDS, command="train")
         data = build.dataset(resolved)
         assert build.check(resolved, data) == []
-        params = jax.eval_shape(build.learner(resolved, data).init, jax.random.key(0)).judged
+        params = jax.eval_shape(build.learner(resolved, data).init, jax.random.key(0)).eval_params
         trees = (params["generator"], params["discriminator"]) if workload.kind == "game" else (params,)
         assert sizes(*trees) == SIZES[name]
 

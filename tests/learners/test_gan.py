@@ -175,7 +175,7 @@ def test_the_average_follows_slowly_and_is_what_is_kept():
         state = learner.init(lane_key(0))
         after, _ = learner.step(state, Batch(jnp.zeros((4, 1)), jnp.zeros(4, int)), lane_key(1))
         raw = float(after.generator.params["at"])
-        kept = after.judged["generator"]["at"]
+        kept = after.eval_params["generator"]["at"]
         np.testing.assert_allclose(kept, decay * 1.0 + (1 - decay) * raw, rtol=1e-6)
         assert (after.average is None) == (decay == 0.0)
         judged = learner.evaluate(after, Batch(jnp.zeros((4, 1)), jnp.zeros(4, int)), lane_key(0))["loss"]

@@ -76,7 +76,7 @@ def minimize(
         augments: applied to each training batch in order.
         metrics: by name; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
-        average: of the weights, judged in place of the last ones; these are then judged as "raw_loss" and so on.
+        average: of the weights, evaluated in place of the last ones; those are then recorded as "raw_loss" and so on.
         steps: of the whole run, for the average.
         splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
             large batches of a `separate` objective then go through in shares, see `kernels.shares`.

@@ -71,7 +71,7 @@ def sensitivity_at_specificity(*, specificity: Share = 0.95) -> Metric:
     classes of each against the rest
 
     Args:
-      specificity: share of negatives that must be told as such, in [0, 1]. *Sweepable.*
+      specificity: share of negatives that must be recognized, in [0, 1]. *Sweepable.*
     Returns: Metric of outputs [B, ..., C] or log-odds [B, ...], from 0 to 1; also the value of each class. Undefined
       for a class with no example, or with all of them.
     Raises: ValueError where the shapes do not pair.

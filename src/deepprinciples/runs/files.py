@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deepprinciples.atomic import sync_folder, write_bytes  # noqa: F401  # found here too
+from deepprinciples.atomic import sync_folder as sync_folder
+from deepprinciples.atomic import write_bytes as write_bytes
 from deepprinciples.errors import IntegrityError
 
 MAX_BYTES = 16 * 2**20

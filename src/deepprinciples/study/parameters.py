@@ -1,4 +1,4 @@
-"""Trained parameters on disk: for every seed kept, the weights that were judged and the model's state beside them.
+"""Trained parameters on disk: for every seed kept, the weights that were evaluated and the model's state beside them.
 
 A file of `train` holds `seed-K/NAME` and `state-K/NAME`, a file of `compare` the same below the name of each arm. The
 state is what a model carries beside its parameters, such as the running statistics of batch normalization.
@@ -80,10 +80,10 @@ def tables(states: Mapping[str, Any], seeds: Sequence[int], kind: str) -> dict[s
     """
     found: dict[str, Any] = {}
     for arm, state in states.items():
-        if not hasattr(state, "judged"):  # a learner of the user's own may carry anything
+        if not hasattr(state, "eval_params"):  # a learner of the user's own may carry anything
             continue
         table = found[_key(arm)] = {}
-        params, own = state.judged, state.judged_state
+        params, own = state.eval_params, state.eval_state
         for k, seed in enumerate(seeds):
             table |= {f"{SEED}{seed}": table_of(params, k), f"{STATE}{seed}": table_of(own, k)}
     return found if kind == "compare" else found.get("run", {})

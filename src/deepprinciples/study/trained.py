@@ -1,4 +1,4 @@
-"""Trained models, from the files of a run to functions that answer: the network that was judged, state and all."""
+"""Trained models, from the files of a run to functions that answer: the network that was evaluated, with its state."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load_model(
     player: str = "generator",
     config: Mapping[str, Any] | None = None,
 ) -> tuple[TrainedModel, PyTree]:
-    """Load a trained model: that which was judged, so with averaged weights where there are some.
+    """Load a trained model as it was evaluated, with averaged weights where there are some.
 
     Args:
         run: a run of `train`, or of `compare` with `study.keep`; or its directory.

@@ -90,7 +90,7 @@ def gan(
         n_critic: updates of the discriminator for each of the generator.
         consensus: strength of the consensus term. *Sweepable*. *Neutral: 0.0*.
         weight_clip: bound on every parameter of the discriminator. *Sweepable*. *Neutral: inf*.
-        average: decay of the generator's moving average, which is judged in its place. *Sweepable*. *Neutral: 0.0*.
+        average: decay of the generator's moving average, which is evaluated in its place. *Sweepable*. *Neutral: 0.0*.
         instance_noise: standard deviation of noise on all that the discriminator is shown. *Sweepable*. *Neutral: 0.0*.
         anneal_noise: let that noise fall to 0 over the run.
         pac_size: examples that the discriminator judges together.
@@ -101,10 +101,11 @@ def gan(
         arXiv:1406.2661 (GAN), arXiv:1712.04086 (packing), arXiv:1610.04490 (instance noise).
     """
     example = Batch(np.asarray(data.train.inputs[:1]), np.asarray(data.train.targets[:1]))
+    made: Any = part("gan_loss", {"name": loss}) if isinstance(loss, str) else loss
     setup = Setup(
         generator=generator,
         discriminator=discriminator,
-        loss=part("gan_loss", {"name": loss}) if isinstance(loss, str) else loss,  # type: ignore[arg-type]
+        loss=made,
         penalties=penalties,
         shape=example.inputs.shape[1:],
         latent=latent,

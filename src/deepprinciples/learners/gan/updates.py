@@ -69,13 +69,13 @@ class GanState(NamedTuple):
         return self.generator.model_state if self.average is None else self.average_state
 
     @property
-    def judged(self) -> dict[str, PyTree]:
-        """Give the parameters that are judged and kept."""
+    def eval_params(self) -> dict[str, PyTree]:
+        """Give the parameters that are evaluated and kept."""
         return {"generator": self.making, "discriminator": self.discriminator.params}
 
     @property
-    def judged_state(self) -> dict[str, PyTree]:
-        """Return the states of the models that go with `judged`."""
+    def eval_state(self) -> dict[str, PyTree]:
+        """Return the states of the models that go with `eval_params`."""
         return {"generator": self.making_state, "discriminator": self.discriminator.model_state}
 
 
