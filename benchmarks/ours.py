@@ -20,15 +20,16 @@ from deepprinciples.study import bench, build
 from deepprinciples.study.groups import arm_of, group_arms
 from deepprinciples.study.settings import Train
 
+VMAPPED = 4  # lanes of the vmapped lines
 # What the engine compiles its segments with on CPU; the hand-written scan gets it too.
 SERIAL = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
 
 
-def made(workload: Workload, steps: int, lanes: int, **train: Any) -> bench.Bench:
-    """Compile the workload for `lanes` lanes, laid out as the engine chooses."""
+def made(workload: Workload, steps: int, count: int, **train: Any) -> bench.Bench:
+    """Compile the workload for `count` lanes, laid out as the engine chooses."""
     resolved = configs.resolve(config(workload, steps, **train), build.KINDS, command="train")
     group = group_arms([arm_of("run", resolved)])[0]
-    return bench.set_up(group, build.dataset(resolved), Train(**resolved["train"]), [lanes])
+    return bench.set_up(group, build.dataset(resolved), Train(**resolved["train"]), [count])
 
 
 def runner(one: bench.Bench, lanes: int) -> Callable[[int], Any]:
@@ -93,6 +94,24 @@ def engine(workload: Workload, effort: Effort) -> list[Row]:
     ]
 
 
+def vmapped(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure `VMAPPED` lanes of ours under vmap against the vmapped scan, in turns, on one core."""
+    one_core()
+    short = effort._replace(factor=min(1.0, effort.factor))
+    steps = max(2, scaled(workload.steps, short) // 2)
+    one = made(workload, steps, VMAPPED, lanes="vmap")
+    network, params = our_model(workload)
+    scan, spent = scanned(network, params, workload, steps, SERIAL, lanes=VMAPPED)
+    ours, base = rounds([runner(one, VMAPPED), scan], 3 * effort.repeats)
+    return [
+        told(workload, "ours, vmapped", ours, one, VMAPPED, table="vmapped", ratio=against(ours, base)),
+        row(
+            workload.name, "minimal scan, vmapped", base, VMAPPED * steps, spent,
+            lanes=VMAPPED, table="vmapped", ratio=1.0,
+        ),
+    ]  # fmt: skip
+
+
 def serial(workload: Workload, effort: Effort) -> list[Row]:
     """Measure our model's jitted step in a Python loop."""
     steps = scaled(workload.steps, effort._replace(factor=min(1.0, effort.factor)))
@@ -133,4 +152,4 @@ def lanes(workload: Workload, effort: Effort) -> list[Row]:
 
 if __name__ == "__main__":
     peers = {"population": population, "wide": wide, "serial": serial}
-    answer({**peers, "engine": engine, "probes": probes, "lanes": lanes})
+    answer({**peers, "engine": engine, "vmapped": vmapped, "probes": probes, "lanes": lanes})

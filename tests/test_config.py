@@ -20,7 +20,7 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.config import schema
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.data.split import HeldOut
+from deepprinciples.parts.data.held_out import HeldOut
 from deepprinciples.study import settings
 from deepprinciples.types import (
     Activation,
@@ -190,8 +190,8 @@ def test_every_default_is_written_out_in_the_order_of_the_signature() -> None:
     """Otherwise a stored config would mean something else once a default changes."""
     resolved = configs.resolve(BASE, KINDS, command="compare")
     assert list(resolved) == [
-        "title", "data", "model", "loss", "rule", "optimizer", "schedule", "average", "regularizers", "transforms",
-        "groups", "train", "study", "arms",
+        "title", "data", "model", "loss", "rule", "optimizer", "schedule", "average", "test_sets", "regularizers",
+        "transforms", "groups", "train", "study", "arms",
     ]  # fmt: skip
     assert resolved["data"] == {"name": "digits", "batch_size": 64, "validation": 0.2, "standardize": True}
     assert list(resolved["model"]) == ["name", "depth", "width", "activation", "initializer", "skip", "dropout"]
@@ -449,7 +449,7 @@ REFUSED = [
     ("study.metric=acc", 'study.metric.name: no metric "acc" (metrics: accuracy)'),
     ("title=3", "title: expected a text, found 3"),
     ("optimiser=sgd", 'optimiser: unknown key; did you mean "optimizer"? (a config takes: title, data, model, loss, '
-     "rule, optimizer, schedule, average, regularizers, transforms, groups, train, study, arms)"),
+     "rule, optimizer, schedule, average, test_sets, regularizers, transforms, groups, train, study, arms)"),
     ("arms.x.train.steps=3", "arms.x.train.steps: an arm may not change it; it is the same for all arms"),
     ("arms.x.model.skp='none'", 'arms.x.model.skp: unknown key; did you mean "skip"? '
      "(mlp takes: depth, width, activation, initializer, skip, dropout)"),

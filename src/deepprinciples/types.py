@@ -322,3 +322,4 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...] = ()  # of the last axis of the inputs
     units: str = ""  # of the targets of a regression
     display: Callable[[Any, Any, Any], Any] | None = None  # (axes, inputs, outputs or targets): draws an example
+    test_sets: Mapping[str, Split] = MappingProxyType({})  # further ones, by name, judged beside `test`

@@ -41,7 +41,8 @@ def study(tmp_path: Path) -> Iterator[dict[str, Any]]:
     (tmp_path / "own.py").write_text(PLUGIN)
     add_parts(tmp_path / "own.py")
     arms = {name: STUDY["arms"][name] for name in ("plain", "momentum")}  # type: ignore[index]
-    yield {**STUDY, "arms": arms, "study": {
+    sets = {"whole": {"name": "wine", "part": "all"}}
+    yield {**STUDY, "arms": arms, "test_sets": sets, "study": {
         **STUDY["study"], "metric": "library_f1", "also": ["roc_auc"], "searches": 3, "trials": 2, "tuning_seeds": 1,
     }, "metrics": {"ours": {"name": "f1", "average": "macro"}}}  # type: ignore[dict-item]  # fmt: skip
     del TABLES["metric"]["library_f1"]  # type: ignore[attr-defined]
@@ -55,6 +56,7 @@ def test_resumed_and_extended_to_the_same_bits(
     found = whole.results
     np.testing.assert_allclose(found.test_ours, found.score, atol=1e-6)
     np.testing.assert_allclose(found.test_ours_per_class, found.test_library_f1_per_class, atol=1e-6)
+    assert found.test_set_ours_per_class.dims == ("arm", "seed", "test_set", "class")
     for count in (1, 4):
         assert stopped_at(count, ("compare", study), tmp_path / str(count), monkeypatch)
         assert told(dp.resume(tmp_path / str(count)).path) == told(whole.path), count

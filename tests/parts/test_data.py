@@ -12,8 +12,9 @@ import pytest
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, Source, prepare
 from deepprinciples.parts.data.checks import as_array
+from deepprinciples.parts.data.held_out import split_order
 from deepprinciples.parts.data.mnist1d import generate
-from deepprinciples.parts.data.split import moments, split_order
+from deepprinciples.parts.data.scaling import moments
 from deepprinciples.types import Split
 
 X = np.arange(40, dtype=np.float32).reshape(20, 2)

@@ -94,8 +94,8 @@ def test_tuning_never_sees_the_test_split(small, finish, monkeypatch):
     whole = bench.run
 
     def watched(program, blocks, **keywords):
-        asked.append(([block.seed for block in blocks], keywords["judge"] is not None))
-        assert keywords["curve"] is not keywords["judge"]
+        asked.append(([block.seed for block in blocks], bool(keywords["judges"])))
+        assert all(keywords["curve"] is not one for one in keywords["judges"].values())
         return whole(program, blocks, **keywords)
 
     monkeypatch.setattr(bench, "run", watched)

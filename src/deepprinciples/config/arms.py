@@ -14,7 +14,7 @@ from deepprinciples.config.sections import LOADED, at, fields_of, keywords, reso
 from deepprinciples.config.wording import shown, suggestion
 from deepprinciples.errors import ConfigError
 
-FIXED = ("title", "train", "study", "arms", "schema_version")  # what an arm may not change
+FIXED = ("title", "test_sets", "train", "study", "arms", "schema_version")  # what an arm may not change
 
 _MOST_ARMS = 1000
 

@@ -22,7 +22,7 @@ DEFAULT_PARTS = {
     "groups": "group",
     "start": "start",
 }
-LOADED = ("data",)  # kinds that are built before any program is traced: their values are never swept
+LOADED = ("data", "test_sets")  # kinds that are built before any program is traced: their values are never swept
 
 
 class Form(NamedTuple):
@@ -40,7 +40,7 @@ def _player(name: str, kind: str, more: Mapping[str, str]) -> Form:
 
 # What a learner's factory asks for by keyword -> the sections that it is made of, in the order of a config.
 READS = {
-    "data": Form({"data": "data"}, {}),
+    "data": Form({"data": "data"}, {"test_sets": "test_sets"}),
     "model": Form({"model": "model"}, {}),
     "weights": Form({}, {"weights": "weights"}),
     "loss": Form({"loss": "loss"}, {}),

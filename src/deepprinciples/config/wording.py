@@ -92,4 +92,5 @@ def singular(kind: str) -> str:
     """Give the word for one part of a kind: the chains' kinds are plurals."""
     if kind in ("penalties", "weights"):
         return {"penalties": "penalty", "weights": "reparameterization"}[kind]
-    return kind[:-1] if kind in ("regularizers", "transforms", "groups") else kind.replace("_", " ")
+    plurals = ("regularizers", "transforms", "groups", "test_sets")
+    return (kind[:-1] if kind in plurals else kind).replace("_", " ")

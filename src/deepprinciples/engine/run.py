@@ -6,6 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +38,8 @@ class Outcome(NamedTuple):
 
     logs: dict[str, Any]  # nested dicts of [blocks, points, chunks]
     curves: dict[str, np.ndarray]  # validation metrics [blocks, points, segments]
-    final: dict[str, np.ndarray]  # metrics of the judged split at the end [blocks, points]
+    final: dict[str, np.ndarray]  # metrics of the test split, or of the validation split, at the end [blocks, points]
+    test_sets: dict[str, dict[str, np.ndarray]]  # the same of further test sets, by their names
     diverged_at: np.ndarray  # the first step whose loss is not finite, int32 [blocks, points]; -1 = never
     cause: np.ndarray  # index of `causes.CAUSES`, int8 [blocks, points]
     states: Any  # final learner states, or None
@@ -51,7 +53,7 @@ def run(
     plan: Plan,
     feed: Feed,
     curve: Padded,
-    judge: Padded | None = None,
+    judges: Mapping[str, Padded] = MappingProxyType({}),
     keep_states: bool = False,
     progress: Callable[[int], None] = lambda steps: None,
     keeper: Keeper = NOBODY,
@@ -64,15 +66,16 @@ def run(
         plan: how steps are cut.
         feed: where minibatches come from.
         curve: the split evaluated after every segment.
-        judge: the split evaluated once, at the end; None takes the last value of the curve.
+        judges: what is evaluated once, at the end: "test", and further sets by name. Without them the last value of the
+            curve stands.
         keep_states: bring the final states to the host.
         progress: told the model-steps done since it was last told.
         keeper: keeps the run's progress; a run that goes on from there ends in the same bits.
     """
     begun = time.monotonic()
     wide = program.layout.devices * program.layout.blocks
-    call = _Call(program, plan, feed, place(curve, program.mesh, shared=True),
-                 place(judge, program.mesh, shared=True) if judge is not None else None, keep_states)  # fmt: skip
+    placed = lambda split: place(split, program.mesh, shared=True)
+    call = _Call(program, plan, feed, placed(curve), placed(dict(judges)), keep_states)
     parts, start, under_way = _restored(call, keeper.begun)
     progress(len(blocks[:start]) * program.layout.points * plan.steps)
     for first in range(start, len(blocks), wide):
@@ -87,8 +90,7 @@ def run(
         part = _run_chunk(call, padded, count, under_way, offer, progress)
         parts.append(jax.tree.map(lambda a, n=count: a[:n], part))
         under_way = {}
-    logs, curves, final, diverged_at, cause, states = _joined(parts)
-    return Outcome(logs, curves, final, diverged_at, cause, states, time.monotonic() - begun)
+    return Outcome._make((*_joined(parts), time.monotonic() - begun))
 
 
 class _Call(NamedTuple):
@@ -98,7 +100,7 @@ class _Call(NamedTuple):
     plan: Plan
     feed: Feed
     curve: Padded
-    judge: Padded | None
+    judges: Mapping[str, Padded]
     keep_states: bool
 
 
@@ -113,7 +115,8 @@ def _restored(call: _Call, begun: Arrays) -> tuple[list[tuple], int, Arrays]:
     under_way = begun if "segments" in begun else {}  # else only whole calls are known
     lanes, log, metrics = call.program.shapes
     first = int(begun["at"])
-    part = (log, metrics, metrics, 0, 0, lanes.state if call.keep_states else None)
+    further = {name: metrics for name in call.judges if name != "test"}
+    part = (log, metrics, metrics, further, 0, 0, lanes.state if call.keep_states else None)
     return [unpacked("parts", part, begun)] if first else [], first, under_way
 
 
@@ -156,16 +159,13 @@ def _run_chunk(
     kept = math.ceil(plan.steps / plan.apart)
     log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))
-    final = (
-        jax.device_get(_evaluated(program, lane, point, call.judge))
-        if call.judge is not None
-        else {name: values[:, :, -1] for name, values in curve_values.items()}
-    )
+    further = {name: jax.device_get(_evaluated(program, lane, point, one)) for name, one in call.judges.items()}
+    final = further.pop("test", {name: values[:, :, -1] for name, values in curve_values.items()})
     states = jax.device_get(lane.state) if call.keep_states else None
     diverged_at = np.asarray(lane.diverged_at)
     initial_loss = lambda: np.asarray(_evaluated(program, program.init(point, seed), point, call.curve)["loss"])
     cause = causes(diverged_at, initial_loss, functools.partial(spoiled, call.feed, plan, seeds))
-    return log, curve_values, final, diverged_at, cause, states
+    return log, curve_values, final, further, diverged_at, cause, states
 
 
 def _evaluated(program: Program, lane: Lane, point: Any, split: Padded) -> dict[str, Any]:

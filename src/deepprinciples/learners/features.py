@@ -33,9 +33,9 @@ _lock = threading.Lock()  # programs are traced side by side, and one classifier
 
 
 def digest(parts: Dataset) -> str:
-    """Name the training examples by their content, so that equal data share a classifier and the programs over it."""
+    """Name the examples of all parts by their content, so that equal data share a classifier and its programs."""
     found = hashlib.blake2b(digest_size=16)
-    for array in map(np.asarray, jax.tree.leaves(parts.train)):
+    for array in map(np.asarray, jax.tree.leaves((parts.train, parts.validation, parts.test, dict(parts.test_sets)))):
         found.update(f"{array.shape} {array.dtype}".encode())
         found.update(np.ascontiguousarray(array).view(np.uint8).data)
     return found.hexdigest()

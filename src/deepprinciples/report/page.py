@@ -147,6 +147,7 @@ def _sections(
         ("measures", "What was measured", measures.tables(results) if looked else ""),
         ("arms", "Arms" if compared else "Result", tables.arms(summary) if text.rows(summary.get("arms")) else ""),
         ("comparisons", "What the comparison says" if compared else "Seeds", _effects(summary, drawn)),
+        ("test-sets", "Further test sets", _test_sets(summary)),
         ("averages", "Averaged and raw weights", _averages(summary)),
         ("learning", "Learning curves", _plots(drawn, "learning")),
         ("samples", "What was made", _plots(drawn, "samples")),
@@ -200,6 +201,29 @@ def _effects(summary: Mapping[str, Any], drawn: Sequence[canvas.Plot]) -> str:
     shown = f"<p>{text.escape(shown)}</p>" if shown else ""
     figures, table = _plots(drawn, "effects"), tables.comparisons(summary)
     return told + shown + figures + f"<p>{words}</p>" + table + search_tables.variance(summary)
+
+
+def _test_sets(summary: Mapping[str, Any]) -> str:
+    sets = text.rows(summary.get("test_sets"))
+    if not sets:
+        return ""
+    compared = any(text.rows(one.get("comparisons")) for one in sets)
+    words = "<p>The same runs, judged on data that stand beside the test split.</p>"
+    if compared:
+        words += (
+            "<p>The comparisons on each set are a family of their own, corrected apart from the others (Holm): with "
+            "many sets, some of them will show a difference by chance.</p>"
+        )
+    made = [words, tables.test_sets(summary)]
+    for one in sets if compared else ():
+        rows = text.rows(one.get("comparisons"))
+        made += [f"<h3>{text.escape(text.name(one.get('name')))}</h3>", tables.bullets(map(_sentence, rows))]
+        made.append(tables.comparisons({**summary, "comparisons": rows}))
+    return "\n".join(made)
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    return text.name(row.get("sentence"))
 
 
 def _averages(summary: Mapping[str, Any]) -> str:

@@ -67,6 +67,20 @@ def arms(summary: Mapping[str, Any]) -> str:
     return grid(head, [_arm(row, places) for row in rows], "Arms")
 
 
+def test_sets(summary: Mapping[str, Any]) -> str:
+    """Return the table of arms by test sets: means and intervals, those of the test split first."""
+    sets = [{"name": "test split", "arms": summary.get("arms")}, *text.rows(summary.get("test_sets"))]
+    columns = [text.rows(one.get("arms")) for one in sets]
+    places = text.decimals(row.get("interval") for rows in columns for row in rows)
+    head = [("arm", "text"), *((text.name(one.get("name")), "") for one in sets)]
+    mean = lambda row: text.estimate(row.get("mean"), row.get("interval"), places=places)
+    told = lambda row: f"{mean(row)} {text.bounds(row.get('interval'), places=places)}"
+    body = [
+        [person(rows[0].get("name")), *(text.escape(told(row)) for row in rows)] for rows in zip(*columns, strict=True)
+    ]
+    return grid(head, body, "Further test sets")
+
+
 def _arm(row: Mapping[str, Any], places: int | None) -> list[str]:
     edge = ' <span class="word flag">on the edge</span>' if row.get("on_edge") is True else ""
     share = text.pair(row.get("diverged_interval"))

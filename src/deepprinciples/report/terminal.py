@@ -48,6 +48,8 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
             say.line(known, "dim")
     if summary.get("headline") is not None and summary.get("rates") is None:
         say.line(text.name(summary.get("headline")), "bold")
+    for one in text.rows(summary.get("test_sets")):
+        say.line(text.name(one.get("headline")))
     for warning in text.sentences(summary.get("warnings")):
         say.line(f"warning: {warning.removeprefix('warning: ')}", "yellow")
     cost = text.table(summary.get("cost"))

@@ -31,7 +31,7 @@ class Bench(NamedTuple):
     program: Program
     feed: Feed
     validation: Padded
-    test: Padded
+    judges: Mapping[str, Padded]  # "test", and the further test sets by name
     measured: tuple[shape.Measured, ...] = ()  # the shapes that were tried, where it was worth it
 
 
@@ -63,8 +63,11 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
 def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
     mesh = make_mesh(layout.devices)
     parts = build.splits(dataset)
-    size = max(parts[name].size for name in ("validation", "test"))
-    validation, test = (place(pad_split(parts[name], size=size), mesh, shared=True) for name in ("validation", "test"))
+    judged = {"validation": parts["validation"], "test": parts["test"]}
+    judged |= {name: Batch(*one) for name, one in dataset.test_sets.items()}
+    size = max(len(jax.tree.leaves(one.targets)[0]) for one in judged.values())
+    padded = {name: place(pad_split(one, size=size), mesh, shared=True) for name, one in judged.items()}
+    validation = padded.pop("validation")
     if dataset.stream is None:
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
     else:
@@ -80,7 +83,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
 
     make = lambda layout: programs.program(group, dataset, layout, cut, feed, validation)
     program = shape.fitted(make, layout, shape.memory_limit(layout.devices))
-    return Bench(group, cut, program, feed, validation, test)
+    return Bench(group, cut, program, feed, validation, padded)
 
 
 def calibrated(
@@ -136,7 +139,7 @@ def train(
     Args:
         bench: the group.
         rows: (seed, [arm]: settings of the tuned hyper-parameters).
-        judged: evaluate the test split at the end; else the validation split stands.
+        judged: evaluate the test split and the further test sets at the end; else the validation split stands.
         progress: called with the model-steps done.
         keep_states: bring the final states to the host.
         keeper: keeps the run's progress.
@@ -154,17 +157,19 @@ def train(
         plan=bench.plan,
         feed=bench.feed,
         curve=bench.validation,
-        judge=bench.test if judged else None,
+        judges=bench.judges if judged else {},
         keep_states=keep_states,
         progress=progress,
         keeper=keeper,
     )
 
 
-def outcome_like(bench: Bench, *, keep_states: bool) -> Outcome:
+def outcome_like(bench: Bench, *, judged: bool, keep_states: bool) -> Outcome:
     """Give the structure of the outcomes of `train`, whatever stands in it."""
     lanes, log, metrics = bench.program.shapes
-    return Outcome(log, metrics, metrics, np.zeros(()), np.zeros(()), lanes.state if keep_states else None, None)
+    further = {name: metrics for name in bench.judges if name != "test"} if judged else {}
+    state = lanes.state if keep_states else None
+    return Outcome(log, metrics, metrics, further, np.zeros(()), np.zeros(()), state, None)
 
 
 def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:

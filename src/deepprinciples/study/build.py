@@ -32,21 +32,24 @@ from deepprinciples.learners.factories import (
 )
 from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.parts import data, probes
+from deepprinciples.parts.data.held_out import TestSet
+from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.study.settings import Study, Train, model_extras, start
 from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, Split
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]
 KINDS = Kinds(
-    tables={**TABLES, "start": {"start": start}},
+    tables={**TABLES, "start": {"start": start}, "test_sets": data.TABLE},
     functions={"train": Train, "study": Study},
-    extras={"data": (prepare,), "model": (model_extras,)},
+    extras={"data": (prepare,), "test_sets": (TestSet,), "model": (model_extras,)},
     provided={
         "model": {"outputs", "vocabulary", "shape"},
         "generator": {"outputs", "vocabulary", "shape"},
         "regularizers": {"outputs"},
         "metric": measured.SUPPLIED,
-        "data": {"source"},
+        "data": {"source", "test_sets"},
+        "test_sets": {"source"},
         "schedule": {"steps"},
         "weights": {"steps"},
     },
@@ -60,10 +63,23 @@ def dataset(config: Config) -> Dataset:
     section = config.get("data")
     if section is None:
         return Dataset(_NOTHING, _NOTHING, _NOTHING, "structured", 0, batch_size=1)
-    shared = set(fields(prepare)) - {"source"}
-    own = {key: value for key, value in section.items() if key not in ("name", "factory") and key not in shared}
+    source, options = _loaded(section, prepare)
+    sets = {name: _test_set(one) for name, one in config.get("test_sets", {}).items()}
+    return prepare(source, **options, test_sets=sets)
+
+
+def _test_set(section: Config) -> TestSet:
+    source, options = _loaded(section, TestSet)
+    return TestSet(source, **options)
+
+
+def _loaded(section: Config, taker: Callable[..., Any]) -> tuple[Source, dict[str, Any]]:
+    """Call the data factory of a section; also give those of its keywords that are `taker`'s."""
+    shared = set(fields(taker)) - {"source"}
+    head = ("name", "factory")
+    own = {key: value for key, value in section.items() if key not in shared and key not in head}
     factory = section.get("factory") or data.TABLE[section["name"]]
-    return prepare(factory(**own), **{key: value for key, value in section.items() if key in shared})
+    return factory(**own), {key: value for key, value in section.items() if key in shared}
 
 
 def learner(config: Config, parts: Dataset) -> Learner:

@@ -125,7 +125,7 @@ def datasets(arms: Mapping[str, Arm]) -> dict[str, Dataset]:
     loaded: list[tuple[Any, Dataset]] = []
     found = {}
     for name, arm in arms.items():
-        section = arm.config.get("data", {})
+        section = [arm.config.get(name, {}) for name in ("data", "test_sets")]
         known = next((data for other, data in loaded if same(other, section)), None)
         if known is None:
             known = build.dataset(arm.config)

@@ -34,7 +34,7 @@ MOST = 32  # programs kept; the one not used for longest goes first
 MATMUL = {"bfloat16": "BF16_BF16_F32", "tensorfloat32": "tensorfloat32", "float32": "float32"}
 
 # What no compiled function depends on: the data come as arguments, seeds and orders too.
-_OUTSIDE = {"data", "title", "study", "arms"}
+_OUTSIDE = {"data", "test_sets", "title", "study", "arms"}
 _TRAIN = {"train.steps", "train.probes", "train.matmul"}
 _kept: OrderedDict[str, Program] = OrderedDict()
 

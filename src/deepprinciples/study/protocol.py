@@ -186,17 +186,17 @@ class CachedPhase(NamedTuple):
     group: str
     known_only: bool = False  # nothing is run that is not known
 
-    def train(self, name: str, *args: Any, keep: int = 0, **options: Any) -> Outcome:
+    def train(self, name: str, *args: Any, judged: bool, keep: int = 0, **options: Any) -> Outcome:
         """Run `bench.train`, or take its outcome from the ledger; the states are those of the first `keep` rows."""
         label, keep_states = f"{self.group}-{name}", keep > 0
-        known = self.ledger.outcome(label, bench.outcome_like(self.made, keep_states=keep_states))
+        known = self.ledger.outcome(label, bench.outcome_like(self.made, judged=judged, keep_states=keep_states))
         if known is not None:
             options["progress"](known.diverged_at.size * self.made.plan.steps)
             return known
         if self.known_only:
             raise ConfigError(f"the run was stopped before {label} was done; resume it first")
         with self.ledger.running(label) as keeper:
-            outcome = bench.train(self.made, *args, keep_states=keep_states, keeper=keeper, **options)
+            outcome = bench.train(self.made, *args, judged=judged, keep_states=keep_states, keeper=keeper, **options)
             outcome = outcome._replace(states=jax.tree.map(lambda a: a[:keep], outcome.states))
             self.ledger.close(label, outcome)
         return outcome

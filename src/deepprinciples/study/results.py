@@ -43,6 +43,7 @@ def dataset(
     }
     class_dims = _class_dims(outcomes, class_names)
     variables |= _extras(outcomes, metric, class_dims)
+    variables |= _test_sets(outcomes, metric, class_dims, coords)
     coords |= {dim: list(range(count)) for count, dim in class_dims.items()}
     if class_dims.get(len(class_names)) == "class":
         coords["class"] = list(class_names)
@@ -100,6 +101,26 @@ def _extras(outcomes: Sequence[Any], metric: str, class_dims: Mapping[int, str])
             values = np.stack([o.curves[name] for o in outcomes])  # [arm, seed, eval_step, ...]
             inner = [f"{name}_{k}" for k in range(values.ndim - 3)]
             found[name] = ((*_LANES, "eval_step", *inner), values.astype(np.float32))
+    return found
+
+
+def _test_sets(
+    outcomes: Sequence[Any], metric: str, class_dims: Mapping[int, str], coords: dict[str, Any]
+) -> dict[str, Any]:
+    """Lay out what further test sets gave, [arm, seed, test_set]: test_set_score, test_set_loss, other metrics."""
+    names = list(outcomes[0].test_sets)
+    if not names:
+        return {}
+    coords["test_set"] = names
+    found: dict[str, Any] = {}
+    for name in _merged(list(o.final) for o in outcomes):
+        known = next(o.test_sets[names[0]][name] for o in outcomes if name in o.final)
+        if np.ndim(known) > 1 and not name.endswith(PER_CLASS):
+            continue  # samples, which are of the model and of no test set
+        inner = [class_dims[known.shape[-1]]] if name.endswith(PER_CLASS) else []
+        lacking = np.full_like(known, np.nan)
+        held = [np.stack([o.test_sets[one].get(name, lacking) for one in names], axis=1) for o in outcomes]
+        found[f"test_set_{'score' if name == metric else name}"] = ((*_LANES, "test_set", *inner), np.stack(held))
     return found
 
 

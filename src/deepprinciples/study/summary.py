@@ -73,20 +73,7 @@ def summarize(
             "promise": _promise(searched[name], results.sel(arm=name), judge, study) if name in searched else None,
             "changes": dict(changes.get(name, {})),
         }
-    compared = (
-        verdicts.compare(
-            scores,
-            diverged,
-            arms,
-            pairs=pairs(arms, study),
-            metric=metric,
-            delta=study.delta,
-            meaningful=study.meaningful,
-            **shared,
-        )
-        if len(arms) > 1 and kind == "compare"
-        else []
-    )
+    compared = _compared(scores, diverged, arms, metric, study, shared) if len(arms) > 1 and kind == "compare" else []
     tried = budget.trial_scores(searched, judge)
     head = verdicts.headline(compared, rows, metric) if compared else _alone(rows[0], metric)
     return {
@@ -98,6 +85,7 @@ def summarize(
         "headline": head,
         "arms": rows,
         "comparisons": compared,
+        "test_sets": _test_sets(results, diverged, arms, compared, study, best, shared),
         "averages": _averaged(results, diverged, metric, study, shared),
         "programs": finished.programs,
         "cost": cost(finished, steps),
@@ -134,6 +122,30 @@ def _promise(searches: Sequence[Search], arm: xr.Dataset, judge: Judge, study: S
         higher_is_better=judge.higher_is_better,
         confidence=study.confidence,
     )
+
+
+def _compared(
+    scores: np.ndarray, diverged: np.ndarray, arms: Sequence[str], metric: str, study: Study, shared: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    return verdicts.compare(
+        scores, diverged, arms, pairs=pairs(arms, study), metric=metric, delta=study.delta,
+        meaningful=study.meaningful, **shared,
+    )  # fmt: skip
+
+
+def _test_sets(
+    results: xr.Dataset, diverged: np.ndarray, arms: list[str], compared: Sequence[Any], study: Study,
+    best: float | None, shared: Mapping[str, Any],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Judge the arms on each further test set, as on the test split."""
+    found = []
+    for name in results.test_set.values if "test_set" in results.coords else ():
+        scores, metric = results.test_set_score.sel(test_set=name).values, f"{results.attrs['metric']} on {name}"
+        rows = verdicts.arm_rows(scores, diverged, arms, best=best, **shared)
+        pairs_ = _compared(scores, diverged, arms, metric, study, shared) if compared else []
+        head = verdicts.headline(pairs_, rows, metric) if pairs_ else _alone(rows[0], metric, "")
+        found.append({"name": str(name), "headline": head, "arms": rows, "comparisons": pairs_})
+    return found
 
 
 def _averaged(
@@ -185,7 +197,7 @@ def cost(finished: Any, steps: int) -> dict[str, Any]:
     }
 
 
-def _alone(row: Mapping[str, Any], metric: str) -> str:
+def _alone(row: Mapping[str, Any], metric: str, where: str = " on the test split") -> str:
     low, high = row["interval"]
     spread = f" [{low:.4g}, {high:.4g}]" if row["n"] > 1 and low is not None and high is not None else ""
     seeds = f"{row['n']} seed{'s' if row['n'] > 1 else ''}"
@@ -193,7 +205,7 @@ def _alone(row: Mapping[str, Any], metric: str) -> str:
         return f"No {metric}: {'all ' * (row['n'] > 1)}{seeds} diverged. One run says nothing about another method."
     lost = f"; {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
     mean = "not finite" if row["mean"] is None else f"{row['mean']:.4g}"
-    return f"{metric} {mean}{spread} on the test split, {seeds}{lost}. One run says nothing about another method."
+    return f"{metric} {mean}{spread}{where}, {seeds}{lost}. One run says nothing about another method."
 
 
 def _warnings(

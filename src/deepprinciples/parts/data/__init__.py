@@ -15,7 +15,8 @@ from deepprinciples.parts.data.fashion import fashion_mnist
 from deepprinciples.parts.data.mixtures import gaussian_grid, gaussian_ring
 from deepprinciples.parts.data.mnist1d import mnist_1d
 from deepprinciples.parts.data.own import arrays, csv, examples, idx, npz, stream
-from deepprinciples.parts.data.split import Source, prepare
+from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, teacher
 
 __all__ = ["TABLE", "Source", "prefetch", "prepare"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepprinciples.parts.data.split import Source
+from deepprinciples.parts.data.sources import Source
 
 
 def digits() -> Source:

@@ -11,7 +11,8 @@ from typing import Annotated
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.split import Source, random_state
+from deepprinciples.parts.data.held_out import random_state
+from deepprinciples.parts.data.sources import Source
 from deepprinciples.types import Range, Seed, Size
 
 

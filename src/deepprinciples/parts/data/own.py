@@ -15,7 +15,7 @@ from deepprinciples.parts.data import batches as streams
 from deepprinciples.parts.data import files
 from deepprinciples.parts.data.checks import as_array, plural
 from deepprinciples.parts.data.npz import read_npz
-from deepprinciples.parts.data.split import Source
+from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.structured import both_or_neither, examples
 from deepprinciples.parts.data.trees import is_tree
 from deepprinciples.types import Size, Split

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.split import Source
+from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.trees import Bounds, Leaves
 from deepprinciples.types import Split
 

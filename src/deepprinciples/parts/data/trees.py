@@ -5,7 +5,7 @@ A message names the leaf by its path, such as `data.targets.boxes`. Single array
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +74,16 @@ def leaves_of(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     yield from found
 
 
+def joined(parts: Sequence[Split]) -> Split:
+    """Put the examples of several parts of the same structure one after another."""
+
+    def one(*trees: Any) -> Any:
+        rows = zip(*([leaf for _, leaf in leaves_of(tree)] for tree in trees), strict=True)
+        return map_leaves(lambda leaf, _: np.concatenate(next(rows)), trees[0], "")
+
+    return Split(*map(one, *parts))
+
+
 def take(tree: Any, rows: Any) -> Any:
     """Select examples of every leaf, by numbers or by a slice."""
     return map_leaves(lambda leaf, _: leaf[rows], tree, "")
@@ -107,8 +117,8 @@ def convert(part: Split, prefix: str, leaves: Leaves, like: Split | None = None)
     _refuse_unknown(leaves.classes, found.targets, "data.classes")
     _refuse_lengths(found, prefix)
     if like is not None:
-        _refuse_other(found.inputs, like.inputs, f"{prefix}inputs")
-        _refuse_other(found.targets, like.targets, f"{prefix}targets")
+        refuse_other(found.inputs, like.inputs, f"{prefix}inputs")
+        refuse_other(found.targets, like.targets, f"{prefix}targets")
     return found, tuple(dict.fromkeys(notes))
 
 
@@ -191,7 +201,7 @@ def _refuse_lengths(part: Split, prefix: str) -> None:
                 )
 
 
-def _refuse_other(tree: Any, like: Any, where: str) -> None:
+def refuse_other(tree: Any, like: Any, where: str) -> None:
     """Raise where a part has other leaves than the training part, or leaves of other shapes or types."""
     found, expected = (dict(leaves_of(one, where)) for one in (tree, like))
     if found.keys() != expected.keys() or type(tree) is not type(like):

@@ -1,0 +1,141 @@
+"""Which examples are held out: cuts that depend on `split_seed` alone, and further sets to test on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+
+from deepprinciples.errors import DataError
+from deepprinciples.parts.data import trees
+from deepprinciples.parts.data.checks import plural
+from deepprinciples.parts.data.sources import Checked, Source, checked, narrowed
+from deepprinciples.types import Range, Seed, Split
+
+HeldOut = Annotated[float, Range("(0, 1)", "give the share of the examples, such as 0.2")]
+
+
+class Shares(NamedTuple):
+    """How examples are cut: see the keywords of `prepare`."""
+
+    validation: HeldOut = 0.2
+    test: HeldOut = 0.2
+    split_seed: Seed = 0
+
+
+class TestSet(NamedTuple):
+    """A further set to test on, and which of its examples: those that the cut of [data] holds out, or all."""
+
+    source: Source
+    part: Literal["test", "all"] = "test"
+
+
+def cut(
+    parts: dict[str, Split], task: str, shares: Shares, train_size: int = 0, where: str = "data"
+) -> dict[str, Split]:
+    """Cut what the set does not ship out of the training part."""
+    y, total = parts["train"].targets, parts["train"].size
+    sizes = {}
+    for name, share in (("test", shares.test), ("validation", shares.validation)):
+        if name in parts:
+            continue
+        if not 0 < share < 1:
+            raise DataError(f"{where}.{name}: found {share}, expected a share between 0 and 1, such as 0.2")
+        sizes[name] = round(share * total)
+        if sizes[name] == 0:
+            raise DataError(
+                f"{where}.{name}: a share of {share} of {plural(total, 'example')} leaves none; raise it or give more "
+                "data"
+            )
+    rest = total - sum(sizes.values())
+    if rest < 1:
+        raise DataError(
+            f"{where}.{next(iter(sizes))}: {' and '.join(f'{n} {s}' for n, s in sizes.items())} of "
+            f"{plural(total, 'example')} leave none for training; lower the shares"
+        )
+    if not 0 <= train_size <= rest:
+        raise DataError(f"{where}.train_size: found {train_size}, expected 0 (all) to {rest}, the training part's size")
+    order = split_order(y if task == "classification" and y.ndim == 1 else None, total, shares.split_seed)
+    found = dict(parts)
+    start = 0
+    for name, size in {**sizes, "train": train_size or rest}.items():
+        chosen = np.sort(order[start : start + size])
+        if size < total:
+            found[name] = Split(*(trees.take(side, chosen) for side in parts["train"]))
+        start += size
+    return found
+
+
+def split_order(labels: np.ndarray | None, total: int, seed: int) -> np.ndarray:
+    """Shuffle examples so that every run of neighbors holds the classes in proportion.
+
+    The j-th of the n_c (shuffled) examples of class c gets place (j + 1/2) / n_c; examples are sorted by place.
+
+    Args:
+      labels: int labels [N], or None for a plain shuffle.
+      total: number of examples N.
+      seed: seed of the shuffle, in [0, 2**32).
+
+    Returns:
+      A permutation of 0..N-1; cut anywhere, each piece is stratified to within one example a class.
+
+    Raises:
+      DataError: if the seed is out of range.
+    """
+    order = random_state(seed, "data.split_seed").permutation(total)
+    if labels is None:
+        return order
+    place = np.empty(total)
+    shuffled = labels[order]
+    for label in np.unique(labels):
+        members = np.flatnonzero(shuffled == label)
+        place[members] = (np.arange(members.size) + 0.5) / members.size
+    return order[np.argsort(place, kind="stable")]
+
+
+def random_state(seed: int, where: str) -> np.random.RandomState:
+    """Make NumPy's frozen generator: its numbers are promised never to change, unlike those of newer ones.
+
+    Raises:
+      DataError: if the seed is outside [0, 2**32).
+    """
+    if not 0 <= seed < 2**32:
+        raise DataError(f"{where}: found {seed}, expected a seed from 0 to 2**32 - 1")
+    return np.random.RandomState(seed)
+
+
+def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Shares, channels: str) -> Split:
+    """Check a further test set, and take the examples that it is made of.
+
+    Args:
+      name: of the set.
+      given: the set.
+      data: those that models are trained on, checked.
+      train: their training part.
+      shares: how those data are cut.
+      channels: see `prepare`.
+
+    Raises:
+      DataError: if the set cannot be used, or its examples look different from those of `train`.
+    """
+    where, source = f"test_sets.{name}", given.source
+    if source.stream is not None:
+        raise DataError(f"{where}: found a stream; give its examples as arrays")
+    if bool(source.leaves) != bool(data.source.leaves) or source.vocabulary != data.source.vocabulary:
+        raise DataError(f"{where}: found other data than in [data]; expected the same factory, or one like it")
+    if not source.outputs:
+        source = source._replace(outputs=data.outputs)
+    if source.leaves and not source.leaves.classes and data.source.task == "classification":
+        source = source._replace(leaves=source.leaves._replace(classes=data.outputs))
+    made = checked(source, channels, where)
+    if made.source.task != data.source.task or made.outputs != data.outputs:
+        raise DataError(
+            f"{where}: found {made.source.task} of {plural(made.outputs, 'output')}; expected {data.source.task} of "
+            f"{data.outputs}, as in [data]"
+        )
+    whole = given.part == "all"
+    parts = made.parts if whole else {"test": cut(made.parts, made.source.task, shares, where=where)["test"]}
+    found, like = narrowed(trees.joined(list(parts.values()))), narrowed(train)
+    trees.refuse_other(found.inputs, like.inputs, f"{where}.inputs")
+    trees.refuse_other(found.targets, like.targets, f"{where}.targets")
+    return found

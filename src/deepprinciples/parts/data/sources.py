@@ -1,0 +1,143 @@
+"""What a data factory returns, and the checks that it has to pass before it is split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepprinciples.errors import DataError
+from deepprinciples.parts.data import checks, trees
+from deepprinciples.parts.data.checks import as_array, inputs_of, labels_of, show, values_of
+from deepprinciples.parts.data.class_checks import refuse_labels_from_one
+from deepprinciples.types import Split
+
+
+class Source(NamedTuple):
+    """Examples as a factory gives them, before checks and splits."""
+
+    inputs: Any  # [N, ...], or a tree of such arrays where `leaves` is given
+    targets: Any  # likewise
+    task: str  # "classification" | "regression" | "structured"; "" with `leaves`: read it off the targets
+    outputs: int = 0  # classes, or targets an example; 0: read it off the targets
+    vocabulary: int = 0  # above 0: inputs are token ids below it
+    standardize: bool = True  # False where the scale is part of the benchmark
+    validation: Split | None = None  # fixed parts, where a set ships them
+    test: Split | None = None
+    notes: tuple[str, ...] = ()
+    stream: Iterable[Any] | None = None  # batches larger than memory; then inputs and targets are the first batch
+    allow_nonfinite: bool = False
+    modes: np.ndarray | None = None  # centers [M, D] of a known mixture, at the scale of inputs kept unstandardized
+    mode_std: float = 0.0  # and its standard deviation around each center
+    leaves: trees.Leaves | None = None  # what is in the leaves of a source of trees
+    class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    units: str = ""
+    display: Callable[[Any, Any, Any], Any] | None = None
+
+
+class Checked(NamedTuple):
+    """A source whose arrays were checked and brought to numbers; its task and outputs are known."""
+
+    source: Source
+    parts: dict[str, Split]  # "train", and "validation" and "test" where the set ships them
+    outputs: int
+    notes: tuple[str, ...]
+
+
+def checked(source: Source, channels: str, where: str = "data") -> Checked:
+    """Check every array of a source.
+
+    Args:
+      source: what a data factory returned.
+      channels: where pictures and signals have their channels, see `prepare`.
+      where: the section, which messages begin with.
+
+    Raises:
+      DataError: for the first array that cannot be used.
+    """
+    if source.leaves is None:
+        return _of_arrays(source, channels, where)
+    return _of_trees(source, source.leaves, where)
+
+
+def _of_trees(source: Source, leaves: trees.Leaves, where: str) -> Checked:
+    """Check every part leaf by leaf; the task and the number of outputs are read off where they are open."""
+    parts: dict[str, Split] = {}
+    notes: tuple[str, ...] = ()
+    raw = {"train": Split(source.inputs, source.targets), "validation": source.validation, "test": source.test}
+    for name, part in raw.items():
+        if part is not None:
+            prefix = f"{where}." if name == "train" else f"{where}.{name}_"
+            parts[name], more = trees.convert(part, prefix, leaves, parts.get("train"))
+            notes += more
+    targets = parts["train"].targets
+    task, outputs = "structured", source.outputs or (leaves.classes if isinstance(leaves.classes, int) else 0)
+    if not trees.is_tree(targets):
+        task = "classification" if targets.dtype.kind == "i" else "regression"
+        if task == "classification" and not outputs:
+            refuse_labels_from_one(parts)
+            outputs = 1 + max(int(part.targets.max()) for part in parts.values())
+        elif not outputs:
+            outputs = targets.shape[-1] if targets.ndim > 1 else 1
+        if task == "regression" and targets.ndim == 1:
+            parts = {name: Split(part.inputs, part.targets[:, None]) for name, part in parts.items()}
+    return Checked(source._replace(task=source.task or task), parts, outputs, notes)
+
+
+def _of_arrays(source: Source, channels: str, where: str) -> Checked:
+    """Check every part, and read off the number of outputs where the source leaves it open."""
+    if source.task not in ("classification", "regression"):
+        raise DataError(f'{where}.task: found "{source.task}", expected "classification" or "regression"')
+    raw = {"train": Split(source.inputs, source.targets), "validation": source.validation, "test": source.test}
+    parts: dict[str, Split] = {}
+    notes: tuple[str, ...] = ()
+    outputs = source.outputs
+    like = np.empty(0)  # the training part's inputs, as given
+    check = labels_of if source.task == "classification" else values_of
+    for name, part in raw.items():
+        if part is None:
+            continue
+        prefix = f"{where}." if name == "train" else f"{where}.{name}_"
+        given = as_array(part.inputs, prefix + "inputs")
+        like = given if name == "train" else like
+        if not source.vocabulary:
+            checks.refuse_other_scale(given, like, prefix + "inputs", "the training part")
+        x, more = inputs_of(
+            given,
+            prefix + "inputs",
+            vocabulary=source.vocabulary,
+            allow_nonfinite=source.allow_nonfinite,
+            channels=channels,
+        )
+        if parts and x.shape[1:] != (shape := parts["train"].inputs.shape[1:]):
+            raise DataError(
+                f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected {show(shape)} "
+                f"as in the training part"
+            )
+        y = check(part.targets, prefix + "targets", inputs=x, outputs=outputs)
+        if source.task == "regression":
+            outputs = y.shape[1]
+        elif parts and y.shape[1:] != parts["train"].targets.shape[1:]:
+            raise DataError(
+                f"{prefix}targets: found labels of shape {show(y.shape[1:])} an example, expected "
+                f"{show(parts['train'].targets.shape[1:])} as in the training part"
+            )
+        parts[name] = Split(x, y)
+        notes += more
+    if not outputs:
+        refuse_labels_from_one(parts)
+        outputs = 1 + max(int(part.targets.max()) for part in parts.values())
+        if outputs > sum(part.targets.size for part in parts.values()) and source.stream is None:
+            raise DataError(
+                f"{where}.targets: found label {outputs - 1}, more classes than examples; "
+                f"number the classes from 0, or give the number of classes"
+            )
+    return Checked(source, parts, outputs, notes)
+
+
+def narrowed(part: Split) -> Split:
+    """Bring float64 to float32."""
+    lower = lambda leaf, _: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf
+    return Split(*(trees.map_leaves(lower, side, "") for side in part))
