@@ -29,6 +29,8 @@ class Traits(TypedDict, total=False):
     best: of a metric, the best value there can be; intervals end there.
     problems: of a learner, (config, data) -> what does not fit together, one line each.
     makes_samples: of a learner, whether its metrics judge samples in place of answers.
+    networks: of a learner with several networks, (config, data) -> {name: `learners.networks.Network`}, each with its
+        parameters under its name in `eval_params`; without it there is the one model of the config.
     metrics: of a learner, the metrics that its evaluation gives by itself, name -> "max" or "min".
     """
 
@@ -45,6 +47,7 @@ class Traits(TypedDict, total=False):
     best: float | None
     problems: Callable[..., list[str]]
     makes_samples: bool
+    networks: Callable[..., Mapping[str, Any]]
     metrics: Mapping[str, Literal["max", "min"]]
 
 

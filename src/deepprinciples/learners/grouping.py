@@ -5,32 +5,19 @@ A parameter that is left out is None in its tree, so whatever reads the leaves o
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.config.wording import quoted
 from deepprinciples.parts.parameter_groups import Group
-from deepprinciples.types import Array, Average, PyTree, Scalar, words_of
+from deepprinciples.parts.parameter_names import matches, name_of, unmatched
+from deepprinciples.types import Array, Average, PyTree, Scalar
 
 Apart = Callable[[PyTree], tuple[PyTree, PyTree]]  # params -> (those that train, those that do not)
 _REST = ""  # the label of parameters without a group
-_MOST_SHOWN = 3
-
-
-def matches(patterns: str | Sequence[str], name: str) -> bool:
-    """Check whether a parameter's name, such as "layer_00/linear/kernel", fits one of the patterns."""
-    return any(fnmatchcase(name, one) for one in ([patterns] if isinstance(patterns, str) else patterns))
-
-
-def names_of(tree: PyTree) -> list[str]:
-    """List the names of the leaves of a tree, in its order."""
-    return ["/".join(words_of(path)) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 def labels_of(groups: Mapping[str, Group], tree: PyTree) -> PyTree:
@@ -38,8 +25,7 @@ def labels_of(groups: Mapping[str, Group], tree: PyTree) -> PyTree:
 
     def label(path: tuple[Any, ...], leaf: Any) -> str:
         del leaf
-        name = "/".join(words_of(path))
-        return next((key for key, group in groups.items() if matches(group.match, name)), _REST)
+        return next((key for key, group in groups.items() if matches(group.match, name_of(path))), _REST)
 
     return jax.tree_util.tree_map_with_path(label, tree)
 
@@ -145,9 +131,7 @@ def problems(sections: Mapping[str, Mapping[str, Any]], names: Sequence[str]) ->
             yield f"{where}.optimizer: the group is frozen and takes no step; drop frozen or optimizer"
         if section["frozen"] and section["learning_rate"] != 1.0:
             yield f"{where}.learning_rate: the group is frozen and takes no step; drop frozen or learning_rate"
-        for pattern in [match] if isinstance(match, str) else match:
-            if not any(matches(pattern, name) for name in names):
-                yield f"{where}.match: no parameter matches {quoted(pattern)}{nearest(pattern, names)}"
+        yield from (f"{where}.match: {problem}" for problem in unmatched(match, names))
         if names and not left:
             yield f"{where}.match: every parameter belongs to an earlier group; put this one before it"
         left = [name for name in left if not matches(match, name)]
@@ -160,9 +144,3 @@ def apart_names(sections: Mapping[str, Mapping[str, Any]], names: Sequence[str])
     """List the names that belong to a frozen group."""
     first = lambda name: next((one for one in sections.values() if matches(one["match"], name)), {})
     return [name for name in names if first(name).get("frozen")]
-
-
-def nearest(pattern: str, names: Sequence[str]) -> str:
-    """Name the parameters that are closest to a pattern."""
-    close = difflib.get_close_matches(pattern[:80], names, n=_MOST_SHOWN, cutoff=0.0)
-    return f"; the nearest are {', '.join(map(quoted, close))}" if close else "; the model has no parameters"

@@ -5,7 +5,6 @@ A keyword without a default that stands here is supplied; all others are the lea
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,9 +20,8 @@ from deepprinciples.learners.factories import (
     trait,
     weights_of,
 )
-from deepprinciples.learners.gan.players import Player
+from deepprinciples.learners.gan.networks import discriminator_of, generator_of
 from deepprinciples.learners.grouping import apart_of
-from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.types import Dataset
 
 
@@ -47,21 +45,6 @@ def _splits(config: Config, parts: Dataset) -> bool:
     return all(trait(kind, config[kind], "per_example") for kind in ("rule", "loss"))
 
 
-def _generator(config: Config, parts: Dataset) -> Player:
-    shape = parts.train.inputs.shape[1:]
-    return _player(config["generator"], "generator", _steps(config, parts), outputs=math.prod(shape), shape=shape)
-
-
-def _discriminator(config: Config, parts: Dataset) -> Player:
-    steps = _steps(config, parts) * config["learner"].get("n_critic", 1)
-    return _player(config["discriminator"], "model", steps, outputs=1, vocabulary=0)
-
-
-def _player(config: Config, kind: str, steps: int, **provided: Any) -> Player:
-    regularizers = [part("regularizers", one) for _, one in named(config["regularizers"])]
-    return Player(coerce(part(kind, config["model"], **provided)), chain(config, steps), regularizers)
-
-
 SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "data": lambda config, parts: parts,
     "example": example_of,
@@ -77,8 +60,8 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "steps": _steps,
     "evaluations": _evaluations,
     "splits": _splits,
-    "generator": _generator,
-    "discriminator": _discriminator,
+    "generator": generator_of,
+    "discriminator": discriminator_of,
     "penalties": lambda config, parts: [
         part("penalties", one) for _, one in named(config["discriminator"]["penalties"])
     ],

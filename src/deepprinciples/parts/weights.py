@@ -8,7 +8,6 @@ first one acts on what is stored, each other one on what the one before it gives
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -18,29 +17,23 @@ import jax.numpy as jnp
 from deepprinciples.kernels import draws
 from deepprinciples.kernels.keys import fold_in
 from deepprinciples.kernels.selection import smallest
+from deepprinciples.parts.parameter_names import matches, name_of, unmatched
 from deepprinciples.types import Array, Count, NonNegative, PyTree, Range, Reparameterization, Scalar, Share, traits
 
-
-def _matched(params: PyTree, match: str) -> dict[str, Array]:
-    """Return the leaves whose name, such as "layer_00.linear.kernel", a regular expression finds a match in."""
-    try:
-        pattern = re.compile(match)
-    except re.error as error:
-        raise ValueError(f"match: {match!r} is no regular expression ({error}); write such as 'kernel'") from None
-    every = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    if found := {name: leaf for name, leaf in every.items() if pattern.search(name)}:
-        return found
-    shown = ", ".join(list(every)[:6]) + (", ..." if len(every) > 6 else "")
-    raise ValueError(f"match: {match!r} matches none of the parameters ({shown}); write a part of such a name")
+Match = str | tuple[str, ...]
 
 
-def _name(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
+def _matched(params: PyTree, match: Match) -> dict[str, Array]:
+    """Return the leaves whose names fit, such as "layer_00/linear/kernel"."""
+    every = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    if problems := unmatched(match, list(every)):
+        raise ValueError(f"match: {problems[0]}")
+    return {name: leaf for name, leaf in every.items() if matches(match, name)}
 
 
 def _with(params: PyTree, changed: Mapping[str, PyTree]) -> PyTree:
     """Return the parameters with some of the leaves changed."""
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: changed.get(_name(path), leaf), params)
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: changed.get(name_of(path), leaf), params)
 
 
 def _unchanged(stored: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
@@ -51,7 +44,7 @@ def _unchanged(stored: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
 def prune(
     *,
     sparsity: Share = 0.5,
-    match: str = "kernel",
+    match: Match = "*kernel*",
     scope: Literal["global", "layer"] = "global",
     begin: Share = 0.0,
     end: Share = 0.5,
@@ -69,7 +62,7 @@ def prune(
 
     Args:
       sparsity: share of the weights that is removed in the end, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
-      match: regular expression, found anywhere in the names of parameters such as "layer_00.linear.kernel".
+      match: pattern, or list of patterns, of names of parameters, see `group`.
       scope: "global" compares the weights of all layers, "layer" removes the same share of each.
       begin: when pruning begins, as a share of the run, in [0, 1]. *Sweepable.*
       end: when it ends, as a share of the run, in [0, 1], not before `begin`. *Sweepable.*
@@ -125,7 +118,7 @@ def prune(
 
 @traits(neutral={"bits": math.inf})
 def quantize(
-    *, bits: Annotated[Scalar, Range("[2, inf]", "inf switches it off")] = 8.0, match: str = "kernel"
+    *, bits: Annotated[Scalar, Range("[2, inf]", "inf switches it off")] = 8.0, match: Match = "*kernel*"
 ) -> Reparameterization:
     """Round weights to a few evenly spaced values, and let the gradient pass as if they were not rounded.
 
@@ -136,7 +129,7 @@ def quantize(
     Args:
       bits: of one weight, in [2, inf]; between whole numbers there are as many values as the formula says.
         *Sweepable.* *Neutral: inf.*
-      match: regular expression, found anywhere in the names of parameters such as "layer_00.linear.kernel".
+      match: pattern, or list of patterns, of names of parameters, see `group`.
     Returns: `types.Reparameterization`.
     Raises: ValueError where nothing matches.
     Expect: Nothing at 8 bits; claimed: accuracy falls below 4. The loss no longer changes with every small update, so
@@ -164,7 +157,7 @@ def quantize(
     return Reparameterization(init, apply, _unchanged)
 
 
-def low_rank(*, rank: Count = 1, alpha: NonNegative = 1.0, match: str = "kernel") -> Reparameterization:
+def low_rank(*, rank: Count = 1, alpha: NonNegative = 1.0, match: Match = "*kernel*") -> Reparameterization:
     """Hold weights fixed and train a change of low rank.
 
     W = W0 + alpha / rank A B; A of [inputs, rank] is normal with variance 1 / inputs, B of [rank, outputs] is zero
@@ -176,7 +169,7 @@ def low_rank(*, rank: Count = 1, alpha: NonNegative = 1.0, match: str = "kernel"
       rank: of the change, at most the shorter side of each matrix.
       alpha: factor of the change, in [0, inf); with another rank about the same learning rate still fits.
         *Sweepable.*
-      match: regular expression, found anywhere in the names of parameters such as "layer_00.linear.kernel".
+      match: pattern, or list of patterns, of names of parameters, see `group`.
     Returns: `types.Reparameterization`.
     Raises: ValueError where nothing matches, a match is no matrix, or `rank` is above the shorter side.
     Expect: Claimed: enough to adapt weights trained before. From random ones the fit is worse the smaller the rank. The
@@ -201,12 +194,12 @@ def low_rank(*, rank: Count = 1, alpha: NonNegative = 1.0, match: str = "kernel"
 
     def apply(stored: PyTree, state: PyTree) -> PyTree:
         def joined(path: tuple, node: PyTree) -> PyTree:
-            fixed = state.get(_name(path))
+            fixed = state.get(name_of(path))
             if fixed is None:
                 return node
             return jax.lax.stop_gradient(fixed) + (alpha / rank * (node["a"] @ node["b"])).reshape(fixed.shape)
 
-        whole = lambda path, node: _name(path) in state
+        whole = lambda path, node: name_of(path) in state
         return jax.tree_util.tree_map_with_path(joined, stored, is_leaf=whole, is_leaf_takes_path=True)
 
     return Reparameterization(init, apply, _unchanged)

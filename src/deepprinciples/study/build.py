@@ -35,6 +35,7 @@ from deepprinciples.parts import data, probes
 from deepprinciples.parts.data.held_out import TestSet
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.split import prepare
+from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.study.settings import Study, Train, model_extras, start
 from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, Split
 
@@ -196,7 +197,7 @@ def _check_step(config: Config, parts: Dataset) -> list[str]:
         state = jax.eval_shape(made.init, key)
         found.extend(f"learner: {problem}" for problem in complex_arrays(state))
         if hasattr(state, "params"):
-            found.extend(grouping.problems(config.get("groups", {}), grouping.names_of(state.params)))
+            found.extend(grouping.problems(config.get("groups", {}), names_of(state.params)))
         if found:
             return found
 

@@ -111,13 +111,13 @@ class Run(NamedTuple):
 
         return Plots(self.results, self.summary)
 
-    def model(self, arm: str = "", seed: int = 0, *, player: str = "generator") -> tuple[TrainedModel, Any]:
+    def model(self, arm: str = "", seed: int = 0, *, player: str = "") -> tuple[TrainedModel, Any]:
         """Return a trained model and its parameters; see `dp.load_model`.
 
         Args:
             arm: of a comparison with `study.keep`; a run of `train` has none.
             seed: one of the seeds kept.
-            player: of a GAN, "generator" or "discriminator".
+            player: of a GAN, "generator" (the default) or "discriminator".
 
         Returns:
             (model, params), for `model.predict(params, inputs)`.

@@ -18,8 +18,8 @@ from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import averaging
 from deepprinciples.learners.factories import model_of
-from deepprinciples.learners.grouping import names_of
 from deepprinciples.parts import probes
+from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study import build, parameters, results

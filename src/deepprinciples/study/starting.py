@@ -14,10 +14,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from deepprinciples.config.wording import quoted
 from deepprinciples.errors import ConfigError, DataError, IntegrityError
 from deepprinciples.learners.factories import Config, example_of, model_of
-from deepprinciples.learners.grouping import matches, names_of, nearest
+from deepprinciples.parts.parameter_names import matches, names_of, unmatched
 from deepprinciples.runs import arrays, directory
 from deepprinciples.study import exchange, parameters
 from deepprinciples.study.finished_run import load
@@ -52,12 +51,9 @@ def start_of(config: Config, parts: Dataset) -> Start | None:
     params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
     leaves = zip(names_of(params), jax.tree.leaves(params), strict=True)
     shapes = {name: (leaf.shape, np.dtype(leaf.dtype)) for name, leaf in leaves}
-    patterns = [given["match"]] if isinstance(given["match"], str) else given["match"]
-    if missing := [one for one in patterns if not any(matches(one, name) for name in shapes)]:
-        raise ConfigError(
-            *(f"{PATH}.match: no parameter matches {quoted(one)}{nearest(one, list(shapes))}" for one in missing)
-        )
-    wanted = [name for name in shapes if matches(patterns, name)]
+    if problems := unmatched(given["match"], list(shapes)):
+        raise ConfigError(*(f"{PATH}.match: {problem}" for problem in problems))
+    wanted = [name for name in shapes if matches(given["match"], name)]
     take = functools.partial(exchange.fitted, section=config["model"], expected=shapes, wanted=wanted)
     path = Path(given["path"])
     try:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
-from deepprinciples.learners.reparameterized import reparameterized, used
+from deepprinciples.learners.networks import Network, networks_of
+from deepprinciples.learners.reparameterized import used
 from deepprinciples.runs import directory
 from deepprinciples.study import build, parameters, programs
 from deepprinciples.study.finished_run import Run, load
-from deepprinciples.types import Array, Dataset, Model, PyTree
-
-PLAYERS = ("generator", "discriminator")
+from deepprinciples.types import Array, Dataset, PyTree
 
 
 class TrainedModel(NamedTuple):
@@ -45,7 +42,7 @@ def load_model(
     arm: str = "",
     seed: int = 0,
     *,
-    player: str = "generator",
+    player: str = "",
     config: Mapping[str, Any] | None = None,
 ) -> tuple[TrainedModel, PyTree]:
     """Load a trained model as it was evaluated, with averaged weights where there are some.
@@ -54,8 +51,8 @@ def load_model(
         run: a run of `train`, or of `compare` with `study.keep`; or its directory.
         arm: of a comparison; a run of `train` has none.
         seed: one of the seeds kept.
-        player: of a GAN, "generator" or "discriminator". The inputs of a generator are noise [B, latent], with
-            `learner.conditional` a pair (noise, labels [B]); its outputs have the shape of examples.
+        player: of a GAN, "generator" (the default) or "discriminator". The inputs of a generator are noise [B, latent],
+            with `learner.conditional` a pair (noise, labels [B]); its outputs have the shape of examples.
         config: what the run was given, where functions or arrays of its config came from another process.
 
     Returns:
@@ -77,21 +74,22 @@ def load_model(
     kept = parameters.kept(run.path, kind, arms, arm=arm, seed=seed)
     resolved = _resolved(run, arm, seed, config)
     parts = build.dataset(resolved)
-    gan = "generator" in resolved
-    if player not in PLAYERS:
-        raise ConfigError(f"player: found {player!r}; expected {' or '.join(PLAYERS)}")
-    model, lay_out, shape = _player(resolved, parts, player) if gan else (_model(resolved, parts), None, None)
-    example = _example(resolved, parts, player) if gan else build.example_of(resolved, parts).inputs
-    like = jax.eval_shape(lambda key: model.init(key, example), jax.random.key(0))
+    networks = networks_of(resolved, parts)
+    name = player or next(iter(networks), player)
+    if name not in networks:
+        expected = " or ".join(filter(None, networks)) or "none: its learner has one network, or tells of none"
+        raise ConfigError(f"player: found {name!r}; expected {expected}")
+    network = networks[name]
+    like = jax.eval_shape(lambda key: network.model.init(key, network.example), jax.random.key(0))
     file = str(run.path / directory.PARAMETERS)
-    held = (kept.params, kept.state) if not gan else tuple((one or {}).get(player, {}) for one in kept)
+    held = tuple((one or {}).get(name, {}) for one in kept) if name else (kept.params, kept.state)
     if kept.state is None and jax.tree.leaves(like[1]):
         raise IntegrityError(
             f"{file}: holds no state of the model (such as running statistics), which an earlier version left out; "
             "train it anew"
         )
     params, state = (parameters.tree_of(one or {}, tree, file) for one, tree in zip(held, like, strict=True))
-    return _functions(model, state, parts, lay_out, shape, resolved["train"]["matmul"]), params
+    return _functions(network, state, parts, resolved["train"]["matmul"]), params
 
 
 def used_parameters(run: Run, arm: str, seed: int | None) -> PyTree:
@@ -130,54 +128,14 @@ def _chosen(run: Run, arm: str, seed: int) -> Mapping[str, float]:
     return row["chosen"][block] if row["chosen"] else {}
 
 
-def _model(config: build.Config, parts: Dataset) -> Model:
-    """Build a model whose parameters are those that were stored, and that uses what they stand for."""
-    return reparameterized(build.model_of(config, parts), build.weights_of(config))
-
-
-def _player(config: build.Config, parts: Dataset, player: str) -> tuple[Model, Callable, tuple[int, ...] | None]:
-    """Build a player's model, what lays out its inputs, and the shape of its outputs."""
-    from deepprinciples.parts.models.adapters import coerce
-
-    shape = parts.train.inputs.shape[1:]
-    classes = parts.outputs if config["learner"]["conditional"] else 0
-    if player == "discriminator":
-        made = build.part("model", config[player]["model"], outputs=1, vocabulary=0)
-        return coerce(made), lambda inputs: inputs, None
-    made = build.part("generator", config[player]["model"], outputs=math.prod(shape), shape=shape)
-
-    def told(inputs: Any) -> Array:
-        noise, labels = inputs if classes else (inputs, None)
-        return jnp.concatenate([noise, jax.nn.one_hot(labels, classes)], axis=1) if classes else jnp.asarray(noise)
-
-    return coerce(made), told, shape
-
-
-def _example(config: build.Config, parts: Dataset, player: str) -> Any:
-    """Return one input that has the shape of a player's."""
-    classes = parts.outputs if config["learner"]["conditional"] else 0
-    if player == "generator":
-        return jnp.zeros((1, config["learner"]["latent"] + classes))
-    *places, channels = parts.train.inputs.shape[1:]
-    return jnp.zeros((1, *places, (channels + classes) * config["learner"]["pac_size"]))
-
-
-def _functions(
-    model: Model,
-    state: PyTree,
-    data: Dataset,
-    lay_out: Callable | None,
-    shape: tuple[int, ...] | None,
-    matmul: str,
-) -> TrainedModel:
+def _functions(network: Network, state: PyTree, data: Dataset, matmul: str) -> TrainedModel:
     precision = programs.MATMUL.get(matmul)
 
     @jax.jit
     def apply(params: PyTree, inputs: Any) -> tuple[Any, Mapping[str, Array]]:
-        given = inputs if lay_out is None else lay_out(inputs)
         with jax.default_matmul_precision(precision) if precision else contextlib.nullcontext():
-            outputs, _, activations = model.apply(params, state, given, key=None, train=False)
-        return outputs if shape is None else outputs.reshape(-1, *shape), activations
+            outputs, _, activations = network.model.apply(params, state, network.read(inputs), key=None, train=False)
+        return outputs if network.shape is None else outputs.reshape(-1, *network.shape), activations
 
     def predict(params: PyTree, inputs: Any) -> Any:
         return apply(params, inputs)[0]

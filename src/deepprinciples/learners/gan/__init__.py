@@ -10,6 +10,7 @@ import numpy as np
 
 from deepprinciples.learners.factories import Config, named, part
 from deepprinciples.learners.gan.learner import learner_of
+from deepprinciples.learners.gan.networks import networks
 from deepprinciples.learners.gan.players import Player, Setup
 from deepprinciples.learners.gan.updates import UpdateConfig
 from deepprinciples.types import (
@@ -58,7 +59,7 @@ def problems(config: Config, parts: Dataset) -> list[str]:
     return found
 
 
-@traits(problems=problems, makes_samples=True)
+@traits(problems=problems, makes_samples=True, networks=networks)
 def gan(
     *,
     data: Dataset,
