@@ -34,7 +34,7 @@ science: $(VENV)/.core
 
 # The pages of docs/catalogue, from the docstrings of the parts.
 catalogue: $(VENV)/.core
-	$(BIN)/python -m deepprinciples.study.catalogue docs/catalogue
+	$(BIN)/python -m deepprinciples.cli.catalogue docs/catalogue
 
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench

@@ -24,11 +24,11 @@ class Players(NamedTuple):
 
 def our_players(workload: Workload) -> tuple[Players, Players]:
     """Build our two networks and their first parameters."""
-    from deepprinciples.study import build
+    from deepprinciples.learners import from_config
 
     sections, shape = OURS[workload.name](), workload.shape
-    generator = build.part("generator", sections["generator"], outputs=int(np.prod(shape)), shape=shape)
-    discriminator = build.part("model", sections["discriminator"], outputs=1, vocabulary=0, shape=shape)
+    generator = from_config.part("generator", sections["generator"], outputs=int(np.prod(shape)), shape=shape)
+    discriminator = from_config.part("model", sections["discriminator"], outputs=1, vocabulary=0, shape=shape)
     latents, shown = np.zeros((1, LATENT), np.float32), examples(workload, 1)[0]
 
     def network(model: Any, x: Any) -> tuple[Callable[[Any, Any], Any], Any]:

@@ -15,34 +15,35 @@ from timing import Row, against, answer, one_core, rounds, row
 from workloads import Effort, Workload, config, scaled
 
 from deepprinciples import config as configs
+from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import use_all_cores
-from deepprinciples.study import bench, build
+from deepprinciples.learners import from_config
+from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import arm_of, group_arms
-from deepprinciples.study.settings import Train
 
 VMAPPED = 4  # lanes of the vmapped lines
 # What the engine compiles its segments with on CPU; the hand-written scan gets it too.
 SERIAL = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
 
 
-def made(workload: Workload, steps: int, count: int, **train: Any) -> bench.Bench:
+def made(workload: Workload, steps: int, count: int, **train: Any) -> prepared_group.Bench:
     """Compile the workload for `count` lanes, laid out as the engine chooses."""
-    resolved = configs.resolve(config(workload, steps, **train), build.KINDS, command="train")
+    resolved = configs.resolve(config(workload, steps, **train), from_config.KINDS, command="train")
     group = group_arms([arm_of("run", resolved)])[0]
-    return bench.set_up(group, build.dataset(resolved), Train(**resolved["train"]), [count])
+    return prepared_group.set_up(group, from_config.dataset(resolved), Train(**resolved["train"]), [count])
 
 
-def runner(one: bench.Bench, lanes: int) -> Callable[[int], Any]:
+def runner(one: prepared_group.Bench, lanes: int) -> Callable[[int], Any]:
     """Make the run of `lanes` lanes; its seeds are new in every turn, so no order of examples is at hand already."""
 
     def run(turn: int) -> None:
         rows = [(seed, [{}]) for seed in range(turn * lanes, (turn + 1) * lanes)]
-        bench.train(one, rows, judged=False, progress=lambda steps: None)
+        prepared_group.train(one, rows, judged=False, progress=lambda steps: None)
 
     return run
 
 
-def told(workload: Workload, line: str, times: list[float], one: bench.Bench, lanes: int, **more: Any) -> Row:
+def told(workload: Workload, line: str, times: list[float], one: prepared_group.Bench, lanes: int, **more: Any) -> Row:
     """Tell a line of ours, with its layout."""
     layout = one.program.layout
     return row(

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepprinciples import config as configs
+from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import use_all_cores
+from deepprinciples.learners import from_config
 from deepprinciples.parts import probes
-from deepprinciples.study import bench, build
+from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import Group
-from deepprinciples.study.settings import Train
 
 TIERS = ("cheap", "standard", "full")
 STEPS = {"MLP": 400, "LSTM": 100}
@@ -50,14 +51,14 @@ def measured(kind: str, names: list[str], bare: float) -> Cost:
     """Time a run of `names` at every step against one without probes."""
     steps = STEPS[kind] // (10 if set(names) & set(HEAVY) else 1)
     train = {"steps": steps, "probe_every": 1, "evaluate_every": steps, "probes": names}
-    config = configs.resolve({**NETS[kind], **LEARNS, "train": train}, build.KINDS)
-    parts = build.dataset(config)
+    config = configs.resolve({**NETS[kind], **LEARNS, "train": train}, from_config.KINDS)
+    parts = from_config.dataset(config)
     group = Group(("run",), config, (), ({},))
     settings = Train(**config["train"])
-    made = bench.set_up(group, parts, settings, [1])
+    made = prepared_group.set_up(group, parts, settings, [1])
     if not names:
         return Cost(0.0, made.program.compile_seconds)
-    return Cost(bench.probe_cost(made, parts, settings), made.program.compile_seconds - bare)
+    return Cost(prepared_group.probe_cost(made, parts, settings), made.program.compile_seconds - bare)
 
 
 def page(rows: dict[str, dict[str, Cost]]) -> str:

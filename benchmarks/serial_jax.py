@@ -20,9 +20,9 @@ Network = Callable[[Any, Any], Any]
 
 def our_classifier(workload: Workload) -> tuple[Network, Any]:
     """Build our model and its first parameters: the function (params, inputs) -> outputs, and the parameters."""
-    from deepprinciples.study import build
+    from deepprinciples.learners import from_config
 
-    model = build.part("model", OURS[workload.name](), outputs=CLASSES, vocabulary=0)
+    model = from_config.part("model", OURS[workload.name](), outputs=CLASSES, vocabulary=0)
     params, state = jax.jit(model.init)(jax.random.key(0), examples(workload, 1)[0])
     return lambda p, x: model.apply(p, state, x, key=None, train=True)[0], params
 

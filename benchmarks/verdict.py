@@ -28,7 +28,7 @@ def demo(workload: Workload, effort: Effort) -> list[Row]:
     settings = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
     changes = ["train.steps=20"] if effort.repeats == 1 else []
     with tempfile.TemporaryDirectory() as folder:
-        command = ["-m", "deepprinciples.cli", "compare", str(CONFIG), *changes, "--out", f"{folder}/demo"]
+        command = ["-m", "deepprinciples.cli.main", "compare", str(CONFIG), *changes, "--out", f"{folder}/demo"]
         times = [seconds(lambda: subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL))]
     return [row("demo", "time to verdict", times, model_steps(settings), 0.0, table="demo", seconds=times[0])]
 

@@ -24,12 +24,12 @@ from typer.testing import CliRunner
 
 import deepprinciples as dp
 from deepprinciples import config as configs
-from deepprinciples.cli import app
+from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
+from deepprinciples.learners import from_config
 from deepprinciples.parts.data import Source
 from deepprinciples.report import plots
-from deepprinciples.study import build
-from deepprinciples.study.finished_run import Run
+from deepprinciples.results.finished_run import Run
 
 BASE: dict[str, Any] = {
     "data": {"name": "wine", "batch_size": 16},
@@ -579,8 +579,8 @@ def test_several_labels_an_example_are_no_regression() -> None:
     targets = np.stack([Y, 1 - Y, Y], axis=1)
     data = own(targets=targets, task="regression", standardize=False)
     config = changed({"arms": None, **data, "loss.name": "sigmoid_binary_cross_entropy"})
-    resolved = configs.resolve(config, build.KINDS)
-    assert build.check(resolved, build.dataset(resolved)) == []
+    resolved = configs.resolve(config, from_config.KINDS)
+    assert from_config.check(resolved, from_config.dataset(resolved)) == []
 
 
 def test_odd_data_is_used_and_told() -> None:

@@ -18,10 +18,9 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.config import schema
+from deepprinciples.config import schema, settings
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.data.held_out import HeldOut
-from deepprinciples.study import settings
 from deepprinciples.types import (
     Activation,
     Count,
@@ -660,6 +659,6 @@ def test_garbage_is_understood_or_refused_and_never_crashes() -> None:
 
 def test_the_config_rooms_import_no_jax() -> None:
     """`--help` and a mistake in a config must answer at once."""
-    code = "import sys, deepprinciples.config, deepprinciples.runs.directory, deepprinciples.study.cards as c;"
+    code = "import sys, deepprinciples.config, deepprinciples.runs.directory, deepprinciples.cli.part_cards as c;"
     code += "sys.exit(any(m.split('.')[0] in ('jax', 'numpy', 'xarray', 'flax') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -26,20 +26,25 @@ MAY_KNOW = {
     "report": {"atomic", "errors"},
     "runs": {"atomic", "errors", "report"},
     "config": {"errors", "ranges", "runs"},
+    "stats": {"errors", "config", "report"},
     "kernels": {"types"},
     "parts": {"errors", "types", "kernels"},
     "engine": {"errors", "types", "kernels"},
     "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "engine"},
-    "study": {"errors", "ranges", "types", "report", "runs", "config", "parts", "engine", "learners"},
-    "console": {"errors", "report", "study"},
-    "scripts": {"console", "errors", "report", "config", "study"},
-    "cli": {"console", "errors", "report", "runs", "config", "parts", "learners", "study"},
-    "__init__": {"config", "learners", "parts", "scripts", "study", "types"},
-}
-NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "parts/data", "study/statistics",
-          "study/verdicts", "study/tuning", "study/results", "study/settings", "study/finished_run", "study/judging",
-          "study/stats", "study/milestones", "study/many_tasks", "study/across_tasks", "study/torch_names",
-          "study/budget", "study/importance", "study/planning", "scripts", "cli", "console", "__init__")  # fmt: skip
+    "interop": {"errors", "types", "runs", "config", "learners"},
+    "results": {"errors", "types", "report", "runs", "config", "stats", "engine", "learners", "interop"},
+    "study": {"errors", "types", "report", "runs", "config", "stats", "parts", "engine", "learners", "interop",
+              "results"},
+    "analysis": {"errors", "types", "report", "runs", "config", "stats", "kernels", "parts", "engine", "learners",
+                 "interop", "results", "study"},
+    "domains": {"errors", "types", "kernels", "parts", "results"},
+    "cli": {"errors", "report", "runs", "config", "engine", "learners", "results", "study", "analysis"},
+    "scripts": {"cli", "errors", "report", "config", "results", "study"},
+    "__init__": {"analysis", "config", "domains", "learners", "parts", "results", "scripts", "stats", "study", "types"},
+}  # fmt: skip
+NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "stats", "parts/data",
+          "results/layout", "results/finished_run", "analysis/rank", "interop/torch_names", "scripts", "cli/main",
+          "cli/console", "cli/part_cards", "__init__")  # fmt: skip
 
 
 @functools.cache
@@ -117,11 +122,12 @@ def test_rooms_below_import_no_jax():
 
 def test_rooms_below_load_no_jax():
     """The same by way of another module: what a fresh Python has loaded decides."""
-    names = ["deepprinciples", "deepprinciples.cli", "deepprinciples.config", "deepprinciples.runs.directory",
+    names = ["deepprinciples", "deepprinciples.cli.main", "deepprinciples.config", "deepprinciples.runs.directory",
              "deepprinciples.runs.arrays", "deepprinciples.report.page", "deepprinciples.report.terminal",
-             "deepprinciples.study.statistics", "deepprinciples.study.verdicts", "deepprinciples.study.finished_run",
-             "deepprinciples.study.judging", "deepprinciples.study.stats", "deepprinciples.study.across_tasks",
-             "deepprinciples.study.anomaly", "deepprinciples.scripts"]  # fmt: skip
+             "deepprinciples.stats.paired_tests", "deepprinciples.stats.verdicts",
+             "deepprinciples.results.finished_run",
+             "deepprinciples.stats.judging", "deepprinciples.stats", "deepprinciples.analysis.rank",
+             "deepprinciples.domains.anomaly", "deepprinciples.scripts"]  # fmt: skip
     code = f"import sys, {', '.join(names)}; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
@@ -130,7 +136,7 @@ FORBIDDEN = {
     *("eval", "exec", "compile", "execfile", "__import__", "runpy.run_path", "os.system", "os.popen"),
     *("yaml.load", "joblib.load", "torch.load", "pd.read_pickle"),
 }
-ALLOWED = {("study/extend.py", "spec.loader.exec_module"), ("__init__.py", "importlib.import_module")}
+ALLOWED = {("study/plugins.py", "spec.loader.exec_module"), ("__init__.py", "importlib.import_module")}
 
 
 def test_data_is_never_code():
@@ -268,7 +274,7 @@ def test_the_guard_against_code_in_data_can_fail(code, word, tmp_path, monkeypat
 @pytest.mark.parametrize(("home", "code"), [
     ("engine", "from deepprinciples.parts import losses"), ("parts", "import deepprinciples.engine.fit"),
     ("report", "from deepprinciples import runs"), ("runs", "def f():\n    from deepprinciples.study import build"),
-    ("config", "from deepprinciples.types import Array"), ("study", "from deepprinciples.cli import app"),
+    ("config", "from deepprinciples.types import Array"), ("study", "from deepprinciples.cli.main import app"),
 ])  # fmt: skip
 def test_the_guard_of_the_arrows_can_fail(home, code, tmp_path, monkeypatch):
     """The guard would let any import pass."""

@@ -19,13 +19,13 @@ import typer
 from typer.testing import CliRunner
 
 from deepprinciples import config as configs
-from deepprinciples.cli import app
+from deepprinciples.cli.main import app
 from deepprinciples.learners import TABLES
+from deepprinciples.learners.from_config import KINDS
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.report import plots
-from deepprinciples.study import rates
-from deepprinciples.study.build import KINDS
-from deepprinciples.study.finished_run import Run
+from deepprinciples.results.finished_run import Run
+from deepprinciples.study import lr_find
 
 ROOT = Path(__file__).parents[1]
 RUN = ["README.md", "docs/guide.md"]
@@ -172,7 +172,7 @@ def test_commands_parse(words: list[str]) -> None:
     if words[1] in ("compare", "train", "find-rate") and str(parsed["config"]) != "CONFIG":
         given = configs.override(configs.load(ROOT / parsed["config"]), parsed["changes"] or [])
         if words[1] == "find-rate":
-            rates.rising(given, **{key: parsed[key] for key in ("low", "high", "steps", "seeds")})
+            lr_find.rising(given, **{key: parsed[key] for key in ("low", "high", "steps", "seeds")})
         else:
             configs.resolve(given, KINDS, command=words[1])
     elif words[1] in ("list", "show"):

@@ -14,7 +14,7 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import scripts
 from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory
-from deepprinciples.study import command
+from deepprinciples.study import commands
 
 CONFIG: dict[str, Any] = {
     "data": {"name": "wine", "batch_size": 16},
@@ -50,7 +50,7 @@ def test_a_finished_run_is_read_again(
     main = dp.experiment(CONFIG)(lines)
     run = main(out=tmp_path / "run")
     printed = capsys.readouterr().out
-    monkeypatch.setattr(command, "compare", lambda *given, **more: pytest.fail("it was run again"))
+    monkeypatch.setattr(commands, "compare", lambda *given, **more: pytest.fail("it was run again"))
     assert main(str(run.path)).path == run.path
     assert printed.endswith(capsys.readouterr().out)
     with pytest.raises(IntegrityError, match="no such directory"):

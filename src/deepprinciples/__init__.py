@@ -14,58 +14,58 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepprinciples import parts as parts
+    from deepprinciples import stats as stats
     from deepprinciples import types as types
+    from deepprinciples.analysis.exchange import export_parameters as export_parameters
+    from deepprinciples.analysis.exchange import import_parameters as import_parameters
+    from deepprinciples.analysis.probing import probe as probe
+    from deepprinciples.analysis.rank import rank as rank
+    from deepprinciples.analysis.replay import replay as replay
+    from deepprinciples.domains import anomaly as anomaly
+    from deepprinciples.domains import theory as theory
+    from deepprinciples.domains.style import transfer as style  # noqa: F401
     from deepprinciples.learners.objective import minimize as minimize
-    from deepprinciples.parts import style_transfer as style  # noqa: F401
+    from deepprinciples.results.finished_run import Run as Run
+    from deepprinciples.results.finished_run import load as load
+    from deepprinciples.results.trained_model import load_model as load_model
     from deepprinciples.scripts import experiment as experiment
     from deepprinciples.scripts import load_config as load_config
-    from deepprinciples.study import anomaly as anomaly
-    from deepprinciples.study import stats as stats
-    from deepprinciples.study import theory as theory
-    from deepprinciples.study.across_tasks import rank as rank
-    from deepprinciples.study.command import compare as compare
-    from deepprinciples.study.command import extend as extend
-    from deepprinciples.study.command import find_rate as find_rate
-    from deepprinciples.study.command import resume as resume
-    from deepprinciples.study.command import train as train
-    from deepprinciples.study.exchange import export_parameters as export_parameters
-    from deepprinciples.study.exchange import import_parameters as import_parameters
-    from deepprinciples.study.finished_run import Run as Run
-    from deepprinciples.study.finished_run import load as load
-    from deepprinciples.study.judging import judge as judge
-    from deepprinciples.study.probing import probe as probe
+    from deepprinciples.stats.judging import judge as judge
+    from deepprinciples.study.commands import compare as compare
+    from deepprinciples.study.commands import extend as extend
+    from deepprinciples.study.commands import find_rate as find_rate
+    from deepprinciples.study.commands import resume as resume
+    from deepprinciples.study.commands import train as train
     from deepprinciples.study.protocol import Progress as Progress
-    from deepprinciples.study.replay import replay as replay
-    from deepprinciples.study.trained import load_model as load_model
 
 _EXPORTS = {  # name -> the module that holds it
     "minimize": "deepprinciples.learners.objective",
     "experiment": "deepprinciples.scripts",
     "load_config": "deepprinciples.scripts",
-    "rank": "deepprinciples.study.across_tasks",
-    "compare": "deepprinciples.study.command",
-    "train": "deepprinciples.study.command",
-    "extend": "deepprinciples.study.command",
-    "find_rate": "deepprinciples.study.command",
-    "resume": "deepprinciples.study.command",
-    "export_parameters": "deepprinciples.study.exchange",
-    "import_parameters": "deepprinciples.study.exchange",
+    "rank": "deepprinciples.analysis.rank",
+    "compare": "deepprinciples.study.commands",
+    "train": "deepprinciples.study.commands",
+    "extend": "deepprinciples.study.commands",
+    "find_rate": "deepprinciples.study.commands",
+    "resume": "deepprinciples.study.commands",
+    "export_parameters": "deepprinciples.analysis.exchange",
+    "import_parameters": "deepprinciples.analysis.exchange",
     **dict.fromkeys(
         ("Aux", "Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "traits"), "deepprinciples.types"
     ),
-    "Run": "deepprinciples.study.finished_run",
-    "load": "deepprinciples.study.finished_run",
-    "judge": "deepprinciples.study.judging",
-    "probe": "deepprinciples.study.probing",
+    "Run": "deepprinciples.results.finished_run",
+    "load": "deepprinciples.results.finished_run",
+    "judge": "deepprinciples.stats.judging",
+    "probe": "deepprinciples.analysis.probing",
     "Progress": "deepprinciples.study.protocol",
-    "replay": "deepprinciples.study.replay",
-    "load_model": "deepprinciples.study.trained",
+    "replay": "deepprinciples.analysis.replay",
+    "load_model": "deepprinciples.results.trained_model",
 }
 _MODULES = {
-    "anomaly": "deepprinciples.study.anomaly",
-    "stats": "deepprinciples.study.stats",
-    "style": "deepprinciples.parts.style_transfer",
-    "theory": "deepprinciples.study.theory",
+    "anomaly": "deepprinciples.domains.anomaly",
+    "stats": "deepprinciples.stats",
+    "style": "deepprinciples.domains.style.transfer",
+    "theory": "deepprinciples.domains.theory",
 }
 _SUBMODULES = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
 __all__ = [*sorted({*_EXPORTS, *_MODULES, "errors", "parts", "types"})]

@@ -20,7 +20,7 @@ from deepprinciples import config as configs
 from deepprinciples.config.schema import convert
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import ConfigError, OutOfMemory, ResourceError
-from deepprinciples.study.finished_run import Run, load
+from deepprinciples.results.finished_run import Run, load
 
 Main = Callable[..., Iterable[str]]
 
@@ -139,9 +139,9 @@ class _Script(NamedTuple):
         changes: Sequence[str],
         out: Path | str | None,
     ) -> Run:
-        from deepprinciples.console import listen
+        from deepprinciples.cli.console import listen
         from deepprinciples.report import terminal
-        from deepprinciples.study import command
+        from deepprinciples.study import commands
 
         titled = [f"title={name}"] * bool(name)
         asked = configs.override(given, [*titled, *settings], command="compare")
@@ -150,7 +150,7 @@ class _Script(NamedTuple):
         where = Path(out).with_name(f"{Path(out).name}-{name}") if out is not None and name else out
         said = shlex.join(["python", f"{file.parent.name}/{file.name}", *changes]) if file else ""
         with terminal.progress(terminal.console()) as bar:
-            return command.compare(asked, where, name=stem, progress=listen(bar), command=said)
+            return commands.compare(asked, where, name=stem, progress=listen(bar), command=said)
 
     def _path(self, name: str | Path) -> Path:
         """Find a config by its name: beside the script, in configs/ beside its folder, or from here."""
@@ -204,7 +204,7 @@ def _as_program(call: Callable[[], Any]) -> Any:
     """Call what a script is; an error ends it with one line and an exit code."""
     import typer
 
-    from deepprinciples.console import one_line_errors
+    from deepprinciples.cli.console import one_line_errors
 
     try:
         with one_line_errors(debug=False):

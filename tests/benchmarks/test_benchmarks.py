@@ -177,14 +177,14 @@ def test_every_workload_of_ours_is_a_config_that_fits(rooms):
     import jax
 
     from deepprinciples import config
-    from deepprinciples.study import build
+    from deepprinciples.learners import from_config
 
     assert set(SIZES) == set(rooms.workloads.WORKLOADS) == set(rooms.workloads.OURS)
     for name, workload in rooms.workloads.WORKLOADS.items():
-        resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), build.KINDS, command="train")
-        data = build.dataset(resolved)
-        assert build.check(resolved, data) == []
-        params = jax.eval_shape(build.learner(resolved, data).init, jax.random.key(0)).eval_params
+        resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), from_config.KINDS, command="train")
+        data = from_config.dataset(resolved)
+        assert from_config.check(resolved, data) == []
+        params = jax.eval_shape(from_config.learner(resolved, data).init, jax.random.key(0)).eval_params
         trees = (params["generator"], params["discriminator"]) if workload.kind == "game" else (params,)
         assert sizes(*trees) == SIZES[name]
 

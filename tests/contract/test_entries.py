@@ -8,8 +8,8 @@ import re
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.cli.part_cards import parsed
 from deepprinciples.learners import TABLES
-from deepprinciples.study.cards import parsed
 
 KINDS = (
     "transforms", "rule", "average", "probe", "optimizer", "schedule", "regularizers", "penalties", "initializer",

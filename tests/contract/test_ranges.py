@@ -12,11 +12,10 @@ from typing import Annotated
 import pytest
 
 from deepprinciples import config as configs
+from deepprinciples.cli.part_cards import arguments, parsed
 from deepprinciples.config.schema import REQUIRED, convert, fields
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import TABLES
-from deepprinciples.study import build
-from deepprinciples.study.cards import arguments, parsed
+from deepprinciples.learners import TABLES, from_config
 from deepprinciples.types import Count, Range, Scalar, Share
 
 NUMBER = r"(-?[\d.]*\d|-?inf)"
@@ -55,7 +54,7 @@ def refused(words: str, names: Iterable[str]) -> dict[str, str]:
 
 
 FACTORIES = [(kind, name, one) for kind, table in TABLES.items() for name, one in table.items()]
-FACTORIES += [(kind, "data", one) for kind, more in build.KINDS.extras.items() for one in more]
+FACTORIES += [(kind, "data", one) for kind, more in from_config.KINDS.extras.items() for one in more]
 
 
 @pytest.mark.parametrize(("kind", "name", "factory"), FACTORIES, ids=[f"{k}-{n}" for k, n, _ in FACTORIES])
@@ -70,7 +69,7 @@ def test_the_range_on_a_card_is_the_range_that_is_enforced(kind, name, factory):
             assert fits, f"{kind} {name}.{field.name}: {said} on the card, {field.interval or 'nothing'} enforced"
 
 
-SCHEMAS = FACTORIES + [(n, n, f) for n, f in build.KINDS.functions.items()]
+SCHEMAS = FACTORIES + [(n, n, f) for n, f in from_config.KINDS.functions.items()]
 
 
 @pytest.mark.parametrize(("kind", "name", "factory"), SCHEMAS, ids=[f"{k}-{n}" for k, n, _ in SCHEMAS])
@@ -98,7 +97,7 @@ def test_a_keyword_that_has_a_range_in_one_part_has_one_in_all_of_its_kind():
 
 
 def resolved(**changes):
-    return configs.resolve({**BASE, **changes}, build.KINDS)
+    return configs.resolve({**BASE, **changes}, from_config.KINDS)
 
 
 def test_the_ends_of_a_documented_range_can_be_used():
@@ -130,7 +129,7 @@ def test_a_users_keyword_has_the_range_that_its_annotation_states_and_no_other()
 
     assert resolved(transforms={"free": {"factory": free, "delta": -2.0, "rate": 7.0}})
     assert "transforms.stated.power" in configs.allowed_ranges(
-        resolved(transforms={"stated": {"factory": stated}}), build.KINDS
+        resolved(transforms={"stated": {"factory": stated}}), from_config.KINDS
     )
     with pytest.raises(ConfigError, match=r"power: expected a number above 0 and at most 2, found 3.0; 2.0 is usual"):
         resolved(transforms={"stated": {"factory": stated, "power": 3.0}})

@@ -12,12 +12,13 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config as configs
+from deepprinciples.cli import part_cards
 from deepprinciples.config.schema import convert, fields
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import measured
+from deepprinciples.learners import from_config, measured
 from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.study import build, cards, extend, groups
+from deepprinciples.study import groups, plugins
 from deepprinciples.types import Scalar, better, traits
 
 OWN = '''
@@ -116,7 +117,7 @@ def own(tmp_path_factory):
     path = tmp_path_factory.mktemp("own") / "own.py"
     path.write_text(OWN)
     before = {kind: set(table) for kind, table in TABLES.items()}
-    extend.add_parts(path)
+    plugins.add_parts(path)
     yield
     for kind, names in before.items():
         for name in set(TABLES[kind]) - names:
@@ -124,7 +125,7 @@ def own(tmp_path_factory):
 
 
 def resolved(**changes):
-    return configs.resolve(configs.changes(BASE, changes), build.KINDS)
+    return configs.resolve(configs.changes(BASE, changes), from_config.KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_the_gradients_that_a_users_rule_takes_are_counted(run):
 def test_a_users_metric_has_direction_and_ends(run):
     """The worst arm would win, or an interval reach beyond what the metric can be."""
     config = resolved()
-    assert not build.higher_is_better(config) and (measured.worst(config), measured.best(config)) == (1.0, 0.0)
+    assert not from_config.higher_is_better(config) and (measured.worst(config), measured.best(config)) == (1.0, 0.0)
     assert run.summary["direction"] == "min"
 
 
@@ -174,11 +175,11 @@ def test_the_targets_of_users_parts_are_checked(own):
     targets = {"name": "arrays", "inputs": np.ones((30, 3)), "targets": np.linspace(-1, 1, 30), "task": "regression"}
     data = {**targets, "batch_size": 8}
     config = resolved(data=data, **{"regularizers.dear": {}})
-    found = build.check(config, build.dataset(config))
+    found = from_config.check(config, from_config.dataset(config))
     begins = ("loss.name: softer needs", "study.metric.name: slips needs", "regularizers.dear: dear needs")
     assert len(found) == 3 and all(line.startswith(begin) for line, begin in zip(found, begins, strict=True))
     config = resolved(data=data, loss={"factory": TABLES["loss"]["softer"]}, **{"study.metric": "mse"})
-    (line,) = build.check(config, build.dataset(config))
+    (line,) = from_config.check(config, from_config.dataset(config))
     assert line.startswith("loss.factory: softer needs class labels, but data.name 'arrays' has real-valued targets")
 
 
@@ -216,7 +217,7 @@ def test_a_large_batch_is_split_where_rule_and_loss_are_per_example(own):
 
 def test_the_card_of_a_users_part_tells_its_traits(own):
     """`show` would say less about one's own part than about ours."""
-    assert "  s size: number = 0.5  (neutral 0.0; in [0, 1])" in cards.card(TABLES, "transforms", "shorter")
+    assert "  s size: number = 0.5  (neutral 0.0; in [0, 1])" in part_cards.card(TABLES, "transforms", "shorter")
 
 
 def test_a_trait_or_a_keyword_that_is_not_there_is_named():
@@ -230,7 +231,7 @@ def test_a_trait_or_a_keyword_that_is_not_there_is_named():
         traits(neutral={"rat": 0.0})(mine)
     assert traits(neutral={"rate": 0})(mine) is mine and better("max", best=1.0)(mine).best == 1.0
     arms = {"plain": {}, "mine": {"transforms.mine": {"factory": mine}}}
-    _, found = configs.resolve_each({**ours(), "arms": arms}, build.KINDS)
+    _, found = configs.resolve_each({**ours(), "arms": arms}, from_config.KINDS)
     gathered = groups.group_arms([groups.arm_of(name, one.config) for name, one in found.items()])
     assert [group.arms for group in gathered] == [("plain", "mine")]
 
@@ -245,7 +246,7 @@ def ours():
 @pytest.mark.parametrize(("kind", "name", "factory"), OURS, ids=[f"{kind}-{name}" for kind, name, _ in OURS])
 def test_the_neutral_values_on_a_card_are_those_of_the_part(kind, name, factory):
     """A reader would switch a part off by a value that does something else, or that a config refuses."""
-    told = cards.arguments(cards.parsed(factory)["Args"])
+    told = part_cards.arguments(part_cards.parsed(factory)["Args"])
     said = {key: re.search(r"\*Neutral: (-?(?:inf|[\d.]*\d))", words) for key, words in told.items()}
     off = getattr(factory, "neutral", {})
     assert {key: float(match[1]) for key, match in said.items() if match} == off

@@ -9,9 +9,9 @@ import pytest
 import toy
 
 from deepprinciples.engine import fit
-from deepprinciples.engine.cuts import Plan, plan
 from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.engine.population import Layout
+from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.kernels.keys import fold_in
 from deepprinciples.types import Batch, Learner
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import toy
 
-from deepprinciples.engine.causes import CAUSES
-from deepprinciples.engine.feed import resident
+from deepprinciples.engine.batching import resident
+from deepprinciples.engine.divergence import CAUSES
 from deepprinciples.engine.population import Layout
 from deepprinciples.engine.rerun import Known, rerun
 from deepprinciples.engine.run import Block, begun_lane
-from deepprinciples.engine.saved import Keeper
+from deepprinciples.engine.serialization import Keeper
 
 PAIR = Layout(devices=1, blocks=1, points=2, mode="map")
 SEED = 5

@@ -7,10 +7,10 @@ import pytest
 import toy
 
 from deepprinciples.engine import evaluation, fit
-from deepprinciples.engine.cuts import plan
-from deepprinciples.engine.feed import Feed, resident
+from deepprinciples.engine.batching import Feed, resident
 from deepprinciples.engine.population import Layout, choose_layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
+from deepprinciples.engine.segments import plan
 
 ALONE = Layout(devices=1, blocks=1, points=1, mode="map")
 VMAPPED = toy.WIDE._replace(mode="vmap")

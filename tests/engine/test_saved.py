@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import toy
 
-from deepprinciples.engine.feed import streamed
+from deepprinciples.engine.batching import streamed
 from deepprinciples.engine.population import make_mesh
-from deepprinciples.engine.saved import Keeper, packed, unpacked
+from deepprinciples.engine.serialization import Keeper, packed, unpacked
 from deepprinciples.errors import IntegrityError
 from deepprinciples.types import Batch
 

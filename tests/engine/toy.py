@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.engine.cuts import plan
-from deepprinciples.engine.feed import pad_split, resident
+from deepprinciples.engine.batching import pad_split, resident
 from deepprinciples.engine.population import Layout, compile_program
 from deepprinciples.engine.run import Block, run
+from deepprinciples.engine.segments import plan
 from deepprinciples.types import Batch, Info, Learner
 
 SIZE, BATCH = 20, 3  # six batches an epoch, two examples left over

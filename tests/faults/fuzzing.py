@@ -27,8 +27,8 @@ import small
 
 from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError
-from deepprinciples.parts.data.files import read_csv, read_idx
 from deepprinciples.parts.data.npz import read_npz
+from deepprinciples.parts.data.tabular import read_csv, read_idx
 from deepprinciples.runs import arrays, checkpoints, files
 from deepprinciples.types import Scalar, better
 

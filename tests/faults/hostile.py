@@ -162,9 +162,9 @@ def fill() -> Iterator[tuple[str, tuple[Make, Callable[[Any], Any]]]]:
     from fuzzing import KINDS
 
     from deepprinciples import config as configs
-    from deepprinciples.parts.data.files import read_csv, read_idx
+    from deepprinciples.domains.style.pictures import read as read_picture
     from deepprinciples.parts.data.npz import read_npz
-    from deepprinciples.parts.data.pictures import read as read_picture
+    from deepprinciples.parts.data.tabular import read_csv, read_idx
     from deepprinciples.runs.arrays import load_arrays
 
     for name, content in ARRAYS.items():

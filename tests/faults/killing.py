@@ -25,7 +25,7 @@ from typing import Any
 import tomli_w
 from small_runs import GAME, STUDY, told
 
-import deepprinciples.cli as cli
+import deepprinciples.cli.main as cli
 from deepprinciples.runs.files import read_jsonl
 
 for module in ("study.command", "report.page", "report.plots", "report.terminal"):  # a child has them at once

@@ -12,7 +12,7 @@ import pytest
 import deepprinciples as dp
 from deepprinciples.errors import Stopped
 from deepprinciples.runs import directory
-from deepprinciples.study import ledger
+from deepprinciples.study import progress_store
 
 STUDY = {
     "title": "Small",
@@ -57,14 +57,14 @@ def stopped_at(
     command, config = KINDS[kind] if isinstance(kind, str) else kind
     looks = []
 
-    def is_time(self: ledger.Ledger) -> bool:
+    def is_time(self: progress_store.Ledger) -> bool:
         looks.append(1)
         if len(looks) == count:
             self.stop.hear(signal.SIGTERM, None)
         return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger.Ledger, "_is_time", is_time)
+        patch.setattr(progress_store.Ledger, "_is_time", is_time)
         try:
             getattr(dp, command)(config, folder)
         except Stopped as stopped:

@@ -23,9 +23,9 @@ from deepprinciples.engine import run as engine
 from deepprinciples.errors import IntegrityError, ResourceError, Stopped
 from deepprinciples.report import page
 from deepprinciples.runs import arrays, checkpoints, directory, files
-from deepprinciples.study import bench, ledger, protocol, runner
+from deepprinciples.study import execute, prepared_group, progress_store, protocol
 
-MAIN = [sys.executable, "-m", "deepprinciples.cli"]
+MAIN = [sys.executable, "-m", "deepprinciples.cli.main"]
 ONE = {**STUDY, "train": {**STUDY["train"], "seeds": 2}}
 
 
@@ -98,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_compiled(
 ) -> None:
     """Minutes of compiling would end in "read-only". Row 54."""
     monkeypatch.setattr(Path, "mkdir", failing(number, 0, Path.mkdir))
-    monkeypatch.setattr(bench, "set_up", lambda *_: pytest.fail("compiled"))
+    monkeypatch.setattr(prepared_group, "set_up", lambda *_: pytest.fail("compiled"))
     with pytest.raises(ResourceError, match="cannot be written") as caught:
         dp.train(ONE, tmp_path / "run")
     assert str(caught.value) == f"{tmp_path / 'run'}: cannot be written ({os.strerror(number)})"
@@ -120,8 +120,8 @@ def test_a_run_whose_directory_is_taken_away_ends(tmp_path: Path) -> None:
 PHASES: dict[str, tuple[Any, str]] = {
     "eval": (engine, "packed"),
     "save": (checkpoints, "_manifest"),
-    "between": (ledger.Ledger, "close"),
-    "summary": (runner, "summarize"),
+    "between": (progress_store.Ledger, "close"),
+    "summary": (execute, "summarize"),
     "log": (files, "write_jsonl"),
     "report": (page, "write"),
 }

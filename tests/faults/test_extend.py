@@ -13,11 +13,11 @@ from small_runs import GAME, KINDS, STUDY, told
 from typer.testing import CliRunner
 
 import deepprinciples as dp
-from deepprinciples.cli import app
+from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError, Stopped
+from deepprinciples.results.finished_run import Run
 from deepprinciples.runs import arrays
-from deepprinciples.study import command, ledger, plan
-from deepprinciples.study.finished_run import Run
+from deepprinciples.study import commands, plan, progress_store
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +104,8 @@ def test_seeds_of_a_tuned_study_come_in_whole_searches() -> None:
     config = {**STUDY, "study": {**STUDY["study"], "seeds": 2, "searches": 6}}
     prepared = plan.resolve("compare", config)
     with pytest.raises(ConfigError, match="--seeds: found 13, expected a multiple of 2: .*; give 14"):
-        command._more_seeds(prepared, 13)
-    assert command._more_seeds(prepared, 14) == {"study.searches": 7}
+        commands._more_seeds(prepared, 13)
+    assert commands._more_seeds(prepared, 14) == {"study.searches": 7}
 
 
 def test_what_cannot_be_extended_is_told(runs: dict[str, Run], tmp_path: Path) -> None:
@@ -137,14 +137,14 @@ def test_an_extension_that_was_stopped_goes_on(
     whole = dp.extend(runs["compare"].path, 12, tmp_path / "whole")
     looks: list[int] = []
 
-    def is_time(self: ledger.Ledger) -> bool:
+    def is_time(self: progress_store.Ledger) -> bool:
         looks.append(1)
         if len(looks) == 3:
             self.stop.hear(signal.SIGTERM, None)
         return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger.Ledger, "_is_time", is_time)
+        patch.setattr(progress_store.Ledger, "_is_time", is_time)
         with pytest.raises(Stopped, match="deepprinciples resume"):
             dp.extend(runs["compare"].path, 12, tmp_path / "run")
     assert told(dp.resume(tmp_path / "run").path) == told(whole.path)

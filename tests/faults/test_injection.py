@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from deepprinciples.report import page, plots, text
+from deepprinciples.report import formatting, page, plots
 
 REPORT = Path(__file__).parents[1] / "report"
 RAW = (
@@ -113,5 +113,5 @@ def test_the_names_of_figures_are_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize("payload", payloads()[::20])
 def test_what_is_escaped_reads_back_as_it_was(payload: str) -> None:
     """A reader would see other names than the run has, or half of them."""
-    assert html.unescape(text.escape(payload)) == text.clean(payload)
-    assert not set(text.escape(payload)) & set("<>\"'")
+    assert html.unescape(formatting.escape(payload)) == formatting.clean(payload)
+    assert not set(formatting.escape(payload)) & set("<>\"'")

@@ -145,7 +145,7 @@ def test_the_command_line_goes_on_by_itself(tmp_path: Path) -> None:
         f"        raise jax.errors.JaxRuntimeError({FULL!r})\n    return real(call, *given)\n"
         "run._run_chunk = chunk\nTABLES = {}\n"
     )
-    command = [sys.executable, "-m", "deepprinciples.cli", "train", str(tmp_path / "small.toml")]
+    command = [sys.executable, "-m", "deepprinciples.cli.main", "train", str(tmp_path / "small.toml")]
     options = ["--out", str(tmp_path / "run"), "--with", str(tmp_path / "full.py")]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from small_runs import STUDY, stopped_at, told
 
 import deepprinciples as dp
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.study.extend import add_parts
+from deepprinciples.study.plugins import add_parts
 
 PLUGIN = '''
 import numpy as np

@@ -17,11 +17,12 @@ import pytest
 from small_runs import GAME
 
 from deepprinciples import config as configs
+from deepprinciples.config.settings import Train
+from deepprinciples.learners import from_config
 from deepprinciples.runs import checkpoints
 from deepprinciples.runs.stopping import Stop
-from deepprinciples.study import bench, build, ledger
+from deepprinciples.study import prepared_group, progress_store
 from deepprinciples.study.groups import arm_of, group_arms
-from deepprinciples.study.settings import Train
 
 Often = Callable[[int, int], int]
 Account = Callable[..., None]
@@ -70,11 +71,11 @@ WIDTH, RATE = 4, 0.1
 
 
 @pytest.fixture(scope="module", params=[*MODELS, "game"])
-def made(request: pytest.FixtureRequest) -> bench.Bench:
+def made(request: pytest.FixtureRequest) -> prepared_group.Bench:
     """A program of four lanes on one device, the rate traced."""
     if request.param == "game":
         config = configs.resolve(
-            {**GAME, "train": {"steps": 12, "probes": [], "evaluate_every": 6}}, build.KINDS, command="train"
+            {**GAME, "train": {"steps": 12, "probes": [], "evaluate_every": 6}}, from_config.KINDS, command="train"
         )
         return _made(config, "generator.optimizer.learning_rate")
     config = configs.resolve({
@@ -83,24 +84,24 @@ def made(request: pytest.FixtureRequest) -> bench.Bench:
         "loss": {"name": "softmax_cross_entropy"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
         "train": {"steps": 12, "probes": ["gradient_norm"], "probe_every": 3, "evaluate_every": 6},
-    }, build.KINDS, command="train")  # fmt: skip
+    }, from_config.KINDS, command="train")  # fmt: skip
     return _made(config, "optimizer.learning_rate")
 
 
-def _made(config: dict[str, Any], rate: str) -> bench.Bench:
+def _made(config: dict[str, Any], rate: str) -> prepared_group.Bench:
     group = group_arms([arm_of("run", config, {rate: {"low": 0.01, "high": 1.0}})])[0]
-    return bench.set_up(group, build.dataset(config), Train(**config["train"]), [WIDTH] * 2)
+    return prepared_group.set_up(group, from_config.dataset(config), Train(**config["train"]), [WIDTH] * 2)
 
 
-def lanes(made: bench.Bench, seeds: list[int]) -> list[list[bytes]]:
+def lanes(made: prepared_group.Bench, seeds: list[int]) -> list[list[bytes]]:
     """Train lanes; gives the bytes of all that each of them left."""
     rows = [(seed, [{made.group.names[0]: RATE}]) for seed in seeds]
-    outcome = bench.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
+    outcome = prepared_group.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
     return [[np.asarray(leaf)[k].tobytes() for leaf in leaves] for k in range(len(seeds))]
 
 
-def test_a_bad_lane_changes_no_bit_of_the_others(made: bench.Bench, often: Often, account: Account) -> None:
+def test_a_bad_lane_changes_no_bit_of_the_others(made: prepared_group.Bench, often: Often, account: Account) -> None:
     """P4: one wild rate would spoil a whole sweep."""
     cases = 0
     for bad in (np.nan, np.inf, 1e30)[: often(2, 3)]:
@@ -114,15 +115,15 @@ def test_a_bad_lane_changes_no_bit_of_the_others(made: bench.Bench, often: Often
     account("P4", cases=cases, bits_changed=0)
 
 
-def spoiled_by(made: bench.Bench, rates: list[float]) -> list[list[bytes]]:
+def spoiled_by(made: prepared_group.Bench, rates: list[float]) -> list[list[bytes]]:
     """Train one call of a lane for each rate, all of them at once."""
     rows = [(7, [{made.group.names[0]: rate}]) for rate in rates]
-    outcome = bench.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
+    outcome = prepared_group.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
     return [[np.asarray(leaf)[k].tobytes() for leaf in leaves] for k in range(len(rates))]
 
 
-def test_a_lane_is_the_same_in_any_company(made: bench.Bench, often: Often, account: Account) -> None:
+def test_a_lane_is_the_same_in_any_company(made: prepared_group.Bench, often: Often, account: Account) -> None:
     """P5: a result would depend on how many other runs there were, or on where among them it stood."""
     width = made.program.layout.blocks * made.program.layout.devices
     sizes = [1, 2, 3, width - 1, width, width + 1, 2 * width + 1]
@@ -149,7 +150,7 @@ def test_saving_takes_its_share_of_the_time_and_no_more(
             now[0] += cost
 
         monkeypatch.setattr(checkpoints, "save", save)
-        book = ledger.Ledger(tmp_path, 60, {}, Stop())
+        book = progress_store.Ledger(tmp_path, 60, {}, Stop())
         with book.running("0-report") as keeper:
             begun, lost = now[0], 0.0
             while now[0] < begun + 20000:

@@ -12,11 +12,11 @@ from small_runs import NET, STUDY, stopped_at
 from typer.testing import CliRunner
 
 import deepprinciples as dp
-from deepprinciples.cli import app
-from deepprinciples.engine import rerun, shape
-from deepprinciples.engine.causes import causes
+from deepprinciples.cli.main import app
+from deepprinciples.engine import autotune, rerun
+from deepprinciples.engine.divergence import causes
 from deepprinciples.errors import ConfigError, IntegrityError
-from deepprinciples.study.finished_run import Run
+from deepprinciples.results.finished_run import Run
 
 X = np.random.RandomState(0).randn(60, 3).astype(np.float32)
 X[::5, 1] = np.nan
@@ -137,7 +137,7 @@ def test_the_command_shows_a_table(lost: Run) -> None:
 
 def test_a_machine_that_does_not_repeat_itself_is_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exactness would be claimed where there is none."""
-    monkeypatch.setattr(shape, "repeats_itself", lambda *_: False)
+    monkeypatch.setattr(autotune, "repeats_itself", lambda *_: False)
     run = dp.train({**STUDY, "model": NET["model"]}, tmp_path / "run")
     assert "run: not exact: the first step, taken twice, gave different bits" in run.summary["warnings"]
     assert json.loads((run.path / "manifest.json").read_text())["programs"][0]["repeats_itself"] is False

@@ -19,7 +19,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
 from deepprinciples.runs import checkpoints, directory
-from deepprinciples.study import ledger, programs
+from deepprinciples.study import program_cache, progress_store
 
 
 @pytest.mark.parametrize("kind", [pytest.param("compare", marks=pytest.mark.slow), "train", "game"])
@@ -76,7 +76,7 @@ def test_what_cannot_be_resumed_exactly_is_told(stopped: Path, monkeypatch: pyte
 
 def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(stopped: Path) -> None:
     """A run would start from scratch in silence, or the damage would go unseen."""
-    places = sorted((stopped / ledger.FOLDER).iterdir())
+    places = sorted((stopped / progress_store.FOLDER).iterdir())
     assert len(places) == 2
     (places[-1] / checkpoints.STATE).write_bytes(b"")
     copy = stopped.parent / "copy"
@@ -85,7 +85,7 @@ def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(stopped: Path) 
         dp.resume(stopped, strict=True)
     run = dp.resume(stopped)
     assert any("a damaged checkpoint was passed over" in line for line in run.summary["warnings"])
-    (copy / ledger.FOLDER / places[0].name / checkpoints.MANIFEST).write_text("{}")
+    (copy / progress_store.FOLDER / places[0].name / checkpoints.MANIFEST).write_text("{}")
     with pytest.raises(IntegrityError, match="none of 2 checkpoints can be used"):
         dp.resume(copy)
 
@@ -110,7 +110,7 @@ def test_a_full_disk_stops_the_run_and_spares_the_last_checkpoint(
         patch.setattr(os, "fsync", full)
         with pytest.raises((ResourceError, OSError), match=r"No space left"):
             dp.resume(stopped)
-    assert checkpoints.latest(stopped / ledger.FOLDER) is not None
+    assert checkpoints.latest(stopped / progress_store.FOLDER) is not None
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def start(*words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "deepprinciples.cli", *words]
+    command = [sys.executable, "-m", "deepprinciples.cli.main", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -156,10 +156,10 @@ def test_signals_from_outside(tmp_path: Path) -> None:
 
 def test_a_stop_while_the_result_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that measured its shape, and was stopped after it wrote that down, would be taken for another run."""
-    from deepprinciples.engine import shape
+    from deepprinciples.engine import autotune
     from deepprinciples.runs import arrays
 
-    monkeypatch.setattr(shape, "WORTH", 0)
+    monkeypatch.setattr(autotune, "WORTH", 0)
     study = {**STUDY, "train": {**STUDY["train"], "lanes": "auto"}}
 
     def stop(*_: object) -> None:
@@ -178,9 +178,9 @@ def test_a_stop_while_the_result_is_written(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_shape_that_was_measured_is_told_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repeat of the run would measure anew, perhaps choose another shape, and end in other bits."""
-    from deepprinciples.engine import shape
+    from deepprinciples.engine import autotune
 
-    monkeypatch.setattr(shape, "WORTH", 0)
+    monkeypatch.setattr(autotune, "WORTH", 0)
     study = {**STUDY, "train": {**STUDY["train"], "lanes": "auto"}}
     assert stopped_at(3, ("train", study), tmp_path / "run", monkeypatch)
     run = dp.resume(tmp_path / "run")
@@ -202,7 +202,7 @@ def test_a_function_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.
             patch.setitem(TABLES["transforms"], "halve", halved(1.0))
             assert stopped_at(3, ("train", study), tmp_path / name, monkeypatch)
             patch.setitem(TABLES["transforms"], "halve", halved(strength))
-            programs._kept.clear()
+            program_cache._kept.clear()
             if name == "same":
                 assert not [w for w in dp.resume(tmp_path / name).summary["warnings"] if "not exact" in w]
                 continue
@@ -211,13 +211,13 @@ def test_a_function_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.
             with monkeypatch.context() as once:  # stopped again, it knows what it was allowed
                 looks: list[int] = []
 
-                def soon(self: ledger.Ledger, looks: list[int] = looks) -> bool:
+                def soon(self: progress_store.Ledger, looks: list[int] = looks) -> bool:
                     looks.append(1)
                     if len(looks) == 3:
                         self.stop.hear(signal.SIGTERM, None)
                     return True
 
-                once.setattr(ledger.Ledger, "_is_time", soon)
+                once.setattr(progress_store.Ledger, "_is_time", soon)
                 with pytest.raises(Stopped):
                     dp.resume(tmp_path / name, allow_nonexact=True)
             run = dp.resume(tmp_path / name)

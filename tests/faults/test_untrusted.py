@@ -27,12 +27,12 @@ from typer.testing import CliRunner
 
 import deepprinciples as dp
 from deepprinciples import config as configs
-from deepprinciples.cli import app
+from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError, IntegrityError
 from deepprinciples.parts.data import TABLE, prepare
-from deepprinciples.parts.data.files import read_csv, read_idx
 from deepprinciples.parts.data.npz import read_npz
-from deepprinciples.report import text
+from deepprinciples.parts.data.tabular import read_csv, read_idx
+from deepprinciples.report import formatting
 from deepprinciples.runs import arrays, checkpoints, directory, files
 
 MIB = 2**20
@@ -220,7 +220,7 @@ def test_check_8_names_from_files_are_shown_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(hostile.zipped(("\x1b[2J\n.npy", hostile.GOOD)))
     for call in (lambda: read_csv(tmp_path / "x.csv"), lambda: read_npz(tmp_path / "x.npz", ("x",))):
         assert refused(call, DataError).isprintable()
-    shown = text.clean("\x1b[2Jx\u202ey\u2028z")
+    shown = formatting.clean("\x1b[2Jx\u202ey\u2028z")
     assert shown == "[2Jxy z"
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import factories, measured
-from deepprinciples.study import build
+from deepprinciples.learners import factories, from_config, measured
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -25,7 +24,7 @@ BASE = {
 
 
 def resolved(**changes):
-    return configs.resolve(configs.changes(BASE, changes), build.KINDS)
+    return configs.resolve(configs.changes(BASE, changes), from_config.KINDS)
 
 
 def updates(config, key=None):
@@ -97,7 +96,7 @@ def hit_rate():
 
 
 def problems(config):
-    return build.check(config, build.dataset(config))
+    return from_config.check(config, from_config.dataset(config))
 
 
 def test_a_users_metric_says_which_values_are_better():
@@ -114,7 +113,7 @@ def test_a_users_metric_says_which_values_are_better():
         return hit_rate()
 
     marked.direction, odd.direction = "max", "up"
-    assert build.higher_is_better(resolved(**{"study.metric": {"factory": marked}}))
+    assert from_config.higher_is_better(resolved(**{"study.metric": {"factory": marked}}))
     assert "(found 'up')" in problems(resolved(**{"study.metric": {"factory": odd}}))[0]
 
 
@@ -175,7 +174,7 @@ def test_an_arm_does_not_set_in_a_table_what_is_tuned():
     """The value in the table would not count, without a word."""
     arms = {"a": {}, "b": {"optimizer": {"name": "adam", "learning_rate": 0.1}}}
     with pytest.raises(ConfigError, match="arms.b.optimizer.learning_rate: is both set and tuned"):
-        configs.resolve({**TUNED, "arms": arms}, build.KINDS)
+        configs.resolve({**TUNED, "arms": arms}, from_config.KINDS)
 
 
 def test_the_critics_schedule_ends_with_the_run():
@@ -192,12 +191,12 @@ def test_the_critics_schedule_ends_with_the_run():
             },
             "train": {"steps": 10}, "study": {"metric": "modes_covered"},
         },
-        build.KINDS,
+        from_config.KINDS,
     )  # fmt: skip
-    parts = build.dataset(config)
-    learner = build.learner(config, parts)
+    parts = from_config.dataset(config)
+    learner = from_config.learner(config, parts)
     key = jax.random.key(0, impl="threefry2x32")
-    batch = type(build.splits(parts)["train"])(*(np.asarray(array[:20]) for array in parts.train))
+    batch = type(from_config.splits(parts)["train"])(*(np.asarray(array[:20]) for array in parts.train))
     step = jax.jit(lambda state, key: learner.step(state, batch, key)[0])
     state, moves = learner.init(key), []
     for number in range(10):

@@ -10,15 +10,16 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config as configs
+from deepprinciples.config.settings import Train
 from deepprinciples.engine import fit
 from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.errors import ConfigError
+from deepprinciples.learners import from_config
 from deepprinciples.learners.gan.updates import EVALUATIONS
 from deepprinciples.parts import gan_losses, penalties, sample_metrics
 from deepprinciples.parts.models import GENERATORS
 from deepprinciples.parts.models.mlp import mlp
-from deepprinciples.study import bench, build, groups
-from deepprinciples.study.settings import Train
+from deepprinciples.study import groups, prepared_group
 from deepprinciples.types import Batch
 
 STEPS, BATCH, RATE, LATENT = 100, 8, 1e-2, 3
@@ -40,7 +41,7 @@ def config(changes=None, arms=None):
 
 
 def resolved(changes=None):
-    return configs.resolve(config(changes), build.KINDS, command="train")
+    return configs.resolve(config(changes), from_config.KINDS, command="train")
 
 
 def fold(key, name):
@@ -49,7 +50,7 @@ def fold(key, name):
 
 def by_hand(seed):
     """Play one lane in a Python loop: alternating descent on the non-saturating loss, keys from the recipe."""
-    data = build.dataset(resolved())
+    data = from_config.dataset(resolved())
     maker, judge = mlp(outputs=2, depth=1, width=6), mlp(outputs=1, depth=1, width=6)
     key = jax.random.key(seed, impl="threefry2x32")
     inputs = np.asarray(data.train.inputs)
@@ -81,12 +82,12 @@ def made(lanes):
     one = resolved()
     tune = {"generator.optimizer.learning_rate": {"low": 0.01, "high": 1.0}}
     group = groups.group_arms([groups.arm_of("run", one, tune)])[0]
-    return bench.set_up(group, build.dataset(one), Train(**one["train"]), [lanes])
+    return prepared_group.set_up(group, from_config.dataset(one), Train(**one["train"]), [lanes])
 
 
 def played(seeds, rates=(RATE,)):
     rows = [(seed, [{"generator.optimizer.learning_rate": rate}]) for rate in rates for seed in seeds]
-    return bench.train(made(4), rows, judged=False, progress=lambda steps: None, keep_states=True)
+    return prepared_group.train(made(4), rows, judged=False, progress=lambda steps: None, keep_states=True)
 
 
 @pytest.mark.slow
@@ -145,9 +146,9 @@ def test_a_trained_game_keeps_both_players(tmp_path):
 def steps_of(changes, data=None):
     """Take one step of a config on shapes alone."""
     one = resolved(changes)
-    data = data or build.dataset(one)
-    assert build.check(one, data) == []
-    return build.learner(one, data)
+    data = data or from_config.dataset(one)
+    assert from_config.check(one, data) == []
+    return from_config.learner(one, data)
 
 
 PICTURES = {
@@ -178,7 +179,7 @@ def test_every_metric_of_samples_can_judge_a_game():
     """A metric from the list would fail when it is used, or judge perfect samples badly."""
     first, *others = sorted(set(sample_metrics.TABLE) - {"modes_covered", "high_quality", "reverse_kl"})
     changes = {"data": {"name": "digits", "batch_size": 8}, "study.metric": {"name": first}, "study.also": others}
-    digits = build.dataset(resolved(changes))
+    digits = from_config.dataset(resolved(changes))
     learner = steps_of(changes, digits)
     state = jax.jit(learner.init)(jax.random.key(0))
     batches = Batch(digits.test.inputs[None, :64], digits.test.targets[None, :64])
@@ -220,7 +221,7 @@ def test_what_does_not_fit_is_told_in_one_line(changes, words, tmp_path):
 
 def test_floats_of_a_game_may_be_swept():
     """A knob of the game could not be tuned."""
-    known = configs.allowed_ranges(resolved({"discriminator.penalties": {"r1": {}}}), build.KINDS)
+    known = configs.allowed_ranges(resolved({"discriminator.penalties": {"r1": {}}}), from_config.KINDS)
     asked = {"learner.instance_noise", "learner.average", "learner.weight_clip", "learner.consensus",
              "learner.loss.real_smoothing", "generator.optimizer.learning_rate",
              "discriminator.penalties.r1.strength"}  # fmt: skip
@@ -232,9 +233,9 @@ def test_features_are_those_of_a_classifier_of_these_data():
     """Distances would be measured in random features: the classes must lie apart in them."""
     from deepprinciples.learners.features import features_of
 
-    data = build.dataset(resolved({"data": {"name": "digits", "batch_size": 8}}))
+    data = from_config.dataset(resolved({"data": {"name": "digits", "batch_size": 8}}))
     features = features_of(data)
-    again = build.dataset(resolved({"data": {"name": "digits", "batch_size": 8}}))
+    again = from_config.dataset(resolved({"data": {"name": "digits", "batch_size": 8}}))
     assert features_of(again) is features and again.train.inputs is not data.train.inputs
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -247,6 +248,6 @@ def test_features_may_be_asked_for_while_a_program_is_traced():
     """The first compiled evaluation would fail, or hold another program's tracers for ever."""
     from deepprinciples.learners import features
 
-    data = build.dataset(resolved({"data": {"name": "wine", "batch_size": 8}}))
+    data = from_config.dataset(resolved({"data": {"name": "wine", "batch_size": 8}}))
     inside = jax.jit(lambda x: features.features_of(data)(x))(data.test.inputs)
     np.testing.assert_allclose(inside, features.features_of(data)(data.test.inputs), rtol=1e-5, atol=1e-5)

@@ -12,9 +12,9 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import grouping
+from deepprinciples.learners import from_config, grouping
 from deepprinciples.parts import averages, probes, schedules
-from deepprinciples.study import build, groups
+from deepprinciples.study import groups
 from deepprinciples.types import State
 
 BASE = {
@@ -35,15 +35,15 @@ class Told(NamedTuple):
 
 def made(**changes):
     """Build the learner of the base config with changes, and its data."""
-    config = configs.resolve(configs.changes(copy.deepcopy(BASE), changes), build.KINDS)
-    parts = build.dataset(config)
-    return build.learner(config, parts), parts
+    config = configs.resolve(configs.changes(copy.deepcopy(BASE), changes), from_config.KINDS)
+    parts = from_config.dataset(config)
+    return from_config.learner(config, parts), parts
 
 
 def trained(steps=5, fold=None, **changes):
     """Take steps of the learner, compiled, and give its states and what it told of each."""
     learner, parts = made(**changes)
-    state, batch = learner.init(jax.random.key(3)), build.first(parts, 16)
+    state, batch = learner.init(jax.random.key(3)), from_config.first(parts, 16)
     state = state if fold is None else state._replace(params=jax.tree.map(fold, state.params))
 
     @jax.jit
@@ -131,11 +131,11 @@ def test_penalties_and_rules_leave_out_what_is_frozen():
     frozen = {"groups": {"backbone": {"match": "layer_00/*", "frozen": True}}}
     learner, parts = made(**frozen, **{"regularizers.l2": {"strength": 1.0}})
     bare, _ = made(**frozen)
-    state, batch = learner.init(jax.random.key(3)), build.first(parts, 16)
+    state, batch = learner.init(jax.random.key(3)), from_config.first(parts, 16)
     value = lambda one: one.step(state, batch, jax.random.key(0))[1].objective(state.params, batch)
     np.testing.assert_allclose(value(learner) - value(bare), 0.5 * np.sum(np.square(at(state.params, LAST))), rtol=1e-4)
     _, infos = trained(1, **frozen, rule={"name": "sam", "rho": 0.1})
-    model = build.model_of(configs.resolve(BASE, build.KINDS), parts)
+    model = from_config.model_of(configs.resolve(BASE, from_config.KINDS), parts)
 
     def loss(params):
         outputs = model.apply(params, state.model_state, batch.inputs, key=None, train=True)[0]
@@ -159,7 +159,7 @@ def test_a_group_at_one_is_the_same_as_none():
 
 def test_an_average_of_what_is_frozen_is_the_same_to_the_bit():
     """Lost: judged weights of a frozen layer that differ from those it has."""
-    apart = grouping.apart_of({"a": build.part("groups", {"name": "group", "match": "a", "frozen": True})})
+    apart = grouping.apart_of({"a": from_config.part("groups", {"name": "group", "match": "a", "frozen": True})})
     average = grouping.without_frozen(averages.ema(decay=0.9), apart)
     params = {"a": jnp.float32(0.1), "b": jnp.float32(0.3)}
     state = average.init(params)
@@ -179,8 +179,8 @@ def test_every_probe_runs_beside_groups(group, tmp_path):
 
 def grouped(arms, **changes):
     config = configs.changes(copy.deepcopy(BASE), changes) | {"arms": arms}
-    resolved = configs.resolve(config, build.KINDS, command="compare")
-    _, every = configs.resolve_each(resolved, build.KINDS)
+    resolved = configs.resolve(config, from_config.KINDS, command="compare")
+    _, every = configs.resolve_each(resolved, from_config.KINDS)
     arms = [groups.arm_of(name, one.config, one.space) for name, one in every.items()]
     return [one.arms for one in groups.group_arms(arms)]
 
@@ -254,7 +254,7 @@ def test_a_learner_of_ones_own_has_groups_by_its_optimizer(tmp_path):
     table = {"slow": {"match": "slow", "learning_rate": 0.5}, "cold": {"match": "cold", "frozen": True}}
     run = dp.train({"learner": {"factory": mine}, "optimizer": {"name": "sgd", "learning_rate": 0.125},
                     "groups": table, "train": {"steps": 4}}, tmp_path / "run")  # fmt: skip
-    from deepprinciples.study import parameters
+    from deepprinciples.interop import parameters
 
     kept = parameters.kept(run.path, "train", ["run"]).params
     assert [float(kept[name][0]) for name in ("slow", "cold", "fast")] == [0.75, 1.0, 0.5]

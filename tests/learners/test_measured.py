@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import measured
-from deepprinciples.study import build, groups
+from deepprinciples.learners import from_config, measured
+from deepprinciples.study import groups
 from deepprinciples.types import Metric, Scalar, better
 
 BASE: dict[str, Any] = {
@@ -31,8 +31,8 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 def problems(**changes: Any) -> list[str]:
-    resolved = configs.resolve(changed(**changes), build.KINDS)
-    return build.check(resolved, build.dataset(resolved))
+    resolved = configs.resolve(changed(**changes), from_config.KINDS)
+    return from_config.check(resolved, from_config.dataset(resolved))
 
 
 def rows(*labels: int, columns: int = 3) -> dict[str, Any]:
@@ -135,8 +135,8 @@ def test_arms_may_have_metrics_of_their_own() -> None:
     """Lost: a traceback in place of two programs; and arms that differ in a float share one."""
     name = "sensitivity_at_specificity"
     arms = {"a": {}, "b": {"metrics.s": {"name": name}}, "c": {"metrics.s": {"name": name, "specificity": 0.5}}}
-    resolved = configs.resolve({**BASE, "arms": arms}, build.KINDS, command="compare")
-    _, every = configs.resolve_each(resolved, build.KINDS)
+    resolved = configs.resolve({**BASE, "arms": arms}, from_config.KINDS, command="compare")
+    _, every = configs.resolve_each(resolved, from_config.KINDS)
     found = groups.group_arms([groups.arm_of(name, one.config) for name, one in every.items()])
     assert [group.arms for group in found] == [("a",), ("b", "c")]
     assert found[1].names == ("metrics.s.specificity",)
@@ -192,16 +192,17 @@ def test_a_metric_that_a_part_does_not_define_is_refused() -> None:
 def test_r2_gets_the_mean_of_the_training_targets() -> None:
     """Lost: an R2 that is rounding where targets are years."""
     resolved = configs.resolve(
-        changed(data={"name": "diabetes", "standardize": False}, loss="mse", **{"study.metric": "r2"}), build.KINDS
+        changed(data={"name": "diabetes", "standardize": False}, loss="mse", **{"study.metric": "r2"}),
+        from_config.KINDS,
     )
-    parts = build.dataset(resolved)
+    parts = from_config.dataset(resolved)
     far = parts._replace(
         train=parts.train._replace(targets=parts.train.targets + 1e5),
         test=parts.test._replace(targets=parts.test.targets + 1e5),
     )
     value = measured.value_of(measured.metrics_of(resolved, far)["r2"], far.test.targets - 10, far.test.targets)
     assert value == pytest.approx(1 - 100 / np.var(parts.test.targets), abs=1e-3)
-    assert build.constant_score(resolved, far) == pytest.approx(0, abs=0.1)
+    assert from_config.constant_score(resolved, far) == pytest.approx(0, abs=0.1)
 
 
 def test_metrics_that_do_not_fit_the_targets_are_refused_wherever_they_stand() -> None:
@@ -314,7 +315,8 @@ def test_a_large_split_is_measured_in_pieces() -> None:
 def test_ranges_of_the_new_keywords() -> None:
     """Lost: a specificity of 95 trains, and is never met."""
     assert "metrics.s.specificity" in configs.allowed_ranges(
-        configs.resolve(changed(metrics={"s": {"name": "sensitivity_at_specificity"}}), build.KINDS), build.KINDS
+        configs.resolve(changed(metrics={"s": {"name": "sensitivity_at_specificity"}}), from_config.KINDS),
+        from_config.KINDS,
     )
     for name, value in (
         ("sensitivity_at_specificity", {"specificity": 95.0}),

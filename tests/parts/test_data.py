@@ -11,7 +11,7 @@ import pytest
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, Source, prepare
-from deepprinciples.parts.data.checks import as_array
+from deepprinciples.parts.data.array_checks import as_array
 from deepprinciples.parts.data.held_out import split_order
 from deepprinciples.parts.data.mnist1d import generate
 from deepprinciples.parts.data.scaling import moments

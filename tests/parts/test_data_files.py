@@ -14,8 +14,8 @@ import pytest
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, fashion, prepare
-from deepprinciples.parts.data.files import read_csv, read_idx
 from deepprinciples.parts.data.npz import read_npz
+from deepprinciples.parts.data.tabular import read_csv, read_idx
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
 

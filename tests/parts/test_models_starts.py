@@ -7,9 +7,9 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
+from deepprinciples.learners import from_config
 from deepprinciples.parts.models import cnn, mlp, resnet
 from deepprinciples.parts.models.layers import unit_variance
-from deepprinciples.study import build
 
 KEY = jax.random.key(0)
 X = 3.0 * jax.random.normal(jax.random.key(1), (50, 20)) + 1.0
@@ -59,9 +59,9 @@ def test_a_config_gives_lsuv_the_first_batch():
         "model": {"name": "mlp", "depth": 1, "width": 5, "lsuv": True},
         "loss": {"name": "softmax_cross_entropy"},
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
-    }, build.KINDS)  # fmt: skip
-    data = build.dataset(config)
-    params = jax.jit(build.learner(config, data).init)(KEY).params
+    }, from_config.KINDS)  # fmt: skip
+    data = from_config.dataset(config)
+    params = jax.jit(from_config.learner(config, data).init)(KEY).params
     z = data.train.inputs[:16] @ np.asarray(params["layer_00"]["linear"]["kernel"])
     assert z.std() == pytest.approx(1.0, rel=1e-3)
 

@@ -13,12 +13,12 @@ from torch.nn.utils import prune as torch_prune
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.kernels.selection import smallest
+from deepprinciples.kernels.smallest import smallest
+from deepprinciples.learners import from_config
 from deepprinciples.learners.reparameterized import reparameterized, used
 from deepprinciples.parts import weights
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.runs import arrays
-from deepprinciples.study import build
 
 RANDOM = np.random.default_rng(3)
 PARAMS = {
@@ -279,11 +279,11 @@ def test_a_probe_afterwards_looks_at_the_weights_that_are_used(tmp_path):
 
 @functools.cache
 def digits():
-    return build.dataset(resolved())
+    return from_config.dataset(resolved())
 
 
 def resolved(**changes):
-    return configs.resolve(configs.changes(BASE, {"train.steps": 4, **changes}), build.KINDS)
+    return configs.resolve(configs.changes(BASE, {"train.steps": 4, **changes}), from_config.KINDS)
 
 
 @pytest.mark.parametrize("changes", [
@@ -293,8 +293,8 @@ def resolved(**changes):
 def test_weights_join_rules_averages_and_regularizers(changes):
     """Lost: a mask that a rule counts twice, averages away or loses."""
     config = resolved(**changes, **{"weights.prune": {"end": 0.5}, "weights.quantize": {"bits": 4.0}})
-    learner = build.learner(config, digits())
-    batch = build.first(digits(), 32)
+    learner = from_config.learner(config, digits())
+    batch = from_config.first(digits(), 32)
     state = learner.init(KEY)
 
     @jax.jit
@@ -313,7 +313,7 @@ def test_weights_join_rules_averages_and_regularizers(changes):
 
 
 @pytest.mark.parametrize(("table", "line"), [
-    ({"prune": {"match": "kernl"}}, r'weights.prune: match: no parameter matches "kernl"; the nearest are "output/kern'),
+    ({"prune": {"match": "kernl"}}, r'weights.prune: match: no parameter matches "kernl"; the nearest are "output'),
     ({"prune": {"match": ["*kernel", "head/*"]}}, r'weights.prune: match: no parameter matches "head/\*"; the nearest'),
     ({"prune": {"begin": 0.5, "end": 0.2}}, r"weights.prune: end: 0.2 is before begin, 0.5; expected"),
     ({"low_rank": {"rank": 11}}, r"weights.low_rank: rank: 11 is above 10, the most of output.*\[32, 10\]; lower it"),

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from deepprinciples.report import canvas, page, plots, search_tables, search_text, tables, text
+from deepprinciples.report import formatting, html_tables, mpl_style, page, plots, search_tables, search_text
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -232,25 +232,28 @@ def test_the_room_does_not_wake_jax():
 
 def test_numbers_read_as_a_person_writes_them():
     """Lost otherwise: a bound that touches zero looks clear of it, or a small p reads as 0."""
-    assert text.estimate(0.12345, [0.1011, 0.1457], signed=True) == "+0.123"
-    assert text.bounds([-0.0042, 0.1457]) == "[\u22120.004, 0.146]"
-    assert text.bounds([0.5, 0.5]) == "[0.5, 0.5]"
-    assert text.probability(0.00001) == "< 0.0001" and text.probability(0.0421) == "0.0421"
-    assert text.finite(10**400) is None and text.finite(2**1000) == 2.0**1000
-    assert text.number(None) == text.number(float("nan")) == text.estimate(None) == text.NOTHING
-    assert text.number(1e-7) == "1e\u22127" and text.number(330000) == "330,000"
-    assert text.duration(59.6) == "1 min 0 s" and text.duration(7380) == "2 h 3 min"
-    assert text.duration(-1) == text.NOTHING
-    assert text.shorten("a" * 40 + "z", 9) == "aaaaaa…az" and text.columns(text.shorten("漢" * 30, 11)) <= 11
+    assert formatting.estimate(0.12345, [0.1011, 0.1457], signed=True) == "+0.123"
+    assert formatting.bounds([-0.0042, 0.1457]) == "[\u22120.004, 0.146]"
+    assert formatting.bounds([0.5, 0.5]) == "[0.5, 0.5]"
+    assert formatting.probability(0.00001) == "< 0.0001" and formatting.probability(0.0421) == "0.0421"
+    assert formatting.finite(10**400) is None and formatting.finite(2**1000) == 2.0**1000
+    assert formatting.number(None) == formatting.number(float("nan")) == formatting.estimate(None) == formatting.NOTHING
+    assert formatting.number(1e-7) == "1e\u22127" and formatting.number(330000) == "330,000"
+    assert formatting.duration(59.6) == "1 min 0 s" and formatting.duration(7380) == "2 h 3 min"
+    assert formatting.duration(-1) == formatting.NOTHING
+    assert (
+        formatting.shorten("a" * 40 + "z", 9) == "aaaaaa…az"
+        and formatting.columns(formatting.shorten("漢" * 30, 11)) <= 11
+    )
 
 
 def test_only_known_verdicts_choose_a_color():
     """Lost otherwise: a string from a file becomes part of the page's markup."""
-    assert 'class="word better"' in tables.word("better")
-    assert 'class="word other"' in tables.word('better" onclick="x')
-    assert 'class="word better soft"' in tables.word("better for the settings found")
-    assert 'class="word other"' in tables.word("cannot be judged")
-    found = lambda *words: tables.strongest({"comparisons": [{"verdict": word} for word in words]})
+    assert 'class="word better"' in html_tables.word("better")
+    assert 'class="word other"' in html_tables.word('better" onclick="x')
+    assert 'class="word better soft"' in html_tables.word("better for the settings found")
+    assert 'class="word other"' in html_tables.word("cannot be judged")
+    found = lambda *words: html_tables.strongest({"comparisons": [{"verdict": word} for word in words]})
     assert found("no evidence", "worse for the settings found") == "worse soft"
     assert found("worse for the settings found", "better") == "better" and found("cannot be judged") == "other"
 
@@ -263,7 +266,7 @@ def test_the_shapes_that_were_measured_are_told(study):
         {"mode": "vmap", "width": 4, "ms_per_model_step": 0.25},
     ]
     rows = [{**row, "mode": "map", "measured": tried if not i else []} for i, row in enumerate(summary["programs"])]
-    html = tables.cost({**summary, "programs": rows})
+    html = html_tables.cost({**summary, "programs": rows})
     assert "measured in 2 shapes; one after another, 10 wide: 0.17 ms" in html
     assert html.count("measured in") == 1
 
@@ -309,9 +312,9 @@ def test_a_study_without_tuning_is_not_said_to_have_tuned():
 def test_a_run_is_drawn_once(study, tmp_path, monkeypatch):
     """Every report would take twice as long; or its page and its files show different figures."""
     prints: list[object] = []
-    real = canvas.FigureCanvasSVG.print_svg
+    real = mpl_style.FigureCanvasSVG.print_svg
     monkeypatch.setattr(
-        canvas.FigureCanvasSVG, "print_svg", lambda self, *a, **k: prints.append(self.figure) or real(self, *a, **k)
+        mpl_style.FigureCanvasSVG, "print_svg", lambda self, *a, **k: prints.append(self.figure) or real(self, *a, **k)
     )
     results, summary, manifest = study()
     page.write_all(tmp_path, results, summary, manifest)
@@ -338,7 +341,7 @@ def test_the_spread_of_scores_is_taken_apart(study):
     summary["arms"][1] |= {"chosen": [], "variance": {"search": 0.0, "seed": 0.4, "rest": 0.6}}
     table = search_tables.variance(summary)
     assert "54 %" in table and "width:54.0%" in table and "60 %" in table
-    assert f"<td>{text.NOTHING}</td>" in table  # an arm that was not tuned
+    assert f"<td>{formatting.NOTHING}</td>" in table  # an arm that was not tuned
     assert table in page.render(results, summary, manifest)
     unknown = dict.fromkeys(("search", "seed", "rest"))
     assert search_tables.variance({"arms": [row | {"variance": unknown} for row in summary["arms"]]}) == ""
@@ -382,7 +385,7 @@ def test_diverged_trials_are_counted_out_of_those_made(study):
     results["tuning_diverged_at"].values[1] = -1
     results["diverged_at"].values[:] = -1
     results["diverged_at"].values[:2, [0, 1, 7]] = 3
-    document = tables.divergence(results)
+    document = html_tables.divergence(results)
     assert "9 of 45" in document and "12 of 48" in document
     rows = {name: next(row for row in document.split("<tr>") if f"<bdi>{name}<" in row) for name in ("one", "two")}
     assert "3 of 8, in 2 of 4 searches" in rows["one"] and "<td>3 of 8</td>" in rows["two"]

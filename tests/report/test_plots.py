@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import xarray as xr
 
-from deepprinciples.report import arrays, canvas, curves, effects, plots, search
+from deepprinciples.report import curves, forest_plot, mpl_style, plots, search_plots, selections
 
 
 def line_data(plot, axes=0):
@@ -21,7 +21,7 @@ def test_curves_are_medians_and_a_diverged_seed_is_the_worst():
         {"train_loss": (("arm", "seed", "step"), loss), "diverged_at": (("arm", "seed"), [[-1, -1, -1]])},
         coords={"arm": ["a"], "step": [0, 10, 20, 30]},
     )
-    with canvas.style():
+    with mpl_style.style():
         calm = curves.learning(results, {"metric": "loss"})[0]
         results["diverged_at"].values[0, :2] = 20  # two of three: the median leaves the picture
         broken = curves.learning(results, {"metric": "loss"})[0]
@@ -32,19 +32,19 @@ def test_curves_are_medians_and_a_diverged_seed_is_the_worst():
 def test_quartiles_agree_with_numpy_and_keep_the_worst_apart():
     """Lost otherwise: bands are drawn at huge numbers, or are not quartiles."""
     values = np.random.default_rng(0).normal(size=(2, 9, 5))
-    np.testing.assert_allclose(arrays.quartiles(values, 1), np.quantile(values, [0.25, 0.5, 0.75], axis=1))
+    np.testing.assert_allclose(selections.quartiles(values, 1), np.quantile(values, [0.25, 0.5, 0.75], axis=1))
     at = np.full((2, 9), np.nan)
     at[0, :3] = 2.0
-    worst = arrays.quartiles(arrays.with_worst(values, at, np.arange(5.0), maximize=True), 1)
+    worst = selections.quartiles(selections.with_worst(values, at, np.arange(5.0), maximize=True), 1)
     assert np.isnan(worst[0, 0, 2:]).all() and np.isfinite(worst[1:, 0]).all() and np.isfinite(worst[:, 1]).all()
 
 
 def test_the_forest_shows_the_numbers_of_the_summary(study):
     """Lost otherwise: the figure and the table disagree."""
     _, summary, _ = study(seeds=6, layers=2, steps=4)
-    with canvas.style():
-        plot = effects.forest(summary)
-        down = effects.forest(summary | {"direction": "min"})
+    with mpl_style.style():
+        plot = forest_plot.forest(summary)
+        down = forest_plot.forest(summary | {"direction": "min"})
     drawn = line_data(plot)
     for row in summary["comparisons"]:
         assert any(np.allclose(line[:, 0], row["interval"]) for line in drawn)
@@ -56,8 +56,8 @@ def test_the_forest_shows_the_numbers_of_the_summary(study):
 def test_the_same_seed_is_joined_from_arm_to_arm(study):
     """Lost otherwise: a reader cannot see that the seeds are paired."""
     results, summary, _ = study(arms=("a", "b", "c"), seeds=6, layers=2, steps=4)
-    with canvas.style():
-        plot = effects.seed_dots(results, summary)
+    with mpl_style.style():
+        plot = forest_plot.seed_dots(results, summary)
     joined = [line for line in line_data(plot) if len(line) == 3 and np.allclose(line[:, 1], [0.68, 1.68, 2.68])]
     assert len(joined) == 6
     np.testing.assert_allclose(joined[1][:, 0], results["score"].values[:, 1])
@@ -66,12 +66,12 @@ def test_the_same_seed_is_joined_from_arm_to_arm(study):
 def test_tuned_values_over_two_decades_have_a_log_axis(study):
     """Lost otherwise: all small learning rates sit in one spot."""
     results, summary, _ = study(arms=("a", "b"), seeds=3, layers=2, steps=4)
-    with canvas.style():
-        wide = effects.tuning(results, summary)[0]
+    with mpl_style.style():
+        wide = forest_plot.tuning(results, summary)[0]
         results["tuning_point"].values[:] = np.linspace(0.1, 0.5, 8)[None, :, None]
-        narrow = effects.tuning(results, summary)[0]
+        narrow = forest_plot.tuning(results, summary)[0]
         results["tuning_point"].values[0] = np.nan  # this arm does not tune it
-        alone = effects.tuning(results, summary)[0]
+        alone = forest_plot.tuning(results, summary)[0]
     assert wide.figure.axes[0].get_xscale() == "log" and narrow.figure.axes[0].get_xscale() == "linear"
     assert len(narrow.figure.axes) == 2 and len(alone.figure.axes) == 1
 
@@ -109,7 +109,7 @@ def test_layers_of_a_game_are_told_apart(study):
 
 def test_a_dozen_arms_have_a_dozen_looks():
     """Lost otherwise: two arms are drawn alike, or only color tells them apart."""
-    looks = [canvas.look(index) for index in range(12)]
+    looks = [mpl_style.look(index) for index in range(12)]
     assert len({(look["color"], str(look["linestyle"])) for look in looks}) == 12
     assert len({(look["color"], look["marker"]) for look in looks}) == 12
 
@@ -134,9 +134,9 @@ def test_files_are_whole_repeatable_and_safe(study, tmp_path):
 def test_the_budget_is_drawn_as_it_was_told(study):
     """Lost otherwise: a curve that climbs where the numbers do not."""
     results, summary, _ = study(arms=("a", "b"), seeds=3, layers=2, steps=4)
-    with canvas.style():
-        plot = search.budget(results, summary)
-        without = search.budget(results, summary | {"budget": {"arms": [], "leaders": []}})
+    with mpl_style.style():
+        plot = search_plots.budget(results, summary)
+        without = search_plots.budget(results, summary | {"budget": {"arms": [], "leaders": []}})
     drawn = {tuple(line[:, 1]) for line in line_data(plot) if len(line) == 8}
     assert drawn == {tuple(row["expected"]) for row in summary["budget"]["arms"]} and without is None
 
@@ -156,8 +156,8 @@ def test_a_range_test_shows_loss_edge_and_range(range_test):
 def test_every_search_has_a_dot_at_the_value_it_chose(study):
     """Lost otherwise: one typical value hides that the searches chose from a whole decade, or never agreed."""
     _, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4)
-    with canvas.style():
-        (plot,) = search.chosen(summary)
+    with mpl_style.style():
+        (plot,) = search_plots.chosen(summary)
     assert plot.group == "tuning" and plot.figure.axes[0].get_xscale() == "log"
     drawn = {tuple(line[:, 0]) for line in line_data(plot) if len(line) == 4}
     assert drawn == {tuple(point["optimizer.learning_rate"] for point in row["chosen"]) for row in summary["arms"]}
@@ -174,13 +174,16 @@ def test_each_tuned_value_has_a_scale_of_its_own(study):
     summary["arms"][1]["regions"].append(momentum)
     for k, point in enumerate(summary["arms"][1]["chosen"]):
         point["optimizer.momentum"] = 0.3 * k
-    with canvas.style():
-        rate, second = search.chosen(summary)
-        assert search.chosen(summary | {"arms": [row | {"regions": [], "chosen": []} for row in summary["arms"]]}) == []
+    with mpl_style.style():
+        rate, second = search_plots.chosen(summary)
+        assert (
+            search_plots.chosen(summary | {"arms": [row | {"regions": [], "chosen": []} for row in summary["arms"]]})
+            == []
+        )
         damaged = [{"regions": [{}, {"path": 1, "ends": ["x"], "counts": None}, momentum], "chosen": [{}, None]}, {}]
-        assert search.chosen({"arms": damaged}) == []
+        assert search_plots.chosen({"arms": damaged}) == []
         summary["arms"][0]["chosen"][0]["optimizer.learning_rate"] = 1e308
-        assert len(search.chosen(summary)) == 2
+        assert len(search_plots.chosen(summary)) == 2
     assert rate.name != second.name and second.figure.axes[0].get_xscale() == "linear"
     said = [item.get_text() for item in second.figure.texts]
     assert "b" in said and "a" not in said
@@ -191,8 +194,8 @@ def test_the_trials_of_all_searches_are_drawn_and_the_chosen_ringed(study):
     results, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4, trials=6)
     results["tuning_point"].values[0, 0, 4:] = np.nan  # a search that was not extended
     results["tuning_score"].values[0, 0, 4:] = np.nan
-    with canvas.style():
-        (plot,) = effects.tuning(results, summary)
+    with mpl_style.style():
+        (plot,) = forest_plot.tuning(results, summary)
     lines = plot.figure.axes[0].lines
     dots = sum(len(line.get_xdata()) for line in lines if line.get_marker() in ("o", "x") and line.get_markersize() < 6)
     (rings,) = [line.get_xdata() for line in lines if line.get_markersize() == 7]
@@ -206,8 +209,8 @@ def test_a_verdict_on_settings_is_drawn_hollow(study):
     _, summary, _ = study(arms=("a", "b", "c"), seeds=6, layers=2, steps=4)
     firm, conditional = summary["comparisons"]
     firm["verdict"], conditional["verdict"] = "better", "better for the settings found"
-    with canvas.style():
-        plot = effects.forest(summary)
+    with mpl_style.style():
+        plot = forest_plot.forest(summary)
     said = [item.get_text() for item in plot.figure.texts]
     assert "better" in said and "better*" in said and "* for the settings found" in said
     faces = [line.get_markerfacecolor() for line in plot.figure.axes[0].lines if line.get_marker() == "o"]

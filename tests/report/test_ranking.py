@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepprinciples.report import plots, ranking
-from deepprinciples.report.canvas import WIDTH
+from deepprinciples.report.mpl_style import WIDTH
 
 
 def test_groups_are_the_longest_runs_within_the_distance():

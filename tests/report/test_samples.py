@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepprinciples.report import canvas, plots, samples
+from deepprinciples.report import mpl_style, plots, samples
 
 ARMS, SEEDS, TIMES = ["plain", "r1"], [4, 5, 6], 7
 
@@ -35,12 +35,12 @@ def results(shape, count=20, lost=None):
 )
 def test_points_and_pictures_have_figures(shape, names):
     """The report would not show what was made, or fail where samples are no pictures."""
-    with canvas.style():
+    with mpl_style.style():
         drawn = samples.pictures(results(shape))
     assert [plot.name for plot in drawn] == names
     for plot in drawn:
         assert plot.group == "samples" and "seed 4, not chosen" in plot.caption
-        assert canvas.to_svg(plot).startswith("<svg")
+        assert mpl_style.to_svg(plot).startswith("<svg")
 
 
 def test_the_first_seed_that_did_not_diverge_is_shown():
@@ -49,7 +49,7 @@ def test_the_first_seed_that_did_not_diverge_is_shown():
     values, seeds = samples._of_first_seed(given, "samples")
     assert seeds == ["5", "4"]
     np.testing.assert_array_equal(values[0], given.samples.values[0, 1])
-    with canvas.style():
+    with mpl_style.style():
         assert "each arm's first seed that did not diverge" in samples.pictures(given)[0].caption
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepprinciples.report import canvas, flow, plots, spectra
+from deepprinciples.report import heat_maps, mpl_style, plots, spectra
 
 
 def deep_study(arms=2, seeds=3, steps=4):
@@ -39,8 +39,8 @@ def deep_study(arms=2, seeds=3, steps=4):
 
 
 def drawn(results, name):
-    with canvas.style():
-        (plot,) = [plot for plot in [*spectra.figures(results), *flow.heat_maps(results)] if plot.name == name]
+    with mpl_style.style():
+        (plot,) = [plot for plot in [*spectra.figures(results), *heat_maps.heat_maps(results)] if plot.name == name]
     return plot
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from deepprinciples.report import search_text, sections, terminal
+from deepprinciples.report import search_text, terminal, terminal_sections
 
 
 def shown(summary, *, terminal_like=False, width=80, encoding="utf-8", tell=terminal.verdict_table):
@@ -109,28 +109,28 @@ def test_the_bar_shows_words_as_text():
     assert "50%" in out and "20 s left, arm [red]x[/red]]0;owned" in out and "\x07" not in out
 
 
-@pytest.mark.parametrize("name", sections.TABLE)
+@pytest.mark.parametrize("name", terminal_sections.TABLE)
 def test_the_sections_fit_80_columns_and_survive_what_is_missing(name, study):
     """Lost otherwise: `--show` wraps its table into pieces, or ends in a traceback after an hour of training."""
     _, summary, _ = study(seeds=6, layers=2, steps=4)
-    out = shown(summary, tell=sections.TABLE[name])
+    out = shown(summary, tell=terminal_sections.TABLE[name])
     assert all(row["name"] in out for row in summary["arms"]) and "\x1b" not in out
-    sentences = (sections.LUCK, sections.RANGE, "With ")
+    sentences = (terminal_sections.LUCK, terminal_sections.RANGE, "With ")
     assert max(len(line) for line in out.splitlines() if not line.startswith(sentences)) <= 80
-    assert "did not keep" in shown({}, tell=sections.TABLE[name])
-    assert "nothing was tuned" in shown({name: []} | {"budget": {"arms": []}}, tell=sections.TABLE[name])
+    assert "did not keep" in shown({}, tell=terminal_sections.TABLE[name])
+    assert "nothing was tuned" in shown({name: []} | {"budget": {"arms": []}}, tell=terminal_sections.TABLE[name])
     for broken in ([{}, {"parameters": 3, "setting": "x"}], {"arms": [{}, {"trials": [1], "expected": [2]}]}, 7):
-        shown({name: broken, "metric": None}, tell=sections.TABLE[name])
-    shown(summary, encoding="ascii", tell=sections.TABLE[name])
+        shown({name: broken, "metric": None}, tell=terminal_sections.TABLE[name])
+    shown(summary, encoding="ascii", tell=terminal_sections.TABLE[name])
     _, summary, _ = study(arms=("plain", "clip_by_global_norm"), seeds=6, layers=2, steps=4)
-    narrow = shown(summary, width=60, tell=sections.TABLE[name])
+    narrow = shown(summary, width=60, tell=terminal_sections.TABLE[name])
     assert "clip_by_global_norm " in narrow and max(len(x) for x in narrow.splitlines() if x.startswith(" ")) <= 60
 
 
 def test_the_section_of_a_budget_says_who_leads(study):
     """Lost otherwise: which method to take for a small budget."""
     _, summary, _ = study(arms=("one", "two"), seeds=6, layers=2, steps=4)
-    out = shown(summary, tell=sections.budget)
+    out = shown(summary, tell=terminal_sections.budget)
     assert "With 1 to 3 trials two leads." in out and "With 4 to 8 trials one, two are level." in out
     first = summary["budget"]["arms"][0]
     assert f"{first['expected'][0]:.4g} ± {first['spread'][0]:.2g}" in out

@@ -13,7 +13,7 @@ import search_luck
 from search_luck import SURFACES, Protocol
 
 import deepprinciples as dp
-from deepprinciples.study import verdicts
+from deepprinciples.stats import verdicts
 
 Row = tuple[int, str, str, str, bool | None]
 README = {

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deepprinciples.study import verdicts
-from deepprinciples.study.hyper_search import Budget, Judge, run_searches
-from deepprinciples.study.tuning import Axis
+from deepprinciples.stats import verdicts
+from deepprinciples.stats.searches import Budget, Judge, run_searches
+from deepprinciples.stats.trials import Axis
 
 JUDGE = Judge("accuracy", True, 0.0)
 SPACE = {"u": Axis(0.0, 1.0, False)}

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.engine.cuts import plan
-from deepprinciples.engine.feed import pad_split, resident
+from deepprinciples.engine.batching import pad_split, resident
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
+from deepprinciples.engine.segments import plan
+from deepprinciples.learners import from_config
 from deepprinciples.parts.models import TABLE, autoencoders
-from deepprinciples.study import build
 
 STEPS, BATCH, RATE, MOMENTUM = 100, 4, 0.02, 0.9
 WIDE = Layout(devices=2, blocks=1, points=2, mode="vmap")
@@ -43,12 +43,12 @@ def resolved(name):
         # one step a chunk compiles half as long; how chunks are cut is tried with the smallest model
         "train": {"probes": ["gradient_norm"] * (name == "mlp"), "probe_every": 7 if name == "mlp" else 1,
                   "steps": STEPS},
-    }, build.KINDS)  # fmt: skip
+    }, from_config.KINDS)  # fmt: skip
 
 
 @functools.cache
 def dataset(name):
-    return build.dataset(resolved(name))
+    return from_config.dataset(resolved(name))
 
 
 def population(name, layout, blocks, *, steps=STEPS):
@@ -63,11 +63,11 @@ def program(name, layout):
     config, data = resolved(name), dataset(name)
     every = config["train"]["probe_every"]
     cut = plan(STEPS, probe_every=every, evaluate_every=14)
-    parts = build.splits(data)
+    parts = from_config.splits(data)
     split = pad_split(parts["validation"], size=1)
     made = compile_program(
-        lambda hyper: build.learner(build.replaced(config, hyper), data),
-        build.probe(config),
+        lambda hyper: from_config.learner(from_config.replaced(config, hyper), data),
+        from_config.probe(config),
         layout=layout,
         names=("optimizer.learning_rate",),
         plan=cut,
@@ -86,7 +86,7 @@ def fold(key, name):
 def by_hand(name, seed):
     """Train one lane in a Python loop: mean cross-entropy, heavy ball, dropout from the stream of each step."""
     config, data = resolved(name), dataset(name)
-    model = build.model_of(config, data)
+    model = from_config.model_of(config, data)
     key = jax.random.key(seed, impl="threefry2x32")
     inputs, targets = data.train
     per_epoch, order = len(inputs) // BATCH, []
@@ -140,8 +140,8 @@ def test_a_lane_is_the_run_it_stands_for(name):
 def test_seeds_decide_weights_batches_and_dropout():
     """Replicates would share a source of chance: one seed repeats to the bit, two differ in each of the three."""
     data, config = dataset("mlp"), resolved("mlp")
-    learner = build.learner(config, data)
-    batch = build.splits(data)["train"]
+    learner = from_config.learner(config, data)
+    batch = from_config.splits(data)["train"]
     first, again, other = (jax.random.key(seed, impl="threefry2x32") for seed in (0, 0, 1))
     init = jax.jit(learner.init)
     chex.assert_trees_all_equal(init(first), init(again))

@@ -11,7 +11,7 @@ import pytest
 from proof import Figure
 
 from deepprinciples import config as configs
-from deepprinciples.study import build
+from deepprinciples.learners import from_config
 
 GOOD = Figure(21, "a network", "60 to 70 %", "65.00 %", True)
 BAD = Figure(22, "a task", "below 1", "2.00", False)
@@ -36,9 +36,9 @@ def test_the_runs_fit_together() -> None:
     known += [("copy", proof.copying_config(60))]
     assert len(known) == 8
     for title, config in known:
-        resolved = configs.resolve(config, build.KINDS)
-        data = build.dataset(resolved)
-        assert not build.check(resolved, data), title
+        resolved = configs.resolve(config, from_config.KINDS)
+        data = from_config.dataset(resolved)
+        assert not from_config.check(resolved, data), title
         if "network" in title or "MLP" in title or "CNN" in title:
             assert len(data.train.inputs) == (100 if "in order" in title else 4000) and data.batch_size == 100
 

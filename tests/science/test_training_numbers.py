@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
+from deepprinciples.learners import from_config
 from deepprinciples.parts import initializers, losses, optimizers, transforms
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.parts.probes import curvature
-from deepprinciples.study import build
 
 KEY = jax.random.key(0, impl="threefry2x32")
 EDGE = Path(__file__).parents[2] / "configs" / "edge_of_stability.toml"
@@ -78,9 +78,9 @@ def test_parabolas_part_exactly_at_the_edge_that_is_told(
 ) -> None:
     """Lost: the edge a report draws, or the optimizer it belongs to: half a percent below it descends, above it not."""
     changes = {"learning_rate": 0.1, "momentum": momentum, "averaged": averaged, "nesterov": nesterov}
-    config = build.replaced(resolved(), {f"optimizer.{key}": value for key, value in changes.items()})
-    assert build.stability_edge(config) == pytest.approx(edge)
-    part = build.chain(config, 1000)
+    config = from_config.replaced(resolved(), {f"optimizer.{key}": value for key, value in changes.items()})
+    assert from_config.stability_edge(config) == pytest.approx(edge)
+    part = from_config.chain(config, 1000)
 
     def size(curvature: jax.Array) -> jax.Array:
         def step(carry: Any, _: None) -> Any:
@@ -98,7 +98,7 @@ def test_parabolas_part_exactly_at_the_edge_that_is_told(
 
 def resolved() -> dict[str, Any]:
     """Resolve the config of the experiment: a 1-100-1 tanh network on 20 points of a Chebyshev polynomial."""
-    return configs.resolve(configs.load(EDGE), build.KINDS, command="compare")
+    return configs.resolve(configs.load(EDGE), from_config.KINDS, command="compare")
 
 
 def test_sharpness_settles_at_the_edge_of_stability() -> None:
@@ -109,13 +109,13 @@ def test_sharpness_settles_at_the_edge_of_stability() -> None:
     rising, and does not pass it by more than some percent either.
     """
     base = resolved()
-    data = build.dataset(base)
-    batch, probe = build.splits(data)["train"], curvature.sharpness()
+    data = from_config.dataset(base)
+    batch, probe = from_config.splits(data)["train"], curvature.sharpness()
     looks, apart = 50, 160
 
     def lane(key: jax.Array, rate: jax.Array, momentum: jax.Array) -> jax.Array:
         changes = {"optimizer.learning_rate": rate, "optimizer.momentum": momentum}
-        learner = build.learner(build.replaced(base, changes), data)
+        learner = from_config.learner(from_config.replaced(base, changes), data)
         plain = lambda _, state: learner.step(state, batch, key)[0]
 
         def look(state: Any, _: None) -> Any:

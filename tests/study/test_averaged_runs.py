@@ -74,10 +74,10 @@ def test_a_run_keeps_the_averaged_weights(tmp_path) -> None:
     config = {**BASE, "model": {"name": "mlp", "depth": 0}, "average": {"name": "swa", "start": 0.5}}
     run = dp.train({**config, "train": {**BASE["train"], "seeds": 2}}, tmp_path / "run")
     from deepprinciples import config as configs
-    from deepprinciples.study import build
+    from deepprinciples.learners import from_config
 
-    resolved = configs.resolve(configs.load(run.path / "config.toml"), build.KINDS)
-    parts = build.dataset(resolved)
+    resolved = configs.resolve(configs.load(run.path / "config.toml"), from_config.KINDS)
+    parts = from_config.dataset(resolved)
     kept = arrays.load_arrays(run.path / "parameters.safetensors")["seed-0"]["output"]
     outputs = parts.test.inputs.reshape(len(parts.test.inputs), -1) @ kept["kernel"] + kept["bias"]
     accuracy = (outputs.argmax(axis=1) == parts.test.targets).mean()

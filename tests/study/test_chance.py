@@ -11,7 +11,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config as configs
-from deepprinciples.study import build
+from deepprinciples.learners import from_config
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -23,9 +23,9 @@ BASE = {
 
 
 def constant(**changes: object) -> tuple[float | None, object]:
-    resolved = configs.resolve({**BASE, **changes}, build.KINDS)
-    data = build.dataset(resolved)
-    return build.constant_score(resolved, data), data
+    resolved = configs.resolve({**BASE, **changes}, from_config.KINDS)
+    data = from_config.dataset(resolved)
+    return from_config.constant_score(resolved, data), data
 
 
 def test_a_constant_answer_by_hand() -> None:

@@ -5,8 +5,8 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples.errors import ConfigError, DataError
+from deepprinciples.learners import from_config
 from deepprinciples.parts.data.bundled import digits
-from deepprinciples.study import build
 
 CONFIG = {
     "data": {"name": "digits", "train_size": 200},
@@ -41,7 +41,7 @@ def run(tmp_path_factory):
 
 def test_the_same_examples_are_held_out_and_scaled_alike():
     """A model would be tested on what it was trained on, or on another scale."""
-    data = build.dataset({"data": {"name": "digits"}, "test_sets": SETS})
+    data = from_config.dataset({"data": {"name": "digits"}, "test_sets": SETS})
     for name in ("same", "nearly"):
         np.testing.assert_array_equal(data.test_sets[name].inputs, data.test.inputs)
         np.testing.assert_array_equal(data.test_sets[name].targets, data.test.targets)

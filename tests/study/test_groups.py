@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
+from deepprinciples.learners import from_config
 from deepprinciples.parts import regularizers, transforms, weights
-from deepprinciples.study import build, groups
+from deepprinciples.study import groups
 from deepprinciples.types import Scalar
 
 
@@ -13,7 +14,7 @@ def gathered(small, arms, tune=None, **changes):
     """Group the arms of the small config."""
     config = small(arms=arms, **changes)
     config["study"]["tune"] = tune or {}
-    _, found = configs.resolve_each(config, build.KINDS, command="compare")
+    _, found = configs.resolve_each(config, from_config.KINDS, command="compare")
     return groups.group_arms([groups.arm_of(name, one.config, one.space) for name, one in found.items()])
 
 
@@ -153,7 +154,7 @@ def test_arms_on_other_arrays_are_other_groups():
         "optimizer": {"name": "sgd"},
     }
     config = {**base, "arms": {"a": {}, "b": {"data.inputs": other}, "c": {"data.inputs": one}}}
-    _, arms = configs.resolve_each(config, build.KINDS, command="compare")
+    _, arms = configs.resolve_each(config, from_config.KINDS, command="compare")
     found = groups.group_arms([groups.arm_of(name, one.config) for name, one in arms.items()])
     assert names(found) == [("a", "c"), ("b",)]
 
@@ -163,7 +164,7 @@ def test_factories_are_told_apart_by_identity(small):
 
     def make(factor):
         def mine(*, strength: Scalar = 0.1):
-            return build.TABLES["transforms"]["weight_decay"](strength=strength * factor)
+            return from_config.TABLES["transforms"]["weight_decay"](strength=strength * factor)
 
         return mine
 

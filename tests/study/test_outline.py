@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deepprinciples.cli import app
-from deepprinciples.study import command, outline, planning
+from deepprinciples.cli.main import app
+from deepprinciples.stats import planning
+from deepprinciples.study import commands, outline
 
 CONFIG = """
 data = {name = "wine", batch_size = 16}
@@ -51,9 +52,9 @@ def test_the_command_plans_and_runs_nothing(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_plan_is_the_study(small) -> None:
     """Lost: a plan that counts other runs than those that are made."""
-    lines = command.plan(small())
+    lines = commands.plan(small())
     assert lines[1].startswith("147 runs of 20 steps"), "as test_the_cost_counts_every_lane has it"
-    untuned = command.plan(small(**{"study.tune": {}, "study.seeds": 6}))
+    untuned = commands.plan(small(**{"study.tune": {}, "study.seeds": 6}))
     assert untuned[1] == "18 runs of 20 steps, 6 seeds of each arm; nothing is tuned"
     assert "2 comparisons of 6 seeds: cannot be judged; 7 are needed (study.seeds = 7)" in untuned[2]
 
@@ -62,7 +63,7 @@ def test_pairs_of_searches_and_of_seeds_have_a_line_each(small) -> None:
     """Lost: that two arms which nothing tunes are compared seed by seed, beside others that searched."""
     rate = {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}}
     arms = {"plain": {}, "clipped": {"transforms.clip_by_global_norm": {}}, "tuned": {"tune": rate}}
-    lines = command.plan(small(arms, **{"study.tune": {}, "study.searches": 8, "study.seeds": 3}))
+    lines = commands.plan(small(arms, **{"study.tune": {}, "study.searches": 8, "study.seeds": 3}))
     assert lines[2].startswith("1 comparison of 8 searches: the smallest p after Holm is 0.016")
     assert lines[3].startswith("1 comparison of 24 seeds: the smallest p after Holm is 2.4e-07") and len(lines) == 4
 

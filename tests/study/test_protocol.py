@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
+from deepprinciples.config.settings import Study, Train
+from deepprinciples.learners import from_config
 from deepprinciples.parts import metrics
-from deepprinciples.study import bench, build, plan, protocol, results, verdicts
+from deepprinciples.results import layout
+from deepprinciples.results.summary import summarize
+from deepprinciples.stats import verdicts
+from deepprinciples.study import plan, prepared_group, protocol
 from deepprinciples.study.groups import Group
-from deepprinciples.study.settings import Study, Train
-from deepprinciples.study.summary import summarize
 
 RATE = "optimizer.learning_rate"
 TWO = {"plain": {}, "clipping": {"transforms.clip_by_global_norm": {"max_norm": 0.5}}}
@@ -19,9 +22,9 @@ TWO = {"plain": {}, "clipping": {"transforms.clip_by_global_norm": {"max_norm": 
 
 def judged(finished, config):
     """Give the verdicts of a finished study."""
-    resolved = configs.resolve(config, build.KINDS)
-    metric = build.metric_name(resolved)
-    found = results.dataset(finished, metric=metric, higher_is_better=build.higher_is_better(resolved), title="")
+    resolved = configs.resolve(config, from_config.KINDS)
+    metric = from_config.metric_name(resolved)
+    found = layout.dataset(finished, metric=metric, higher_is_better=from_config.higher_is_better(resolved), title="")
     return summarize(
         finished,
         found,
@@ -91,14 +94,14 @@ def test_tuning_never_sees_the_test_split(small, finish, monkeypatch):
     config = small(arms=TWO, **{"train.probes": [], "study.searches": 2})
     data = data_of(config)
     asked = []
-    whole = bench.run
+    whole = prepared_group.run
 
     def watched(program, blocks, **keywords):
         asked.append(([block.seed for block in blocks], bool(keywords["judges"])))
         assert all(keywords["curve"] is not one for one in keywords["judges"].values())
         return whole(program, blocks, **keywords)
 
-    monkeypatch.setattr(bench, "run", watched)
+    monkeypatch.setattr(prepared_group, "run", watched)
     clean = finish(config, data)
     one = data["plain"]
     flipped = one._replace(test=one.test._replace(targets=(one.test.targets + 1) % one.outputs))

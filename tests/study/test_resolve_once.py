@@ -16,7 +16,7 @@ from deepprinciples import learners
 from deepprinciples.config import arms as config_arms
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import transforms
-from deepprinciples.study import groups, plan, programs
+from deepprinciples.study import groups, plan, program_cache
 from deepprinciples.types import Scalar
 
 ARMS: dict[str, Any] = {
@@ -42,7 +42,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counting)
 
-    monkeypatch.setattr(programs, "_kept", OrderedDict())
+    monkeypatch.setattr(program_cache, "_kept", OrderedDict())
     for module, name in (
         (configs, "resolve_base"), (config_arms, "resolve_base"), (learners, "build"), (plan, "arm_of"),
         (groups, "arm_of"),

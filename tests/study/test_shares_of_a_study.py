@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.kernels import shares
-from deepprinciples.learners import TABLES
+from deepprinciples.kernels import microbatch
+from deepprinciples.learners import TABLES, from_config
 from deepprinciples.parts import losses
-from deepprinciples.study import build
 
 
 def against_the_batch():
@@ -28,7 +27,7 @@ def test_a_batch_is_cut_only_under_parts_that_are_known(changed, cut, monkeypatc
     """A loss of the user's that looks at the whole batch would see a share of it, and nobody would be told."""
     monkeypatch.setitem(TABLES["loss"], "brought", against_the_batch)  # as --with does
     asked = []
-    monkeypatch.setattr(shares, "count_of", lambda *given: (asked.append(given), 1)[1])
+    monkeypatch.setattr(microbatch, "count_of", lambda *given: (asked.append(given), 1)[1])
     rng = np.random.default_rng(0)
     images, targets = rng.normal(size=(24, 4, 4, 1)).astype(np.float32), np.arange(24) % 3
     data = {"name": "arrays", "inputs": images, "targets": targets, "batch_size": 6}
@@ -37,9 +36,9 @@ def test_a_batch_is_cut_only_under_parts_that_are_known(changed, cut, monkeypatc
         "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd"}, "train": {"steps": 2},
         "study": {"metric": "accuracy"}, **changed,
     }  # fmt: skip
-    config = configs.resolve(settings, build.KINDS, command="train")
-    parts = build.dataset(config)
-    learner = build.learner(config, parts)
+    config = configs.resolve(settings, from_config.KINDS, command="train")
+    parts = from_config.dataset(config)
+    learner = from_config.learner(config, parts)
     batch = jax.tree.map(lambda a: a[:6], parts.train)
     jax.eval_shape(lambda: learner.step(learner.init(jax.random.key(0)), batch, jax.random.key(1))[0])
     assert bool(asked) == cut

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from deepprinciples.study import hyper_search, tuning
-from deepprinciples.study.tuning import Axis
+from deepprinciples.stats import searches, trials
+from deepprinciples.stats.trials import Axis
 
 LOG, LINEAR = Axis(1e-3, 1.0, True), Axis(-1.0, 3.0, False)
 
@@ -27,7 +27,7 @@ def test_widening_moves_an_end_by_the_length_of_the_range():
 
 def test_a_space_reads_the_config():
     """A log axis would be searched linearly."""
-    space = tuning.space(
+    space = trials.space(
         {"a": {"low": 1e-3, "high": 1, "scale": "log"}, "b": {"low": -1, "high": 3, "scale": "linear"}}
     )
     assert space == {"a": LOG, "b": LINEAR}
@@ -35,48 +35,48 @@ def test_a_space_reads_the_config():
 
 def test_every_arm_gets_the_same_points():
     """One arm would be luckier with its trials than another."""
-    points = tuning.sobol({"x": LOG, "y": LINEAR}, 8, seed=(0,))
-    assert points == tuning.sobol({"x": LOG, "y": LINEAR}, 8, seed=(0,))
-    assert points != tuning.sobol({"x": LOG, "y": LINEAR}, 8, seed=(1,))
-    renamed = tuning.sobol({"other": LOG, "y": LINEAR}, 8, seed=(0,))
+    points = trials.sobol({"x": LOG, "y": LINEAR}, 8, seed=(0,))
+    assert points == trials.sobol({"x": LOG, "y": LINEAR}, 8, seed=(0,))
+    assert points != trials.sobol({"x": LOG, "y": LINEAR}, 8, seed=(1,))
+    renamed = trials.sobol({"other": LOG, "y": LINEAR}, 8, seed=(0,))
     assert [p["other"] for p in renamed] == [p["x"] for p in points]
 
 
 def test_points_cover_the_range_evenly():
     """Trials would pile up: of 8 Sobol points each eighth of the log range holds exactly one."""
     for seed in range(5):
-        values = np.array([p["x"] for p in tuning.sobol({"x": LOG}, 8, seed=(seed,))])
+        values = np.array([p["x"] for p in trials.sobol({"x": LOG}, 8, seed=(seed,))])
         eighths = np.floor(8 * np.log(values / LOG.low) / np.log(LOG.high / LOG.low))
         assert sorted(eighths) == list(range(8))
 
 
 def test_points_are_what_the_program_sees():
     """The reported rate would not be the one that trained: lanes hold float32."""
-    for point in tuning.sobol({"x": LOG}, 5, seed=(0,)):
+    for point in trials.sobol({"x": LOG}, 5, seed=(0,)):
         assert point["x"] == float(np.float32(point["x"])) and isinstance(point["x"], float)
 
 
 def test_nothing_tuned_gives_empty_points():
     """A study with one untuned arm would fail."""
-    assert tuning.sobol({}, 3, seed=(0,)) == [{}, {}, {}]
+    assert trials.sobol({}, 3, seed=(0,)) == [{}, {}, {}]
 
 
 def test_selection_takes_the_best_mean_and_the_first_of_equals():
     """A lucky seed would choose the setting."""
     scores = np.array([[0.9, 0.1], [0.6, 0.6], [0.6, 0.6], [0.2, 0.3]])
-    assert tuning.select(scores, higher_is_better=True) == 1
-    assert tuning.select(scores, higher_is_better=False) == 3
+    assert trials.select(scores, higher_is_better=True) == 1
+    assert trials.select(scores, higher_is_better=False) == 3
 
 
 @pytest.mark.parametrize(("best", "found"), [(0, {"x": (True, False)}), (1, {}), (2, {"x": (False, True)})])
 def test_an_optimum_at_an_end_of_what_was_tried_is_flagged(best, found):
     """A search space that is too narrow would go unseen."""
-    assert tuning.edges([{"x": 0.1}, {"x": 0.2}, {"x": 0.9}], best, {"x": LOG}) == found
+    assert trials.edges([{"x": 0.1}, {"x": 0.2}, {"x": 0.9}], best, {"x": LOG}) == found
 
 
 def test_one_trial_has_no_edges():
     """Every study with one trial would be told that its space is too narrow."""
-    assert tuning.edges([{"x": 0.1}], 0, {"x": LOG}) == {}
+    assert trials.edges([{"x": 0.1}], 0, {"x": LOG}) == {}
 
 
 # --- the search within a study --------------------------------------------------------------------------------------
@@ -115,8 +115,8 @@ def test_extend_widens_an_edge_and_keeps_what_was_tried(small, finish):
     )
     config["study"]["tune"] = {"optimizer.learning_rate": {"low": 1e-5, "high": 1e-4, "scale": "log"}}
     finished = finish(config)
-    for searches in finished.searches.values():
-        for one in searches:
+    for found in finished.searches.values():
+        for one in found:
             rates = [point["optimizer.learning_rate"] for point in one.points]
             assert one.scores.shape == (9, 2) and len(rates) == 9
             assert all(1e-5 <= rate <= 1e-4 for rate in rates[:3])
@@ -161,11 +161,9 @@ def test_a_search_goes_on_only_in_blocks_that_need_it():
         return SimpleNamespace(final={"m": -abs(rate - 0.9)}, diverged_at=np.full(rate.shape, -1), seconds=1.0)
 
     space = {"x": Axis(0.0, 1.0, False)}
-    budget = hyper_search.Budget(5, 1, [[b] for b in range(20)], 3)
+    budget = searches.Budget(5, 1, [[b] for b in range(20)], 3)
     skipped = []
-    found, seconds = hyper_search.run_searches(
-        train, {"a": space}, budget, hyper_search.Judge("m", True, None), skipped.append
-    )
+    found, seconds = searches.run_searches(train, {"a": space}, budget, searches.Judge("m", True, None), skipped.append)
     need = [len(one.points) == 10 for one in found["a"]]
     assert 0 < sum(need) < 20 and rounds == [("tune-0", 100), ("tune-1", 5 * sum(need))] and seconds == 2.0
     assert sum(skipped) == 5 * (20 - sum(need)), "the time left would be wrong"

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.engine.causes import PER_CLASS
+from deepprinciples.engine.divergence import PER_CLASS
 from deepprinciples.engine.fit import Lane
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in

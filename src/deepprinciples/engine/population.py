@@ -22,8 +22,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from deepprinciples.engine import evaluation, fit
-from deepprinciples.engine.cuts import Plan
-from deepprinciples.engine.rows import Rows, unpacked_shapes
+from deepprinciples.engine.packed_log import Rows, unpacked_shapes
+from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree

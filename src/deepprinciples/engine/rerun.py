@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from deepprinciples.engine.causes import CAUSES, causes
-from deepprinciples.engine.cuts import Plan
-from deepprinciples.engine.feed import Feed
+from deepprinciples.engine.batching import Feed
+from deepprinciples.engine.divergence import CAUSES, causes
 from deepprinciples.engine.fit import STEP, Lane
 from deepprinciples.engine.population import MakeLearner, Program, place
 from deepprinciples.engine.run import Block, Padded, spoiled
+from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import ASIDE, Array, Batch, Info, PyTree

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from deepprinciples.engine.causes import causes
-from deepprinciples.engine.cuts import Plan
+from deepprinciples.engine.batching import Feed
+from deepprinciples.engine.divergence import causes
 from deepprinciples.engine.evaluation import on_host
-from deepprinciples.engine.feed import Feed
 from deepprinciples.engine.fit import Lane
+from deepprinciples.engine.packed_log import unpack
 from deepprinciples.engine.population import Program, place
-from deepprinciples.engine.rows import unpack
-from deepprinciples.engine.saved import NOBODY, Arrays, Keeper, packed, same_shapes, unpacked
+from deepprinciples.engine.segments import Plan
+from deepprinciples.engine.serialization import NOBODY, Arrays, Keeper, packed, same_shapes, unpacked
 from deepprinciples.errors import IntegrityError
 from deepprinciples.types import Batch
 

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from deepprinciples.kernels.im2col import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
 from deepprinciples.kernels.pooling import max_pool, maxima
-from deepprinciples.kernels.windows import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
 from deepprinciples.types import Array
 
 

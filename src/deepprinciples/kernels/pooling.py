@@ -11,7 +11,7 @@ from functools import partial, reduce
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.windows import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
+from deepprinciples.kernels.im2col import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
 from deepprinciples.types import Array
 
 

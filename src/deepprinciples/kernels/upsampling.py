@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.kernels.convolution import convolve
-from deepprinciples.kernels.windows import batch_last, prefers_batch_last
+from deepprinciples.kernels.im2col import batch_last, prefers_batch_last
 from deepprinciples.types import Array
 
 Upsample = Literal["repeat", "zeros"]

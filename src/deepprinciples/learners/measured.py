@@ -13,7 +13,7 @@ import numpy as np
 
 from deepprinciples.config.schema import fields
 from deepprinciples.config.wording import suggestion
-from deepprinciples.engine.causes import PER_CLASS, RAW
+from deepprinciples.engine.divergence import PER_CLASS, RAW
 from deepprinciples.learners.factories import Config, asks, factory_of, name_of, named, own_metrics, part, trait
 from deepprinciples.learners.features import features_of
 from deepprinciples.parts.tables import TABLES

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.engine.causes import RAW
-from deepprinciples.kernels import shares
+from deepprinciples.engine.divergence import RAW
+from deepprinciples.kernels import microbatch
 from deepprinciples.kernels.keys import stream
 from deepprinciples.learners import averaging
 from deepprinciples.learners.grouping import Apart, joined, still, without_frozen
@@ -123,10 +123,10 @@ def minimize(
             return take(params, model_state, batch, key)
         told = jax.eval_shape(value, params, model_state, batch, key)
         seen = {name: a for name, a in told[1][2].items() if not name.endswith(ASIDE)}
-        count = shares.count_of(batch.size, seen, params)
+        count = microbatch.count_of(batch.size, seen, params)
         if count == 1:
             return take(params, model_state, batch, key)
-        return shares.accumulate(lambda share, _: take(params, model_state, share, key), batch, count, told, params)
+        return microbatch.accumulate(lambda share, _: take(params, model_state, share, key), batch, count, told, params)
 
     def step(state: State, batch: Batch, key: Array) -> tuple[State, Info]:
         for number, augment in enumerate(augments):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.types import Array, CriticPenalty, NonNegative, Scalar, Strength, traits
 
 Critic = Callable[[Array], Array]
@@ -41,7 +41,7 @@ def _between(name: str, real: Array, fake: Array, key: Array) -> Array:
     """Draw one point, uniformly, on the line from each fake to its real example."""
     if real.shape != fake.shape:
         raise ValueError(f"{name}: real {list(real.shape)} and fake {list(fake.shape)} do not pair; expected one shape")
-    share = draws.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
+    share = random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
     return share * real + (1.0 - share) * fake
 
 
@@ -156,7 +156,7 @@ def dragan(*, strength: Strength = 10.0, noise: NonNegative = 0.5) -> CriticPena
 
     def apply(critic: Critic, real: Array, fake: Array, key: Array) -> Array:
         del fake
-        shift = noise * jnp.std(real) * draws.uniform(key, real.shape, real.dtype)
+        shift = noise * jnp.std(real) * random.uniform(key, real.shape, real.dtype)
         return strength * jnp.mean(_gaps(critic, real + shift, strength))
 
     return CriticPenalty(apply)

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.kernels.linear_algebra import eigh, svd
 from deepprinciples.types import Array, Count, Metric, Scalar, better, traits
 
@@ -232,7 +232,7 @@ def sliced_wasserstein(*, projections: Count = 128) -> Metric:
 
     def score(samples: Array, real: Array, weights: Array) -> Array:
         x, y = _flat(samples, weights), _flat(real, weights)
-        directions = draws.normal(jax.random.key(0, impl="threefry2x32"), (projections, x.shape[1]))
+        directions = random.normal(jax.random.key(0, impl="threefry2x32"), (projections, x.shape[1]))
         directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
 
         def ranked(rows: Array) -> Array:  # [P, N], padding last

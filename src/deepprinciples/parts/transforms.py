@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from optax import GradientTransformationExtraArgs as Transform
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in
 from deepprinciples.parts.clipping import (
     adaptive_clip,
@@ -101,7 +101,7 @@ def noise(*, strength: Strength = 0.1, decay: Decay = 0.55) -> Transform:
         leaves, structure = jax.tree.flatten(grads)
         size = strength * (1.0 + state.steps) ** (-0.5 * jnp.asarray(decay, jnp.float32))
         keys = [fold_in(key, i) for i in range(len(leaves))]
-        drawn = [g + size * draws.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=True)]
+        drawn = [g + size * random.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=True)]
         return jax.tree.unflatten(structure, drawn), CountState(state.steps + 1)
 
     return Transform(lambda params: CountState(jnp.zeros((), jnp.int32)), update)

@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in
-from deepprinciples.kernels.selection import smallest
+from deepprinciples.kernels.smallest import smallest
 from deepprinciples.parts.parameter_names import matches, name_of, unmatched
 from deepprinciples.types import Array, Count, NonNegative, PyTree, Range, Reparameterization, Scalar, Share, traits
 
@@ -188,7 +188,7 @@ def low_rank(*, rank: Count = 1, alpha: NonNegative = 1.0, match: Match = "*kern
             if rank > min(inputs, outputs):
                 most = min(inputs, outputs)
                 raise ValueError(f"rank: {rank} is above {most}, the most of {name} {list(leaf.shape)}; lower it")
-            a = draws.normal(fold_in(key, number), (inputs, rank), leaf.dtype) / math.sqrt(inputs)
+            a = random.normal(fold_in(key, number), (inputs, rank), leaf.dtype) / math.sqrt(inputs)
             factors[name] = {"a": a, "b": jnp.zeros((rank, outputs), leaf.dtype)}
         return _with(params, factors), leaves
 

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import arrays, canvas, text
-from deepprinciples.report.canvas import WIDTH, Plot
+from deepprinciples.report import formatting, mpl_style, selections
+from deepprinciples.report.mpl_style import WIDTH, Plot
 
 _TALL = 190.0
 _BAND = (
@@ -26,11 +26,11 @@ _ALONE = "The line is the one seed that was run; it stops where that seed diverg
 
 def learning(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     """Draw training loss and validation metric over steps: median and middle half of the seeds."""
-    metric = text.name(summary.get("metric"))
+    metric = formatting.name(summary.get("metric"))
     found = [
         _learning(results, "train_loss", "step", "Training loss", "training loss", maximize=False),
         _learning(
-            results, "validation", "eval_step", f"Validation {text.shorten(metric, 36)}", f"validation {metric}",
+            results, "validation", "eval_step", f"Validation {formatting.shorten(metric, 36)}", f"validation {metric}",
             maximize=summary.get("direction") != "min",
         ),
     ]  # fmt: skip
@@ -38,19 +38,19 @@ def learning(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
 
 
 def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, *, maximize: bool) -> Plot | None:
-    values = arrays.take(results, name, ("arm", "seed", dim))
+    values = selections.take(results, name, ("arm", "seed", dim))
     if values is None:
         return None
-    when = arrays.steps(results, dim)
-    held = arrays.with_worst(values, arrays.diverged(results), when, maximize=maximize)
-    low, middle, high = arrays.quartiles(held, axis=1)  # [arm, step] each
+    when = selections.steps(results, dim)
+    held = selections.with_worst(values, selections.diverged(results), when, maximize=maximize)
+    low, middle, high = selections.quartiles(held, axis=1)  # [arm, step] each
     drawn = np.concatenate([low, middle, high])
     if not np.isfinite(drawn).any():
         return None
-    log = not maximize and arrays.spans_decades(middle, 1.3)
+    log = not maximize and selections.spans_decades(middle, 1.3)
     if log:
         low = np.where(low > 0, low, middle)
-    names = arrays.labels(results, "arm")
+    names = selections.labels(results, "arm")
     figure, axes = _board(title, names, range(len(names)))
     limits = _limits(low, middle, high, log)
     for index in range(len(names)):
@@ -58,7 +58,9 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
         bottom = np.where(np.isfinite(low[index]), low[index], limits[0])
         ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
         seen = np.isfinite(middle[index])
-        axes.fill_between(when, bottom, ceiling, where=seen, color=canvas.look(index)["color"], alpha=0.16, linewidth=0)
+        axes.fill_between(
+            when, bottom, ceiling, where=seen, color=mpl_style.look(index)["color"], alpha=0.16, linewidth=0
+        )
         _line(axes, when, middle[index], index)
     if log:
         axes.set_yscale("log")
@@ -80,7 +82,7 @@ def _limits(low: np.ndarray, middle: np.ndarray, high: np.ndarray, log: bool) ->
         spread = max(float(np.ptp(centre)), 1e-12 * float(np.abs(centre).max()), 1e-300)
         floor, top = centre.min() - (0 if log else 2 * spread), centre.max() * 10 if log else centre.max() + 2 * spread
         held = np.concatenate([np.clip(held, centre.min() / 10 if log else floor, top), centre])
-    return canvas.frame(held, log=log)
+    return mpl_style.frame(held, log=log)
 
 
 def units(results: xr.Dataset) -> list[Plot]:
@@ -98,11 +100,11 @@ def units(results: xr.Dataset) -> list[Plot]:
 
 
 def _small(results: xr.Dataset, name: str, title: str, what: str, over: str = "layer") -> Plot | None:
-    values = arrays.take(results, name, ("arm", "seed", "step", over))
+    values = selections.take(results, name, ("arm", "seed", "step", over))
     if values is None:
         return None
-    lines = arrays.median(arrays.mean(values, axis=3), axis=1)  # [arm, step]
-    return _panel(results, name, title, what, lines, arrays.labels(results, "arm"), range(lines.shape[0]))
+    lines = selections.median(selections.mean(values, axis=3), axis=1)  # [arm, step]
+    return _panel(results, name, title, what, lines, selections.labels(results, "arm"), range(lines.shape[0]))
 
 
 _PLAYERS = {
@@ -121,11 +123,11 @@ def players(results: xr.Dataset) -> list[Plot]:
     """Draw small panels over steps of what both players of a game do; none where no game was played."""
     found = []
     for name, (title, what) in _PLAYERS.items():
-        values = arrays.take(results, name, ("arm", "seed", "step"))
+        values = selections.take(results, name, ("arm", "seed", "step"))
         if values is None or not np.any(values):
             continue
-        lines = arrays.median(values, axis=1)
-        plot = _panel(results, name, title, what, lines, arrays.labels(results, "arm"), range(lines.shape[0]))
+        lines = selections.median(values, axis=1)
+        plot = _panel(results, name, title, what, lines, selections.labels(results, "arm"), range(lines.shape[0]))
         found += [plot._replace(group="players")] if plot is not None else []
     return found
 
@@ -165,10 +167,10 @@ def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     """
     found = []
     for name, (title, what) in _DEEP.items():
-        values = arrays.take(results, name, ("arm", "seed", "step"))
+        values = selections.take(results, name, ("arm", "seed", "step"))
         if values is None:
             continue
-        lines, names = arrays.median(values, axis=1), arrays.labels(results, "arm")
+        lines, names = selections.median(values, axis=1), selections.labels(results, "arm")
         edges = _edges(summary, names) if name == "sharpness" else {}
         said = f"{what}; beyond the dotted line of its color a step grows, the edge of stability" if edges else what
         plot = _panel(results, name, title, said, lines, names, range(lines.shape[0]), edges)
@@ -178,24 +180,24 @@ def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
 
 def _edges(summary: Mapping[str, Any], names: Sequence[str]) -> dict[int, float]:
     """Give the edges of stability that the summary tells, by the places of the arms."""
-    known = text.table(summary.get("stability_edges"))
+    known = formatting.table(summary.get("stability_edges"))
     found = {index: known.get(name) for index, name in enumerate(names)}
     return {index: float(edge) for index, edge in found.items() if isinstance(edge, int | float) and edge > 0}
 
 
 def _triggers(results: xr.Dataset) -> Plot | None:
-    values = arrays.take(results, "trigger_rate", ("arm", "seed", "step", "transform"))
+    values = selections.take(results, "trigger_rate", ("arm", "seed", "step", "transform"))
     if values is None:
         return None
-    middle = arrays.median(values, axis=1)  # [arm, step, transform]
-    arms, transforms = arrays.labels(results, "arm"), arrays.labels(results, "transform")
+    middle = selections.median(values, axis=1)  # [arm, step, transform]
+    arms, transforms = selections.labels(results, "arm"), selections.labels(results, "transform")
     seen = [(a, t) for a in range(len(arms)) for t in range(len(transforms)) if np.isfinite(middle[a, :, t]).any()]
     if len(transforms) == 1:
-        names, places = [text.name(arms[a]) for a, _ in seen], [a for a, _ in seen]
+        names, places = [formatting.name(arms[a]) for a, _ in seen], [a for a, _ in seen]
     else:
-        names = [f"{text.shorten(arms[a], 13)}: {text.shorten(transforms[t], 13)}" for a, t in seen]
+        names = [f"{formatting.shorten(arms[a], 13)}: {formatting.shorten(transforms[t], 13)}" for a, t in seen]
         places = list(range(len(seen)))
-    what = f"Share of steps in which {', '.join(text.name(item) for item in transforms)} changed the gradient"
+    what = f"Share of steps in which {', '.join(formatting.name(item) for item in transforms)} changed the gradient"
     lines = np.stack([middle[a, :, t] for a, t in seen])
     return _panel(results, "trigger_rate", "How often the gradient was changed", what, lines, names, places)
 
@@ -213,17 +215,17 @@ def _panel(
     seen = [index for index in range(lines.shape[0]) if np.isfinite(lines[index]).any()]
     if not seen:
         return None
-    when = arrays.steps(results, "step")
+    when = selections.steps(results, "step")
     figure, axes = _board(title, [names[index] for index in seen], [places[index] for index in seen], tall=130.0)
     for index in seen:
         _line(axes, when, lines[index], places[index])
     for index, height in marks.items():
-        axes.axhline(height, color=canvas.look(places[index])["color"], linewidth=1.0, linestyle=":")
-    log = arrays.spans_decades(lines, 1.5) and (name in _LOGARITHMIC or name.endswith("_gradient"))
+        axes.axhline(height, color=mpl_style.look(places[index])["color"], linewidth=1.0, linestyle=":")
+    log = selections.spans_decades(lines, 1.5) and (name in _LOGARITHMIC or name.endswith("_gradient"))
     if log:
         axes.set_yscale("log")
     held = np.concatenate([lines[np.isfinite(lines)], [marks[index] for index in marks if index in seen]])
-    limits = canvas.frame(held[held > 0] if log else held, log=log)
+    limits = mpl_style.frame(held[held > 0] if log else held, log=log)
     if name in _SIGNED:  # these may be below 0
         _finish(axes, when, limits, log)
         return _told(name, title, what, seen, figure)
@@ -243,22 +245,22 @@ def _told(name: str, title: str, what: str, seen: Sequence[int], figure: Any) ->
 
 
 def _board(title: str, names: Sequence[str], places: Sequence[int], tall: float = _TALL) -> tuple[Any, Axes]:
-    top = 36.0 + canvas.legend_height(len(names))
-    figure = canvas.sheet(top + tall + 36, title)
-    canvas.legend(figure, 34, names, places)
-    axes = canvas.panel(figure, 46, top, WIDTH - 60, tall)
-    canvas.write(figure, 46 + (WIDTH - 60) / 2, top + tall + 29, "step", ha="center")
+    top = 36.0 + mpl_style.legend_height(len(names))
+    figure = mpl_style.sheet(top + tall + 36, title)
+    mpl_style.legend(figure, 34, names, places)
+    axes = mpl_style.panel(figure, 46, top, WIDTH - 60, tall)
+    mpl_style.write(figure, 46 + (WIDTH - 60) / 2, top + tall + 29, "step", ha="center")
     return figure, axes
 
 
 def _line(axes: Axes, when: np.ndarray, values: np.ndarray, place: int) -> None:
     every = max(1, len(when) // 6)
     start = place % every  # markers of different arms sit at different steps
-    axes.plot(when, values, linewidth=1.6, markersize=4, markevery=(start, every), **canvas.look(place))
+    axes.plot(when, values, linewidth=1.6, markersize=4, markevery=(start, every), **mpl_style.look(place))
 
 
 def _finish(axes: Axes, when: np.ndarray, limits: tuple[float, float], log: bool) -> None:
-    axes.set_xlim(*canvas.frame(when, log=False, margin=0.02))
+    axes.set_xlim(*mpl_style.frame(when, log=False, margin=0.02))
     axes.set_ylim(*limits)
-    canvas.scale(axes, "x", log=False)
-    canvas.scale(axes, "y", log=log)
+    mpl_style.scale(axes, "x", log=False)
+    mpl_style.scale(axes, "y", log=log)

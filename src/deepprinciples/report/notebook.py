@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import canvas, curves, effects, tables, text
+from deepprinciples.report import curves, forest_plot, formatting, html_tables, mpl_style
 from deepprinciples.report.sheet import CSS
 
 _CLASS = "deepprinciples-run"
@@ -20,23 +20,23 @@ def render(results: xr.Dataset, summary: Mapping[str, Any]) -> str:
       results: variables over arm, seed, step, ...; any of them may be absent.
       summary: the dict of `summary.json`; any value may be None.
     """
-    head = text.escape(text.name(summary.get("title")))
-    verdict = text.escape(text.name(summary.get("headline")))
-    warnings = text.sentences(summary.get("warnings"))
+    head = formatting.escape(formatting.name(summary.get("title")))
+    verdict = formatting.escape(formatting.name(summary.get("headline")))
+    warnings = formatting.sentences(summary.get("warnings"))
     return (
         f"<style>{_scoped()}</style>\n"
         f'<div class="{_CLASS}"><h3>{head}</h3>\n'
-        f'<div class="verdict {tables.strongest(summary)}"><p>{verdict}</p></div>\n'
+        f'<div class="verdict {html_tables.strongest(summary)}"><p>{verdict}</p></div>\n'
         f"{verdicts(summary)}\n"
-        f"{tables.bullets(warnings) if warnings else ''}"
+        f"{html_tables.bullets(warnings) if warnings else ''}"
         f"{_figures(results, summary)}</div>"
     )
 
 
 def verdicts(summary: Mapping[str, Any]) -> str:
     """Return the tables of arms and of comparisons, as far as there are rows."""
-    arms = tables.arms(summary) if text.rows(summary.get("arms")) else ""
-    return arms + (tables.comparisons(summary) if text.rows(summary.get("comparisons")) else "")
+    arms = html_tables.arms(summary) if formatting.rows(summary.get("arms")) else ""
+    return arms + (html_tables.comparisons(summary) if formatting.rows(summary.get("comparisons")) else "")
 
 
 def styled(body: str) -> str:
@@ -45,9 +45,9 @@ def styled(body: str) -> str:
 
 
 def _figures(results: xr.Dataset, summary: Mapping[str, Any]) -> str:
-    with canvas.style():
-        drawn = [effects.forest(summary), *curves.learning(results, summary)[-1:]]
-        pictures = "".join(f"<figure>{canvas.to_svg(plot)}</figure>" for plot in drawn if plot is not None)
+    with mpl_style.style():
+        drawn = [forest_plot.forest(summary), *curves.learning(results, summary)[-1:]]
+        pictures = "".join(f"<figure>{mpl_style.to_svg(plot)}</figure>" for plot in drawn if plot is not None)
     return f'<div class="plots">{pictures}</div>' if pictures else ""
 
 

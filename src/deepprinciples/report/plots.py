@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
-from deepprinciples.report import canvas, curves, effects, flow, putting, samples, search, spectra
-from deepprinciples.report.canvas import Plot
+from deepprinciples.report import curves, forest_plot, heat_maps, io, mpl_style, samples, search_plots, spectra
+from deepprinciples.report.mpl_style import Plot
 
 
 def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
@@ -26,23 +26,23 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     Returns:
       Plots in page order; each has a name (unique), a group, a caption, a text alternative and a matplotlib figure.
     """
-    with canvas.style():
-        tested = search.rates(results, summary)
+    with mpl_style.style():
+        tested = search_plots.rates(results, summary)
         if tested is not None:  # a range test has nothing else to show
             return [tested]
-        effect = [effects.forest(summary), effects.seed_dots(results, summary)]
+        effect = [forest_plot.forest(summary), forest_plot.seed_dots(results, summary)]
         found = [plot for plot in effect if plot is not None]
         found += curves.learning(results, summary)
         found += samples.pictures(results)
         found += curves.players(results)
         if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables tell it
-            found += flow.heat_maps(results)
+            found += heat_maps.heat_maps(results)
             found += curves.units(results)
             found += curves.deep(results, summary)
         found += spectra.figures(results)
-        found += search.chosen(summary)
-        found += effects.tuning(results, summary)
-        against = search.budget(results, summary)
+        found += search_plots.chosen(summary)
+        found += forest_plot.tuning(results, summary)
+        against = search_plots.budget(results, summary)
         found += [against] if against is not None else []
     return found
 
@@ -93,15 +93,15 @@ def save_all(
     Returns:
       The paths written, in page order.
     """
-    place = putting.folder(Path(folder))
+    place = io.folder(Path(folder))
     drawn = figures(results, summary) if drawn is None else drawn
     return [path for plot in drawn for path in save(plot, place)]
 
 
 def save(plot: Plot, folder: str | Path) -> list[Path]:
     """Write one figure as .svg and .png into a folder, made if it is missing; gives the two paths."""
-    place = putting.folder(Path(folder))
+    place = io.folder(Path(folder))
     drawing, picture = place / f"{plot.name}.svg", place / f"{plot.name}.png"
-    putting.put(drawing, (canvas.to_svg(plot, inline=False) + "\n").encode("utf-8"))
-    putting.put(picture, canvas.to_png(plot))
+    io.put(drawing, (mpl_style.to_svg(plot, inline=False) + "\n").encode("utf-8"))
+    io.put(picture, mpl_style.to_png(plot))
     return [drawing, picture]

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deepprinciples.report import canvas, text
-from deepprinciples.report.canvas import INK, SOFT, WIDTH, Plot
+from deepprinciples.report import formatting, mpl_style
+from deepprinciples.report.mpl_style import INK, SOFT, WIDTH, Plot
 
 _SIDE, _LINE, _STEP, _BAR = 100.0, 78.0, 18.0, 7.0  # room for names, height of the line, of a name, of a bar
 
@@ -51,13 +51,13 @@ def critical_difference(names: Sequence[str], ranks: Sequence[float], distance: 
       Demsar 2006, Statistical comparisons of classifiers over multiple data sets.
     """
     order = np.argsort(np.asarray(ranks, np.float64), kind="stable")
-    placed, named = [float(ranks[k]) for k in order], [text.shorten(names[k], 13) for k in order]
+    placed, named = [float(ranks[k]) for k in order], [formatting.shorten(names[k], 13) for k in order]
     joined, half = groups(placed, distance), (len(placed) + 1) // 2
     scale = (WIDTH - 2 * _SIDE) / (len(placed) - 1)
     at = [_SIDE + (rank - 1) * scale for rank in placed]
     top = _LINE + 16 + _BAR * len(joined)
-    with canvas.style():
-        figure = canvas.sheet(top + _STEP * half, "Mean ranks over the tasks")
+    with mpl_style.style():
+        figure = mpl_style.sheet(top + _STEP * half, "Mean ranks over the tasks")
         _ruler(figure, len(placed), scale, distance)
         for number, (first, last) in enumerate(joined):
             y = _LINE + 8 + _BAR * number
@@ -68,7 +68,7 @@ def critical_difference(names: Sequence[str], ranks: Sequence[float], distance: 
             edge = _SIDE - 8 if better else WIDTH - _SIDE + 8
             _stroke(figure, (x, x, edge), (_LINE, y, y), SOFT, 0.9)
             words, side = f"{named[place]} {placed[place]:.1f}", "right" if better else "left"
-            canvas.write(figure, edge - 3 if better else edge + 3, y + 3, words, color=INK, ha=side)
+            mpl_style.write(figure, edge - 3 if better else edge + 3, y + 3, words, color=INK, ha=side)
     return Plot(
         "critical-difference",
         "effects",
@@ -82,13 +82,13 @@ def critical_difference(names: Sequence[str], ranks: Sequence[float], distance: 
 def _ruler(figure: Figure, count: int, scale: float, distance: float) -> None:
     """Draw the line of ranks, and the critical difference above it as long as it is there."""
     reach = min(distance * scale, WIDTH - 2 * _SIDE)  # one beyond all ranks fills the line
-    canvas.write(figure, _SIDE, 38, f"critical difference {distance:.2f}")
+    mpl_style.write(figure, _SIDE, 38, f"critical difference {distance:.2f}")
     _stroke(figure, (_SIDE, _SIDE + reach), (45, 45), INK, 2.2)
     _stroke(figure, (_SIDE, WIDTH - _SIDE), (_LINE, _LINE), SOFT, 0.9)
     for rank in range(1, count + 1):
         x = _SIDE + (rank - 1) * scale
         _stroke(figure, (x, x), (_LINE - 4, _LINE), SOFT, 0.9)
-        canvas.write(figure, x, _LINE - 8, str(rank), ha="center", size=8.5)
+        mpl_style.write(figure, x, _LINE - 8, str(rank), ha="center", size=8.5)
 
 
 def _stroke(figure: Figure, xs: Sequence[float], ys: Sequence[float], color: str, width: float) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import arrays, canvas, text
-from deepprinciples.report.canvas import INK, WIDTH, Plot
+from deepprinciples.report import formatting, mpl_style, selections
+from deepprinciples.report.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _MARGIN, _MOST_ARMS = 10.0, 10.0, 12
 
@@ -21,7 +21,7 @@ def pictures(results: xr.Dataset) -> list[Plot]:
     if made is None:
         return []
     values, seeds = made
-    names = arrays.labels(results, "arm")[:_MOST_ARMS]
+    names = selections.labels(results, "arm")[:_MOST_ARMS]
     if values.ndim == 4 and values.shape[-1] == 2:  # [arm, time, sample, 2]
         return [_points(values[: len(names)], names, seeds), _ways(values[: len(names)], names, seeds)]
     if values.ndim != 6 or values.shape[-1] not in (1, 3):  # [arm, time, sample, row, column, channel]
@@ -44,10 +44,10 @@ def _of_first_seed(results: xr.Dataset, name: str) -> tuple[np.ndarray, list[str
     if name not in results.variables or results[name].size == 0:
         return None
     values = np.asarray(results[name].values, dtype=float)  # [arm, seed, eval_step, sample, ...]
-    lost = arrays.diverged(results)
+    lost = selections.diverged(results)
     whole = np.ones(values.shape[:2], bool) if lost is None else np.isnan(lost)
     first = whole.argmax(axis=1)
-    seeds = [arrays.labels(results, "seed")[k] for k in first]
+    seeds = [selections.labels(results, "seed")[k] for k in first]
     return np.stack([values[arm, k] for arm, k in enumerate(first)]), seeds
 
 
@@ -70,11 +70,11 @@ def _strips(values: np.ndarray, names: list[str], seeds: list[str], name: str, t
     down = -(-count // across)
     wide = WIDTH - 2 * _MARGIN
     tall = wide * down * (rows + 1) / (across * (columns + 1))
-    figure = canvas.sheet(44 + len(names) * (tall + 18), title)
+    figure = mpl_style.sheet(44 + len(names) * (tall + 18), title)
     for arm, label in enumerate(names):
         top = 42 + arm * (tall + 18)
-        canvas.write(figure, _LEFT, top + 9, text.shorten(label, 48), color=INK)
-        axes = canvas.panel(figure, _MARGIN, top + 13, wide, tall, grid="")
+        mpl_style.write(figure, _LEFT, top + 9, formatting.shorten(label, 48), color=INK)
+        axes = mpl_style.panel(figure, _MARGIN, top + 13, wide, tall, grid="")
         sheet = np.ones((down * (rows + 1), across * (columns + 1), values.shape[-1]))
         for k, picture in enumerate(values[arm]):
             r, c = k // across * (rows + 1), k % across * (columns + 1)
@@ -92,7 +92,7 @@ def _reach(values: np.ndarray) -> float:
 
 
 def _scatter(axes: Axes, points: np.ndarray, arm: int, reach: float, size: float) -> None:
-    axes.plot(points[:, 0], points[:, 1], ".", markersize=size, alpha=0.5, color=canvas.look(arm)["color"])
+    axes.plot(points[:, 0], points[:, 1], ".", markersize=size, alpha=0.5, color=mpl_style.look(arm)["color"])
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
     axes.set_xticks([])
@@ -103,13 +103,13 @@ def _ways(values: np.ndarray, names: list[str], seeds: list[str]) -> Plot:
     """Draw samples in the plane over the evaluations, one row an arm, [arm, time, sample, 2]."""
     times = np.unique(np.linspace(0, values.shape[1] - 1, min(5, values.shape[1])).round().astype(int))
     wide = (WIDTH - (len(times) + 1) * 4) / len(times)
-    figure = canvas.sheet(44 + len(names) * (wide + 18), "How samples came about")
+    figure = mpl_style.sheet(44 + len(names) * (wide + 18), "How samples came about")
     reach = _reach(values[:, -1])
     for arm, label in enumerate(names):
         top = 42 + arm * (wide + 18)
-        canvas.write(figure, 4, top + 9, text.shorten(label, 48), color=INK)
+        mpl_style.write(figure, 4, top + 9, formatting.shorten(label, 48), color=INK)
         for column, time in enumerate(times):
-            axes = canvas.panel(figure, 4 + column * (wide + 4), top + 13, wide, wide, grid="")
+            axes = mpl_style.panel(figure, 4 + column * (wide + 4), top + 13, wide, wide, grid="")
             _scatter(axes, values[arm, time, :128], arm, reach, 1.6)
     caption = _caption(seeds, "the samples over the evaluations of the run, left to right")
     return Plot("progress", "samples", caption, f"Samples in the plane over time for {len(names)} arms.", figure)
@@ -118,12 +118,12 @@ def _ways(values: np.ndarray, names: list[str], seeds: list[str]) -> Plot:
 def _points(values: np.ndarray, names: list[str], seeds: list[str]) -> Plot:
     """Draw the last samples of every arm as points in the plane, [arm, time, sample, 2], two arms a row."""
     wide = (WIDTH - 3 * _MARGIN) / 2
-    figure = canvas.sheet(44 + -(-len(names) // 2) * (wide + 18), "Samples at the end")
+    figure = mpl_style.sheet(44 + -(-len(names) // 2) * (wide + 18), "Samples at the end")
     last, reach = values[:, -1], _reach(values[:, -1])
     for arm, label in enumerate(names):
         left, top = _MARGIN + arm % 2 * (wide + _MARGIN), 42 + arm // 2 * (wide + 18)
-        canvas.write(figure, left, top + 9, text.shorten(label, 24), color=INK)
-        axes = canvas.panel(figure, left, top + 13, wide, wide, grid="")
+        mpl_style.write(figure, left, top + 9, formatting.shorten(label, 24), color=INK)
+        axes = mpl_style.panel(figure, left, top + 13, wide, wide, grid="")
         _scatter(axes, last[arm], arm, reach, 2.5)
     words = "the samples of the last evaluation, all panels at one scale"
     caption = _caption(seeds, words).replace("Each row", "Each panel")

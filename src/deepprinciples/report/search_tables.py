@@ -1,6 +1,6 @@
 """The page's tables and sentences about searches: how arms were tuned, what that promised, where scores spread.
 
-Every function returns finished HTML; every value goes through `text.escape`. No statistics are made here.
+Every function returns finished HTML; every value goes through `formatting.escape`. No statistics are made here.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepprinciples.report import search_text, text
-from deepprinciples.report.tables import bullets, confidence, grid, person
+from deepprinciples.report import formatting, search_text
+from deepprinciples.report.html_tables import bullets, confidence, grid, person
 
 _SHARES = ("search", "seed", "rest")
 
 
 def tuning(summary: Mapping[str, Any]) -> str:
     """Return how the arms were tuned, with the values that lie on an edge in most searches."""
-    protocol = text.table(summary.get("protocol"))
+    protocol = formatting.table(summary.get("protocol"))
     trials, seeds, searches = (protocol.get(key) for key in ("trials", "tuning_seeds", "searches"))
     lines = []
     if trials:
@@ -25,10 +25,10 @@ def tuning(summary: Mapping[str, Any]) -> str:
             f"Every arm got the same budget: {search_text.count(searches or 1, 'search')} of {budget}, judged on "
             "validation data; what each search chose was trained on seeds of its own, and judged once on test data."
         )
-    for row in text.rows(summary.get("arms")):
+    for row in formatting.rows(summary.get("arms")):
         if row.get("on_edge") is True:
-            edges = ", ".join(text.sentences(row.get("edges"))) or "value"
-            arm = text.name(row.get("name"))
+            edges = ", ".join(formatting.sentences(row.get("edges"))) or "value"
+            arm = formatting.name(row.get("name"))
             lines.append(
                 f"{arm}: in most searches the best {edges} is on the edge of its range, which may be too narrow."
             )
@@ -37,11 +37,11 @@ def tuning(summary: Mapping[str, Any]) -> str:
 
 def promises(summary: Mapping[str, Any]) -> str:
     """Return validation scores when a setting was chosen and with fresh seeds; empty where nothing was tuned."""
-    held = [row for row in text.rows(summary.get("arms")) if text.table(row.get("promise"))]
+    held = [row for row in formatting.rows(summary.get("arms")) if formatting.table(row.get("promise"))]
     if not held:
         return ""
-    places = text.decimals(text.table(row["promise"]).get("interval") for row in held)
-    metric = text.name(summary.get("metric"))
+    places = formatting.decimals(formatting.table(row["promise"]).get("interval") for row in held)
+    metric = formatting.name(summary.get("metric"))
     head = [
         ("arm", "text"), ("promised", ""), ("fresh", ""), ("drop", ""), (f"{confidence(summary)} interval", ""),
         ("", "short"),
@@ -52,25 +52,25 @@ def promises(summary: Mapping[str, Any]) -> str:
         "curse), so a small drop is normal."
     )
     body = [_promise(row, places) for row in held]
-    return f"<h3>What the searches promised</h3><p>{text.escape(words)}</p>" + grid(head, body, "Promises")
+    return f"<h3>What the searches promised</h3><p>{formatting.escape(words)}</p>" + grid(head, body, "Promises")
 
 
 def _promise(row: Mapping[str, Any], places: int | None) -> list[str]:
-    one = text.table(row.get("promise"))
+    one = formatting.table(row.get("promise"))
     flag = '<span class="word flag">falls short</span>' if one.get("broken") is True else ""
     cells = [
-        text.estimate(one.get("promised"), one.get("interval"), places=places),
-        text.estimate(one.get("fresh"), one.get("interval"), places=places),
-        text.estimate(one.get("drop"), one.get("interval"), signed=True, places=places),
-        text.bounds(one.get("interval"), signed=True, places=places),
+        formatting.estimate(one.get("promised"), one.get("interval"), places=places),
+        formatting.estimate(one.get("fresh"), one.get("interval"), places=places),
+        formatting.estimate(one.get("drop"), one.get("interval"), signed=True, places=places),
+        formatting.bounds(one.get("interval"), signed=True, places=places),
     ]
-    return [person(row.get("name")), *map(text.escape, cells), flag]
+    return [person(row.get("name")), *map(formatting.escape, cells), flag]
 
 
 def variance(summary: Mapping[str, Any]) -> str:
     """Return where the spread of each arm's test scores comes from; empty where that is not known."""
-    rows = text.rows(summary.get("arms"))
-    held = [row for row in rows if any(text.finite(value) is not None for value in _shares(row))]
+    rows = formatting.rows(summary.get("arms"))
+    held = [row for row in rows if any(formatting.finite(value) is not None for value in _shares(row))]
     if not held:
         return ""
     words = (
@@ -83,35 +83,35 @@ def variance(summary: Mapping[str, Any]) -> str:
 
 
 def _shares(row: Mapping[str, Any]) -> list[Any]:
-    known = text.table(row.get("variance"))
+    known = formatting.table(row.get("variance"))
     return [known.get(name) for name in _SHARES]
 
 
 def _variance(row: Mapping[str, Any]) -> list[str]:
     shares = _shares(row)
-    widths = [min(1.0, max(0.0, text.finite(value) or 0.0)) for value in shares]
+    widths = [min(1.0, max(0.0, formatting.finite(value) or 0.0)) for value in shares]
     parts = "".join(
         f'<i class="{name}" style="width:{100 * w:.1f}%"></i>' for name, w in zip(_SHARES, widths, strict=True)
     )
     cells = [
-        f'<i class="key {name}"></i>{text.escape(text.share(value))}'
+        f'<i class="key {name}"></i>{formatting.escape(formatting.share(value))}'
         for name, value in zip(_SHARES, shares, strict=True)
     ]
     if not search_text.in_searches(row):
-        cells[0] = text.NOTHING  # an arm that was not tuned has no search to vary
+        cells[0] = formatting.NOTHING  # an arm that was not tuned has no search to vary
     return [person(row.get("name")), f'<span class="bar" aria-hidden="true">{parts}</span>', *cells]
 
 
 def importance(summary: Mapping[str, Any]) -> str:
     """Return what the scores of the trials depend on, setting or seed; empty where that was not looked at."""
-    rows = text.rows(summary.get("importance"))
+    rows = formatting.rows(summary.get("importance"))
     if not rows:
         return ""
     title = "<h3>Setting or seed?</h3>"
-    if not any(row.get("setting") is not None or text.rows(row.get("parameters")) for row in rows):
-        notes = {text.name(row.get("name")): text.parameters(row) for row in rows if row.get("note")}
+    if not any(row.get("setting") is not None or formatting.rows(row.get("parameters")) for row in rows):
+        notes = {formatting.name(row.get("name")): formatting.parameters(row) for row in rows if row.get("note")}
         if len(set(notes.values())) == 1:
-            return f"{title}<p>{text.escape(next(iter(notes.values())))}.</p>"
+            return f"{title}<p>{formatting.escape(next(iter(notes.values())))}.</p>"
         return title + bullets(f"{name}: {note}" for name, note in notes.items()) if notes else ""
     head = [
         ("arm", "text"), ("setting", ""), (f"{confidence(summary)} interval", ""), ("seed", ""),
@@ -125,5 +125,9 @@ def importance(summary: Mapping[str, Any]) -> str:
 
 
 def _importance(row: Mapping[str, Any]) -> list[str]:
-    shares = [text.share(row.get("setting")), text.shares(row.get("interval")), text.share(row.get("seed"))]
-    return [person(row.get("name")), *(text.escape(cell) for cell in [*shares, text.parameters(row)])]
+    shares = [
+        formatting.share(row.get("setting")),
+        formatting.shares(row.get("interval")),
+        formatting.share(row.get("seed")),
+    ]
+    return [person(row.get("name")), *(formatting.escape(cell) for cell in [*shares, formatting.parameters(row)])]

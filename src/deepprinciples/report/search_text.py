@@ -8,38 +8,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deepprinciples.report import text
+from deepprinciples.report import formatting
 
 SETTINGS = " for the settings found"  # ends a verdict that makes no claim about the methods
 
 
 def verdict(value: Any) -> tuple[str, bool]:
     """Return the word of a verdict, and whether it holds for the settings found only."""
-    words = text.name(value)
+    words = formatting.name(value)
     return words.removesuffix(SETTINGS), words.endswith(SETTINGS)
 
 
 def in_searches(row: Mapping[str, Any]) -> int:
     """Return how many searches the runs of an arm come from, 0 where it was not tuned."""
-    return len(text.rows(row.get("chosen")))
+    return len(formatting.rows(row.get("chosen")))
 
 
 def runs(row: Mapping[str, Any]) -> str:
     """Return how many runs an arm has, and from how many searches: "30 in 10 searches"."""
     searches = in_searches(row)
-    return text.number(row.get("n")) + (f" in {count(searches, 'search')}" if searches else "")
+    return formatting.number(row.get("n")) + (f" in {count(searches, 'search')}" if searches else "")
 
 
 def pairs(row: Mapping[str, Any]) -> str:
     """Return what a comparison counts as one pair, and how many there are: "10 searches", "30 seeds"."""
     n = row.get("n")
-    return count(n, text.name(row.get("unit"))) if isinstance(n, int) and row.get("unit") else text.number(n)
+    return (
+        count(n, formatting.name(row.get("unit"))) if isinstance(n, int) and row.get("unit") else formatting.number(n)
+    )
 
 
 def count(number: Any, noun: str) -> str:
     """Return a number with its noun: "1 search", "10 searches"."""
     plural = noun + ("es" if noun.endswith("ch") else "s")
-    return f"{text.number(number)} {noun if number == 1 else plural}"
+    return f"{formatting.number(number)} {noun if number == 1 else plural}"
 
 
 def tuned(row: Mapping[str, Any], *, short: bool = False) -> list[str]:
@@ -49,46 +51,50 @@ def tuned(row: Mapping[str, Any], *, short: bool = False) -> list[str]:
       row: of an arm, from the summary.
       short: keep the last word of a path where that is unambiguous.
     """
-    typical, points = text.table(row.get("tuned_point")), text.rows(row.get("chosen"))
-    words = text.last_words(typical) if short else list(map(str, typical))
+    typical, points = formatting.table(row.get("tuned_point")), formatting.rows(row.get("chosen"))
+    words = formatting.last_words(typical) if short else list(map(str, typical))
     return [
-        f"{text.name(word)} = {_typical(value, [point.get(path) for point in points])}"
+        f"{formatting.name(word)} = {_typical(value, [point.get(path) for point in points])}"
         for word, (path, value) in zip(words, typical.items(), strict=True)
     ]
 
 
 def _typical(value: Any, chosen: list[Any]) -> str:
-    held = [number for one in chosen if (number := text.finite(one)) is not None]
-    middle = text.finite(value)
+    held = [number for one in chosen if (number := formatting.finite(one)) is not None]
+    middle = formatting.finite(value)
     if middle is None or len(held) < 2:
-        return text.setting(value)
+        return formatting.setting(value)
     low, high = _brief(min(held)), _brief(max(held))
     return _brief(middle) + (f" ({low} to {high})" if low != high else "")
 
 
 def _brief(value: float) -> str:
-    return text.number(value, 2) if abs(value) < 100 or abs(value) >= 1e5 else f"{value:.0f}"
+    return formatting.number(value, 2) if abs(value) < 100 or abs(value) >= 1e5 else f"{value:.0f}"
 
 
 def can_show(summary: Mapping[str, Any]) -> str:
     """Return what so many searches or seeds could show at best, whatever their scores; empty where it is not known."""
-    protocol, compared = text.table(summary.get("protocol")), text.rows(summary.get("comparisons"))
-    known = text.table(protocol.get("can_show"))
-    blocks, needed, least = protocol.get("blocks"), text.finite(known.get("needed")), text.finite(known.get("p"))
+    protocol, compared = formatting.table(summary.get("protocol")), formatting.rows(summary.get("comparisons"))
+    known = formatting.table(protocol.get("can_show"))
+    blocks, needed, least = (
+        protocol.get("blocks"),
+        formatting.finite(known.get("needed")),
+        formatting.finite(known.get("p")),
+    )
     if not compared or not isinstance(blocks, int) or needed is None or least is None:
         return ""
     unit = "search" if protocol.get("searches") else "seed"
-    level = text.finite(protocol.get("confidence"))
-    alpha = text.number(1 - (0.95 if level is None else level), 2)
+    level = formatting.finite(protocol.get("confidence"))
+    alpha = formatting.number(1 - (0.95 if level is None else level), 2)
     after = f" after Holm over {count(len(compared), 'comparison')}" if len(compared) > 1 else ""
     said = (
-        f"With {count(blocks, unit)} per arm the smallest p that can be reached{after} is {text.number(least, 2)}; "
-        f"{count(int(needed), unit)} are needed for {alpha}."
+        f"With {count(blocks, unit)} per arm the smallest p that can be reached{after} is "
+        f"{formatting.number(least, 2)}; {count(int(needed), unit)} are needed for {alpha}."
     )
     if unit == "search" and any(row.get("unit") == "seed" for row in compared):
         return f"{said} So seeds were compared, and that makes no claim about the methods."
-    visible = text.finite(known.get("difference"))
+    visible = formatting.finite(known.get("difference"))
     if visible is None or blocks < needed:
         return said
     spread = f"standard deviations of the differences between {'searches' if unit == 'search' else 'seeds'}"
-    return f"{said} A true difference of {text.number(visible, 2)} {spread} is found 4 times in 5."
+    return f"{said} A true difference of {formatting.number(visible, 2)} {spread} is found 4 times in 5."

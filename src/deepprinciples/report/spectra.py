@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import arrays, canvas, text
-from deepprinciples.report.canvas import INK, WIDTH, Plot
+from deepprinciples.report import formatting, mpl_style, selections
+from deepprinciples.report.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _TALL = 52.0, 130.0
 _POINTS = 300  # where a density is drawn
@@ -27,35 +27,37 @@ def figures(results: xr.Dataset) -> list[Plot]:
 
 
 def _through_time(results: xr.Dataset) -> Plot | None:
-    values = arrays.take(results, "gradient_through_time", ("arm", "seed", "step", "lag"))
+    values = selections.take(results, "gradient_through_time", ("arm", "seed", "step", "lag"))
     if values is None:
         return None
-    lags = np.array([int(name.removeprefix("lag_")) for name in arrays.labels(results, "lag")])
-    middle = arrays.median(values, axis=1)  # [arm, step, lag]
-    names = arrays.labels(results, "arm")
-    when = arrays.steps(results, "step")
+    lags = np.array([int(name.removeprefix("lag_")) for name in selections.labels(results, "lag")])
+    middle = selections.median(values, axis=1)  # [arm, step, lag]
+    names = selections.labels(results, "arm")
+    when = selections.steps(results, "step")
     seen = [a for a in range(len(names)) if np.any(middle[a] > 0)]
     if not seen:
         return None
-    top = 36.0 + canvas.legend_height(len(seen))
-    figure = canvas.sheet(top + _TALL + 36, "Gradient through time")
-    canvas.legend(figure, 34, [names[a] for a in seen], seen)
-    axes = canvas.panel(figure, _LEFT, top, WIDTH - _LEFT - 14, _TALL)
+    top = 36.0 + mpl_style.legend_height(len(seen))
+    figure = mpl_style.sheet(top + _TALL + 36, "Gradient through time")
+    mpl_style.legend(figure, 34, [names[a] for a in seen], seen)
+    axes = mpl_style.panel(figure, _LEFT, top, WIDTH - _LEFT - 14, _TALL)
     drawn = []
     for a in seen:
         known = [k for k in range(len(when)) if np.any(middle[a, k] > 0)]
         for k, strength in {known[0]: 0.45, known[-1]: 1.0}.items():
             line = np.where(middle[a, k] > 0, middle[a, k], np.nan)
-            axes.plot(lags, line, linewidth=1.6, markersize=3.5, alpha=strength, **canvas.look(a))
+            axes.plot(lags, line, linewidth=1.6, markersize=3.5, alpha=strength, **mpl_style.look(a))
             drawn.append(line)
     held = np.concatenate(drawn)
-    limits = canvas.frame(held[np.isfinite(held)], log=True)
+    limits = mpl_style.frame(held[np.isfinite(held)], log=True)
     axes.set_yscale("log")
-    axes.set_xlim(*canvas.frame(lags, log=False, margin=0.02))
+    axes.set_xlim(*mpl_style.frame(lags, log=False, margin=0.02))
     axes.set_ylim(*limits)
-    canvas.scale(axes, "x", log=False)
-    canvas.scale(axes, "y", log=True)
-    canvas.write(figure, _LEFT + (WIDTH - _LEFT - 14) / 2, top + _TALL + 29, "time steps before the last", ha="center")
+    mpl_style.scale(axes, "x", log=False)
+    mpl_style.scale(axes, "y", log=True)
+    mpl_style.write(
+        figure, _LEFT + (WIDTH - _LEFT - 14) / 2, top + _TALL + 29, "time steps before the last", ha="center"
+    )
     return Plot(
         "gradient-through-time",
         "flow",
@@ -68,30 +70,30 @@ def _through_time(results: xr.Dataset) -> Plot | None:
 
 def _spectrum(results: xr.Dataset) -> Plot | None:
     dims = ("arm", "seed", "step", "ritz")
-    nodes, weights = (arrays.take(results, name, dims) for name in ("hessian_ritz", "hessian_weight"))
+    nodes, weights = (selections.take(results, name, dims) for name in ("hessian_ritz", "hessian_weight"))
     if nodes is None or weights is None:
         return None
-    names, when = arrays.labels(results, "arm"), arrays.steps(results, "step")
+    names, when = selections.labels(results, "arm"), selections.steps(results, "step")
     rows = [(a, _known(nodes[a])) for a in range(len(names)) if np.isfinite(nodes[a]).any()]
     height = 40 + len(rows) * (_TALL + 34) + 22
-    figure = canvas.sheet(height, "Spectrum of the Hessian")
+    figure = mpl_style.sheet(height, "Spectrum of the Hessian")
     top = 44.0
     for a, known in rows:
-        canvas.write(figure, 10, top + 6, text.shorten(names[a], 48), color=INK)
-        axes = canvas.panel(figure, _LEFT, top + 14, WIDTH - _LEFT - 14, _TALL)
+        mpl_style.write(figure, 10, top + 6, formatting.shorten(names[a], 48), color=INK)
+        axes = mpl_style.panel(figure, _LEFT, top + 14, WIDTH - _LEFT - 14, _TALL)
         marks = sorted({known[0], known[-1]})
         for place, k in enumerate(marks):
             where, density = _density(nodes[a, :, k], weights[a, :, k])
-            style = {"color": canvas.look(a)["color"], "alpha": 0.45 if place < len(marks) - 1 else 1.0}
+            style = {"color": mpl_style.look(a)["color"], "alpha": 0.45 if place < len(marks) - 1 else 1.0}
             axes.plot(where, np.maximum(density, 1e-6), linewidth=1.5, **style)
         axes.set_yscale("log")
         axes.set_ylim(1e-5, None)
-        canvas.scale(axes, "x", log=False)
-        canvas.scale(axes, "y", log=True)
-        said = " and ".join(canvas.tick(when[k]) for k in marks)
-        canvas.write(figure, WIDTH - 14, top + 6, f"step {said}", ha="right")
+        mpl_style.scale(axes, "x", log=False)
+        mpl_style.scale(axes, "y", log=True)
+        said = " and ".join(mpl_style.tick(when[k]) for k in marks)
+        mpl_style.write(figure, WIDTH - 14, top + 6, f"step {said}", ha="right")
         top += _TALL + 34
-    canvas.write(figure, _LEFT + (WIDTH - _LEFT - 14) / 2, height - 6, "eigenvalue", ha="center")
+    mpl_style.write(figure, _LEFT + (WIDTH - _LEFT - 14) / 2, height - 6, "eigenvalue", ha="center")
     return Plot(
         "hessian-spectrum",
         "curvature",
@@ -119,24 +121,25 @@ def _density(nodes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _landscape(results: xr.Dataset) -> Plot | None:
-    values = arrays.take(results, "landscape", ("arm", "seed", "way", "place"))
+    values = selections.take(results, "landscape", ("arm", "seed", "way", "place"))
     if values is None:
         return None
     lines = values.reshape(-1, values.shape[-1])
     return _lines(
-        "landscape", "Loss around the solutions", lines, arrays.steps(results, "place"), "place along the direction",
+        "landscape", "Loss around the solutions", lines, selections.steps(results, "place"),
+        "place along the direction",
         "Loss along random directions from each seed's weights (at 0), two a seed, each unit's direction as long as "
         "the unit: a narrow valley is a sharp minimum, and 1 is a change as large as the weights.",
     )  # fmt: skip
 
 
 def _between(results: xr.Dataset) -> Plot | None:
-    values = arrays.take(results, "between", ("arm", "pair", "point"))
+    values = selections.take(results, "between", ("arm", "pair", "point"))
     if values is None:
         return None
     lines = values.reshape(-1, values.shape[-1])
     return _lines(
-        "between", "Loss between solutions", lines, arrays.steps(results, "point"), "share of the way",
+        "between", "Loss between solutions", lines, selections.steps(results, "point"), "share of the way",
         "Loss on the straight way from one seed's weights (0) to another's (1): a hill between them means that the two "
         "found different valleys.",
     )  # fmt: skip
@@ -146,40 +149,42 @@ def _lines(name: str, title: str, lines: np.ndarray, places: np.ndarray, under: 
     held = lines[np.isfinite(lines)]
     if not held.size:
         return None
-    figure = canvas.sheet(36 + _TALL + 36, title)
-    axes = canvas.panel(figure, _LEFT, 36, WIDTH - _LEFT - 14, _TALL)
+    figure = mpl_style.sheet(36 + _TALL + 36, title)
+    axes = mpl_style.panel(figure, _LEFT, 36, WIDTH - _LEFT - 14, _TALL)
     for line in lines:
-        axes.plot(places, np.where(np.isfinite(line), line, np.nan), linewidth=1.1, alpha=0.7, color=canvas.COLORS[0])
-    log = arrays.spans_decades(lines, 1.5)
+        axes.plot(
+            places, np.where(np.isfinite(line), line, np.nan), linewidth=1.1, alpha=0.7, color=mpl_style.COLORS[0]
+        )
+    log = selections.spans_decades(lines, 1.5)
     if log:
         axes.set_yscale("log")
-    axes.set_xlim(*canvas.frame(places, log=False, margin=0.0))
-    axes.set_ylim(*canvas.frame(held, log=log))
-    canvas.scale(axes, "x", log=False)
-    canvas.scale(axes, "y", log=log)
-    canvas.write(figure, _LEFT + (WIDTH - _LEFT - 14) / 2, 36 + _TALL + 29, under, ha="center")
+    axes.set_xlim(*mpl_style.frame(places, log=False, margin=0.0))
+    axes.set_ylim(*mpl_style.frame(held, log=log))
+    mpl_style.scale(axes, "x", log=False)
+    mpl_style.scale(axes, "y", log=log)
+    mpl_style.write(figure, _LEFT + (WIDTH - _LEFT - 14) / 2, 36 + _TALL + 29, under, ha="center")
     return Plot(name, "landscape", caption, f"{title}: {len(lines)} lines.", figure)
 
 
 def _similarity(results: xr.Dataset) -> Plot | None:
-    values = arrays.take(results, "similarity", ("arm", "layer", "other_layer"))
+    values = selections.take(results, "similarity", ("arm", "layer", "other_layer"))
     if values is None:
         return None
-    names = arrays.labels(results, "layer")
+    names = selections.labels(results, "layer")
     seen = np.isfinite(values[0]).any(axis=1)
     chosen = [name for name, there in zip(names, seen, strict=True) if there]
     side = 200.0
-    figure = canvas.sheet(44 + side + 40, "Likeness of layers between seeds")
-    axes = canvas.panel(figure, 84, 40, side, side, grid="")
+    figure = mpl_style.sheet(44 + side + 40, "Likeness of layers between seeds")
+    axes = mpl_style.panel(figure, 84, 40, side, side, grid="")
     shown = axes.imshow(
         values[0][seen][:, np.isfinite(values[0]).any(axis=0)], vmin=0, vmax=1, origin="lower",
         cmap=matplotlib.colormaps["cividis"], aspect="auto", interpolation="none",
     )  # fmt: skip
     _names(axes, chosen)
-    bar = figure.colorbar(shown, cax=canvas.panel(figure, 84 + side + 16, 40, 9, side, grid=""))
+    bar = figure.colorbar(shown, cax=mpl_style.panel(figure, 84 + side + 16, 40, 9, side, grid=""))
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8.5)
-    canvas.write(figure, 84 + side / 2, 40 + side + 32, "layers of one seed, against those of another", ha="center")
+    mpl_style.write(figure, 84 + side / 2, 40 + side + 32, "layers of one seed, against those of another", ha="center")
     return Plot(
         "similarity",
         "landscape",
@@ -192,6 +197,6 @@ def _similarity(results: xr.Dataset) -> Plot | None:
 
 def _names(axes: Axes, names: Sequence[str]) -> None:
     places = np.arange(0, len(names), -(-len(names) // 6))
-    labels = [text.shorten(names[int(place)], 13) for place in places]
+    labels = [formatting.shorten(names[int(place)], 13) for place in places]
     axes.set_yticks(places, labels, fontsize=8.5, parse_math=False)
     axes.set_xticks(places, [str(int(place)) for place in places], fontsize=8.5)

@@ -20,8 +20,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from deepprinciples.report import search_text, sections, text
-from deepprinciples.report.voice import Voice, ruled, that_fits
+from deepprinciples.report import formatting, search_text, terminal_sections
+from deepprinciples.report.rich_text import Voice, ruled, that_fits
 
 _COLORS = {"better": "green", "worse": "red", "equivalent": "blue"}
 _EVERY = 5.0  # seconds between plain lines
@@ -35,10 +35,10 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
       console: where to print; without a terminal no color is used.
     """
     say = Voice(console)
-    arms, comparisons = text.rows(summary.get("arms")), text.rows(summary.get("comparisons"))
-    say.line(text.name(summary.get("title")), "bold")
+    arms, comparisons = formatting.rows(summary.get("arms")), formatting.rows(summary.get("comparisons"))
+    say.line(formatting.name(summary.get("title")), "bold")
     if summary.get("rates") is not None:
-        sections.rates(summary, console)
+        terminal_sections.rates(summary, console)
     elif arms:
         ways: list[dict[str, bool]] = [{}, {"split": True}, {"split": True, "stacked": True}]
         console.print(that_fits(console, *(_arms(say, summary, arms, **way) for way in ways)))
@@ -47,16 +47,16 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
         if known := search_text.can_show(summary):
             say.line(known, "dim")
     if summary.get("headline") is not None and summary.get("rates") is None:
-        say.line(text.name(summary.get("headline")), "bold")
-    for one in text.rows(summary.get("test_sets")):
-        say.line(text.name(one.get("headline")))
-    for warning in text.sentences(summary.get("warnings")):
+        say.line(formatting.name(summary.get("headline")), "bold")
+    for one in formatting.rows(summary.get("test_sets")):
+        say.line(formatting.name(one.get("headline")))
+    for warning in formatting.sentences(summary.get("warnings")):
         say.line(f"warning: {warning.removeprefix('warning: ')}", "yellow")
-    cost = text.table(summary.get("cost"))
+    cost = formatting.table(summary.get("cost"))
     told = [
-        f"{text.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
-        text.duration(cost.get("seconds")) if cost.get("seconds") is not None else "",
-        f"compiling {text.duration(cost['compile_seconds'])} of work"
+        f"{formatting.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
+        formatting.duration(cost.get("seconds")) if cost.get("seconds") is not None else "",
+        f"compiling {formatting.duration(cost['compile_seconds'])} of work"
         if cost.get("compile_seconds") is not None
         else "",
     ]
@@ -103,10 +103,12 @@ class _Steady:
 
 def _probes(cost: Mapping[str, Any]) -> str:
     if cost.get("probe_share") is not None:
-        return f"probes: {text.percent(cost['probe_share'])} of the training time"
+        return f"probes: {formatting.percent(cost['probe_share'])} of the training time"
     looked = cost.get("probed_steps_share")
     return (
-        f"probes: looked at {text.percent(looked)} of the steps (train.time_probes = true times them)" if looked else ""
+        f"probes: looked at {formatting.percent(looked)} of the steps (train.time_probes = true times them)"
+        if looked
+        else ""
     )
 
 
@@ -114,28 +116,28 @@ def _arms(
     say: Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]], *, split: bool = False, stacked: bool = False
 ) -> Table:
     """Return the table of arms; narrower with tuned values split from their ranges, and intervals below the means."""
-    metric = text.shorten(summary.get("metric"), 16)
-    places = text.decimals(row.get("interval") for row in rows)
+    metric = formatting.shorten(summary.get("metric"), 16)
+    places = formatting.decimals(row.get("interval") for row in rows)
     table = ruled(say("Arms", "bold"))
     table.add_column(say("arm"), overflow="fold", min_width=8)
     for name in (metric,) if stacked else (metric, "interval", "diverged"):
         table.add_column(say(name), justify="right", no_wrap=True)
     table.add_column(say("tuned to"), overflow="fold", no_wrap=not split)
     for row in rows:
-        mean = text.estimate(row.get("mean"), row.get("interval"), places=places)
-        interval = text.bounds(row.get("interval"), places=places)
+        mean = formatting.estimate(row.get("mean"), row.get("interval"), places=places)
+        interval = formatting.bounds(row.get("interval"), places=places)
         failed, count = row.get("diverged"), row.get("n")
-        lost = text.NOTHING if failed is None else f"{text.number(failed)} of {text.number(count)}"
+        lost = formatting.NOTHING if failed is None else f"{formatting.number(failed)} of {formatting.number(count)}"
         numbers = [say(mean), say(interval), say(lost, "red" * bool(failed))]
         if stacked:
             numbers[2].append(" diverged")
             numbers = [Text("\n").join(numbers if failed else numbers[:2])]
-        table.add_row(say(text.name(row.get("name"))), *numbers, _tuned(say, row, split))
+        table.add_row(say(formatting.name(row.get("name"))), *numbers, _tuned(say, row, split))
     return table
 
 
 def _tuned(say: Voice, row: Mapping[str, Any], split: bool) -> Text:
-    values = search_text.tuned(row, short=True) or [text.NOTHING]
+    values = search_text.tuned(row, short=True) or [formatting.NOTHING]
     lines = [part for value in values for part in (value.replace(" (", "\n(").split("\n") if split else [value])]
     edge = [say("on the edge", "yellow")] if row.get("on_edge") is True else []
     return Text("\n").join([*map(say, lines), *edge])
@@ -149,7 +151,7 @@ def replay_table(found: Mapping[str, Any], console: Console) -> None:
         console: where to print.
     """
     say = Voice(console)
-    table = ruled(say(f"Last steps of {text.name(found['lane'])}", "bold"))
+    table = ruled(say(f"Last steps of {formatting.name(found['lane'])}", "bold"))
     for name in ("step", "loss", "gradient norm", "update norm", "parameter norm"):
         table.add_column(say(name), justify="right")
     table.add_column(say("first not finite"), overflow="fold")
@@ -158,7 +160,7 @@ def replay_table(found: Mapping[str, Any], console: Console) -> None:
         table.add_row(
             say(str(row["step"])),
             *(say(f"{value:.4g}") for value in numbers),
-            say(text.name(row["first_bad"]) if row["first_bad"] else "", "red"),
+            say(formatting.name(row["first_bad"]) if row["first_bad"] else "", "red"),
         )
     console.print(that_fits(console, table))
     if found["diverged_at"] < 0:
@@ -183,17 +185,17 @@ def _comparisons(say: Voice, rows: list[Mapping[str, Any]], *, stacked: bool = F
     table.add_column(say("verdict"), overflow="fold", min_width=11)
     for name in ("difference",) if stacked else ("difference", "interval", "P(wins)", "p"):
         table.add_column(say(name), justify="right", no_wrap=True)
-    places = text.decimals(row.get("interval") for row in rows)
+    places = formatting.decimals(row.get("interval") for row in rows)
     for row in rows:
-        p = text.probability(row.get("p_adjusted"))
-        verdict = say(text.name(row.get("verdict")), _color(row.get("verdict")))
-        difference = say(text.estimate(row.get("difference"), row.get("interval"), signed=True, places=places))
-        interval = say(text.bounds(row.get("interval"), signed=True, places=places))
-        numbers = [difference, interval, say(text.number(row.get("probability"), 2)), say(p)]
+        p = formatting.probability(row.get("p_adjusted"))
+        verdict = say(formatting.name(row.get("verdict")), _color(row.get("verdict")))
+        difference = say(formatting.estimate(row.get("difference"), row.get("interval"), signed=True, places=places))
+        interval = say(formatting.bounds(row.get("interval"), signed=True, places=places))
+        numbers = [difference, interval, say(formatting.number(row.get("probability"), 2)), say(p)]
         if stacked:
             verdict = Text("\n").join([verdict, say(f"p {p}" if p.startswith("<") else f"p = {p}")])
             numbers = [Text("\n").join([difference, interval])]
-        table.add_row(say(f"{text.name(row.get('a'))} - {text.name(row.get('b'))}"), verdict, *numbers)
+        table.add_row(say(f"{formatting.name(row.get('a'))} - {formatting.name(row.get('b'))}"), verdict, *numbers)
     return table
 
 
@@ -241,7 +243,7 @@ class Progress:
         moved = done - self._first
         if self._start is None or moved <= 0 or done >= total:
             return ""
-        return f"{text.duration((now - self._start) * (total - done) / moved)} left"
+        return f"{formatting.duration((now - self._start) * (total - done) / moved)} left"
 
     def close(self) -> None:
         """Take the bar off the screen."""

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from deepprinciples.config import allowed_ranges, flatten
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.learners.factories import trait
-from deepprinciples.study import tuning
-from deepprinciples.study.build import KINDS, Config, replaced
+from deepprinciples.learners.from_config import KINDS, Config, replaced
+from deepprinciples.stats import trials
 
 
 class Arm(NamedTuple):
@@ -25,7 +25,7 @@ class Arm(NamedTuple):
     name: str
     config: Config
     changes: Mapping[str, Any]  # dotted path -> value, beside the config that all arms share
-    space: tuning.Space  # what it tunes
+    space: trials.Space  # what it tunes
     floats: Mapping[str, float]  # dotted path -> value, of all that may be traced
     signature: str  # the static config: equal ones share a program
 
@@ -58,7 +58,7 @@ def arm_of(
         if path.split(".")[0] not in ("title", "study")
     }
     changes = {path: value for path, value in (changes or {}).items() if path != "tune"}
-    return Arm(name, config, changes, tuning.space(tune or {}, ranges), floats, json.dumps(static))
+    return Arm(name, config, changes, trials.space(tune or {}, ranges), floats, json.dumps(static))
 
 
 def group_arms(arms: Sequence[Arm]) -> list[Group]:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from deepprinciples.engine import shape
+from deepprinciples.config.settings import shape_problems
+from deepprinciples.engine import autotune
 from deepprinciples.errors import OutOfMemory, ResourceError
-from deepprinciples.study.settings import shape_problems
 
 EXHAUSTED = ("RESOURCE_EXHAUSTED", "Out of memory")
 
@@ -60,7 +60,7 @@ def narrower(before: Mapping[str, Any] | None, now: UnderWay, *, ran: bool) -> d
     if ran and widths.count(widths[-1]) == 1:
         return {"shape": dict(now.shape), "points": points, "ran_out": widths}
     if blocks == 1:
-        free = shape.memory_limit(1)
+        free = autotune.memory_limit(1)
         raise ResourceError(
             f"memory: {now.arm}: {points} lane{'s' * (points > 1)} at once need{'s' * (points == 1)} "
             f"{now.memory_bytes:,} bytes, and about {free:,} are free; take a smaller model or "

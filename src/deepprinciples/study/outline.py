@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from deepprinciples.study import planning
+from deepprinciples.results.summary import pairs
+from deepprinciples.stats import planning
+from deepprinciples.stats.sentences import plural
 from deepprinciples.study.plan import StudyPlan
-from deepprinciples.study.sentences import plural
-from deepprinciples.study.summary import pairs
 
 
 def outline(plan: StudyPlan) -> list[str]:
@@ -28,7 +28,7 @@ def outline(plan: StudyPlan) -> list[str]:
     searched = [any(arms[k] in tuned for k in pair) for pair in compared]
     for by_search, blocks in ((True, study.searches), (False, len(plan.report_seeds))):
         if number := searched.count(by_search):
-            lines.append(power(blocks, number, len(compared), study.confidence, by_search=by_search))
+            lines.append(what_can_be_seen(blocks, number, len(compared), study.confidence, by_search=by_search))
     return lines
 
 
@@ -44,7 +44,7 @@ def _each(plan: StudyPlan, tuned: bool) -> str:
     )
 
 
-def power(blocks: int, comparisons: int, family: int, confidence: float, *, by_search: bool) -> str:
+def what_can_be_seen(blocks: int, comparisons: int, family: int, confidence: float, *, by_search: bool) -> str:
     """Say what so many blocks can show at best, whatever their scores; Holm corrects for the whole family."""
     able = planning.can_show(blocks, family, confidence)
     unit = "search" if by_search else "seed"

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 from deepprinciples import config as configs
+from deepprinciples.config.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.errors import ConfigError
-from deepprinciples.study import build, programs, starting
+from deepprinciples.learners import from_config
+from deepprinciples.study import program_cache, starting_weights
 from deepprinciples.study.groups import Arm, Group, arm_of, group_arms
-from deepprinciples.study.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.types import Dataset
 
 Kind = Literal["compare", "train", "find-rate"]
@@ -72,7 +73,7 @@ def resolve(kind: Kind, given: Mapping[str, Any]) -> StudyPlan:
     """
     if kind == "train":
         given = {key: value for key, value in given.items() if key != "arms"}
-    config, found = configs.resolve_each(given, build.KINDS, command="compare" if kind == "compare" else "train")
+    config, found = configs.resolve_each(given, from_config.KINDS, command="compare" if kind == "compare" else "train")
     arms = {
         name: arm_of(name, one.config, one.space if kind == "compare" else {}, one.edits)
         for name, one in (found or {"run": configs.ResolvedArm({}, config, {})}).items()
@@ -83,7 +84,7 @@ def resolve(kind: Kind, given: Mapping[str, Any]) -> StudyPlan:
     data = datasets(arms)
     groups = group_arms(list(arms.values()))
     check(arms, groups, data, prefixed=bool(found))
-    starting.check({name: arm.config for name, arm in arms.items()}, data)
+    starting_weights.check({name: arm.config for name, arm in arms.items()}, data)
     seeds = seeds_of(train, study, arms=len(arms), tuned=tuned)
     return StudyPlan(kind, config, arms, data, train, study, *seeds, groups)
 
@@ -128,7 +129,7 @@ def datasets(arms: Mapping[str, Arm]) -> dict[str, Dataset]:
         section = [arm.config.get(name, {}) for name in ("data", "test_sets")]
         known = next((data for other, data in loaded if same(other, section)), None)
         if known is None:
-            known = build.dataset(arm.config)
+            known = from_config.dataset(arm.config)
             loaded.append((section, known))
         found[name] = known
     return found
@@ -154,11 +155,15 @@ def check(arms: Mapping[str, Arm], groups: list[Group], data: Mapping[str, Datas
     fit: set[str] = set()
     for group in groups:
         first = group.arms[0]
-        if len(group.arms) > 1 and programs.holds_ours_only(group) and not build.check(group.config, data[first]):
+        if (
+            len(group.arms) > 1
+            and program_cache.holds_ours_only(group)
+            and not from_config.check(group.config, data[first])
+        ):
             fit.update(group.arms)
     problems: list[str] = []
     for name in [name for name in arms if name not in fit]:
-        found = build.check(arms[name].config, data[name], f"arms.{name}: " if prefixed else "")
+        found = from_config.check(arms[name].config, data[name], f"arms.{name}: " if prefixed else "")
         problems.extend(p for p in found if p.split(": ", 1)[-1] not in {q.split(": ", 1)[-1] for q in problems})
     if problems:
         raise ConfigError(*problems)

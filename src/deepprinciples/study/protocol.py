@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 
 import jax
 
+from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import measured
-from deepprinciples.study import bench, build
+from deepprinciples.learners import from_config, measured
+from deepprinciples.results.layout import BY_TRANSFORM
+from deepprinciples.stats.searches import Budget, Judge, Row, Search, run_searches
+from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import Group
-from deepprinciples.study.hyper_search import Budget, Judge, Row, Search, run_searches
-from deepprinciples.study.ledger import Ledger, nothing_kept
 from deepprinciples.study.memory import UnderWay
 from deepprinciples.study.plan import StudyPlan
-from deepprinciples.study.results import BY_TRANSFORM
-from deepprinciples.study.settings import Train
+from deepprinciples.study.progress_store import Ledger, nothing_kept
 from deepprinciples.types import Dataset
 
 AHEAD = 4  # most programs that compile at a time
@@ -92,7 +92,9 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
         ledger.enter(UnderWay(group.arms[0], shape, len(group.arms), *_facts(made.program)))
         if made.measured:
             ledger.measured[group.arms[0]] = [one.told() for one in made.measured]
-        ledger.repeats[group.arms[0]] = bench.repeats_itself(made) if data[group.arms[0]].stream is None else None
+        ledger.repeats[group.arms[0]] = (
+            prepared_group.repeats_itself(made) if data[group.arms[0]].stream is None else None
+        )
         phase = CachedPhase(ledger, made, str(number))
         found, searched = search(phase, plan, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
@@ -100,11 +102,11 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
         outcome = phase.train("report", rows, judged=True, progress=progress.advance, keep=keep)
         searches |= found
         for index, arm in enumerate(group.arms):
-            outcomes[arm] = _of_arm(outcome, index, build.transform_names(plan.arms[arm].config))
+            outcomes[arm] = _of_arm(outcome, index, from_config.transform_names(plan.arms[arm].config))
         programs.append(_program_row(number, made, found, searched, outcome, ledger))
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
-            cost = bench.probe_cost(made, data[group.arms[0]], train)
+            cost = prepared_group.probe_cost(made, data[group.arms[0]], train)
     return Finished(
         searches={name: searches[name] for name in plan.arms},
         outcomes={name: outcomes[name] for name in plan.arms},
@@ -131,8 +133,8 @@ def search(
     trials = plan.trials(group)
     if not trials:
         return {a: [] for a in group.arms}, 0.0
-    metric = build.metric_name(group.config)
-    judge = Judge(metric, build.higher_is_better(group.config), measured.worst(group.config))
+    metric = from_config.metric_name(group.config)
+    judge = Judge(metric, from_config.higher_is_better(group.config), measured.worst(group.config))
     budget = Budget(trials, plan.study.extend, plan.search_seeds, plan.train.seed)
 
     def train(name: str, rows: list[Row]) -> Outcome:
@@ -154,24 +156,24 @@ def report_rows(found: Mapping[str, list[Search]], plan: StudyPlan, group: Group
 
 def _compiled(
     groups: Sequence[Group], needs: Callable[[Group], tuple[Dataset, Train, list[int]]], progress: Progress
-) -> Iterator[tuple[Group, bench.Bench]]:
+) -> Iterator[tuple[Group, prepared_group.Bench]]:
     """Yield the groups with their programs; the next ones compile meanwhile, and each is measured alone."""
     workers = min(len(os.sched_getaffinity(0)), AHEAD)  # tracing and most of compiling keep one core busy
     pool = ThreadPoolExecutor(workers)
     coming = collections.deque(groups)
-    under_way: collections.deque[Future[bench.Bench]] = collections.deque()
+    under_way: collections.deque[Future[prepared_group.Bench]] = collections.deque()
 
     def fill(most: int) -> None:
         while coming and len(under_way) < most:
             group = coming.popleft()
-            under_way.append(pool.submit(bench.set_up, group, *needs(group)))
+            under_way.append(pool.submit(prepared_group.set_up, group, *needs(group)))
 
     try:
         for number, group in enumerate(groups):
             fill(workers if number else max(1, workers // 2))  # the first has two cores, and lanes run the sooner
             progress.phase(f"compiling {', '.join(group.arms)}")
             made = under_way.popleft().result()
-            made = bench.calibrated(made, *needs(group), alone=functools.partial(wait, under_way))
+            made = prepared_group.calibrated(made, *needs(group), alone=functools.partial(wait, under_way))
             fill(workers)
             yield group, made
     finally:  # whoever stops the study does not wait for a program that it will not run
@@ -182,21 +184,25 @@ class CachedPhase(NamedTuple):
     """A group's runs in the ledger: what is done is not run again."""
 
     ledger: Ledger
-    made: bench.Bench
+    made: prepared_group.Bench
     group: str
     known_only: bool = False  # nothing is run that is not known
 
     def train(self, name: str, *args: Any, judged: bool, keep: int = 0, **options: Any) -> Outcome:
-        """Run `bench.train`, or take its outcome from the ledger; the states are those of the first `keep` rows."""
+        """Run `prepared_group.train`, or load its outcome; the states are those of the first `keep` rows."""
         label, keep_states = f"{self.group}-{name}", keep > 0
-        known = self.ledger.outcome(label, bench.outcome_like(self.made, judged=judged, keep_states=keep_states))
+        known = self.ledger.outcome(
+            label, prepared_group.outcome_like(self.made, judged=judged, keep_states=keep_states)
+        )
         if known is not None:
             options["progress"](known.diverged_at.size * self.made.plan.steps)
             return known
         if self.known_only:
             raise ConfigError(f"the run was stopped before {label} was done; resume it first")
         with self.ledger.running(label) as keeper:
-            outcome = bench.train(self.made, *args, judged=judged, keep_states=keep_states, keeper=keeper, **options)
+            outcome = prepared_group.train(
+                self.made, *args, judged=judged, keep_states=keep_states, keeper=keeper, **options
+            )
             outcome = outcome._replace(states=jax.tree.map(lambda a: a[:keep], outcome.states))
             self.ledger.close(label, outcome)
         return outcome
@@ -212,14 +218,19 @@ def _of_arm(outcome: Outcome, index: int, transforms: Sequence[str]) -> Outcome:
     return one._replace(logs=logs, seconds=outcome.seconds)
 
 
-def shape_of(made: bench.Bench) -> dict[str, Any]:
+def shape_of(made: prepared_group.Bench) -> dict[str, Any]:
     """Give the shape of a group's program as the config records it."""
     layout = made.program.layout
     return {"mode": layout.mode, "blocks": layout.blocks, "chunks": made.plan.chunks}
 
 
 def _program_row(
-    number: int, made: bench.Bench, found: Mapping[str, list[Search]], searched: float, outcome: Outcome, ledger: Ledger
+    number: int,
+    made: prepared_group.Bench,
+    found: Mapping[str, list[Search]],
+    searched: float,
+    outcome: Outcome,
+    ledger: Ledger,
 ) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
     tried = sum(one.diverged_at.size for one in next((searches for searches in found.values() if searches), []))

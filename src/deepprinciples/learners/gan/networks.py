@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from deepprinciples.learners.factories import Config, chain, named, part
 from deepprinciples.learners.gan.players import Player
-from deepprinciples.learners.networks import Network
+from deepprinciples.learners.trained_networks import Network
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.types import Array, Dataset, Model
 

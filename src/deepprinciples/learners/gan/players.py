@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import stream
 from deepprinciples.types import Array, Batch, CriticPenalty, GanLoss, Model, PyTree, Scalar
 
@@ -96,7 +96,7 @@ class Setup(NamedTuple):
 
     def noise(self, key: Array, count: int) -> Array:
         """Draw noise of the generator, standard normal [count, latent]."""
-        return draws.normal(stream(key, "latent"), (count, self.latent))
+        return random.normal(stream(key, "latent"), (count, self.latent))
 
 
 class UpdateInputs(NamedTuple):
@@ -110,7 +110,7 @@ class UpdateInputs(NamedTuple):
         """Add instance noise; the discriminator never sees a bare example while there is some."""
         if is_off(self.blur):
             return examples
-        return examples + self.blur * draws.normal(stream(self.key, name), examples.shape)
+        return examples + self.blur * random.normal(stream(self.key, name), examples.shape)
 
 
 def is_off(value: Scalar) -> bool:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.kernels import shares
+from deepprinciples.kernels import microbatch
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.learners.gan.players import (
     Judged,
@@ -132,10 +132,10 @@ def _slope(
     if not (setup.separate and is_off(one.blur)):
         return take(whole)
     _, told = jax.eval_shape(partial(of, objective), whole)
-    count = shares.count_of(one.batch.size, told.activations, own.params)
+    count = microbatch.count_of(one.batch.size, told.activations, own.params)
     if count == 1:
         return take(whole)
-    seen, grads = shares.accumulate(lambda share, _: take(share)[::-1], whole, count, told, own.params)
+    seen, grads = microbatch.accumulate(lambda share, _: take(share)[::-1], whole, count, told, own.params)
     return grads, seen
 
 
@@ -179,7 +179,7 @@ def _move_both(
 
 
 def _alternate(setup: Setup, config: UpdateConfig, state: GanState, batch: Batch, key: Array) -> Played:
-    parts = shares.cut(batch, config.n_critic)
+    parts = microbatch.cut(batch, config.n_critic)
 
     def critic(state: GanState, xs: tuple[Batch, Array]) -> tuple[GanState, tuple]:
         share, number = xs

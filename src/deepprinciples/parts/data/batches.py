@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.checks import plural, show
+from deepprinciples.parts.data.array_checks import plural, show
 from deepprinciples.parts.data.trees import leaves_of, map_leaves
 from deepprinciples.types import Split
 

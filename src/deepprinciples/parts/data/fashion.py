@@ -16,8 +16,8 @@ import urllib.request
 from pathlib import Path
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.files import idx_content, open_file, parse_idx
 from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.data.tabular import idx_content, open_file, parse_idx
 from deepprinciples.types import Size, Split
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -8,7 +8,7 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import trees
-from deepprinciples.parts.data.checks import plural
+from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.sources import Checked, Source, checked, narrowed
 from deepprinciples.types import Range, Seed, Split
 

@@ -17,7 +17,7 @@ from typing import IO, BinaryIO
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.files import LIMIT, RATIO, RATIO_FREE, open_file, shown
+from deepprinciples.parts.data.tabular import LIMIT, RATIO, RATIO_FREE, open_file, shown
 
 HEADER = 10_000  # bytes of an .npy header, as in NumPy
 MEMBERS = 2**20  # bytes of a zip's list of members: some ten thousand

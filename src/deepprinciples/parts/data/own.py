@@ -1,6 +1,6 @@
 """The user's own data: arrays from Python, files, or a stream of batches.
 
-Nothing is guessed about meaning: the task is named, files are read by files.py, and `prepare` checks every value.
+Nothing is guessed about meaning: the task is named, files are read by tabular.py, and `prepare` checks every value.
 Sets with a name of their own belong next door.
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data import files
-from deepprinciples.parts.data.checks import as_array, plural
+from deepprinciples.parts.data import tabular
+from deepprinciples.parts.data.array_checks import as_array, plural
 from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.structured import both_or_neither, examples
@@ -156,14 +156,14 @@ def csv(
 
     References: RFC 4180.
     """
-    names, table = files.read_csv(path, delimiter=delimiter, header=header)
+    names, table = tabular.read_csv(path, delimiter=delimiter, header=header)
     left = {_column(names, one, path, "data.drop") for one in drop}
     if len(names) - len(left) < 2:
         raise DataError(f"{path}: found one column, expected features and a target; check data.delimiter")
     last = max(set(range(len(names))) - left)
     column = _column(names, target, path, "data.target") if target else last
     if column in left:
-        raise DataError(f'data.drop: column "{files.shown(names[column])}" is the target; leave it in')
+        raise DataError(f'data.drop: column "{tabular.shown(names[column])}" is the target; leave it in')
     kept = [i for i in range(len(names)) if i != column and i not in left]
     notes = _index_notes([names[i] for i in kept], kept, table[:, kept], path)
     y = table[:, column]
@@ -183,7 +183,9 @@ def _index_notes(names: list[str], places: list[int], features: np.ndarray, path
                 f'data.drop = ["{name or place}"], or name it in the file'
             )
         if len(values) > 2 and np.all(np.diff(values) == 1):
-            notes += (f'column "{files.shown(name)}" counts the rows; if it is an index, leave it out with data.drop',)
+            notes += (
+                f'column "{tabular.shown(name)}" counts the rows; if it is an index, leave it out with data.drop',
+            )
     return notes
 
 
@@ -197,7 +199,7 @@ def _column(names: list[str], target: str, path: str, where: str) -> int:
     except ValueError:
         index = len(names)
     if not -len(names) <= index < len(names):
-        held = ", ".join(map(files.shown, names[:20]))
+        held = ", ".join(map(tabular.shown, names[:20]))
         raise DataError(f'{where}: {path} has no column "{target}"; it has {len(names)}: {held}')
     return index % len(names)
 
@@ -229,7 +231,7 @@ def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "
 
 
 def _idx_pair(images: str, labels: str) -> Split:
-    x, y = files.read_idx(images), files.read_idx(labels)
+    x, y = tabular.read_idx(images), tabular.read_idx(labels)
     if len(x) != len(y):
         raise DataError(
             f"{labels}: {plural(len(y), 'label')} for {plural(len(x), 'image')} in {images}; "

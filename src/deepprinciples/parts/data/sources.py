@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import checks, trees
-from deepprinciples.parts.data.checks import as_array, inputs_of, labels_of, show, values_of
+from deepprinciples.parts.data import array_checks, trees
+from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, show, values_of
 from deepprinciples.parts.data.class_checks import refuse_labels_from_one
 from deepprinciples.types import Split
 
@@ -103,7 +103,7 @@ def _of_arrays(source: Source, channels: str, where: str) -> Checked:
         given = as_array(part.inputs, prefix + "inputs")
         like = given if name == "train" else like
         if not source.vocabulary:
-            checks.refuse_other_scale(given, like, prefix + "inputs", "the training part")
+            array_checks.refuse_other_scale(given, like, prefix + "inputs", "the training part")
         x, more = inputs_of(
             given,
             prefix + "inputs",

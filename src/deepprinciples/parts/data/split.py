@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from deepprinciples.errors import DataError
+from deepprinciples.parts.data import array_checks, held_out, trees
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data import checks, held_out, trees
-from deepprinciples.parts.data.checks import as_array, inputs_of, labels_of, plural, values_of
+from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, plural, values_of
 from deepprinciples.parts.data.class_checks import class_notes
 from deepprinciples.parts.data.held_out import HeldOut, Shares, TestSet
 from deepprinciples.parts.data.scaling import moments, scale
@@ -143,7 +143,7 @@ def _converter(source: Source, outputs: int, channels: str) -> Callable[[Split, 
     def convert(batch: Split, where: str) -> Split:
         x = as_array(batch.inputs, f"{where}, inputs")
         if not source.vocabulary:
-            checks.refuse_other_scale(x, raw, f"{where}, inputs", "batch 0")
+            array_checks.refuse_other_scale(x, raw, f"{where}, inputs", "batch 0")
         x, _ = inputs_of(
             x,
             f"{where}, inputs",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.parts.initializers.isometries import (
     Draw,
     delta_orthogonal,
@@ -31,7 +31,7 @@ from deepprinciples.types import Array, NonNegative, Scalar
 def _gaussian(name: str, variance: Callable[[int, int], float], gain: Scalar) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
         stddev = variance(*fans(name, shape)) ** 0.5
-        return draws.normal(key, shape, dtype) * jnp.asarray(gain * stddev, dtype)
+        return random.normal(key, shape, dtype) * jnp.asarray(gain * stddev, dtype)
 
     return draw
 
@@ -39,7 +39,7 @@ def _gaussian(name: str, variance: Callable[[int, int], float], gain: Scalar) ->
 def _flat(name: str, variance: Callable[[int, int], float], gain: Scalar) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
         bound = (3.0 * variance(*fans(name, shape))) ** 0.5
-        return draws.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(gain * bound, dtype)
+        return random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(gain * bound, dtype)
 
     return draw
 
@@ -118,7 +118,7 @@ def normal(*, stddev: NonNegative = 0.01) -> Draw:
     """
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        return draws.normal(key, shape, dtype) * jnp.asarray(stddev, dtype)
+        return random.normal(key, shape, dtype) * jnp.asarray(stddev, dtype)
 
     return draw
 
@@ -160,7 +160,7 @@ def uniform(*, bound: NonNegative = 0.05) -> Draw:
     """
 
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
-        return draws.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(bound, dtype)
+        return random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(bound, dtype)
 
     return draw
 

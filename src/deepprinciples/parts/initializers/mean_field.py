@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.parts.initializers.isometries import Draw, fans
 from deepprinciples.types import Array, Scalar
 
@@ -108,6 +108,6 @@ def critical_tanh(*, bias_variance: Scalar = 0.05) -> Draw:
     def draw(key: Array, shape: Sequence[int], dtype=jnp.float32) -> Array:
         fan_in, _ = fans("critical_tanh", shape)
         stddev = jnp.sqrt(critical_variance(bias_variance) / fan_in)
-        return draws.normal(key, shape, dtype) * stddev.astype(dtype)
+        return random.normal(key, shape, dtype) * stddev.astype(dtype)
 
     return draw

@@ -10,7 +10,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.design import Design, Normalization, design_of
 from deepprinciples.parts.models.layers import Flow, Layer, Step
@@ -58,7 +58,7 @@ def _drawn(mean: Array, log_variance: Array, step: Step) -> Array:
         return mean
     if step.key is None:
         raise ValueError("vae: key is None in training; expected a key; pass key= or train=False")
-    return mean + jnp.exp(0.5 * log_variance) * draws.normal(step.key, mean.shape, mean.dtype)
+    return mean + jnp.exp(0.5 * log_variance) * random.normal(step.key, mean.shape, mean.dtype)
 
 
 def autoencoder(

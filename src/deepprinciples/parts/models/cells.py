@@ -13,10 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
-from deepprinciples.kernels.between_steps import Between, recur_between
+from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, recur
+from deepprinciples.kernels.recurrent_regularizers import Between, recur_between
 from deepprinciples.parts.models.design import Design, Function, Step
 from deepprinciples.parts.models.layers import Weights
 from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, thinned
@@ -54,7 +54,7 @@ def lstm_bias(initializer: Function, forget_bias: Scalar, longest_lag: int) -> F
     def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         i, f, g, o = jnp.split(stacked(initializer, 4)(key, shape, dtype), 4)
         if longest_lag > 2:
-            chrono = jnp.log(draws.uniform(jax.random.fold_in(key, 1), f.shape, dtype, 1.0, longest_lag - 1.0))
+            chrono = jnp.log(random.uniform(jax.random.fold_in(key, 1), f.shape, dtype, 1.0, longest_lag - 1.0))
             return jnp.concatenate([i - chrono, f + chrono, g, o])
         return jnp.concatenate([i, f + forget_bias, g, o])
 
@@ -163,7 +163,7 @@ def _between(one: Recurrence, step: Step, time: int, batch: int) -> Between | No
     for state, rate in zip("hc", zoneouts, strict=False):
         key = key_of(step, rate, "zoneout")
         if key is not None:
-            stays.append(draws.bernoulli(stream(key, f"zoneout/{state}/{place}"), rate, (time, batch, one.width)))
+            stays.append(random.bernoulli(stream(key, f"zoneout/{state}/{place}"), rate, (time, batch, one.width)))
         else:  # in evaluation the mean of what training draws
             stays.append(None if is_off(rate) else jnp.broadcast_to(jnp.asarray(rate, jnp.float32), (time, 1, 1)))
     any_stays = tuple(stays) if any(one is not None for one in stays) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.parts.models.design import Step
 from deepprinciples.types import Array, Scalar
@@ -46,7 +46,7 @@ def thinned(x: Array, rate: Scalar, key: Array, shape: tuple[int, ...] | None = 
         An array like x.
     """
     keep = 1.0 - jnp.asarray(rate)
-    mask = draws.bernoulli(key, keep, x.shape if shape is None else shape)
+    mask = random.bernoulli(key, keep, x.shape if shape is None else shape)
     # Division by a guarded value: at rate 1 both 0/0 and its gradient would be NaN.
     return jnp.where(mask, x / jnp.where(keep > 0, keep, 1.0), 0.0)
 

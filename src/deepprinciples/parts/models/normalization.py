@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.parts.models.design import Design, Function
 from deepprinciples.types import Array
 
@@ -54,7 +54,7 @@ class Spectral(nn.Module):
     def __call__(self, kernel: Array, train: bool) -> Array:
         matrix = kernel.reshape(-1, kernel.shape[-1])
         shape = (1, kernel.shape[-1])
-        stored = self.variable("batch_stats", "u", lambda: draws.normal(self.make_rng("params"), shape))
+        stored = self.variable("batch_stats", "u", lambda: random.normal(self.make_rng("params"), shape))
         sigma = self.variable("batch_stats", "sigma", jnp.ones, ())
         v = _unit(stored.value @ matrix.T)
         u = _unit(v @ matrix)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.parts.models.normalization import TooFewValues
 from deepprinciples.parts.probes.hessian import hessian_product, hutchinson, lanczos
 from deepprinciples.types import Array, Info, Range
@@ -50,7 +50,7 @@ def sharpness(*, iterations: int = 16) -> Probe:
         if found is None:
             return {}
         product, size, key = found
-        ritz = lanczos(product, draws.normal(key, (size,)), iterations=iterations)
+        ritz = lanczos(product, random.normal(key, (size,)), iterations=iterations)
         return {"sharpness": ritz.values[-1], "sharpness_residual": ritz.residual}
 
     return probe
@@ -130,7 +130,7 @@ def spectrum(*, iterations: int = 32) -> Probe:
         if found is None:
             return {}
         product, size, key = found
-        ritz = lanczos(product, draws.normal(key, (size,)), iterations=iterations)
+        ritz = lanczos(product, random.normal(key, (size,)), iterations=iterations)
         names = [f"ritz_{k:02d}" for k in range(len(ritz.values))]
         return {
             "hessian_ritz": dict(zip(names, ritz.values, strict=True)),
@@ -179,7 +179,7 @@ def preconditioned_sharpness(
         if seconds.size != size:
             return {}
         root = jnp.sqrt(jnp.sqrt(seconds / share) + eps)
-        ritz = lanczos(lambda v: product(v / root) / root, draws.normal(key, (size,)), iterations=iterations)
+        ritz = lanczos(lambda v: product(v / root) / root, random.normal(key, (size,)), iterations=iterations)
         return {"preconditioned_sharpness": ritz.values[-1]}
 
     return probe

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.types import Array, PyTree
 
 Objective = Callable[[PyTree], Array]
@@ -34,7 +34,7 @@ def filter_normalized(key: Array, params: PyTree) -> PyTree:
     def one(key: Array, w: Array) -> Array:
         if w.ndim < 2:
             return jnp.zeros_like(w)
-        d = draws.normal(key, w.shape, w.dtype)
+        d = random.normal(key, w.shape, w.dtype)
         lengths = [jnp.sqrt(jnp.sum(a * a, axis=tuple(range(w.ndim - 1)), keepdims=True)) for a in (w, d)]
         return d * (lengths[0] / jnp.maximum(lengths[1], TINY))
 

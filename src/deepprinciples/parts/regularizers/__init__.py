@@ -12,7 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.parts.regularizers.functions import activation_l2, jacobian, temporal_activation_l2
 from deepprinciples.parts.regularizers.kernels import Penalty, group_lasso, spectral, total
 from deepprinciples.types import Array, Augment, Batch, PyTree, Rate, Scalar, Share, Strength, traits
@@ -152,7 +152,7 @@ def _symmetric_beta(key: Array, strength: Scalar) -> Array:
     a = jnp.asarray(strength, jnp.float32)
     on = a > 0.0
     safe = jnp.where(on, a, 1.0)
-    u = draws.uniform(key, (4,), minval=float(jnp.finfo(jnp.float32).tiny))
+    u = random.uniform(key, (4,), minval=float(jnp.finfo(jnp.float32).tiny))
     lean = jnp.sqrt(1.0 - u[0] ** (1.0 / (safe + 0.5))) * jnp.cos(2.0 * jnp.pi * u[1])
     log_odds = jnp.log1p(lean) - jnp.log1p(-lean) + (jnp.log(u[2]) - jnp.log(u[3])) / safe
     return jnp.where(on, jax.nn.sigmoid(log_odds), 1.0)
@@ -213,7 +213,7 @@ def cutmix(*, strength: Strength = 1.0, outputs: int) -> Augment:
             raise ValueError(f"cutmix: inputs {list(x.shape)} have no box to cut; expected [B, ..., channels]")
         key_share, key_center = jax.random.split(key)
         side = (1.0 - _symmetric_beta(key_share, strength)) ** (1.0 / len(lengths))
-        centers = draws.uniform(key_center, (len(lengths),))
+        centers = random.uniform(key_center, (len(lengths),))
         box = jnp.ones(lengths, bool)
         for axis, n in enumerate(lengths):
             near = jnp.abs((jnp.arange(n) + 0.5) / n - centers[axis]) < 0.5 * side
@@ -245,7 +245,7 @@ def dropout(*, rate: Rate = 0.1) -> Augment:
 
     def apply(key: Array, batch: Batch) -> Batch:
         x = _floats("dropout", batch.inputs)
-        kept = draws.uniform(key, x.shape) >= rate
+        kept = random.uniform(key, x.shape) >= rate
         return batch._replace(inputs=jnp.where(kept, x / (1.0 - rate), 0.0))
 
     return Augment(apply)
@@ -269,7 +269,7 @@ def input_noise(*, strength: Strength = 0.1) -> Augment:
 
     def apply(key: Array, batch: Batch) -> Batch:
         x = _floats("input_noise", batch.inputs)
-        return batch._replace(inputs=x + strength * draws.normal(key, x.shape, x.dtype))
+        return batch._replace(inputs=x + strength * random.normal(key, x.shape, x.dtype))
 
     return Augment(apply)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.types import ASIDE, Array, Count, OnActivations, OnFunction, Scalar, Strength, traits
 
 
@@ -112,7 +112,7 @@ def jacobian(*, strength: Strength = 0.01, projections: Count = 1) -> OnFunction
         size = outputs.size // len(outputs)
 
         def along(key: Array) -> Array:
-            v = draws.normal(key, (len(outputs), size), outputs.dtype)
+            v = random.normal(key, (len(outputs), size), outputs.dtype)
             v = v / jnp.sqrt(jnp.sum(v * v, axis=1, keepdims=True))
             (slopes,) = pull(v.reshape(outputs.shape))
             # Switched off, a slope may be infinite, and 0 * inf is NaN.

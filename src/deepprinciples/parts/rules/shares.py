@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from deepprinciples.kernels import draws
+from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.kernels.shares import accumulate, cut
+from deepprinciples.kernels.microbatch import accumulate, cut
 from deepprinciples.parts.clipping import norm
 from deepprinciples.types import Array, Batch, Count, Limit, PyTree, Range, Rule, Scalar, Strength, traits
 
@@ -79,7 +79,7 @@ def _clipped(grads: PyTree, max_norm: Scalar) -> PyTree:
 def _with_noise(grads: PyTree, stddev: Scalar, key: Array) -> PyTree:
     leaves, structure = jax.tree.flatten(grads)
     keys = [fold_in(key, number) for number in range(len(leaves))]
-    noisy = [g + stddev * draws.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=True)]
+    noisy = [g + stddev * random.normal(k, g.shape, g.dtype) for g, k in zip(leaves, keys, strict=True)]
     return jax.tree.unflatten(structure, noisy)
 
 

@@ -1,0 +1,180 @@
+"""Parameters given to others and taken from them, as safetensors files in our naming or in PyTorch's.
+
+A file that comes in is a stranger's: its names, shapes and types are held against the model that a config builds, and
+nothing of it is cast, filled up or left out in silence. What stands where in PyTorch is in `torch_names`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepprinciples import config as configs
+from deepprinciples.config.wording import shown, suggestion
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
+from deepprinciples.interop import parameters, safetensors, torch_names
+from deepprinciples.learners.factories import model_of
+from deepprinciples.results.finished_run import Run, load
+from deepprinciples.runs import arrays, directory, files
+from deepprinciples.types import PyTree, words_of
+
+NAMINGS = ("own", "torch")
+
+
+def export_parameters(
+    run_dir: str | Path, out: str | Path, *, arm: str = "", seed: int | None = None, naming: str = "torch"
+) -> Path:
+    """Write the parameters of one seed of a run as a safetensors file; the model's state is left out.
+
+    With `weights` in the config they are those that the model uses, such as pruned ones.
+
+    Args:
+        run_dir: the directory of a run of `train`, or of `compare` with `study.keep`.
+        out: the file. Never overwritten.
+        arm: whose parameters; "" for a run of `train`.
+        seed: which of the seeds kept; by default the first.
+        naming: "torch" for the state_dict of the PyTorch module that computes the same, "own" for names such as
+            "layer_00/linear/kernel".
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ConfigError: the file exists, the run keeps no parameters of this arm and seed, or one of them has no
+            counterpart in PyTorch.
+        IntegrityError: it is no finished run, or is damaged. ResourceError: nothing can be written.
+
+    Example:
+        run = dp.train(config)
+        dp.export_parameters(run.path, "mine.safetensors", naming="own")
+    """
+    _check_naming(naming, NAMINGS)
+    path = _free(out)
+    run = load(run_dir)
+    names = [row["name"] for row in run.summary["arms"]]
+    if _config_of(run, arm).get("weights"):
+        from deepprinciples.results import trained_model  # here, since it needs jax
+
+        kept = arrays.flat(trained_model.used_parameters(run, arm, seed))
+    else:
+        kept = arrays.flat(parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed).params)
+    if naming == "own":
+        return _write(path, kept, {})
+    pairs = torch_names.twins(_model(_config_of(run, arm)), {name: array.shape for name, array in kept.items()})
+    return _write(path, torch_names.to_torch(pairs, kept), {"format": "pt"})
+
+
+def import_parameters(path: str | Path, config: Mapping[str, Any] | str | Path, *, naming: str = "auto") -> PyTree:
+    """Read the parameters of a config's model from a safetensors file, wherever it comes from.
+
+    Args:
+        path: the file.
+        config: a dictionary, or the path of a TOML or JSON file; its data fix the shapes.
+        naming: "own", "torch", or "auto" to go by the names found.
+
+    Returns:
+        Params as the model's `init` gives them.
+
+    Raises:
+        ConfigError: the config cannot be run, or its model has no PyTorch naming. DataError: its data cannot be used.
+        IntegrityError: the file cannot be read, or does not fit the model; one line for each mismatch.
+
+    Example:
+        run = dp.train(config)
+        dp.export_parameters(run.path, "mine.safetensors")
+        params = dp.import_parameters("mine.safetensors", config)
+    """
+    import jax
+
+    found, treedef = _taken(path, config, naming)
+    return jax.tree.unflatten(treedef, [jax.numpy.asarray(array) for array in found.values()])
+
+
+def import_file(
+    path: str | Path, config: Mapping[str, Any] | str | Path, out: str | Path, *, naming: str = "auto"
+) -> Path:
+    """Read a file as `import_parameters` does and write it in our naming to `out`, which is never overwritten.
+
+    Returns:
+        The path of the new file.
+
+    Raises:
+        ConfigError, DataError, IntegrityError: as for `import_parameters`, and where `out` exists.
+        ResourceError: nothing can be written.
+    """
+    target = _free(out)
+    return _write(target, _taken(path, config, naming)[0], {})
+
+
+def _taken(
+    path: str | Path, config: Mapping[str, Any] | str | Path, naming: str
+) -> tuple[dict[str, np.ndarray], PyTree]:
+    """Give the arrays of a file in our naming and in the order of the model's leaves, with the tree they make."""
+    _check_naming(naming, ("auto", *NAMINGS))
+    found = safetensors.read(Path(path))
+    section, expected, treedef = _expected(config if isinstance(config, Mapping) else configs.load(config))
+    return safetensors.fitted(
+        path, found, section=section, expected=expected, wanted=list(expected), naming=naming
+    ), treedef
+
+
+def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], safetensors.Shapes, PyTree]:
+    """Build the model of a config on shapes alone: its section, its parameters by name, and the tree they make."""
+    import jax  # here, so that an export does not wait for it
+
+    from deepprinciples.engine.population import use_all_cores
+    from deepprinciples.learners import from_config
+    from deepprinciples.study.plan import resolve
+
+    _model(given)
+    use_all_cores()
+    plan = resolve("train", given)
+    resolved, parts = plan.arms["run"].config, plan.data["run"]
+    model, example = model_of(resolved, parts), from_config.first(parts, 1).inputs
+    params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
+    named = {"/".join(words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
+    return resolved["model"], named, treedef
+
+
+def _config_of(run: Run, arm: str) -> Mapping[str, Any]:
+    """Read the config of an arm; not by configs.load, since data may have been given from Python."""
+    try:
+        config = tomllib.loads(run.config)
+        edits = config.get("arms", {}).get(arm, {})
+        return configs.changes(config, {path: value for path, value in edits.items() if path != "tune"})
+    except (tomllib.TOMLDecodeError, RecursionError):
+        raise IntegrityError(f"{run.path / directory.CONFIG}: not TOML; the file is damaged") from None
+
+
+def _model(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    section = config.get("model")
+    if not isinstance(section, (Mapping, str)):
+        raise ConfigError(f"model: found {shown(section)}; expected one model (the two of a GAN have no one naming)")
+    return section if isinstance(section, Mapping) else {"name": section}
+
+
+def _check_naming(naming: str, known: tuple[str, ...]) -> None:
+    if naming not in known:
+        raise ConfigError(f"--naming: found {shown(naming)}; expected {', '.join(known)}{suggestion(naming, known)}")
+
+
+def _free(out: str | Path) -> Path:
+    path = Path(out)
+    if path.exists() or path.is_symlink():
+        raise ConfigError(f"{path}: exists already and nothing is overwritten; give a new file")
+    return path
+
+
+def _write(path: Path, flat: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Path:
+    _free(path)  # what came in the meantime is another's
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(path, arrays.save_flat(flat, metadata))
+    except OSError as error:
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return path

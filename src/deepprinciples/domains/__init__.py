@@ -1,0 +1,1 @@
+"""Fields of application, a module or a package each; nothing but the package itself imports them."""

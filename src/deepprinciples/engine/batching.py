@@ -1,0 +1,134 @@
+"""Where minibatches come from: data resident on the device, or a stream of batches larger than memory.
+
+Both give the same to the compiled segment: arrays, and for every step the positions of its examples in them.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from deepprinciples.engine.population import place
+from deepprinciples.engine.segments import Plan
+from deepprinciples.engine.streams import batch_indices
+from deepprinciples.types import Batch
+
+STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once ...
+STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its first step once more
+
+
+class Feed(NamedTuple):
+    """Training arrays by `shapes` [N, ...]; `get(seeds, segment)` -> (arrays, indices [seeds, chunks, every, B]).
+
+    spoiled: examples that hold a number that is not finite, bool [N]; None where there are none or nobody looked.
+    """
+
+    shapes: Batch
+    batch_size: int
+    get: Callable[[Sequence[int], int], tuple[Batch, np.ndarray]]
+    spoiled: np.ndarray | None = None
+
+
+def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
+    """Keep the training data on every device; the order of examples is drawn from each lane's seed.
+
+    The order of a seed is computed once for all lanes and groups that share it.
+    """
+    on_device = place(data, mesh, shared=True)
+    size = jax.tree.leaves(data)[0].shape[0]
+
+    def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
+        distinct = tuple(sorted(set(seeds)))
+        orders = _orders(distinct, segment * plan.span, plan.span, size, batch_size)
+        chosen = orders[np.searchsorted(distinct, seeds)]
+        return on_device, chosen.reshape(len(seeds), plan.chunks, plan.every, batch_size)
+
+    return Feed(_shapes(data), batch_size, get, _spoiled(data))
+
+
+def _spoiled(data: Batch) -> np.ndarray | None:
+    leaves = map(np.asarray, jax.tree.leaves(data))
+    floats = [a for a in leaves if np.issubdtype(a.dtype, np.floating)]
+    bad = [~np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in floats]
+    found = np.any(bad, axis=0) if bad else np.zeros(1, bool)
+    return found if found.any() else None
+
+
+@functools.lru_cache(maxsize=32)
+def _orders(seeds: tuple[int, ...], start: int, steps: int, size: int, batch_size: int) -> np.ndarray:
+    return np.stack([batch_indices(seed, start, steps=steps, size=size, batch_size=batch_size) for seed in seeds])
+
+
+def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan, mesh: Mesh, first: Batch) -> Feed:
+    """Read batches from the host, segment by segment; all lanes see the stream's own order.
+
+    Args:
+        read: starts the stream anew; it is read round and round for as long as the plan asks.
+        batch_size: examples in each batch.
+        plan: how steps are cut.
+        mesh: where the arrays go.
+        first: the first batch, for its shapes.
+    """
+    indices = np.arange(plan.span * batch_size, dtype=np.int32).reshape(1, plan.chunks, plan.every, batch_size)
+    stream: dict[str, Any] = {"next": -1}
+
+    def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
+        if segment != stream["next"]:  # from the start, and what came before is read past
+            stream["batches"] = itertools.chain.from_iterable(_again(read))
+            before = plan.begin(segment)
+            next(itertools.islice(stream["batches"], before, before), None)
+        stream["next"] = segment + 1
+        joined = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+        for k, batch in enumerate(itertools.islice(stream["batches"], plan.taken(segment))):
+            for whole, part in zip(jax.tree.leaves(joined), jax.tree.leaves(batch), strict=True):
+                whole[k * batch_size : (k + 1) * batch_size] = part
+        return place(joined, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
+
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((plan.span * batch_size, *a.shape[1:]), a.dtype), first)
+    return Feed(shapes, batch_size, get)
+
+
+def bounded(plan: Plan, first: Batch) -> Plan:
+    """Cut a stream's segments so that the batches of one take at most STREAM_BYTES, however long the run is.
+
+    Args:
+        plan: how steps are cut.
+        first: the first batch; the others have its size.
+    """
+    return plan.bounded(max(STREAM_LEAST, STREAM_BYTES // sum(np.asarray(a).nbytes for a in jax.tree.leaves(first))))
+
+
+def _again(read: Callable[[], Iterator[Batch]]) -> Iterable[Iterator[Batch]]:
+    while True:
+        yield read()
+
+
+def pad_split(data: Batch, *, size: int, batch: int = 256) -> tuple[Batch, np.ndarray]:
+    """Cut a split into equal batches: arrays [K, E, ...] and weights [K, E], 0 where an example is padding.
+
+    Args:
+        data: the split, [N, ...].
+        size: pad to at least this many examples, so that two splits share one compiled evaluation.
+        batch: examples evaluated at once.
+    """
+    count = jax.tree.leaves(data)[0].shape[0]
+    each = min(batch, max(size, count))
+    rows = -(-max(size, count) // each)
+    missing = rows * each - count
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        padding = np.broadcast_to(array[:1], (missing, *array.shape[1:]))
+        return np.concatenate([array, padding]).reshape(rows, each, *array.shape[1:])
+
+    weights = np.concatenate([np.ones(count, np.float32), np.zeros(missing, np.float32)])
+    return jax.tree.map(cut, data), weights.reshape(rows, each)
+
+
+def _shapes(data: Batch) -> Batch:
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data)

@@ -1,0 +1,1 @@
+"""Parameters in the files and names of other libraries."""

@@ -1,0 +1,136 @@
+"""Heat maps of layer against step: where gradients vanish or explode, and when.
+
+One figure for each quantity, one panel for each arm, one color scale for all panels of a figure, so that arms compare.
+"""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from deepprinciples.report import formatting, mpl_style, selections
+from deepprinciples.report.mpl_style import INK, WIDTH, Plot
+
+_LEFT, _RIGHT = 74.0, 14.0
+_QUANTITIES = {
+    "gradient_norm": ("Gradient norm of the weights", "the norm of a layer's weight gradient"),
+    "gradient_mean_square": ("Mean square gradient at activations", "the mean square gradient of a layer's output"),
+    "effective_rank": ("Effective rank of the weights", "how many directions a layer's kernel uses"),
+    "activation_mean_square": ("Mean square activation", "the mean square of a layer's output"),
+    "distance": ("Distance from the start", "how far a layer's weights are from where they began"),
+}
+_SHARES = {
+    "dead_units": ("Dead units by layer", "the share of a layer's units that give nothing on any input"),
+    "dormant_units": ("Dormant units by layer", "the share of a layer's units that give almost nothing"),
+    "saturated_units": ("Saturated units by layer", "the share of a layer's units with almost no slope"),
+    "gradient_histogram": ("Sizes of gradient entries", "the share of all gradient entries in a decade of sizes"),
+}
+
+
+def heat_maps(results: xr.Dataset) -> list[Plot]:
+    """Draw norms and mean squares (log10) and shares of units as layer x step maps, medians over seeds."""
+    found = [_figure(results, name, title, what, log=True) for name, (title, what) in _QUANTITIES.items()]
+    found += [_figure(results, name, title, what, log=False) for name, (title, what) in _SHARES.items()]
+    return [plot for plot in found if plot is not None]
+
+
+def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool) -> Plot | None:
+    dim = "decade" if name == "gradient_histogram" else "layer"
+    values = selections.take(results, name, ("arm", "seed", "step", dim))
+    if values is None:
+        return None
+    middle = selections.median(values, axis=1)  # [arm, step, layer]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A zero gradient is -inf and takes the lowest color.
+        maps = np.where(middle >= 0, np.log10(middle), np.nan) if log else middle
+    held = maps[np.isfinite(maps)]
+    if not held.size or not (log or held.any()):
+        return None
+    low, high = float(np.quantile(held, 0.01)), float(np.quantile(held, 0.99))
+    if high - low < 0.2:
+        low, high = low - 0.1, high + 0.1
+    names, layers = (
+        selections.labels(results, "arm"),
+        np.array([_row_name(one) for one in selections.labels(results, dim)]),
+    )
+    kept = [np.flatnonzero(np.any(~np.isnan(maps[arm]), axis=0)) for arm in range(len(names))]
+    heights = [min(130.0, max(54.0, 5.6 * len(rows))) for rows in kept]
+    height = 74 + sum(tall + 20 for tall in heights) + 30
+    figure = mpl_style.sheet(height, title)
+    _color_bar(figure, low, high, log=log)
+    top = 74.0
+    for arm, (rows, tall) in enumerate(zip(kept, heights, strict=True)):
+        mpl_style.write(figure, 10, top + 10, formatting.shorten(names[arm], 48), color=INK)
+        axes = mpl_style.panel(figure, _LEFT, top + 15, WIDTH - _LEFT - _RIGHT, tall, grid="")
+        _map(axes, maps[arm][:, rows].T, layers[rows], low, high)
+        _step_ticks(axes, selections.steps(results, "step"), shown=arm == len(names) - 1)
+        top += tall + 20
+    mpl_style.write(figure, (WIDTH + _LEFT) / 2, height - 6, "step", ha="center")
+    scale, reading = "a log scale", ": an even color from bottom to top means the signal reaches every layer, grey"
+    if not log:
+        scale, reading = "a scale", "; grey"
+    order = "smallest" if dim == "decade" else "first layer"
+    # Shares by layer stand with the small panels of the units.
+    return Plot(
+        f"{name.replace('_', '-')}{'' if log else '-map'}",
+        "flow" if log else "units",
+        f"Color is {what} on {scale} shared by all arms (median over seeds that had not diverged; {order} at the "
+        f"bottom){reading} means no value.",
+        f"{title}: layer against step for {len(names)} arms.",
+        figure,
+    )
+
+
+def _row_name(layer: str) -> str:
+    """Name a layer of a game by its player's initial, since a label has little room, and a decade by its end."""
+    if layer.startswith("decade_"):
+        exponent = int(layer.removeprefix("decade_")) - 8
+        return f"< 1e{exponent}".replace("-", "\u2212")
+    return layer.replace("discriminator.", "D.").replace("generator.", "G.")
+
+
+def _map(axes: Axes, values: np.ndarray, layers: np.ndarray, low: float, high: float) -> None:
+    axes.set_facecolor("#d5d9e0")
+    axes.spines[["top", "right"]].set_visible(True)
+    if not values.size:
+        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=INK)
+        axes.set_yticks([])
+        return
+    shown = np.ma.masked_invalid(np.where(np.isneginf(values), low - 1, values))
+    axes.imshow(
+        shown, cmap=matplotlib.colormaps["cividis"], vmin=low, vmax=high, aspect="auto", origin="lower",
+        interpolation="none",
+    )  # fmt: skip
+    places = np.arange(0, len(layers), -(-len(layers) // 5))
+    axes.set_yticks(places, [formatting.shorten(layers[place], 13) for place in places], fontsize=8.5, parse_math=False)
+
+
+def _step_ticks(axes: Axes, when: np.ndarray, *, shown: bool) -> None:
+    # Columns are probes, not steps: labels stay right where probes are unevenly spaced.
+    places = np.unique(np.linspace(0, len(when) - 1, min(len(when), 5)).round().astype(int))
+    axes.set_xlim(-0.5, len(when) - 0.5)
+    axes.set_xticks(places, [mpl_style.tick(when[place]) if shown else "" for place in places], fontsize=8.5)
+
+
+def _color_bar(figure: Figure, low: float, high: float, *, log: bool) -> None:
+    axes = mpl_style.panel(figure, _LEFT, 42, WIDTH - _LEFT - _RIGHT, 9, grid="")
+    ramp = np.linspace(0, 1, 64)[None, :]
+    axes.imshow(
+        ramp, cmap=matplotlib.colormaps["cividis"], aspect="auto", interpolation="none", extent=(low, high, 0, 1)
+    )
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    first, last = np.ceil(low), np.floor(high)
+    # Whole decades where the scale holds two of them; its two ends, written inwards, where it does not.
+    decades = log and last > first
+    ticks = np.arange(first, last + 1, max(1, np.ceil((last - first) / 5))) if decades else np.array([low, high])
+    axes.set_xticks(
+        ticks, [mpl_style.tick(float(f"{10.0 ** float(t) if log else float(t):.2g}")) for t in ticks], fontsize=8.5
+    )
+    if not decades:
+        axes.get_xticklabels()[0].set_horizontalalignment("left")
+        axes.get_xticklabels()[1].set_horizontalalignment("right")
+    mpl_style.write(figure, 10, 50, "low to high")

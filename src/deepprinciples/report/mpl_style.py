@@ -1,0 +1,272 @@
+"""The paper every figure is drawn on: sizes, colors, type, and how a figure becomes a small, safe, repeatable SVG.
+
+Figures are 360 units wide, so that one unit is about one pixel on a phone and text stays readable there. Positions are
+given in units from the top left corner and never follow the width of a text: a long or strange name cannot move or
+clip anything. What is drawn does not belong here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from deepprinciples.report import formatting
+
+WIDTH = 360.0
+INK, SOFT, FAINT, RULE = "#1c2430", "#56606e", "#c9cfd8", "#e6e9ee"
+# Okabe and Ito's colors without the yellow, which is too pale for lines on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3a3a3a")
+LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+VERDICTS = {
+    "better": ("#00684a", "o"),
+    "worse": ("#b34700", "s"),
+    "equivalent": ("#005a8f", "D"),
+    "no evidence": ("#56606e", "o"),
+    "cannot be judged": ("#56606e", "v"),
+}
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "deepprinciples",
+    "text.parse_math": False,  # a "$" in a name is a dollar, not a formula
+    "axes.unicode_minus": True,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": "#8a93a0",
+    "axes.labelcolor": SOFT,
+    "xtick.color": "#8a93a0",
+    "ytick.color": "#8a93a0",
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "path.simplify": False,
+}
+_SVG = "http://www.w3.org/2000/svg"
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_LONG = re.compile(r"(\d+\.\d{2})\d+")
+
+
+class Plot(NamedTuple):
+    """A finished figure: file name, group on the page, how to read it, and what it shows in words."""
+
+    name: str
+    group: str
+    caption: str
+    alt: str
+    figure: Figure
+
+
+def style() -> Any:
+    """Return the context in which every figure is made and saved."""
+    return matplotlib.rc_context(_STYLE)
+
+
+def sheet(height: float, title: str) -> Figure:
+    """Return an empty figure of the common width with its title at the top left."""
+    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="white")
+    write(figure, 8, 17, formatting.shorten(title, 50), size=11, weight="bold", color=INK)
+    return figure
+
+
+def write(
+    figure: Figure, x: float, y: float, words: str, *, size: float = 9.5, color: str = SOFT, **options: Any
+) -> None:
+    """Write words at a place in units from the top left; y is the base line."""
+    height = figure.get_figheight() * 72
+    figure.text(x / WIDTH, 1 - y / height, words, fontsize=size, color=color, **options)
+
+
+def panel(figure: Figure, left: float, top: float, width: float, height: float, *, grid: str = "both") -> Axes:
+    """Return axes at a place in units from the top left, without upper and right border."""
+    total = figure.get_figheight() * 72
+    axes = figure.add_axes((left / WIDTH, 1 - (top + height) / total, width / WIDTH, height / total))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(visible=True, axis=grid, color=RULE, linewidth=0.7)  # type: ignore[arg-type]
+    return axes
+
+
+def scale(axes: Axes, which: str, *, log: bool, most: int = 5) -> None:
+    """Set a linear or logarithmic scale with few, plain tick labels."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if log:
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
+        narrow = high / low < 30
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=most + 1))
+        axis.set_minor_locator(NullLocator())
+        axis.set_minor_formatter(NullFormatter())
+    else:
+        # Tick places carry rounding dust near zero, which would read as "1.4e-17".
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    reach = max(abs(end) for end in (axes.get_xlim() if which == "x" else axes.get_ylim()))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value if log or abs(value) > 1e-9 * reach else 0.0)))
+
+
+def tick(value: float) -> str:
+    """Return a tick label: "0.01", "1e-5"."""
+    if 0 < abs(value) < 9.99e-4 or abs(value) >= 1e5:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", "\u2212")
+    return formatting.number(float(value), 5)
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return color, line style and marker of the arm at this place; all twelve of a dozen arms differ."""
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": LINES[index % len(LINES)],
+        "marker": MARKERS[index % len(MARKERS)],
+    }
+
+
+def legend(figure: Figure, top: float, names: Sequence[str], places: Sequence[int]) -> float:
+    """Draw the key of the arms in two columns below the title and return the height it took."""
+    height = figure.get_figheight() * 72
+    for index, (words, place) in enumerate(zip(names, places, strict=True)):
+        x, y = 10 + (index % 2) * 174, top + 13 * (index // 2)
+        line = Line2D(
+            [x / WIDTH, (x + 12) / WIDTH, (x + 24) / WIDTH], [1 - (y - 3) / height] * 3,
+            transform=figure.transFigure, linewidth=1.6, markersize=4, markevery=[1], **look(place),
+        )  # fmt: skip
+        figure.add_artist(line)
+        write(figure, x + 30, y, formatting.shorten(words, 24), color=INK)
+    return legend_height(len(names))
+
+
+def legend_height(count: int) -> float:
+    """Return the height the key of this many arms takes."""
+    return 13.0 * ((count + 1) // 2)
+
+
+def frame(values: Iterable[float], *, log: bool, margin: float = 0.05) -> tuple[float, float]:
+    """Return axis limits that hold all values with a margin, never of zero width."""
+    held = list(values)
+    low, high = min(held), max(held)
+    if log:
+        factor = max((high / low) ** margin, 1.15)
+        return low / factor, high * factor
+    space = (high - low) * margin or max(abs(high) * 0.05, 1e-9)
+    return low - space, high + space
+
+
+def to_svg(plot: Plot, *, inline: bool = True) -> str:
+    """Return a figure as SVG: no prolog, no metadata, no date, ids that no other figure uses, and a text alternative.
+
+    Args:
+      plot: the figure.
+      inline: for a place inside HTML; otherwise a file of its own.
+    """
+    if plot.figure not in _drawn:
+        with style(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's own fonts have it
+            stream = io.BytesIO()
+            FigureCanvasSVG(plot.figure).print_svg(
+                stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+            )
+        _drawn[plot.figure] = stream.getvalue()
+    return _tidy(ElementTree.fromstring(_drawn[plot.figure]), plot, inline)
+
+
+_drawn: weakref.WeakKeyDictionary[Figure, bytes] = weakref.WeakKeyDictionary()  # the page and a file show the same
+
+
+def to_png(plot: Plot) -> bytes:
+    """Return a figure as PNG at twice the common size."""
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        stream = io.BytesIO()
+        FigureCanvasAgg(plot.figure)
+        plot.figure.savefig(stream, format="png", dpi=160, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _tidy(root: ElementTree.Element, plot: Plot, inline: bool) -> str:
+    # Worked on as a tree, not as text, so that a name that looks like markup can never be taken for it.
+    used = _referenced(root)
+    for node in list(root):
+        # The style rule "*{...}" would reach the whole page; the same two values are set on the root below.
+        if node.find(f"{{{_SVG}}}style") is not None:
+            root.remove(node)
+    for node in root.iter():
+        node.tag = node.tag.replace(f"{{{_SVG}}}", "")
+        if node.tag != "text":
+            node.text = None
+        node.tail = None
+        _attributes(node, plot.name, used)
+    size = root.get("viewBox", "0 0 360 300").split()
+    root.attrib.clear()
+    root.attrib.update({
+        "viewBox": " ".join(size), "role": "img", "aria-label": formatting.clean(plot.alt),
+        "stroke-linejoin": "round", "stroke-linecap": "butt",
+    })  # fmt: skip
+    if not inline:
+        root.attrib.update({"xmlns": _SVG, "width": size[2], "height": size[3]})
+    title = ElementTree.Element("title")
+    title.text = formatting.clean(plot.alt)
+    root.insert(0, title)
+    return ElementTree.tostring(_flat(root), encoding="unicode", short_empty_elements=True)
+
+
+def _referenced(root: ElementTree.Element) -> set[str]:
+    found: set[str] = set()
+    for node in root.iter():
+        for key, value in node.attrib.items():
+            if key == _LINK and value.startswith("#"):
+                found.add(value[1:])
+            found.update(_REFERENCE.findall(value))
+    return found
+
+
+def _attributes(node: ElementTree.Element, prefix: str, used: set[str]) -> None:
+    link = node.attrib.pop(_LINK, None)
+    if link is not None:
+        node.set("href", f"#{prefix}-{link[1:]}" if link.startswith("#") else link)
+    for key, value in list(node.attrib.items()):
+        if key == "id":
+            if value in used:
+                node.set("id", f"{prefix}-{value}")
+            else:
+                del node.attrib["id"]
+        elif key == "d":
+            node.set("d", _LONG.sub(r"\1", " ".join(value.split())))
+        elif key in ("x", "y"):
+            node.set(key, _LONG.sub(r"\1", value))
+        elif key == "transform" and value.startswith("rotate(-0 "):
+            del node.attrib["transform"]
+        elif key == "style" and node.tag == "text":
+            node.set("style", re.sub(r"font-family: [^;]+", f"font-family: {_FONT}", value))
+        else:
+            node.set(key, _REFERENCE.sub(rf"url(#{prefix}-\1)", value))
+
+
+def _flat(root: ElementTree.Element) -> ElementTree.Element:
+    # Groups that carry nothing are half of the file.
+    children: list[ElementTree.Element] = []
+    for child in list(root):
+        flat = _flat(child)
+        children.extend(list(flat) if flat.tag == "g" and not flat.attrib else [flat])
+    for child in list(root):
+        root.remove(child)
+    root.extend(children)
+    return root

@@ -1,0 +1,1 @@
+"""What a study measured, as arrays, summaries, files and trained models."""

@@ -1,0 +1,155 @@
+"""A finished run as a script and a notebook use it: results, tables, figures and trained models of a run directory.
+
+What lies in the directory and how it is checked is in `runs.directory`. No jax: a run is opened at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from deepprinciples.runs import directory
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from deepprinciples.report.plots import Plots
+    from deepprinciples.results.trained_model import TrainedModel
+
+
+class Run(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        path: its directory.
+        summary: arms, comparisons, verdicts and warnings, the dict of summary.json.
+        manifest: versions, machine and hashes.
+        config: the text of config.toml.
+        given: the resolved config with the functions and arrays that it was given, where this process made the run.
+
+    Example:
+        run = dp.compare(config)
+        print(run)
+        run.to_dataframe().groupby("arm").accuracy.mean()
+        run.plot.curves().savefig("curves.png")
+    """
+
+    path: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+    config: str
+    given: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}): {self.summary.get('headline', '')}"
+
+    @property
+    def results(self) -> xr.Dataset:
+        """Everything that was measured, by name; read from results.nc, whose hash is checked again."""
+        return directory.results(self.path, self.manifest)
+
+    def report(self, path: Path | str) -> Path:
+        """Write the report as one HTML file; returns its path."""
+        from deepprinciples.report import page
+
+        return page.write(path, self.results, self.summary, self.manifest)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the test scores as a tidy table: one row for each arm and seed.
+
+        Returns:
+            Columns `arm`, `seed`, `block`, the metric by its name, `loss`, `diverged_at` (-1: never), `diverged_by`,
+            further metrics, and by its path each setting that a search chose (NaN where an arm does not tune it).
+
+        Example:
+            table = dp.compare(config).to_dataframe()
+            table[table.diverged_at < 0].groupby("arm").loss.median()
+        """
+        found = self.results
+        names = {"score": found.attrs.get("metric", "score"), "test_loss": "loss"}
+        wanted = [name for name, one in found.data_vars.items() if one.dims == ("arm", "seed")]
+        table = found[wanted].to_dataframe().reset_index().rename(columns=names)
+        chosen = {row["name"]: dict(enumerate(row.get("chosen") or [])) for row in self.summary.get("arms", [])}
+        points = [chosen.get(row.arm, {}).get(getattr(row, "block", -1), {}) for row in table.itertuples()]
+        for path in dict.fromkeys(path for point in points for path in point):
+            table[path] = [point.get(path, float("nan")) for point in points]
+        first = [name for name in ("arm", "seed", "block", *names.values()) if name in table]
+        return table[first + [name for name in table if name not in first]]
+
+    def trials(self) -> pd.DataFrame:
+        """Return all runs of the searches as a tidy table: one row for each arm, search, trial and tuning seed.
+
+        Returns:
+            Columns `arm`, `search`, `trial`, `replicate`, `score` on the validation split, `diverged_at` (-1: never),
+            `chosen`, and by its path each setting that was tried; no rows where nothing was tuned.
+
+        Example:
+            tried = dp.compare(config).trials()
+            tried[tried.diverged_at >= 0]
+        """
+        import pandas as pd
+
+        found = self.results
+        if "tuning_score" not in found:
+            return pd.DataFrame(columns=["arm", "search", "trial", "replicate", "score", "diverged_at", "chosen"])
+        table = found[["tuning_score", "tuning_diverged_at", "chosen_trial"]].to_dataframe().reset_index()
+        points = found.tuning_point.to_dataset("parameter").to_dataframe().reset_index()
+        table = table.merge(points, how="left", on=["arm", "search", "trial"])
+        table = table[table[list(found.parameter.values)].notna().any(axis=1)].reset_index(drop=True)
+        table["chosen"] = table.trial == table.chosen_trial
+        names = {"tuning_score": "score", "tuning_diverged_at": "diverged_at"}
+        table = table.rename(columns=names).drop(columns=["chosen_trial", "tuning_seed"])
+        first = ["arm", "search", "trial", "replicate", "score", "diverged_at", "chosen"]
+        return table[first + [name for name in table if name not in first]]
+
+    @property
+    def plot(self) -> Plots:
+        """The figures of the report: `run.plot.curves()`, and the others by the names that `dir(run.plot)` lists."""
+        from deepprinciples.report.plots import Plots
+
+        return Plots(self.results, self.summary)
+
+    def model(self, arm: str = "", seed: int = 0, *, player: str = "") -> tuple[TrainedModel, Any]:
+        """Return a trained model and its parameters; see `dp.load_model`.
+
+        Args:
+            arm: of a comparison with `study.keep`; a run of `train` has none.
+            seed: one of the seeds kept.
+            player: of a GAN, "generator" (the default) or "discriminator".
+
+        Returns:
+            (model, params), for `model.predict(params, inputs)`.
+
+        Example:
+            model, params = dp.train(config).model(seed=0)
+            outputs = model.predict(params, model.data.test.inputs)
+        """
+        from deepprinciples.results.trained_model import load_model
+
+        return load_model(self, arm, seed, player=player)
+
+    def _repr_html_(self) -> str:
+        from deepprinciples.report import notebook
+
+        return notebook.render(self.results, self.summary)
+
+
+def load(run_dir: Path | str) -> Run:
+    """Open a run directory; runs no code and checks the hashes that its manifest names.
+
+    Args:
+        run_dir: the directory of a finished run, wherever it was moved.
+
+    Returns:
+        The run.
+
+    Raises:
+        IntegrityError: it is no run directory, a file is missing or changed, or a later version wrote it.
+
+    Example:
+        run = dp.load("runs/first")
+        print(run.summary["headline"])
+    """
+    return Run(*directory.load(run_dir))

@@ -1,0 +1,290 @@
+"""What a user calls: compare and train, from a config to a run directory. The command line calls the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepprinciples import config as configs
+from deepprinciples.engine.population import use_all_cores
+from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.results.finished_run import Run, load
+from deepprinciples.runs import checkpoints, directory, files
+from deepprinciples.study import execute, lr_find, memory, progress_store, protocol
+from deepprinciples.study.outline import outline
+from deepprinciples.study.plan import Kind, StudyPlan, kind_of, resolve
+
+
+def compare(
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    name: str = "",
+    progress: protocol.Progress | None = None,
+    command: str = "",
+) -> Run:
+    """Compare the arms of a config: tune each with the same budget, judge them on fresh seeds, write a run directory.
+
+    Args:
+        config: a dictionary, or the path of a TOML or JSON file.
+        out: the run directory; by default runs/<name>-<number>. Never overwritten.
+        name: stem of the default directory; by default the file's or the title's.
+        progress: hears how far the study is.
+        command: what the user typed, for the report.
+
+    Returns:
+        The finished run; see `dp.Run`.
+
+    Raises:
+        ConfigError: with every problem of the config. DataError: the data cannot be used. Nothing is written then.
+        OutOfMemory: `dp.resume` in a new process continues with a narrower program.
+
+    Example:
+        run = dp.compare(config)
+        print(run.summary["headline"])
+        run.results.score.mean("seed")
+    """
+    return _study("compare", config, out, name, progress, command)
+
+
+def train(
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    name: str = "",
+    progress: protocol.Progress | None = None,
+    command: str = "",
+) -> Run:
+    """Train one method on `train.seeds` seeds with the machinery of `compare`; arms of the config are left out.
+
+    The final parameters of every seed are written too, as parameters.safetensors.
+
+    Args:
+        config: a dictionary, or the path of a TOML or JSON file.
+        out: the run directory; by default runs/<name>-<number>. Never overwritten.
+        name: stem of the default directory.
+        progress: hears how far the run is.
+        command: what the user typed, for the report.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError, DataError: as for `compare`.
+
+    Example:
+        run = dp.train({**config, "train": {"steps": 50, "seeds": 2}})
+        model, params = run.model(seed=1)
+    """
+    return _study("train", config, out, name, progress, command)
+
+
+def plan(config: Mapping[str, Any], kind: Kind = "compare") -> list[str]:
+    """Check a config and describe what it would run and could show, in a few lines; nothing is run or written.
+
+    Raises:
+        ConfigError, DataError: as for `compare`.
+    """
+    return outline(resolve(kind, config))
+
+
+def find_rate(
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 200,
+    seeds: int = 5,
+    name: str = "",
+    progress: protocol.Progress | None = None,
+    command: str = "",
+) -> Run:
+    """Guess a range of learning rates to tune in: the rate rises in short runs, and the training loss is watched.
+
+    Every arm of the config (or the config itself, where it has none) runs once per seed, all side by side.
+
+    Args:
+        config: as for `compare`; its own rate, schedule, steps, seeds and search space are not used.
+        out, name, progress, command: as for `compare`.
+        low, high: the rates at the first and at the last step; between them it rises by equal factors.
+        steps: of a run.
+        seeds: runs of each arm.
+
+    Returns:
+        The finished run; `.summary["rates"]` has a row for each arm, its `tune` a line to paste into a config.
+
+    Raises:
+        ConfigError, DataError: as for `compare`; and where an optimizer has no learning rate.
+
+    References:
+        Smith, arXiv:1506.01186.
+
+    Example:
+        run = dp.find_rate(config, steps=50, seeds=2)
+        print(run.summary["rates"][0]["tune"])
+    """
+    stem = name or ("" if isinstance(config, Mapping) else Path(config).stem)
+    given = config if isinstance(config, Mapping) else configs.load(config)
+    tested = lr_find.rising(given, low=low, high=high, steps=steps, seeds=seeds)
+    return _study("find-rate", tested, out, stem, progress, command or "dp.find_rate(config)")
+
+
+def resume(
+    run_dir: str | Path,
+    *,
+    allow_nonexact: bool = False,
+    allow_data_change: bool = False,
+    strict: bool = False,
+    progress: protocol.Progress | None = None,
+) -> Run:
+    """Go on with a run that was stopped or killed, from its last checkpoint, to the result it would have had.
+
+    On the same machine and versions the results are the same to the bit; measured times are not. A finished run is
+    only opened.
+
+    Args:
+        run_dir: its directory; it may have been moved or copied.
+        allow_nonexact: go on though the machine or a version is another; the summary then warns of it.
+        allow_data_change: go on though the data are others; the summary then warns of it.
+        strict: refuse where the newest checkpoint is damaged; else the one before it is taken, and the summary warns.
+        progress: hears how far the run is.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        IntegrityError: it is no run directory, another process holds it, no checkpoint of it can be used, or it was
+            begun elsewhere. ConfigError: its config cannot be run without the functions or arrays it was given.
+
+    Example:
+        run = dp.compare(config, "runs/mine")
+        again = dp.resume("runs/mine")
+    """
+    path = Path(run_dir)
+    known = directory.status(path)
+    if (state := known.get("state")) not in directory.STATES:
+        raise IntegrityError(
+            f"{path / 'status.json'}: state is {state!r}; expected {', '.join(directory.STATES)}; the file is damaged"
+        )
+    if state == "finished":
+        return load(path)
+    use_all_cores()
+    with directory.locked(path):
+        kind = kind_of(known)
+        planned = resolve(kind, configs.load(path / directory.CONFIG))
+        found = checkpoints.latest(path / progress_store.FOLDER)
+        narrowed = known.get("narrowed", {})
+        if problems := memory.problems(narrowed):
+            raise IntegrityError(f"{path / directory.STATUS}: {problems[0]}")
+        notes = _notes(known)
+        if found is not None:
+            facts = execute.facts(planned)
+            notes += execute.check_same_environment(found, facts, allow_nonexact, allow_data_change=allow_data_change)
+            if strict and found.skipped:
+                raise IntegrityError(f"{found.skipped[0]}; without --strict the one before it is taken")
+            notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
+        stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
+        at = execute.ResumePoint(found, notes, narrowed, allow_nonexact)
+        return execute.execute(path, planned, stem, command, progress, at)
+
+
+def extend(
+    run_dir: str | Path,
+    seeds: int,
+    out: str | Path | None = None,
+    *,
+    allow_nonexact: bool = False,
+    progress: protocol.Progress | None = None,
+) -> Run:
+    """Add seeds to a finished run, in a new run directory; what it has stays as it is, to the bit.
+
+    Where arms were tuned, the new seeds come as further searches, `study.seeds` of each: searches are what the tests
+    count, so more of them make a verdict sharper. A run cannot be given more steps: its schedule and its tuning were
+    made for the number it had.
+
+    Args:
+        run_dir: a finished run; nothing in it is changed.
+        seeds: total number of seeds that report for each arm, more than there are.
+        out: the new run directory; by default runs/<name>-<number>.
+        allow_nonexact: continue although the machine or a version is another; the summary then warns of it.
+        progress: hears how far the run is.
+
+    Returns:
+        The longer run.
+
+    Raises:
+        ConfigError: there are as many seeds already, or they do not come in whole searches. IntegrityError: the run is
+            not finished, has lost its checkpoint, or was made elsewhere.
+
+    Example:
+        run = dp.compare(config)
+        longer = dp.extend(run.path, 8)
+    """
+    path = Path(run_dir)
+    known, given = directory.status(path), configs.load(path / directory.CONFIG)
+    if known.get("state") != "finished":
+        raise IntegrityError(f"{path}: is not finished; resume it first, then extend it")
+    kind = kind_of(known)
+    if kind == "find-rate":
+        raise ConfigError(f"{path}: is a run of find-rate; run it again with more --seeds")
+    use_all_cores()
+    directory.check_free(out)
+    before = resolve(kind, given)
+    planned = resolve(kind, configs.changes(given, _more_seeds(before, seeds)))
+    found = checkpoints.latest(path / progress_store.FOLDER)
+    if found is None:
+        raise IntegrityError(f"{path / progress_store.FOLDER}: is missing; without it a run cannot be extended")
+    notes = [*_notes(known), *execute.check_same_environment(found, execute.facts(before), allow_nonexact)]
+    stem = str(known.get("stem", kind))
+    arrays, facts = progress_store.with_more_rows(found, execute.facts(planned))
+    new = directory.create(out, stem)
+    with directory.locked(new):
+        files.write_text(new / directory.CONFIG, configs.dumps(planned.config))
+        checkpoints.save(new / progress_store.FOLDER, arrays, facts)
+        command = f"deepprinciples extend {path} --seeds {seeds}"
+        at = execute.ResumePoint(checkpoints.latest(new / progress_store.FOLDER), notes, lenient=allow_nonexact)
+        return execute.execute(new, planned, stem, command, progress, at)
+
+
+def _more_seeds(before: StudyPlan, seeds: int) -> dict[str, int]:
+    """Return the change of a config that gives a run this many seeds in all."""
+    if before.kind == "train":
+        path, count, each = "train.seeds", before.train.seeds, 1
+    else:
+        path, count = "study.searches" if before.tuned else "study.seeds", len(before.report_seeds)
+        each = count // before.study.searches if before.tuned else 1
+    if seeds <= count:
+        raise ConfigError(f"--seeds: found {seeds}, expected more than the {count} that the run has")
+    if seeds % each:
+        raise ConfigError(
+            f"--seeds: found {seeds}, expected a multiple of {each}: in a tuned study seeds come as further searches "
+            f"of {each} seeds; give {seeds - seeds % each + each}"
+        )
+    return {path: seeds // each}
+
+
+def _notes(known: Mapping[str, Any]) -> list[str]:
+    found = known.get("notes", [])
+    return list(map(str, found)) if isinstance(found, list) else []
+
+
+def _study(
+    kind: Kind,
+    config: Mapping[str, Any] | str | Path,
+    out: str | Path | None,
+    name: str,
+    progress: protocol.Progress | None,
+    command: str,
+) -> Run:
+    use_all_cores()
+    directory.check_free(out)
+    planned = resolve(kind, config if isinstance(config, Mapping) else configs.load(config))
+    title = planned.config.get("title")
+    stem = name or title or ("" if isinstance(config, Mapping) else Path(config).stem) or kind
+    path = directory.create(out, stem)
+    with directory.locked(path):
+        files.write_text(path / directory.CONFIG, configs.dumps(planned.config))
+        run = execute.execute(path, planned, stem, command or f"dp.{kind}(config)", progress, execute.ResumePoint())
+        return run._replace(given=planned.config)

@@ -1,0 +1,290 @@
+"""A study carried out: from a checked config and its data to the files of a run directory, from wherever it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import xarray as xr
+
+from deepprinciples import config as configs
+from deepprinciples.errors import IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
+from deepprinciples.interop import parameters
+from deepprinciples.learners import from_config, measured
+from deepprinciples.learners.features import digest
+from deepprinciples.results import layout
+from deepprinciples.results.finished_run import Run, load
+from deepprinciples.results.summary import summarize
+from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
+from deepprinciples.study import lr_find, memory, protocol, starting_weights
+from deepprinciples.study import progress_store as ledgers
+from deepprinciples.study.groups import Arm
+from deepprinciples.study.outline import outline
+from deepprinciples.study.plan import StudyPlan, same
+
+
+def check_same_environment(
+    found: checkpoints.Checkpoint, here: Mapping[str, Any], allowed: bool, *, allow_data_change: bool = False
+) -> list[str]:
+    """Compare what a checkpoint needs with what is here: its config must be the same, the rest only if not allowed."""
+    there = configs.flatten(found.facts)
+    now = configs.flatten(files.plain(here))
+    if there.get("config") != now["config"]:
+        raise IntegrityError(
+            f"{directory.CONFIG}: was changed since the run began, so its checkpoint is of another run; put it back, "
+            "or begin a new run"
+        )
+    other = [f"{key}: {there.get(key)}, here {value}" for key, value in now.items() if there.get(key) != value]
+    data = [line for line in other if line.startswith("data.")]
+    if data and not allow_data_change:
+        raise IntegrityError(
+            f"{data[0]}: the data changed since the run began; restore them, begin a new run, or add "
+            "--allow-data-change to go on all the same"
+        )
+    other = [line for line in other if line not in data]
+    notes = ["not exact: the data changed while the run was stopped"] if data else []
+    if other and not allowed:
+        raise IntegrityError(
+            f"the run was begun elsewhere ({'; '.join(other[:3])}), so its bits cannot be repeated; add "
+            "--allow-nonexact to go on all the same"
+        )
+    return notes + ([f"not exact: resumed elsewhere than it was begun ({'; '.join(other)})"] if other else [])
+
+
+def facts(plan: StudyPlan) -> dict[str, Any]:
+    """Tell all that the bits of a run depend on beside its config."""
+    known = jax.config.values
+    train = {key: value for key, value in plan.config["train"].items() if key != "shapes"}
+    asked = configs.dumps({**plan.config, "train": train})  # measured shapes are written at the end
+    return {
+        "fingerprint": {
+            **directory.fingerprint(),
+            "backend": jax.default_backend(),
+            "device": jax.devices()[0].device_kind,
+            "devices": len(jax.devices()),
+            "x64": known["jax_enable_x64"],
+            "matmul": known["jax_default_matmul_precision"],
+        },
+        "data": {arm: digest(one) for arm, one in plan.data.items() if one.stream is None},
+        **({"start": starts} if (starts := starting_weights.digests(plan.configs)) else {}),
+        "config": hashlib.sha256(asked.encode()).hexdigest(),
+    }
+
+
+class ResumePoint(NamedTuple):
+    """Where a run stands: its last checkpoint, what a reader has to know, what was narrowed, what may differ."""
+
+    found: checkpoints.Checkpoint | None = None
+    notes: Sequence[str] = ()
+    narrowed: Mapping[str, Any] = MappingProxyType({})
+    lenient: bool = False  # its programs may be others than it began with
+
+
+def execute(
+    path: Path,
+    plan: StudyPlan,
+    stem: str,
+    command: str,
+    progress: protocol.Progress | None,
+    at: ResumePoint,
+) -> Run:
+    """Run a study from its start or from a checkpoint, and write what came of it."""
+    told: dict[str, Any] = {"kind": plan.kind, "stem": stem, "command": command, "notes": at.notes}
+    told["narrowed"] = dict(at.narrowed)
+    with stopping.listening() as stop:
+        ledger = ledgers.Ledger(path / ledgers.FOLDER, plan.train.checkpoint_seconds, facts(plan), stop)
+        if at.found is not None:
+            ledger.take_up(at.found)
+        ledger.narrow(at.narrowed)
+        ledger.lenient = at.lenient
+        try:
+            with _on_disk(path):
+                directory.write_status(path, "running", **told)
+            # What draws the report takes a second to import: meanwhile a program compiles.
+            threading.Thread(target=importlib.import_module, args=["deepprinciples.report.page"], daemon=True).start()
+            if plan.kind == "compare" and progress is not None:
+                for line in outline(plan)[2:]:
+                    progress.say(line)
+            with memory.told():
+                finished = protocol.run_study(
+                    plan, progress=progress or protocol.Progress(), keep=_kept(plan), ledger=ledger
+                )
+            ran_out = [memory.sentence(arm, one) for arm, one in at.narrowed.items()]
+            notes = [*at.notes, *ledger.notes, *ran_out]
+            with _on_disk(path):
+                run = _write(path, plan, *_told(plan, finished, stem, command, notes, at.narrowed), finished)
+                ledger.save(keep=1)  # what it holds can be extended
+                directory.write_status(path, "finished", **told)
+        except OutOfMemory as error:
+            with stop.held():
+                directory.write_status(path, "stopped", **told)
+                raise _narrowed(path, ledger, told, error) from None
+        except Stopped as stopped:
+            with contextlib.suppress(Stopped), stop.held():
+                if not ledger.kept:
+                    ledger.save()
+                directory.write_status(path, "stopped", **told)
+            raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
+        except Exception as error:  # a user's own function may raise anything, at any time
+            with contextlib.suppress(Exception), stop.held():
+                directory.write_status(path, "failed", **told, reason=one_line(error))
+                if not ledger.kept:
+                    ledger.save()
+            raise
+    return run
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """Name what could not be written, and say that the run is not lost."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise ResourceError(
+            f"{where}: cannot be written ({error.strerror or error}); make room, then go on with: "
+            f"deepprinciples resume {path}"
+        ) from None
+
+
+def _narrowed(path: Path, ledger: ledgers.Ledger, told: dict[str, Any], error: OutOfMemory) -> ResourceError:
+    """Note how a run goes on after its memory ran out, and give the error that says so."""
+    now = ledger.under_way
+    if now is None:
+        return ResourceError(f"memory ran out while the first program was made ({error}); lower train.lane_limit")
+    try:
+        one = memory.narrower(ledger.narrowed.get(now.arm), now, ran=ledger.ran)
+    except ResourceError as last:
+        return last
+    directory.write_status(path, "stopped", **told | {"narrowed": {**ledger.narrowed, now.arm: one}})
+    return OutOfMemory(f"{memory.sentence(now.arm, one)}: deepprinciples resume {path}", str(path))
+
+
+def _told(
+    plan: StudyPlan,
+    finished: protocol.Finished,
+    stem: str,
+    command: str,
+    notes: list[str],
+    narrowed: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any], xr.Dataset]:
+    """Give the config that repeats a study, its summary and its results."""
+    resolved, kind = plan.config, plan.kind
+    metric, higher = from_config.metric_name(resolved), from_config.higher_is_better(resolved)
+    found = layout.dataset(
+        finished,
+        metric=metric,
+        higher_is_better=higher,
+        title=resolved.get("title", "") or stem,
+        class_names=next(iter(plan.data.values())).class_names,
+    )
+    if kind == "find-rate":
+        found = found.assign(learning_rate=("step", lr_find.rates_of(next(iter(plan.arms.values())).config)))
+    begun = starting_weights.notes(plan.configs, plan.data, finished.seeds)
+    heard = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
+    summary = summarize(
+        finished,
+        found,
+        study=plan.study,
+        steps=plan.train.steps,
+        bound=measured.worst(resolved),
+        best=measured.best(resolved),
+        kind=kind,
+        changes={name: configs.described(arm.changes) for name, arm in plan.arms.items() if "arms" in resolved},
+        notes=[*heard, *_same_arms(plan.arms), *begun, *notes],
+        constant={
+            name: score
+            for name, arm in plan.arms.items()
+            if (score := from_config.constant_score(arm.config, plan.data[name])) is not None
+        },
+    )
+    if kind == "find-rate":
+        summary |= lr_find.told(found, resolved, summary["arms"])
+    shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
+    shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
+    if shapes:  # a repeat takes the shapes that were measured
+        shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
+        resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
+    edges = {
+        row["name"]: from_config.stability_edge(from_config.replaced(plan.arms[row["name"]].config, row["tuned_point"]))
+        for row in summary["arms"]
+    }
+    known = {arm: edge for arm, edge in edges.items() if edge}
+    told = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
+    return resolved, summary | told, found
+
+
+def _same_arms(arms: Mapping[str, Arm]) -> list[str]:
+    every = list(arms.values())
+    pairs = [(every[i], every[j]) for j in range(len(every)) for i in range(j)]
+    return [
+        f"{a.name} and {b.name} are the same method under two names"
+        for a, b in pairs
+        if same(a.config, b.config) and a.space == b.space
+    ]
+
+
+def _kept(plan: StudyPlan) -> int:
+    """Count the report seeds whose final parameters are kept."""
+    return {"train": plan.train.seeds, "compare": plan.study.keep}.get(plan.kind, 0)
+
+
+def _write(
+    path: Path,
+    plan: StudyPlan,
+    resolved: dict[str, Any],
+    summary: dict[str, Any],
+    found: xr.Dataset,
+    finished: protocol.Finished,
+) -> Run:
+    from deepprinciples.report import page  # drawing is slow to import, and a bad config needs none
+
+    files.write_text(path / directory.CONFIG, configs.dumps(resolved))
+    arrays.save_dataset(found, path / directory.RESULTS)
+    files.write_json(path / directory.SUMMARY, summary)
+    files.write_jsonl(path / "metrics.jsonl", metric_rows(found))
+    states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
+    if states:
+        seeds = finished.seeds[: _kept(plan)]
+        if tables := parameters.tables(states, seeds, plan.kind):
+            arrays.save_arrays(tables, path / directory.PARAMETERS)
+    manifest = directory.manifest(
+        device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
+        backend=jax.default_backend(),
+        x64=jnp.zeros(()).dtype == "float64",
+        seeds=finished.seeds,
+        tuning_seeds=[seed for search in finished.tuning_seeds for seed in search],
+        programs=finished.programs,
+        files=directory.file_hashes(path),
+    )
+    files.write_json(path / directory.MANIFEST, manifest)
+    page.write_all(path, found, summary, manifest)
+    return load(path)
+
+
+def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:
+    """List the validation curve of every reporting lane as rows: arm, seed, step, metric, loss."""
+    metric = found.attrs["metric"]
+    rows: list[dict[str, Any]] = []
+    for a, arm in enumerate(found.arm.values):
+        for s, seed in enumerate(found.seed.values):
+            for e, step in enumerate(found.eval_step.values):
+                rows.append(
+                    {
+                        "sequence": len(rows),
+                        "arm": str(arm),
+                        "seed": int(seed),
+                        "step": int(step),
+                        f"validation_{metric}": float(found.validation.values[a, s, e]),
+                        "validation_loss": float(found.validation_loss.values[a, s, e]),
+                    }
+                )
+    return rows

@@ -1,0 +1,110 @@
+"""Weights that a model begins from: `model.start`, a file or a run directory, held against the model and taken.
+
+The arrays go to the compiled programs as arguments, as if they were traced hyper-parameters, so no program holds them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from deepprinciples.errors import ConfigError, DataError, IntegrityError
+from deepprinciples.interop import parameters, safetensors
+from deepprinciples.learners.factories import Config, example_of, model_of
+from deepprinciples.parts.parameter_names import matches, names_of, unmatched
+from deepprinciples.results.finished_run import load
+from deepprinciples.runs import arrays, directory
+from deepprinciples.types import Dataset
+
+PATH = "model.start"
+Arrays = Mapping[str, np.ndarray]
+
+
+class Start(NamedTuple):
+    """What a model begins from, by seed; a file has one entry, which serves all seeds."""
+
+    by_seed: Mapping[int | None, Arrays]
+
+    def given(self, seed: int) -> dict[str, Arrays]:
+        """Return what a lane of a seed is given beside its hyper-parameters."""
+        first = next(iter(self.by_seed))
+        return {PATH: self.by_seed[seed if seed in self.by_seed else first]}
+
+
+def start_of(config: Config, parts: Dataset) -> Start | None:
+    """Load the weights that a config's model begins from; None where it begins from its initializers.
+
+    Raises:
+        ConfigError: the run keeps no parameters of the arm, or `match` fits no parameter.
+        DataError: the file cannot be read, or does not fit the model; one line for each mismatch.
+    """
+    given = config.get("model", {}).get("start")
+    if given is None:
+        return None
+    model, example = model_of(config, parts), example_of(config, parts).inputs
+    params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
+    leaves = zip(names_of(params), jax.tree.leaves(params), strict=True)
+    shapes = {name: (leaf.shape, np.dtype(leaf.dtype)) for name, leaf in leaves}
+    if problems := unmatched(given["match"], list(shapes)):
+        raise ConfigError(*(f"{PATH}.match: {problem}" for problem in problems))
+    wanted = [name for name in shapes if matches(given["match"], name)]
+    take = functools.partial(safetensors.fitted, section=config["model"], expected=shapes, wanted=wanted)
+    path = Path(given["path"])
+    try:
+        if not path.is_dir():
+            return Start({None: take(path, safetensors.read(path))})
+        return Start({seed: take(path, found, naming="own") for seed, found in _kept(path, given["arm"]).items()})
+    except IntegrityError as error:
+        raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
+
+
+def _kept(path: Path, arm: str) -> dict[int, Arrays]:
+    run = load(path)
+    names = [str(row["name"]) for row in run.summary["arms"]]
+    every = parameters.every(path, str(run.summary["kind"]), names, arm=arm)
+    return {seed: arrays.flat(kept.params) for seed, kept in every.items()}
+
+
+def check(arms: Mapping[str, Config], data: Mapping[str, Dataset]) -> None:
+    """Raise what does not fit between the models of all arms and what they begin from."""
+    for name, config in arms.items():
+        for path in ("discriminator", "generator"):
+            if config.get(path, {}).get("model", {}).get("start") is not None:
+                raise ConfigError(f"{path}.model.start: only [model] can begin from given weights; leave it out")
+        start_of(config, data[name])
+
+
+def digests(arms: Mapping[str, Config]) -> dict[str, str]:
+    """Hash the file of each arm that begins from one: a run goes on only from the same weights."""
+    found = {}
+    for name, config in arms.items():
+        given = config.get("model", {}).get("start")
+        if given is not None:
+            path = Path(given["path"])
+            file = path / directory.PARAMETERS if path.is_dir() else path
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterable[int]) -> list[str]:
+    """Say which report seeds begin from the weights of another seed, one line for each start."""
+    said: dict[str, None] = {}
+    for name, config in arms.items():
+        found = start_of(config, data[name])
+        if found is None or None in found.by_seed:
+            continue
+        other = [seed for seed in seeds if seed not in found.by_seed]
+        if other:
+            path, first = config["model"]["start"]["path"], next(iter(found.by_seed))
+            said[f"{PATH}: {path} keeps no seed {_listed(other)}; such seeds begin from its seed {first}"] = None
+    return list(said)
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds[:5])) + (", ..." if len(seeds) > 5 else "")

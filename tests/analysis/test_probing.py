@@ -1,0 +1,82 @@
+"""A saved run under the probes: whatever a rule or a normalization does with a batch."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from deepprinciples import config as configs
+from deepprinciples.analysis import probing
+from deepprinciples.engine import population
+from deepprinciples.errors import ConfigError
+from deepprinciples.interop import parameters
+from deepprinciples.learners import from_config
+from deepprinciples.parts import rules
+
+BASE = {
+    "data": {"name": "wine", "batch_size": 16},
+    "model": {"name": "mlp", "depth": 1, "width": 4},
+    "loss": {"name": "softmax_cross_entropy"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
+NORMALIZATIONS = ("batch", "layer", "group", "rms", "ghost", "weight_standardized")
+
+
+def subject(examples=512, **changes):
+    """Give what `probe` looks at, from the weights a run starts with."""
+    config = configs.resolve(configs.changes(BASE, changes), from_config.KINDS)
+    parts = from_config.dataset(config)
+    params = from_config.model_of(config, parts).init(jax.random.key(0), np.asarray(parts.train.inputs[:16]))[0]
+    kept = {"seed-0": parameters.table_of(jax.tree.map(lambda a: np.asarray(a)[None], params), 0)}
+    return probing._cut(probing._subject(config, parts, kept, examples), parts)
+
+
+@pytest.mark.parametrize("name", rules.TABLE)
+def test_every_rule_can_be_probed(name):
+    """A run whose rule takes the batch apart would end `probe` in a traceback."""
+    shares = {"microbatches": {"count": 4}, "pcgrad": {"tasks": 4}, "gradvac": {"tasks": 4}}
+    found = subject(rule={"name": name, **shares.get(name, {})})
+    assert len(found.batch.targets) % (4 if name in shares else 1) == 0
+    assert bool(found.notes) == (name in shares)
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_every_normalization_can_be_probed(name):
+    """A run with ghost batch norm would end `probe` in a traceback."""
+    found = subject(**{"model.normalization": name, "model.ghost_size": 8, "model.width": 8})
+    assert len(found.batch.targets) % 8 == 0 or name != "ghost"
+
+
+def test_a_probe_that_does_not_fit_the_run_is_left_out_with_a_note(monkeypatch):
+    """Gradients of single examples, which not every normalization has, would end `probe` in a traceback."""
+
+    def odd():
+        def look(info):
+            raise ValueError("ghost: a batch of 1 does not come in parts of 8")
+
+        return look
+
+    monkeypatch.setattr(probing, "PROBES", {"gradient_norm": {}, "odd": {}})
+    monkeypatch.setitem(probing.probes.TABLE, "odd", odd)
+    fitting, notes = probing._fitting(subject())
+    assert list(fitting) == ["gradient_norm"]
+    assert notes == ["odd is left out: ghost: a batch of 1 does not come in parts of 8"]
+
+
+def test_fewer_examples_than_a_batch_become_a_batch():
+    """`--examples 10` of a run in shares would end in a traceback."""
+    found = subject(10, rule={"name": "microbatches", "count": 4})
+    assert len(found.batch.targets) == 16 and found.notes[0].startswith("16 examples are looked at in place of 10")
+
+
+@pytest.mark.parametrize("switch", ["jax_disable_jit", "jax_debug_nans", "jax_debug_infs"])
+def test_a_debug_switch_of_jax_is_one_line_before_the_run(switch, monkeypatch):
+    """A run would end in a traceback of JAX, after it had begun."""
+    monkeypatch.setattr(jax.config, "_value_holders", {**jax.config._value_holders, switch: _On()})
+    with pytest.raises(ConfigError, match=f"^{switch.upper()}: is on, but .*; unset it$"):
+        population.use_all_cores()
+
+
+class _On:
+    value = True

@@ -1,0 +1,170 @@
+"""Where minibatches come from: resident and streamed data give the same lanes."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+import toy
+
+from deepprinciples.engine.batching import Feed, bounded, pad_split, resident, streamed
+from deepprinciples.engine.population import Layout, compile_program, make_mesh
+from deepprinciples.engine.run import Block, run
+from deepprinciples.engine.segments import Plan, plan
+from deepprinciples.errors import DataError
+from deepprinciples.parts.data.batches import numbered, prefetch
+from deepprinciples.types import Batch
+
+CUT = Plan(11, every=2, chunks=2, segments=3)
+FIRST = Batch(*(array[: toy.BATCH] for array in toy.DATA))
+
+
+PASS = 5  # batches; no multiple of a segment, so that segments begin in the middle of a pass
+
+
+def passes(count=PASS):
+    """Give `count` batches in the data's own order, again and again as a pass."""
+    for k in range(count):
+        yield Batch(*(array[k * toy.BATCH : (k + 1) * toy.BATCH] for array in toy.DATA))
+
+
+def test_resident_gives_the_order_of_each_seed():
+    """Lanes would train on other batches than their seed says; each seed's row is its own, in any company."""
+    feed = resident(toy.DATA, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2))
+    for segment in range(CUT.segments):
+        data, indices = feed.get([4, 9, 4], segment)
+        toy.same_bits(jax.device_get(data), toy.DATA)
+        assert indices.shape == (3, CUT.chunks, CUT.every, toy.BATCH) and indices.dtype == np.int32
+        for row, seed in zip(indices, [4, 9, 4], strict=True):
+            expected = toy.order_by_hand(seed, (segment + 1) * CUT.span)[-CUT.span :]
+            np.testing.assert_array_equal(row.reshape(CUT.span, -1), expected)
+
+
+def test_resident_keeps_one_copy_a_device():
+    """Data would be copied for every lane, and a GPU run out of memory."""
+    data, _ = resident(toy.DATA, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2)).get([0], 0)
+    assert data.inputs.sharding.is_fully_replicated and len(data.inputs.sharding.device_set) == 2
+
+
+def test_streamed_equals_resident_in_the_same_order():
+    """Data too large for memory would train differently."""
+    layout, mesh = Layout(2, 1, 2, "map"), make_mesh(2)
+    blocks = [Block(seed, (toy.point(), toy.point(learning_rate=0.01))) for seed in range(4)]  # two calls of two blocks
+    held = jax.device_put(toy.DATA)
+    rounds = np.arange(PASS * toy.BATCH, dtype=np.int32).reshape(PASS, toy.BATCH)
+
+    def get(seeds, segment):
+        steps = (np.arange(CUT.span) + segment * CUT.span) % PASS
+        return held, np.repeat(rounds[steps].reshape(1, CUT.chunks, CUT.every, toy.BATCH), len(seeds), axis=0)
+
+    feeds = [
+        streamed(passes, batch_size=toy.BATCH, plan=CUT, mesh=mesh, first=FIRST),
+        Feed(jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), toy.DATA), toy.BATCH, get),
+    ]
+    outcomes = []
+    for feed in feeds:
+        made = compile_program(
+            toy.learner,
+            toy.probe,
+            layout=layout,
+            names=toy.NAMES,
+            plan=CUT,
+            data=feed.shapes,
+            batch_size=feed.batch_size,
+            split=toy.SPLIT,
+        )
+        outcomes.append(
+            run(made, blocks, plan=CUT, feed=feed, curve=toy.SPLIT, keep_states=True)._replace(seconds=None)
+        )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), *outcomes)
+    assert np.all(outcomes[0].states["steps"] == CUT.steps)
+
+
+@pytest.mark.parametrize("mode", ["map", "vmap"])
+def test_a_stream_cut_into_pieces_trains_the_same(mode):
+    """A stream's memory would grow with the steps, or its probes and evaluations move."""
+    whole = plan(40, probe_every=11, evaluate_every=11)
+    outcomes = []
+    for cut in (whole, whole.bounded(4)):
+        feed = streamed(passes, batch_size=toy.BATCH, plan=cut, mesh=make_mesh(2), first=FIRST)
+        assert feed.shapes.inputs.shape[0] == cut.span * toy.BATCH
+        made = compile_program(
+            toy.learner,
+            toy.probe,
+            layout=Layout(2, 1, 2, mode),
+            names=toy.NAMES,
+            plan=cut,
+            data=feed.shapes,
+            batch_size=toy.BATCH,
+            split=toy.SPLIT,
+        )
+        blocks = [Block(seed, (toy.point(), toy.point(learning_rate=0.01))) for seed in range(2)]
+        told: list[int] = []
+        ran = run(made, blocks, plan=cut, feed=feed, curve=toy.SPLIT, keep_states=True, progress=told.append)
+        assert sum(told) == 4 * 40
+        outcomes.append(ran._replace(seconds=None))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *outcomes)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 8000, 8123])
+@pytest.mark.parametrize("most", [1, 3, 8, 50])
+def test_a_bounded_plan_takes_every_step_once(steps, most):
+    """Steps would be left out or taken twice, or a report's columns belong to other steps."""
+    whole = plan(steps)
+    cut = whole.bounded(most)
+    assert cut.span <= most
+    taken = [step for s in range(cut.segments) for step in range(cut.begin(s), cut.end(s))]
+    assert taken == list(range(steps))
+    assert all(cut.begin(s) < steps for s in range(cut.segments))
+    assert cut.probe_steps() == whole.probe_steps() and cut.evaluation_steps() == whole.evaluation_steps()
+    assert all(cut.begin(s) <= step < cut.end(s) for step in (0, steps // 2, steps - 1) for s in [cut.segment_of(step)])
+
+
+def test_the_bytes_of_a_stream_on_the_device_are_bounded():
+    """A stream, for data larger than memory, would take more memory the longer it runs."""
+    large = Batch(np.zeros((64, 3072), np.float32), np.zeros(64, np.int32))
+    sizes = [bounded(plan(steps), large).span * (large.inputs.nbytes + large.targets.nbytes) for steps in (500, 8000)]
+    assert max(sizes) <= 2**25 and sizes[1] < 2 * sizes[0]
+
+
+def test_every_call_of_lanes_reads_the_stream_from_its_start():
+    """Later seeds would see other data than earlier ones, and pairs would not be pairs."""
+    feed = streamed(passes, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2), first=FIRST)
+    calls = [jax.device_get(feed.get([0, 1], segment)[0]) for segment in (0, 1, 2, 0, 1, 2)]
+    toy.same_bits(calls[:3], calls[3:])
+    read = np.concatenate([batch.inputs for batch in calls[:3]])
+    expected = np.concatenate([b.inputs for b in itertools.islice(itertools.cycle(list(passes())), CUT.span * 3)])
+    np.testing.assert_array_equal(read, expected)
+
+
+@pytest.mark.parametrize("wrapped", [numbered, prefetch])
+def test_an_exception_of_the_loader_names_the_batch(wrapped):
+    """A user would not find the broken file among thousands."""
+
+    def broken():
+        yield from passes(3)
+        raise OSError("disk gone")
+
+    feed = streamed(lambda: iter(wrapped(broken())), batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2), first=FIRST)
+    with pytest.raises(DataError, match=r"batch 3: OSError: disk gone") as caught:
+        feed.get([0], 0)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "batch", "rows"), [(5, 8, 256, 1), (300, 300, 256, 2), (10, 25, 7, 4), (1, 1, 4, 1)]
+)
+def test_a_padded_split_holds_every_example_once(count, size, batch, rows):
+    """A score would leave out examples or count some twice."""
+    x = np.arange(count, dtype=np.float32)[:, None] + 1
+    batches, weights = pad_split(Batch(x, x[:, 0]), size=size, batch=batch)
+    assert batches.inputs.shape[:2] == weights.shape and weights.shape[0] == rows and weights.shape[1] <= batch
+    assert batches.inputs.shape[0] * batches.inputs.shape[1] >= size
+    np.testing.assert_array_equal(batches.inputs[weights > 0], x)
+    np.testing.assert_array_equal(batches.targets[weights > 0], x[:, 0])
+
+
+def test_two_splits_padded_alike_share_a_shape():
+    """Validation and test would need a compilation each."""
+    shapes = {pad_split(Batch(np.zeros((n, 2)), np.zeros(n)), size=300)[0].inputs.shape for n in (36, 299, 300)}
+    assert len(shapes) == 1

@@ -1,0 +1,214 @@
+"""Weights to begin from: a wrong or a half-read file would be compared as if it had been pretrained."""
+
+import copy
+
+import jax
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
+from torch import nn
+
+import deepprinciples as dp
+from deepprinciples import config as configs
+from deepprinciples.analysis import probing
+from deepprinciples.errors import ConfigError, DeepprinciplesError
+from deepprinciples.interop import parameters
+from deepprinciples.runs import arrays, directory
+from deepprinciples.study import execute, program_cache
+from deepprinciples.study.plan import resolve
+
+BASE = {
+    "data": {"name": "wine", "batch_size": 16},
+    "model": {"name": "mlp", "depth": 1, "width": 6},
+    "loss": {"name": "softmax_cross_entropy"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "train": {"steps": 4, "seed": 0},
+    "study": {"metric": "accuracy", "searches": 1},
+}
+SHAPES = {"layer_00/linear/kernel": (13, 6), "layer_00/linear/bias": (6,), "output/kernel": (6, 3), "output/bias": (3,)}
+STILL = {"all": {"match": "*", "learning_rate": 0.0}}  # so that a run ends with the weights that it began from
+
+
+def own(path, seed=0, **changes):
+    """Write a file in our naming and give its path and weights."""
+    rng = np.random.default_rng(seed)
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in {**SHAPES, **changes}.items()}
+    save_file(weights, path)
+    return str(path), weights
+
+
+def config(start, **changes):
+    return configs.changes(copy.deepcopy(BASE), {"model.start": start, **changes})
+
+
+def ends(run, arm="", seed=0):
+    """Give the weights that a run kept, by name."""
+    kinds = {"kind": str(run.summary["kind"]), "arms": [row["name"] for row in run.summary["arms"]]}
+    kept = parameters.kept(run.path, kinds["kind"], kinds["arms"], arm=arm, seed=seed).params
+    return {f"{a}/{b}": leaf for a, b, leaf in _leaves(kept)}
+
+
+def _leaves(table):
+    for a, one in table.items():
+        for b, leaf in one.items():
+            if isinstance(leaf, dict):
+                yield from ((a, f"{b}/{c}", last) for c, last in leaf.items())
+            else:
+                yield a, b, leaf
+
+
+def same(found, expected):
+    return found.keys() == expected.keys() and all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_file_of_ours_is_where_training_begins(tmp_path):
+    """Lost: a run from given weights that begins from random ones."""
+    path, weights = own(tmp_path / "a.safetensors")
+    run = dp.train(config({"path": path}, groups=STILL), tmp_path / "run")
+    assert same(ends(run), weights)
+
+
+def test_a_file_of_pytorch_names_is_understood(tmp_path):
+    """Lost: weights of the commonest kind, or transposed ones."""
+    module = nn.ModuleDict({"layer_00": nn.Linear(13, 6), "output": nn.Linear(6, 3)})
+    save_torch(module.state_dict(), tmp_path / "torch.safetensors")
+    run = dp.train(config({"path": tmp_path / "torch.safetensors"}, groups=STILL), tmp_path / "run")
+    found = ends(run)
+    assert np.array_equal(found["layer_00/linear/kernel"], module["layer_00"].weight.detach().numpy().T)
+    assert np.array_equal(found["output/bias"], module["output"].bias.detach().numpy())
+    assert torch.equal(torch.tensor(found["output/kernel"]).T, module["output"].weight.detach())
+
+
+def test_a_pattern_takes_the_backbone_and_leaves_a_head_of_another_shape(tmp_path):
+    """Lost: fine-tuning, for every task that has other classes."""
+    path, weights = own(tmp_path / "a.safetensors", **{"output/kernel": (6, 10), "output/bias": (10,)})
+    frozen = {"backbone": {"match": "layer_*", "frozen": True}}
+    run = dp.train(config({"path": path, "match": "layer_*"}, groups=frozen), tmp_path / "run")
+    scratch = dp.train({**BASE, "groups": frozen}, tmp_path / "scratch")
+    found, other = ends(run), ends(scratch)
+    assert np.array_equal(found["layer_00/linear/kernel"], weights["layer_00/linear/kernel"])
+    assert not np.array_equal(other["layer_00/linear/kernel"], weights["layer_00/linear/kernel"])
+    assert found["output/kernel"].shape == (6, 3)
+
+
+def test_seeds_begin_from_their_own_where_a_run_keeps_them(tmp_path):
+    """Lost: pairs, when the second stage of a method continues the first."""
+    first = dp.train(configs.changes(BASE, {"train.seeds": 2}), tmp_path / "first")
+    second = dp.train(config({"path": first.path}, groups=STILL, **{"train.seeds": 3}), tmp_path / "second")
+    for seed, begun in ((0, 0), (1, 1), (2, 0)):
+        assert same(ends(second, seed=seed), ends(first, seed=begun))
+    notes = [note for note in second.summary["warnings"] if "model.start" in note]
+    assert len(notes) == 1 and "keeps no seed 2; such seeds begin from its seed 0" in notes[0]
+
+
+def test_arms_begin_from_a_run_of_arms_and_from_scratch(tmp_path):
+    """Lost: the comparison that pretraining is about."""
+    arms = {"a": {}, "b": {"optimizer.learning_rate": 0.5}}
+    first = dp.compare(configs.changes(BASE, {"study.keep": 1, "study.seeds": 2}) | {"arms": arms}, tmp_path / "first")
+    second = {
+        "pretrained": {"model.start": {"path": str(first.path), "arm": "b"}},
+        "scratch": {},
+    }
+    still = configs.changes(BASE, {"study.keep": 1, "study.seeds": 2, "groups": STILL})
+    run = dp.compare(still | {"arms": second}, tmp_path / "run")
+    assert same(ends(run, "pretrained"), ends(first, "b")) and not same(ends(run, "scratch"), ends(first, "b"))
+
+
+def test_two_files_are_one_program(tmp_path, monkeypatch):
+    """Lost: a compilation for each file, and weights inside of programs."""
+    made = []
+    before = program_cache.compile_program
+    monkeypatch.setattr(program_cache, "compile_program", lambda *a, **k: made.append(before(*a, **k)) or made[-1])
+    runs = []
+    for seed in (1, 2):
+        monkeypatch.setattr(program_cache, "_kept", type(program_cache._kept)())
+        path, weights = own(tmp_path / f"{seed}.safetensors", seed=seed)
+        runs.append(dp.train(config({"path": path}, groups=STILL), tmp_path / f"run{seed}"))
+        assert same(ends(runs[-1]), weights)
+    assert len(made) == 2 and made[0].identity == made[1].identity
+    kept = dp.train(config({"path": tmp_path / "1.safetensors"}, groups=STILL), tmp_path / "kept")
+    assert len(made) == 2 and same(ends(kept), ends(runs[0]))
+
+
+def test_a_resumed_run_begins_from_the_same_file_or_not_at_all(tmp_path):
+    """Lost: a run whose halves began from different weights."""
+    path, _ = own(tmp_path / "a.safetensors")
+    before = execute.facts(resolve("train", config({"path": path})))
+    assert before == execute.facts(resolve("train", config({"path": path})))
+    own(tmp_path / "a.safetensors", seed=9)
+    assert execute.facts(resolve("train", config({"path": path})))["start"] != before["start"]
+    assert "start" not in execute.facts(resolve("train", BASE))
+
+
+def test_more_seeds_of_a_comparison_begin_from_the_file_too(tmp_path):
+    """Lost: bits of the seeds that were there, and the start of those that are new."""
+    path, weights = own(tmp_path / "a.safetensors")
+    arms = {"a": {}, "b": {"optimizer.learning_rate": 0.5}}
+    given = config({"path": path}, **{"study.keep": 4, "study.seeds": 2, "groups": STILL}) | {"arms": arms}
+    run = dp.compare(given, tmp_path / "run")
+    scores = run.results.score.values
+    more = dp.extend(run.path, seeds=4)
+    assert np.array_equal(more.results.score.values[:, :2], scores) and same(ends(more, "b", seed=3), weights)
+
+
+BAD = {
+    "no such file": ({"path": "none.safetensors"}, ["none.safetensors: cannot be read"]),
+    "no path": ({"match": "*"}, ["model.start.path: missing; start needs it"]),
+    "a wrong key": ({"path": "x", "mach": "*"}, ["model.start.mach: unknown key"]),
+    "a wrong type": ({"path": 3}, ["model.start.path: expected a text, found 3"]),
+    "a pattern for nothing": ({"path": "good", "match": "layr*"}, ['model.start.match: no parameter matches "layr*"']),
+    "all mismatches": (
+        {"path": "bad"},
+        ['"output/kernel" has shape [6, 10], expected', '"output/bias" has shape [10]', '"extra" is no parameter'],
+    ),
+    "all names": ({"path": "empty"}, [f'"{name}" is missing' for name in SHAPES]),
+    "no run": ({"path": "folder"}, ["folder"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_does_not_fit_is_told_at_once_and_nothing_is_written(case, tmp_path):
+    """Lost: an afternoon of one mismatch after the other, or a model that is half pretrained."""
+    start, words = BAD[case]
+    own(tmp_path / "good")
+    own(tmp_path / "bad", **{"output/kernel": (6, 10), "output/bias": (10,), "extra": (2,)})
+    save_file({"other": np.zeros(2, np.float32)}, tmp_path / "empty")
+    (tmp_path / "folder").mkdir()
+    if isinstance(start.get("path"), str):
+        start = start | {"path": str(tmp_path / start["path"])}
+    with pytest.raises(DeepprinciplesError) as caught:
+        dp.train(config(start), tmp_path / "run")
+    assert caught.value.exit_code in (2, 3) and not (tmp_path / "run").exists()
+    assert all(any(word in line for line in str(caught.value).splitlines()) for word in words), str(caught.value)
+
+
+def test_a_player_of_a_gan_cannot_begin_from_a_file(tmp_path):
+    """Lost: a keyword that is read and then forgotten."""
+    path, _ = own(tmp_path / "a.safetensors")
+    player = {"name": "mlp", "depth": 1, "width": 4}
+    given = {
+        "data": {"name": "gaussian_ring"},
+        "learner": {"name": "gan"},
+        "generator": {"model": player, "optimizer": {"name": "adam"}},
+        "discriminator": {"model": {**player, "start": {"path": path}}, "optimizer": {"name": "adam"}},
+        "study": {"metric": "modes_covered"},
+        "train": {"steps": 4},
+    }
+    with pytest.raises(ConfigError, match="discriminator.model.start: only"):
+        dp.train(given, tmp_path / "run")
+
+
+def test_a_probe_of_the_way_from_the_start_begins_at_the_given_weights(tmp_path):
+    """Lost: distances of a pretrained run, measured from random weights that it never had."""
+    path, _ = own(tmp_path / "a.safetensors")
+    still = config({"path": path}, groups=STILL, **{"train.probes": ["travel"]})
+    run = dp.train(still, tmp_path / "run")
+    assert not np.any(run.results["distance"])
+    prepared = resolve("train", configs.load(run.path / directory.CONFIG))
+    kept = arrays.load_arrays(run.path / directory.PARAMETERS)
+    subject = probing._subject(prepared.arms["run"].config, prepared.data["run"], kept, 16)
+    params = jax.tree.map(lambda a: a[0], subject.params)
+    begun = probing._seen(subject, params, np.uint32(0)).start()
+    jax.tree.map(np.testing.assert_array_equal, begun, params)
