@@ -100,7 +100,7 @@ def vmapped(workload: Workload, effort: Effort) -> list[Row]:
     one_core()
     short = effort._replace(factor=min(1.0, effort.factor))
     steps = max(2, scaled(workload.steps, short) // 2)
-    one = made(workload, steps, VMAPPED, lanes="vmap")
+    one = made(workload, steps, VMAPPED, parallel="vmap")
     network, params = our_model(workload)
     scan, spent = scanned(network, params, workload, steps, SERIAL, lanes=VMAPPED)
     ours, base = rounds([runner(one, VMAPPED), scan], 3 * effort.repeats)

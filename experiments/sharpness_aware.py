@@ -23,7 +23,7 @@ def main(run):
             f"{row['name']:>12}: test accuracy {row['mean']:.3f}, test loss {one.test_loss.mean():.3f}, "
             f"training loss {one.train_loss.isel(step=-1).mean():.3f}, sharpness {sharpness:.3g}"
         )
-        if "rule" in row["changes"]:
+        if "gradient" in row["changes"]:
             half, whole = curves.sel(arm=row["name"])[looks // 2 - 1], curves.sel(arm="plain")[-1]
             gap = dp.stats.paired_difference(half, whole)
             yield (

@@ -191,8 +191,8 @@ CONFIG = {
         "study.tune.data.noise: data are loaded before anything is trained; compare values of noise as arms",
     ),
     "14 smoothed real target": (
-        {"data.name": "diabetes", "loss.name": "mse", "study.metric": "mse", "regularizers": {"label_smoothing": {}}},
-        "arms.plain: regularizers.label_smoothing: label_smoothing needs class labels, but data.name 'diabetes' has "
+        {"data.name": "diabetes", "loss.name": "mse", "study.metric": "mse", "augment": {"label_smoothing": {}}},
+        "arms.plain: augment.label_smoothing: label_smoothing needs class labels, but data.name 'diabetes' has "
         "real-valued targets; remove it",
     ),
     "14 LSTM on images": (

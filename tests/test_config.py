@@ -134,7 +134,7 @@ for one in (sgd, adam, leaky_relu, normal, glorot_normal, mlp, cnn, prepare, cli
 Train.__module__ = Study.__module__ = settings.__name__
 
 
-KINDS = configs.Kinds(
+KINDS = configs.Registry(
     tables={
         "data": {"digits": digits, "npz": npz, "arrays": arrays},
         "model": {"mlp": mlp, "cnn": cnn},
@@ -143,10 +143,11 @@ KINDS = configs.Kinds(
         "loss": {"mse": plain, "softmax_cross_entropy": plain},
         "metric": {"accuracy": plain},
         "probe": {"norm": plain, "rank": plain},
-        "rule": {"plain": plain},
+        "gradient": {"plain": plain},
         "optimizer": {"sgd": sgd, "adam": adam},
         "schedule": {"constant": plain},
-        "average": {"none": plain},
+        "weight_averaging": {"none": plain},
+        "augment": {},
         "regularizers": {"l2": noise},
         "transforms": {"clip_by_global_norm": clip_by_global_norm, "noise": noise},
     },
@@ -189,14 +190,16 @@ def test_every_default_is_written_out_in_the_order_of_the_signature() -> None:
     """Otherwise a stored config would mean something else once a default changes."""
     resolved = configs.resolve(BASE, KINDS, command="compare")
     assert list(resolved) == [
-        "title", "data", "model", "loss", "rule", "optimizer", "schedule", "average", "test_sets", "regularizers",
+        "title", "data", "model", "loss", "gradient", "optimizer", "schedule", "weight_averaging", "test_sets",
+        "augment",
+        "regularizers",
         "transforms", "groups", "train", "study", "arms",
     ]  # fmt: skip
     assert resolved["data"] == {"name": "digits", "batch_size": 64, "validation": 0.2, "standardize": True}
     assert list(resolved["model"]) == ["name", "depth", "width", "activation", "initializer", "skip", "dropout"]
     assert resolved["model"]["activation"] == {"name": "tanh"}
     assert resolved["model"]["initializer"] == {"name": "normal", "stddev": 0.1}
-    assert resolved["rule"] == {"name": "plain"}
+    assert resolved["gradient"] == {"name": "plain"}
     assert resolved["train"] == {"steps": 1000, "seed": 0, "probes": ("norm",)}
     assert resolved["study"]["tune"] == {"optimizer.learning_rate": {"low": 0.001, "high": 1.0, "scale": "log"}}
     assert resolved["arms"]["clipping"] == {"transforms.clip_by_global_norm.max_norm": 1}
@@ -486,9 +489,11 @@ def test_one_mistake_gives_one_line_that_mends_it(setting: str, line: str) -> No
 
 def test_all_problems_come_at_once() -> None:
     """Otherwise a user mends ten mistakes in ten runs."""
-    found = problems("model.depth=2.5", "optimizer.learning_rat=1", "train.seed=-1", "arms.x.model.skip=5", "rule=zzz")
+    found = problems(
+        "model.depth=2.5", "optimizer.learning_rat=1", "train.seed=-1", "arms.x.model.skip=5", "gradient=zzz"
+    )
     assert [line.split(":")[0] for line in found] == [
-        "model.depth", "rule.name", "optimizer.learning_rat", "train.seed", "arms.x.model.skip",
+        "model.depth", "gradient.name", "optimizer.learning_rat", "train.seed", "arms.x.model.skip",
     ]  # fmt: skip
 
 

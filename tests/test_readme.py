@@ -25,7 +25,7 @@ from deepprinciples.learners.from_config import KINDS
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.report import plots
 from deepprinciples.results.finished_run import Run
-from deepprinciples.study import lr_find
+from deepprinciples.study import range_test
 
 ROOT = Path(__file__).parents[1]
 RUN = ["README.md", "docs/guide.md"]
@@ -169,10 +169,10 @@ def test_commands_parse(words: list[str]) -> None:
         return  # a mention
     command = group.commands[words[1]]  # type: ignore[attr-defined]
     parsed = command.make_context(words[1], list(words[2:]), parent=typer.Context(group)).params
-    if words[1] in ("compare", "train", "find-rate") and str(parsed["config"]) != "CONFIG":
+    if words[1] in ("compare", "train", "lr-find") and str(parsed["config"]) != "CONFIG":
         given = configs.override(configs.load(ROOT / parsed["config"]), parsed["changes"] or [])
-        if words[1] == "find-rate":
-            lr_find.rising(given, **{key: parsed[key] for key in ("low", "high", "steps", "seeds")})
+        if words[1] == "lr-find":
+            range_test.rising(given, **{key: parsed[key] for key in ("low", "high", "steps", "seeds")})
         else:
             configs.resolve(given, KINDS, command=words[1])
     elif words[1] in ("list", "show"):

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from deepprinciples.scripts import experiment as experiment
     from deepprinciples.scripts import load_config as load_config
     from deepprinciples.stats.judging import judge as judge
+    from deepprinciples.study.commands import add_seeds as add_seeds
     from deepprinciples.study.commands import compare as compare
-    from deepprinciples.study.commands import extend as extend
-    from deepprinciples.study.commands import find_rate as find_rate
+    from deepprinciples.study.commands import lr_find as lr_find
     from deepprinciples.study.commands import resume as resume
     from deepprinciples.study.commands import train as train
     from deepprinciples.study.protocol import Progress as Progress
@@ -45,8 +45,8 @@ _EXPORTS = {  # name -> the module that holds it
     "rank": "deepprinciples.analysis.rank",
     "compare": "deepprinciples.study.commands",
     "train": "deepprinciples.study.commands",
-    "extend": "deepprinciples.study.commands",
-    "find_rate": "deepprinciples.study.commands",
+    "add_seeds": "deepprinciples.study.commands",
+    "lr_find": "deepprinciples.study.commands",
     "resume": "deepprinciples.study.commands",
     "export_parameters": "deepprinciples.analysis.exchange",
     "import_parameters": "deepprinciples.analysis.exchange",

@@ -85,19 +85,19 @@ class Batch(NamedTuple):
         return jax.tree.leaves(self.targets)[0].shape[0]
 
 
-class Augment(NamedTuple):
+class BatchTransform(NamedTuple):
     """A regularizer that acts on the batch: apply(key, batch) -> batch."""
 
     apply: Callable[[Array, Batch], Batch]
 
 
-class OnActivations(NamedTuple):
+class ActivationPenalty(NamedTuple):
     """A regularizer that reads what the layers give on: apply(activations) -> scalar, see `Model`."""
 
     apply: Callable[[Mapping[str, Array]], Array]
 
 
-class OnFunction(NamedTuple):
+class FunctionPenalty(NamedTuple):
     """A regularizer that asks what the model does: apply(function, inputs, key) -> scalar.
 
     function maps inputs [B, ...] to outputs, with the parameters, the state and the random numbers of the step.
@@ -156,7 +156,7 @@ def mean_of(function: Callable[[Any, PyTree], Array]) -> Metric:
     )  # fmt: skip
 
 
-def words_of(path: tuple[Any, ...]) -> list[str]:
+def path_to_names(path: tuple[Any, ...]) -> list[str]:
     """Return the words that name a leaf of a tree, from JAX's path to it; none of them holds a "/"."""
     words = [str(getattr(e, "key", getattr(e, "idx", getattr(e, "name", e)))).replace("/", ".") for e in path]
     return words or ["params"]

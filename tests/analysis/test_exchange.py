@@ -29,7 +29,7 @@ from deepprinciples.learners import from_config
 from deepprinciples.parts.models import TABLE
 from deepprinciples.report import plots
 from deepprinciples.study import plan
-from deepprinciples.types import words_of
+from deepprinciples.types import path_to_names
 
 CLOSE = 1e-5
 
@@ -317,7 +317,7 @@ def test_what_pytorch_lacks_is_refused_by_name(name: str) -> None:
 
 def _flat(params: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {"/".join(words_of(path)): leaf for path, leaf in leaves}
+    return {"/".join(path_to_names(path)): leaf for path, leaf in leaves}
 
 
 def test_models_without_pytorchs_naming_are_refused() -> None:

@@ -12,7 +12,7 @@ from deepprinciples.engine import population
 from deepprinciples.errors import ConfigError
 from deepprinciples.interop import parameters
 from deepprinciples.learners import from_config
-from deepprinciples.parts import rules
+from deepprinciples.parts import gradient_rules
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -32,11 +32,11 @@ def subject(examples=512, **changes):
     return probing._cut(probing._subject(config, parts, kept, examples), parts)
 
 
-@pytest.mark.parametrize("name", rules.TABLE)
+@pytest.mark.parametrize("name", gradient_rules.TABLE)
 def test_every_rule_can_be_probed(name):
     """A run whose rule takes the batch apart would end `probe` in a traceback."""
     shares = {"microbatches": {"count": 4}, "pcgrad": {"tasks": 4}, "gradvac": {"tasks": 4}}
-    found = subject(rule={"name": name, **shares.get(name, {})})
+    found = subject(gradient={"name": name, **shares.get(name, {})})
     assert len(found.batch.targets) % (4 if name in shares else 1) == 0
     assert bool(found.notes) == (name in shares)
 
@@ -66,7 +66,7 @@ def test_a_probe_that_does_not_fit_the_run_is_left_out_with_a_note(monkeypatch):
 
 def test_fewer_examples_than_a_batch_become_a_batch():
     """`--examples 10` of a run in shares would end in a traceback."""
-    found = subject(10, rule={"name": "microbatches", "count": 4})
+    found = subject(10, gradient={"name": "microbatches", "count": 4})
     assert len(found.batch.targets) == 16 and found.notes[0].startswith("16 examples are looked at in place of 10")
 
 

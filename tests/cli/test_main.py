@@ -114,7 +114,7 @@ def trained(room: Path) -> Iterator[Result]:
         "train.steps=6",
         "train.seeds=2",
         "transforms.halve.factor=0.25",
-        "--with",
+        "--plugin",
         "parts.py",
         "--out",
         "mine/first",
@@ -134,7 +134,7 @@ def test_help_comes_at_once() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert helped.code == 0 and min(used) < 0.3, used
-    for name in ("compare", "train", "find-rate", "report", "export", "import", "list", "show", "doctor"):
+    for name in ("compare", "train", "lr-find", "report", "export", "import", "list", "show", "doctor"):
         assert f"\n  {name} " in helped.out
 
 
@@ -174,14 +174,14 @@ def test_output_in_a_pipe_is_plain(compared: Result) -> None:
 
 
 def test_train_keeps_parameters_and_takes_parts_from_a_file(room: Path, trained: Result) -> None:
-    """Lost: --out, --with, the trained parameters, or the command that repeats the run."""
+    """Lost: --out, --plugin, the trained parameters, or the command that repeats the run."""
     from safetensors.numpy import load_file
 
     assert trained.code == 0, trained.err
     run = load("mine/first")
     assert run.summary["kind"] == "train" and "arms" not in run.summary["config_toml"]
     assert 'halve = { name = "halve", factor = 0.25 }' in run.config
-    assert run.summary["command"].endswith("transforms.halve.factor=0.25 --with parts.py")
+    assert run.summary["command"].endswith("transforms.halve.factor=0.25 --plugin parts.py")
     weights = load_file(run.path / "parameters.safetensors")
     assert {name.split("/")[0] for name in weights} == {"seed-0", "seed-1"}
 
@@ -281,26 +281,26 @@ ERRORS = {
         2,
         "toy.toml: is a file, expected a directory; give another one to --out",
     ),
-    "no parts": (["compare", "toy.toml", "--with", "none.py"], 2, "--with none.py: no such Python file"),
+    "no parts": (["compare", "toy.toml", "--plugin", "none.py"], 2, "--plugin none.py: no such Python file"),
     "broken parts": (
-        ["compare", "toy.toml", "--with", "broken.py"],
+        ["compare", "toy.toml", "--plugin", "broken.py"],
         2,
-        "--with broken.py: ZeroDivisionError: division by zero",
+        "--plugin broken.py: ZeroDivisionError: division by zero",
     ),
     "no TABLES": (
-        ["compare", "toy.toml", "--with", "bare.py"],
+        ["compare", "toy.toml", "--plugin", "bare.py"],
         2,
-        '--with bare.py: expected TABLES = {"transforms": {"mine": mine}}, found none',
+        '--plugin bare.py: expected TABLES = {"transforms": {"mine": mine}}, found none',
     ),
     "TABLES of functions": (
-        ["compare", "toy.toml", "--with", "flat.py"],
+        ["compare", "toy.toml", "--plugin", "flat.py"],
         2,
-        "--with flat.py: TABLES['transforms']: expected a dict of factories, such as {\"mine\": mine}",
+        "--plugin flat.py: TABLES['transforms']: expected a dict of factories, such as {\"mine\": mine}",
     ),
     "a name that is taken": (
-        ["compare", "toy.toml", "--with", "taken.py"],
+        ["compare", "toy.toml", "--plugin", "taken.py"],
         2,
-        "--with taken.py: transforms 'sign' exists already; give yours another name",
+        "--plugin taken.py: transforms 'sign' exists already; give yours another name",
     ),
     "two at once": (
         ["compare", "toy.toml", "steps", "x="],
@@ -344,14 +344,14 @@ def test_a_slip_of_the_command_line() -> None:
         assert (code, out) == (2, "") and "Traceback" not in err and "compare" in err
 
 
-def test_find_rate_prints_what_to_paste(room: Path) -> None:
+def test_lr_find_prints_what_to_paste(room: Path) -> None:
     """Lost: the command, its options, or the line that goes into a config; and a range test is no study to extend."""
-    words = ("find-rate", "toy.toml", "model.activation=tanh", "--steps", "60", "--seeds", "2", "--low", "0.0001")
+    words = ("lr-find", "toy.toml", "model.activation=tanh", "--steps", "60", "--seeds", "2", "--low", "0.0001")
     code, out, err = command(*words)
     assert (code, err) == (0, ""), err
     run = load("runs/toy-1")
     assert run.summary["command"] == (
-        "deepprinciples find-rate toy.toml model.activation=tanh --low 0.0001 --high 10.0 --steps 60 --seeds 2"
+        "deepprinciples lr-find toy.toml model.activation=tanh --low 0.0001 --high 10.0 --steps 60 --seeds 2"
     )
     assert {path.name for path in run.path.iterdir() if path.name[0] != "."} == FILES
     assert run.results.sizes["step"] == 60 and run.results.sizes["seed"] == 2
@@ -359,9 +359,9 @@ def test_find_rate_prints_what_to_paste(room: Path) -> None:
     assert "are the same method under two names" in out  # they differ in their rate alone
     for row in run.summary["rates"]:
         assert row["low"] < row["steepest"] < row["high"] and f"[arms.{row['name']}]\n{row['tune']}\n" in out
-    code, _, err = command("extend", "runs/toy-1", "--seeds", "9")
-    assert code == 2 and err.endswith("is a run of find-rate; run it again with more --seeds\n")
-    code, _, err = command("find-rate", "toy.toml", "--low", "3", "--high", "1")
+    code, _, err = command("add-seeds", "runs/toy-1", "--seeds", "9")
+    assert code == 2 and err.endswith("is a run of lr-find; run it again with more --seeds\n")
+    code, _, err = command("lr-find", "toy.toml", "--low", "3", "--high", "1")
     assert code == 2 and err.startswith("error: --low, --high: found 3 and 1;")
 
 

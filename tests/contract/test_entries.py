@@ -12,7 +12,8 @@ from deepprinciples.cli.part_cards import parsed
 from deepprinciples.learners import TABLES
 
 KINDS = (
-    "transforms", "rule", "average", "probe", "optimizer", "schedule", "regularizers", "penalties", "initializer",
+    "transforms", "gradient", "weight_averaging", "probe",
+    "optimizer", "schedule", "augment", "regularizers", "penalties", "initializer",
     "gan_loss", "loss", "activation", "model", "generator", "weights",
 )  # fmt: skip
 # Read while tests are collected: what other tests add to the tables is not ours.
@@ -41,9 +42,9 @@ def test_names_in_an_expectation_are_there() -> None:
 
 def test_rules_cost_what_is_counted() -> None:
     """Lost: a comparison at equal cost, planned by the card, is not one."""
-    for name, factory in TABLES["rule"].items():
+    for name, factory in TABLES["gradient"].items():
         words = {1: "One gradient evaluation a step", 2: "Two gradient evaluations a step"}[factory.evaluations]
-        assert CARDS["rule", name]["Costs"].startswith(words), name
+        assert CARDS["gradient", name]["Costs"].startswith(words), name
 
 
 def test_optimizers_keep_as_many_copies_as_they_say() -> None:

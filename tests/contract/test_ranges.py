@@ -102,8 +102,8 @@ def resolved(**changes):
 
 def test_the_ends_of_a_documented_range_can_be_used():
     """A lookahead whose slow weights go all the way, and a warm-up over the whole run, would be refused."""
-    config = resolved(average={"name": "lookahead", "rate": 1.0}, schedule={"name": "linear", "warmup": 1.0})
-    assert config["average"]["rate"] == config["schedule"]["warmup"] == 1.0
+    config = resolved(weight_averaging={"name": "lookahead", "rate": 1.0}, schedule={"name": "linear", "warmup": 1.0})
+    assert config["weight_averaging"]["rate"] == config["schedule"]["warmup"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,11 @@ def test_the_ends_of_a_documented_range_can_be_used():
     [
         ("schedule", {"name": "step", "boundaries": [0.5, 1.5]}, "schedule.boundaries: expected a number above 0 and"),
         ("loss", {"name": "generalized_cross_entropy", "q": 2.0}, "loss.q: expected a number of at least 0 and at mo"),
-        ("average", {"name": "lawa", "window": 0}, "average.window: expected a whole number of at least 1, found 0"),
+        (
+            "weight_averaging",
+            {"name": "lawa", "window": 0},
+            "weight_averaging.window: expected a whole number of at least 1, found 0",
+        ),
     ],
 )
 def test_what_a_card_rules_out_is_refused(section, value, message):
@@ -155,14 +159,16 @@ def test_a_range_within_an_annotation_is_found_and_must_be_one(hint, value, mess
 
 def test_a_search_space_is_held_to_the_range_of_its_keyword():
     """A search would try values that the part does not allow, or could not try those that it does."""
-    lookahead = {"average": {"name": "lookahead"}}
+    lookahead = {"weight_averaging": {"name": "lookahead"}}
     for high, fits in ((1.0, True), (1.5, False)):
-        tune = {"average.rate": {"low": 0.1, "high": high, "scale": "linear"}}
+        tune = {"weight_averaging.rate": {"low": 0.1, "high": high, "scale": "linear"}}
         given = {**lookahead, "study": {"tune": tune}, "arms": {"a": {}, "b": {"model.width": 9}}}
         if fits:
             assert resolved(**given)["study"]["tune"]
         else:
-            with pytest.raises(ConfigError, match=r"study.tune.average.rate.high: expected a number of at least 0 and"):
+            with pytest.raises(
+                ConfigError, match=r"study.tune.weight_averaging.rate.high: expected a number of at least 0 and"
+            ):
                 resolved(**given)
 
 

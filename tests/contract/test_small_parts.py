@@ -17,18 +17,19 @@ import pytest
 
 from deepprinciples.parts import (
     activations,
+    augment,
+    gradient_rules,
     initializers,
     losses,
     metrics,
     optimizers,
     regularizers,
-    rules,
     schedules,
     transforms,
     weights,
 )
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.types import Array, Augment, Batch, ClipState, OnActivations, OnFunction, Scalar
+from deepprinciples.types import ActivationPenalty, Array, Batch, ClipState, FunctionPenalty, Scalar
 
 ROOMS = {
     "activations": activations,
@@ -36,8 +37,9 @@ ROOMS = {
     "losses": losses,
     "metrics": metrics,
     "optimizers": optimizers,
+    "augment": augment,
     "regularizers": regularizers,
-    "rules": rules,
+    "gradient_rules": gradient_rules,
     "schedules": schedules,
     "transforms": transforms,
     "weights": weights,
@@ -92,14 +94,16 @@ def result(room: str, name: str, hypers: dict):
     if room in ("losses", "metrics"):
         return part(LOGITS, targets_of(name))
     if room == "regularizers":
-        if isinstance(part, OnActivations):
+        if isinstance(part, ActivationPenalty):
             return part.apply({"layer_00": LOGITS, "layer_01": PARAMS["output"]["kernel"], "output": LOGITS})
-        if isinstance(part, OnFunction):
+        if isinstance(part, FunctionPenalty):
             return part.apply(jnp.sin, REAL, KEY)
-        return part.apply(KEY, Batch(inputs_of(name), LABELS)) if isinstance(part, Augment) else part(PARAMS)
+        return part(PARAMS)
+    if room == "augment":
+        return part.apply(KEY, Batch(inputs_of(name), LABELS))
     if room == "weights":
         return part.apply(*part.after(*part.init(KEY, PARAMS)))
-    if room == "rules":
+    if room == "gradient_rules":
         return part(curved)(PARAMS, {}, Batch(REAL, LABELS), KEY)
     return descend(part)
 
@@ -241,19 +245,25 @@ def test_neutral_transform_hands_every_bit_on(name: str) -> None:
     same(outs, given)
 
 
+@pytest.mark.parametrize("name", neutral_names("augment"))
+def test_neutral_augmentation_changes_nothing(name: str) -> None:
+    """Lost: an arm without the trick is not the baseline."""
+    out = jax.jit(lambda h: result("augment", name, h))(
+        {k: jnp.float32(v) for k, v in augment.TABLE[name].neutral.items()}
+    )
+    rows = out.targets if jnp.issubdtype(out.targets.dtype, jnp.floating) else jax.nn.one_hot(out.targets, 3)
+    same(out.inputs, inputs_of(name))
+    same(rows, jax.nn.one_hot(LABELS, 3))
+    same(losses.softmax_cross_entropy()(LOGITS, out.targets), losses.softmax_cross_entropy()(LOGITS, LABELS))
+
+
 @pytest.mark.parametrize("name", neutral_names("regularizers"))
 def test_neutral_regularizer_changes_nothing(name: str) -> None:
     """Lost: an arm without the trick is not the baseline."""
     out = jax.jit(lambda h: result("regularizers", name, h))(
         {k: jnp.float32(v) for k, v in regularizers.TABLE[name].neutral.items()}
     )
-    if isinstance(out, Batch):
-        rows = out.targets if jnp.issubdtype(out.targets.dtype, jnp.floating) else jax.nn.one_hot(out.targets, 3)
-        same(out.inputs, inputs_of(name))
-        same(rows, jax.nn.one_hot(LABELS, 3))
-        same(losses.softmax_cross_entropy()(LOGITS, out.targets), losses.softmax_cross_entropy()(LOGITS, LABELS))
-    else:
-        assert float(out) == 0.0
+    assert float(out) == 0.0
 
 
 @pytest.mark.parametrize(("room", "name"), [one for one in NEUTRAL if one[0] in ("losses", "schedules")])
@@ -267,13 +277,13 @@ def test_neutral_loss_and_schedule(room: str, name: str) -> None:
     close(out, losses.TABLE[plain]()(LOGITS, targets_of(name)))
 
 
-@pytest.mark.parametrize("name", list(rules.TABLE))
+@pytest.mark.parametrize("name", list(gradient_rules.TABLE))
 def test_every_rule_tells_what_plain_tells_and_its_neutral_takes_the_gradient_of_plain(name: str) -> None:
     """Lost: losses, batch statistics and activations are those of another point; an arm without the trick differs."""
-    neutral = {k: jnp.float32(v) for k, v in NEUTRAL.get(("rules", name), {}).items()}
-    told, expected = plain_of("rules")[name][0], plain_of("rules")["plain"]
+    neutral = {k: jnp.float32(v) for k, v in NEUTRAL.get(("gradient_rules", name), {}).items()}
+    told, expected = plain_of("gradient_rules")[name][0], plain_of("gradient_rules")["plain"]
     close(told, expected[0], 1e-7)
-    off = result("rules", name, neutral)  # step by step: a compiler may add in another order
+    off = result("gradient_rules", name, neutral)  # step by step: a compiler may add in another order
     if name in ("sam", "asam", "extragradient", "gradient_norm_penalty"):
         same(off, expected)
     elif neutral or name == "microbatches":
@@ -351,4 +361,4 @@ def test_tables_of_metrics_and_rules_are_complete() -> None:
     for name, factory in TABLES["metric"].items():
         assert factory.direction in ("max", "min"), name
         assert factory.worst is None or factory.direction == "min" or factory.worst == 0.0, name
-    assert all(factory.evaluations >= 1 for factory in rules.TABLE.values())
+    assert all(factory.evaluations >= 1 for factory in gradient_rules.TABLE.values())

@@ -85,7 +85,7 @@ def straight(*, final: Share = 1.0):
 TABLES = {
     "transforms": {"shorter": shorter},
     "regularizers": {"to_one": to_one, "dear": dear},
-    "rule": {"thrice": thrice},
+    "gradient": {"thrice": thrice},
     "loss": {"softer": softer},
     "metric": {"slips": slips},
     "optimizer": {"ball": ball},
@@ -96,7 +96,7 @@ BASE = {
     "data": {"name": "wine", "batch_size": 16},
     "model": {"name": "mlp", "depth": 1, "width": 4},
     "loss": "softer",
-    "rule": "thrice",
+    "gradient": "thrice",
     "optimizer": "ball",
     "schedule": {"name": "straight", "final": 0.5},
     "train": {"steps": 4, "probes": []},
@@ -113,7 +113,7 @@ OURS = [(kind, name, one) for kind, table in TABLES.items() for name, one in tab
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """Add a user's parts to the tables, as `--with` does, and take them out again."""
+    """Add a user's parts to the tables, as `--plugin` does, and take them out again."""
     path = tmp_path_factory.mktemp("own") / "own.py"
     path.write_text(OWN)
     before = {kind: set(table) for kind, table in TABLES.items()}
@@ -210,7 +210,13 @@ def test_a_large_batch_is_split_where_rule_and_loss_are_per_example(own):
 
     def whole(): ...
 
-    several = ({}, {"loss": {"factory": whole}}, {"rule": {"factory": whole}}, {"rule": "plain"}, {"rule": "sam"})
+    several = (
+        {},
+        {"loss": {"factory": whole}},
+        {"gradient": {"factory": whole}},
+        {"gradient": "plain"},
+        {"gradient": "sam"},
+    )
     found = [SUPPLY["splits"](resolved(**changes), None) for changes in several]
     assert found == [True, False, False, True, False]
 

@@ -42,7 +42,7 @@ tries every write, flush and rename of a save, is the stronger test.
 ## What is not promised
 
 - The same bits on another machine, with other versions, another number of cores or devices, or other XLA flags: such a
-  resume needs `--allow-nonexact`, and the result says so.
+  resume needs `--allow-inexact`, and the result says so.
 - The same bits at another width. Width and length of a call are recorded with a run, and a repeat takes them from
   there.
 - Exactness on a GPU without `--xla_gpu_deterministic_ops`. No GPU was at hand for this trial.

@@ -58,17 +58,18 @@ class Study(NamedTuple):
 for one in (sgd, mlp, data, Train, Study):  # what is written in code is no data: it is evaluated here, once
     one.__annotations__ = get_type_hints(one, include_extras=True)
 
-KINDS = configs.Kinds(
+KINDS = configs.Registry(
     tables={
         "data": {"digits": data},
         "model": {"mlp": mlp},
         "loss": {"mse": lambda: None},
         "metric": {"accuracy": better("max")(lambda: None)},
         "probe": {},
-        "rule": {"plain": lambda: None},
+        "gradient": {"plain": lambda: None},
         "optimizer": {"sgd": sgd},
         "schedule": {"constant": lambda: None},
-        "average": {"none": lambda: None},
+        "weight_averaging": {"none": lambda: None},
+        "augment": {},
         "regularizers": {},
         "transforms": {},
     },

@@ -21,7 +21,7 @@ STUDY = {
     "loss": {"name": "softmax_cross_entropy"},
     "optimizer": {"name": "sgd", "learning_rate": 0.1},
     "train": {"steps": 20, "probes": ["gradient_norm"], "probe_every": 2, "checkpoint_seconds": 0,
-              "lanes": "map"},
+              "parallel": "map"},
     "study": {
         "metric": "accuracy", "searches": 7, "trials": 3, "tuning_seeds": 2, "seeds": 1,
         "tune": {"optimizer.learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}},

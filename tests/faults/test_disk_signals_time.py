@@ -225,7 +225,7 @@ def test_the_second_signal_leaves_at_once(small: Path, tmp_path: Path) -> None:
     )
     for first, second, code in ((signal.SIGINT, signal.SIGINT, 130), (signal.SIGTERM, signal.SIGTERM, 143)):
         out = tmp_path / str(code)
-        command = [*MAIN, "train", str(small), "--out", str(out), "--with", str(hold)]
+        command = [*MAIN, "train", str(small), "--out", str(out), "--plugin", str(hold)]
         run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
         while run.poll() is None and not (tmp_path / "saving").exists():
             time.sleep(0.05)
@@ -258,7 +258,7 @@ def test_another_setting_of_jax_is_another_machine(tmp_path: Path, monkeypatch: 
     with pytest.raises(IntegrityError) as caught:
         dp.resume(tmp_path / "run")
     assert caught.value.exit_code == 4
-    assert "environment.XLA_FLAGS" in str(caught.value) and "--allow-nonexact" in str(caught.value)
+    assert "environment.XLA_FLAGS" in str(caught.value) and "--allow-inexact" in str(caught.value)
 
 
 def test_an_edited_config_is_not_taken_for_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,4 +270,4 @@ def test_an_edited_config_is_not_taken_for_the_run(tmp_path: Path, monkeypatch: 
     config.write_text(config.read_text().replace("learning_rate = 0.1", "learning_rate = 0.2"))
     for allowed in (False, True):
         with pytest.raises(IntegrityError, match="config.toml: was changed since the run began"):
-            dp.resume(tmp_path / "run", allow_nonexact=allowed)
+            dp.resume(tmp_path / "run", allow_inexact=allowed)

@@ -65,7 +65,7 @@ def test_the_width_halves_until_it_fits(tmp_path: Path, monkeypatch: pytest.Monk
     assert any(f"run: memory ran out with {blocks}, {blocks // 2} lanes a device" in w for w in run.summary["warnings"])
     shapes = {"run": {"mode": "map", "blocks": blocks // 4, "chunks": 1}}
     assert run.summary["programs"][0]["shape"] == shapes["run"]
-    plain = dp.train({**RUN, "train": {**RUN["train"], "shapes": shapes}}, tmp_path / "narrow")
+    plain = dp.train({**RUN, "train": {**RUN["train"], "layouts": shapes}}, tmp_path / "narrow")
     assert told(run.path)["results.nc"] == told(plain.path)["results.nc"]
     assert 'mode = "map"' in run.config  # a repeat is as narrow from the start
 
@@ -85,7 +85,7 @@ def test_a_call_under_way_begins_again_narrower_and_keeps_what_was_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lanes of one width would be read as lanes of another, or lanes that were done be trained twice."""
-    limited = {**RUN, "train": {**RUN["train"], "lane_limit": 4}}
+    limited = {**RUN, "train": {**RUN["train"], "max_parallel": 4}}
     wide = 4 * jax.device_count()
     with monkeypatch.context() as patch:
         crowded(patch, most=0, after=13)  # in the second call
@@ -146,7 +146,7 @@ def test_the_command_line_goes_on_by_itself(tmp_path: Path) -> None:
         "run._run_chunk = chunk\nTABLES = {}\n"
     )
     command = [sys.executable, "-m", "deepprinciples.cli.main", "train", str(tmp_path / "small.toml")]
-    options = ["--out", str(tmp_path / "run"), "--with", str(tmp_path / "full.py")]
+    options = ["--out", str(tmp_path / "run"), "--plugin", str(tmp_path / "full.py")]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "memory ran out with 8 lanes a device; it goes on with 4" in done.stderr

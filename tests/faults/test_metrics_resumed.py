@@ -60,5 +60,5 @@ def test_resumed_and_extended_to_the_same_bits(
     for count in (1, 4):
         assert stopped_at(count, ("compare", study), tmp_path / str(count), monkeypatch)
         assert told(dp.resume(tmp_path / str(count)).path) == told(whole.path), count
-    longer = dp.extend(whole.path, 5, tmp_path / "longer").results
+    longer = dp.add_seeds(whole.path, 5, tmp_path / "longer").results
     assert longer.isel(seed=slice(3), search=slice(3)).identical(found)

@@ -68,9 +68,9 @@ def test_what_cannot_be_resumed_exactly_is_told(stopped: Path, monkeypatch: pyte
     real = directory.fingerprint()
     with monkeypatch.context() as patch:
         patch.setattr(directory, "fingerprint", lambda: {**real, "cores": 999})
-        with pytest.raises(IntegrityError, match=r"cores: \d+, here 999.*--allow-nonexact"):
+        with pytest.raises(IntegrityError, match=r"cores: \d+, here 999.*--allow-inexact"):
             dp.resume(stopped)
-        run = dp.resume(stopped, allow_nonexact=True)
+        run = dp.resume(stopped, allow_inexact=True)
     assert any("not exact: resumed elsewhere" in line for line in run.summary["warnings"])
 
 
@@ -160,7 +160,7 @@ def test_a_stop_while_the_result_is_written(tmp_path: Path, monkeypatch: pytest.
     from deepprinciples.runs import arrays
 
     monkeypatch.setattr(autotune, "WORTH", 0)
-    study = {**STUDY, "train": {**STUDY["train"], "lanes": "auto"}}
+    study = {**STUDY, "train": {**STUDY["train"], "parallel": "auto"}}
 
     def stop(*_: object) -> None:
         raise Stopped("stopped by SIGTERM")
@@ -169,7 +169,7 @@ def test_a_stop_while_the_result_is_written(tmp_path: Path, monkeypatch: pytest.
         patch.setattr(arrays, "save_dataset", stop)
         with pytest.raises(Stopped, match="resume"):
             dp.train(study, tmp_path / "run")
-    assert "shapes" in (tmp_path / "run" / "config.toml").read_text()
+    assert "layouts" in (tmp_path / "run" / "config.toml").read_text()
     assert dp.resume(tmp_path / "run").summary["arms"][0]["n"] == 1
     with pytest.raises(IntegrityError, match="state"):
         (tmp_path / "run" / "status.json").write_text("{}")
@@ -181,11 +181,11 @@ def test_a_shape_that_was_measured_is_told_after_a_stop(tmp_path: Path, monkeypa
     from deepprinciples.engine import autotune
 
     monkeypatch.setattr(autotune, "WORTH", 0)
-    study = {**STUDY, "train": {**STUDY["train"], "lanes": "auto"}}
+    study = {**STUDY, "train": {**STUDY["train"], "parallel": "auto"}}
     assert stopped_at(3, ("train", study), tmp_path / "run", monkeypatch)
     run = dp.resume(tmp_path / "run")
     row = run.summary["programs"][0]
-    assert row["measured"] and configs.load(run.path / "config.toml")["train"]["shapes"] == {"run": row["shape"]}
+    assert row["measured"] and configs.load(run.path / "config.toml")["train"]["layouts"] == {"run": row["shape"]}
 
 
 @pytest.mark.slow
@@ -219,6 +219,6 @@ def test_a_function_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.
 
                 once.setattr(progress_store.Ledger, "_is_time", soon)
                 with pytest.raises(Stopped):
-                    dp.resume(tmp_path / name, allow_nonexact=True)
+                    dp.resume(tmp_path / name, allow_inexact=True)
             run = dp.resume(tmp_path / name)
             assert "not exact: run went on with another program than it began with" in run.summary["warnings"]

@@ -12,10 +12,10 @@ from deepprinciples.learners.gan.learner import learner_of
 from deepprinciples.learners.gan.players import Player, Setup
 from deepprinciples.learners.gan.updates import UpdateConfig
 from deepprinciples.learners.objective import minimize, objective_of
-from deepprinciples.parts import gan_losses, penalties, rules
+from deepprinciples.parts import gan_losses, gradient_rules, penalties
 from deepprinciples.parts.models import cnn
 from deepprinciples.parts.models.generators import resize_cnn
-from deepprinciples.types import Batch, OnActivations
+from deepprinciples.types import ActivationPenalty, Batch
 
 KEY = lane_key(0)
 SHAPE = (4, 4, 1)
@@ -62,7 +62,12 @@ def images(dtype=np.float64):
 
 
 def classifier(**changed):
-    options = {"splits": True, "rule": rules.plain(), "penalties": [lambda params: optax.tree.norm(params)], **changed}
+    options = {
+        "splits": True,
+        "gradient": gradient_rules.plain(),
+        "penalties": [lambda params: optax.tree.norm(params)],
+        **changed,
+    }
     model = options.pop("model", None) or cnn(outputs=3, depth=1, width=2, stages=1)
     objective = objective_of(model, optax.softmax_cross_entropy_with_integer_labels)
     example = jax.tree.map(lambda a: a[:1], images())
@@ -124,7 +129,7 @@ def test_shares_add_up_to_the_batch(name, cuts, monkeypatch):
 WHOLE = {
     "another rule": lambda: classifier(splits=False),
     "statistics of the batch": lambda: classifier(model=cnn(outputs=3, depth=1, width=2, normalization="batch")),
-    "a penalty on activations": lambda: classifier(penalties=[OnActivations(lambda seen: jnp.max(seen["output"]))]),
+    "a penalty on activations": lambda: classifier(penalties=[ActivationPenalty(lambda seen: jnp.max(seen["output"]))]),
     "a mean over the batch": lambda: images_gan(loss="relativistic_average"),
     "a penalty on the critic": lambda: images_gan(critic=[penalties.r1()]),
     "packs": lambda: images_gan(pack=2),

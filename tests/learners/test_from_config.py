@@ -75,17 +75,17 @@ CLASSES = "needs class labels, but data.name 'arrays' has "
 BINARY, ONE_HOT = (np.arange(30) % 2).astype(float), np.eye(3)[DATA["table"]["targets"]]
 
 
-CHECKED = {n for kind in ("loss", "metric", "regularizers") for n, f in TABLES[kind].items() if hasattr(f, "targets")}
+CHECKED = {n for kind in ("loss", "metric", "augment") for n, f in TABLES[kind].items() if hasattr(f, "targets")}
 
 
 @pytest.mark.parametrize("name", sorted(CHECKED))
 def test_what_needs_classes_is_refused_for_real_targets(name):
     """A loss that is 0 everywhere trains nothing, and a smoothed real target is only shifted, without a word."""
-    kind = next(kind for kind in ("loss", "metric", "regularizers") if name in TABLES[kind])
+    kind = next(kind for kind in ("loss", "metric", "augment") if name in TABLES[kind])
     changes = {
         "loss": {"loss": name, "study.metric": "mse"},
         "metric": {"loss": "mse", "study.metric": name},
-        "regularizers": {"loss": "mse", "study.metric": "mse", f"regularizers.{name}": {}},
+        "augment": {"loss": "mse", "study.metric": "mse", f"augment.{name}": {}},
     }[kind]
     (line,) = problems("regression", **changes)
     assert f"{name} {CLASSES}real-valued targets" in line
@@ -102,10 +102,8 @@ def test_probabilities_and_yes_or_no_are_no_real_targets(name, targets, fits):
     """Soft labels, and answers of 0 and 1, would be refused; or one answer be scored by a softmax, always 1."""
     loss = "sigmoid_binary_cross_entropy" if targets is BINARY else "mse"
     edits = {"loss": loss, "study.metric": "mse", "data.targets": targets, "data.standardize": False}
-    kind = next(kind for kind in ("loss", "metric", "regularizers") if name in TABLES[kind])
-    edits |= {"loss": {"loss": name}, "metric": {"study.metric": name}, "regularizers": {f"regularizers.{name}": {}}}[
-        kind
-    ]
+    kind = next(kind for kind in ("loss", "metric", "augment") if name in TABLES[kind])
+    edits |= {"loss": {"loss": name}, "metric": {"study.metric": name}, "augment": {f"augment.{name}": {}}}[kind]
     found = problems("regression", **edits)
     assert found == [] if fits else f"{CLASSES}targets from 0 to 1 that are no probabilities" in found[0]
 
@@ -252,7 +250,7 @@ def test_only_plain_gradient_descent_has_an_edge_of_stability():
     assert from_config.stability_edge(resolved("table", optimizer=momentum)) == pytest.approx(2.0 * 1.9 / 0.1)
     ahead = momentum | {"nesterov": True}
     assert from_config.stability_edge(resolved("table", optimizer=ahead)) == pytest.approx(2.0 * 1.9 / (2.8 * 0.1))
-    for changes in ({"rule": "sam"}, {"optimizer": {"name": "adam"}}, {"schedule": "cosine"}):
+    for changes in ({"gradient": "sam"}, {"optimizer": {"name": "adam"}}, {"schedule": "cosine"}):
         assert from_config.stability_edge(resolved("table", **changes)) is None
     assert from_config.stability_edge(resolved("table", transforms={"clip_by_global_norm": {}})) is None
 
@@ -262,8 +260,8 @@ def test_only_plain_gradient_descent_has_an_edge_of_stability():
     [
         {"data.batch_size": 1, "model.normalization": "batch"},
         {"data.batch_size": 2, "model.normalization": "batch"},
-        {"rule": {"name": "microbatches", "count": 8}, "model.normalization": "batch"},
-        {"rule": {"name": "pcgrad", "tasks": 8}, "model.normalization": "batch"},
+        {"gradient": {"name": "microbatches", "count": 8}, "model.normalization": "batch"},
+        {"gradient": {"name": "pcgrad", "tasks": 8}, "model.normalization": "batch"},
         {"model.normalization": "ghost", "model.ghost_size": 1},
     ],
 )

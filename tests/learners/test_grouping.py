@@ -13,7 +13,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config, grouping
-from deepprinciples.parts import averages, probes, schedules
+from deepprinciples.parts import probes, schedules, weight_averaging
 from deepprinciples.study import groups
 from deepprinciples.types import State
 
@@ -109,7 +109,7 @@ def test_what_is_frozen_keeps_every_bit(group):
     """Lost: a frozen backbone that drifts, by weight decay or in the sign of a zero."""
     negative = lambda leaf: jnp.where(leaf == 0, -0.0, leaf)
     settings = {"groups": {"backbone": {"match": "layer_00/*", **group}}, "train.steps": 4}
-    for more in ({}, {"average": "ema"}, {"regularizers.l2": {"strength": 0.1}}, {"rule": "sam"}):
+    for more in ({}, {"weight_averaging": "ema"}, {"regularizers.l2": {"strength": 0.1}}, {"gradient": "sam"}):
         states, _ = trained(fold=negative, **settings, **more)
         assert bits(states[0].params["layer_00"]) == bits(states[-1].params["layer_00"]), more
         assert bits(states[0].params["output"]) != bits(states[-1].params["output"])
@@ -134,7 +134,7 @@ def test_penalties_and_rules_leave_out_what_is_frozen():
     state, batch = learner.init(jax.random.key(3)), from_config.first(parts, 16)
     value = lambda one: one.step(state, batch, jax.random.key(0))[1].objective(state.params, batch)
     np.testing.assert_allclose(value(learner) - value(bare), 0.5 * np.sum(np.square(at(state.params, LAST))), rtol=1e-4)
-    _, infos = trained(1, **frozen, rule={"name": "sam", "rho": 0.1})
+    _, infos = trained(1, **frozen, gradient={"name": "sam", "rho": 0.1})
     model = from_config.model_of(configs.resolve(BASE, from_config.KINDS), parts)
 
     def loss(params):
@@ -160,7 +160,7 @@ def test_a_group_at_one_is_the_same_as_none():
 def test_an_average_of_what_is_frozen_is_the_same_to_the_bit():
     """Lost: judged weights of a frozen layer that differ from those it has."""
     apart = grouping.apart_of({"a": from_config.part("groups", {"name": "group", "match": "a", "frozen": True})})
-    average = grouping.without_frozen(averages.ema(decay=0.9), apart)
+    average = grouping.without_frozen(weight_averaging.ema(decay=0.9), apart)
     params = {"a": jnp.float32(0.1), "b": jnp.float32(0.3)}
     state = average.init(params)
     for step in range(5):

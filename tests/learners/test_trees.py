@@ -63,7 +63,7 @@ def test_a_comparison_over_trees(tmp_path):
         ({"study": {"metric": "accuracy"}}, "study.metric.name: accuracy needs class labels"),
         ({"loss": "mse"}, "loss: does not fit data.name 'examples'"),
         ({"model": "mlp"}, "model.name: does not fit data.name 'examples'"),
-        ({"regularizers": {"mixup": {}}}, "regularizers.mixup: mixup needs class labels, but data.name 'examples' has "
+        ({"augment": {"mixup": {}}}, "augment.mixup: mixup needs class labels, but data.name 'examples' has "
          "a tree of targets; remove it"),
         ({"loss": {"factory": lambda: lambda outputs, targets: outputs}}, "loss: does not fit data.name 'examples': "
          "gives a tree for 16 examples"),
@@ -95,7 +95,7 @@ def test_regularizers_do_not_learn_positions_without_a_label(tmp_path):
     }
     assert np.isfinite(dp.train(given, tmp_path / "run").results.score).all()
     with pytest.raises(ConfigError, match="label_smoothing needs class labels, but .* has positions without a label"):
-        dp.train({**given, "regularizers": {"label_smoothing": {"strength": 0.1}}}, tmp_path / "smoothed")
+        dp.train({**given, "augment": {"label_smoothing": {"strength": 0.1}}}, tmp_path / "smoothed")
 
 
 def test_a_learner_whose_state_is_its_own(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deepprinciples.parts import regularizers
+from deepprinciples.parts import augment, regularizers
 from deepprinciples.types import Batch
 
 KEY = jax.random.key(1, impl="threefry2x32")
@@ -67,7 +67,7 @@ def test_spectral_penalty_of_equal_singular_values(w: np.ndarray) -> None:
 def test_cutmix_shares_labels_by_area() -> None:
     """Lost: labels that do not say how much of each image is there; boxes of another size than Beta asks for."""
     x = jnp.stack([jnp.zeros((9, 7, 2)), jnp.ones((9, 7, 2))])
-    part = regularizers.cutmix(strength=1.0, outputs=2)
+    part = augment.cutmix(strength=1.0, outputs=2)
     out = jax.jit(jax.vmap(lambda key: part.apply(key, Batch(x, jnp.array([0, 1])))))(jax.random.split(KEY, 3000))
     ones = np.mean(out.inputs, axis=(2, 3, 4))  # [3000, 2]
     np.testing.assert_allclose(out.targets[..., 1], ones, atol=1e-6)
@@ -82,7 +82,7 @@ def test_cutmix_shares_labels_by_area() -> None:
 
 def test_cutmix_of_sequences_and_vectors() -> None:
     """Lost: a stretch of time for sequences; a refusal in words for vectors."""
-    part = regularizers.cutmix(strength=1.0, outputs=1)
+    part = augment.cutmix(strength=1.0, outputs=1)
     x = jnp.stack([jnp.zeros((50, 1)), jnp.ones((50, 1))])
     out = part.apply(KEY, Batch(x, jnp.array([[0.0], [1.0]])))
     np.testing.assert_allclose(out.targets[:, 0], jnp.mean(out.inputs, axis=(1, 2)), atol=1e-6)
@@ -101,14 +101,14 @@ def test_orthogonal_kernels_cost_nothing(shape: tuple[int, int]) -> None:
 def test_label_smoothing_by_hand() -> None:
     """Lost: smoothed rows that do not sum to one."""
     batch = Batch(jnp.zeros((2, 1)), jnp.array([1, 0]))
-    rows = regularizers.label_smoothing(strength=0.3, outputs=3).apply(KEY, batch).targets
+    rows = augment.label_smoothing(strength=0.3, outputs=3).apply(KEY, batch).targets
     np.testing.assert_allclose(rows, [[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("strength", [0.2, 1.0, 4.0])
 def test_mixup_draws_its_share_from_beta(strength: float) -> None:
     """Lost: mixup mixes by another distribution than Beta(strength, strength)."""
-    mixup = regularizers.mixup(strength=strength, outputs=2)
+    mixup = augment.mixup(strength=strength, outputs=2)
     batch = Batch(jnp.array([[1.0], [0.0]]), jnp.array([1, 0]))
 
     @jax.jit
@@ -126,20 +126,20 @@ def test_mixup_draws_its_share_from_beta(strength: float) -> None:
 def test_mixup_of_real_targets() -> None:
     """Lost: mixup for regression, input and target on the same line."""
     x = jnp.array([[0.0], [1.0], [5.0]])
-    out = regularizers.mixup(strength=1.0, outputs=1).apply(KEY, Batch(x, 3.0 * x))
+    out = augment.mixup(strength=1.0, outputs=1).apply(KEY, Batch(x, 3.0 * x))
     np.testing.assert_allclose(out.targets, 3.0 * out.inputs, rtol=1e-5)
 
 
 def test_input_dropout_keeps_the_mean() -> None:
     """Lost: inverted scaling; features are dropped at another rate than asked."""
-    out = regularizers.dropout(rate=0.3).apply(KEY, Batch(jnp.ones((200, 100)), None)).inputs
+    out = augment.dropout(rate=0.3).apply(KEY, Batch(jnp.ones((200, 100)), None)).inputs
     np.testing.assert_allclose(np.mean(out == 0), 0.3, atol=0.01)
     np.testing.assert_allclose(np.unique(out), [0.0, 1 / 0.7], rtol=1e-6)
 
 
 def test_input_noise_has_its_strength() -> None:
     """Lost: noise of another size, or the same in all lanes."""
-    draw = lambda key: regularizers.input_noise(strength=0.5).apply(key, Batch(jnp.zeros((50, 40)), None)).inputs
+    draw = lambda key: augment.input_noise(strength=0.5).apply(key, Batch(jnp.zeros((50, 40)), None)).inputs
     first, second = jax.vmap(draw)(jax.random.split(KEY, 2))
     np.testing.assert_allclose(np.std(first), 0.5, rtol=0.05)
     assert not np.array_equal(first, second)
@@ -148,6 +148,6 @@ def test_input_noise_has_its_strength() -> None:
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "dropout", "input_noise"])
 def test_tokens_are_refused_in_words(name: str) -> None:
     """Lost: token ids multiplied by numbers, silently."""
-    part = regularizers.TABLE[name](**({"outputs": 2} if "mix" in name else {}))
-    with pytest.raises(ValueError, match=f"{name}: inputs are int32 .* remove regularizers.{name}"):
+    part = augment.TABLE[name](**({"outputs": 2} if "mix" in name else {}))
+    with pytest.raises(ValueError, match=f"{name}: inputs are int32 .* remove augment.{name}"):
         part.apply(KEY, Batch(jnp.zeros((2, 3), jnp.int32), jnp.array([0, 1])))

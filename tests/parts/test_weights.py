@@ -287,8 +287,9 @@ def resolved(**changes):
 
 
 @pytest.mark.parametrize("changes", [
-    {"rule": "sam", "regularizers.l2": {}}, {"rule": {"name": "microbatches", "count": 4}, "average": "ema"},
-    {"average": "lookahead", "model.normalization": "batch"}, {"rule": "dp_sgd", "transforms.sign": {}},
+    {"gradient": "sam", "regularizers.l2": {}},
+    {"gradient": {"name": "microbatches", "count": 4}, "weight_averaging": "ema"},
+    {"weight_averaging": "lookahead", "model.normalization": "batch"}, {"gradient": "dp_sgd", "transforms.sign": {}},
 ])  # fmt: skip
 def test_weights_join_rules_averages_and_regularizers(changes):
     """Lost: a mask that a rule counts twice, averages away or loses."""

@@ -125,7 +125,8 @@ def fake_summary(results, arms, seeds):
                  "run_seconds": 80.5, "probe_share": 0.12},
         "budget": fake_budget(arms), "importance": fake_importance(arms),
         "protocol": {"searches": SEARCHES, "trials": 8, "tuning_seeds": 3, "seeds": seeds, "blocks": SEARCHES,
-                     "can_show": {"p": 0.125, "needed": 7, "difference": 2.1}, "confidence": 0.95, "delta": 0.0},
+                     "can_show": {"p": 0.125, "needed": 7, "difference": 2.1}, "confidence": 0.95,
+                     "equivalence_margin": 0.0},
         "warnings": [f"glorot: in most searches the best {RATE} is the smallest or largest tried"],
         "command": "deepprinciples compare configs/digits_depth.toml study.seeds=20",
         "config_toml": 'title = "What lets a 16-layer MLP learn to read digits?"\n[data]\nname = "digits"\n' * 4,
@@ -179,7 +180,7 @@ def fake_test(arms=("plain", "adam"), steps=120, seeds=5):
         for arm, e in zip(arms, edges[:, 0, 0].tolist(), strict=True)
     ]  # fmt: skip
     _, summary, manifest = fake_study(arms=tuple(arms), seeds=seeds, layers=2, steps=4)
-    summary |= {"kind": "find-rate", "metric": "train_loss", "direction": "min", "comparisons": [], "rates": rows,
+    summary |= {"kind": "lr-find", "metric": "train_loss", "direction": "min", "comparisons": [], "rates": rows,
                 "headline": "A guess, to tune in: plain 0.0025 to 0.5. A tuned comparison overrides it.",
                 "warnings": []}  # fmt: skip
     return results, summary, manifest

@@ -31,7 +31,7 @@ BASE: dict[str, Any] = {
     },
     "arms": {
         "plain": {},
-        "50/50 %": {"average": {"name": "ema", "decay": 0.9}},
+        "50/50 %": {"weight_averaging": {"name": "ema", "decay": 0.9}},
         "scaled": {
             "model.skip": "residual",
             "tune": {"model.branch_scale": {"low": 0.1, "high": 2.0, "scale": "log"}},
@@ -108,7 +108,7 @@ def test_keeping_changes_no_number(run: Any, tmp_path: Path) -> None:
 
 def test_more_seeds_keep_the_same_ones(run: Any, tmp_path: Path) -> None:
     """Lost: the kept networks of a run that is extended, or a run that cannot be extended because it kept some."""
-    longer = dp.extend(run.path, 6, tmp_path / "longer")
+    longer = dp.add_seeds(run.path, 6, tmp_path / "longer")
     assert longer.results.isel(seed=slice(4)).score.identical(run.results.score)
     one, other = (arrays.load_flat((r.path / directory.PARAMETERS).read_bytes(), "") for r in (run, longer))
     assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)

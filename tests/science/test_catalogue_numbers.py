@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from deepprinciples.parts import initializers, optimizers, regularizers
+from deepprinciples.parts import augment, initializers, optimizers, regularizers
 from deepprinciples.parts.initializers.mean_field import critical_variance, settled_variance, susceptibility
 from deepprinciples.types import Batch
 
@@ -98,7 +98,7 @@ def test_dropout_on_linear_regression_is_its_ridge() -> None:
     gram = x.T @ x
     ridge = np.linalg.solve(gram + rate / (1 - rate) * np.diag(np.diag(gram)), x.T @ y)
     least_squares = np.linalg.solve(gram, x.T @ y)
-    drop = regularizers.dropout(rate=rate)
+    drop = augment.dropout(rate=rate)
 
     def gradient(w, key):
         dropped = drop.apply(key, Batch(jnp.asarray(x), None)).inputs

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepprinciples.parts import rules
+from deepprinciples.parts import gradient_rules
 from deepprinciples.parts.models.cnn import cnn
 from deepprinciples.parts.models.recurrent import lstm
 from deepprinciples.types import Batch
@@ -44,7 +44,7 @@ def descend(rule, loss, params, rate, steps):
 
 def test_sam_on_a_quadratic_ends_in_a_two_cycle() -> None:
     """SAM would not overshoot the minimum as it does: amplitude eta h rho / (2 - eta h) = 0.00555556."""
-    run = lambda steps: float(descend(rules.sam(rho=0.05), quadratic(2.0), jnp.array(1.0), 0.1, steps))
+    run = lambda steps: float(descend(gradient_rules.sam(rho=0.05), quadratic(2.0), jnp.array(1.0), 0.1, steps))
     one, other = run(500), run(501)
     assert one == pytest.approx(-other, rel=1e-4) and abs(one) == pytest.approx(0.00555556, rel=1e-5)
 
@@ -75,22 +75,22 @@ def twin(name: str, rate: float, rho: float, eps: float, steps: int):
 @pytest.mark.parametrize(("name", "hypers"), [("sam", {"rho": 0.3}), ("asam", {"rho": 0.7, "eps": 0.05})])
 def test_sam_and_asam_train_like_their_twins(name: str, hypers: dict) -> None:
     """The method of the paper would go by its name only."""
-    found = descend(rules.TABLE[name](**hypers), net, jax.tree.map(jnp.array, PARAMS), 0.02, 5)
+    found = descend(gradient_rules.TABLE[name](**hypers), net, jax.tree.map(jnp.array, PARAMS), 0.02, 5)
     expected = twin(name, 0.02, hypers["rho"], hypers.get("eps", 0.0), 5)
     for key in PARAMS:
         np.testing.assert_allclose(found[key], expected[key], rtol=1e-5, atol=3e-6)
-    plain = descend(rules.plain(), net, jax.tree.map(jnp.array, PARAMS), 0.02, 5)
+    plain = descend(gradient_rules.plain(), net, jax.tree.map(jnp.array, PARAMS), 0.02, 5)
     assert np.abs(plain["a"] - expected["a"]).max() > 1e-3
 
 
 def test_asam_does_not_see_how_layers_are_scaled() -> None:
     """ASAM's reason to be: w1 w2 with w1 / 4 and 4 w2 is the same function, and has the same sharpness."""
     loss = lambda w, state, batch, key: ((w[0] * w[1] - 2.0) ** 2, state)
-    take = rules.asam(rho=0.1, eps=0.0)(loss)
+    take = gradient_rules.asam(rho=0.1, eps=0.0)(loss)
     one = take(jnp.array([1.0, 1.5]), {}, BATCH, KEY)[1] * jnp.array([1.0, 1.5])
     other = take(jnp.array([0.25, 6.0]), {}, BATCH, KEY)[1] * jnp.array([0.25, 6.0])
     np.testing.assert_allclose(one, other, rtol=1e-5)
-    apart = rules.sam(rho=0.1)(loss)(jnp.array([0.25, 6.0]), {}, BATCH, KEY)[1] * jnp.array([0.25, 6.0])
+    apart = gradient_rules.sam(rho=0.1)(loss)(jnp.array([0.25, 6.0]), {}, BATCH, KEY)[1] * jnp.array([0.25, 6.0])
     assert np.abs(np.asarray(one) - apart).max() > 0.1
 
 
@@ -117,7 +117,7 @@ def test_penalty_on_input_gradients_is_what_finite_differences_give() -> None:
         slopes = ((2 * errors @ p["c"].T) * (1 - hidden**2)) @ p["a"].T  # [B, 4]
         return np.mean(np.sum(errors**2, axis=1)) + 0.5 * 0.3 * np.mean(np.sum(slopes**2, axis=1))
 
-    (loss, _), grads = jax.jit(rules.input_gradient_penalty(strength=0.3)(net))(PARAMS, {}, BATCH, KEY)
+    (loss, _), grads = jax.jit(gradient_rules.input_gradient_penalty(strength=0.3)(net))(PARAMS, {}, BATCH, KEY)
     np.testing.assert_allclose(loss, net(PARAMS, {}, BATCH, KEY)[0], rtol=1e-6)
     for key, expected in finite_differences(objective, PARAMS).items():
         np.testing.assert_allclose(grads[key], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
@@ -140,9 +140,9 @@ def test_kernels_of_our_own_can_be_differentiated_twice(model, shape) -> None:
             outputs, s, _ = made.apply(p, s, b.inputs, key=k, train=True)
             return jnp.mean(-jax.nn.log_softmax(outputs)[jnp.arange(6), b.targets]), s
 
-        return jax.jit(lambda p: rules.input_gradient_penalty(strength=strength)(loss_fn)(p, state, batch, KEY)[1])(
-            params
-        )
+        return jax.jit(
+            lambda p: gradient_rules.input_gradient_penalty(strength=strength)(loss_fn)(p, state, batch, KEY)[1]
+        )(params)
 
     ours, stock, off = (jax.tree.leaves(grads(*how)) for how in (("auto", 5.0), ("stock", 5.0), ("auto", 0.0)))
     for one, other in zip(ours, stock, strict=True):
@@ -153,7 +153,7 @@ def test_kernels_of_our_own_can_be_differentiated_twice(model, shape) -> None:
 def test_penalty_on_the_gradient_norm_is_exact_on_a_quadratic() -> None:
     """L + s |grad L|, L = 1/2 sum h w^2: gradient h w + s h^2 w / |h w|."""
     h, w = np.array([1.0, 3.0]), np.array([2.0, -1.0])
-    (_, _), grads = rules.gradient_norm_penalty(strength=0.4)(quadratic(h))(jnp.array(w), {}, BATCH, KEY)
+    (_, _), grads = gradient_rules.gradient_norm_penalty(strength=0.4)(quadratic(h))(jnp.array(w), {}, BATCH, KEY)
     np.testing.assert_allclose(grads, h * w + 0.4 * h**2 * w / np.linalg.norm(h * w), rtol=1e-5)
 
 
@@ -165,8 +165,8 @@ def test_penalty_on_the_gradient_norm_is_near_the_second_derivative() -> None:
         return jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(slopes)))
 
     params = jax.tree.map(jnp.array, PARAMS)
-    exact, plain = jax.grad(norm)(params), rules.plain()(net)(params, {}, BATCH, KEY)[1]
-    found = rules.gradient_norm_penalty(strength=0.5, radius=0.005)(net)(params, {}, BATCH, KEY)[1]
+    exact, plain = jax.grad(norm)(params), gradient_rules.plain()(net)(params, {}, BATCH, KEY)[1]
+    found = gradient_rules.gradient_norm_penalty(strength=0.5, radius=0.005)(net)(params, {}, BATCH, KEY)[1]
     for key in PARAMS:
         gap = np.abs((found[key] - plain[key]) / 0.5 - exact[key]).max()
         assert gap < 0.02 * np.abs(exact["a"]).max(), key
@@ -175,7 +175,7 @@ def test_penalty_on_the_gradient_norm_is_near_the_second_derivative() -> None:
 def test_extragradient_on_a_quadratic_and_on_a_saddle() -> None:
     """A look ahead by e multiplies the slope h by 1 - e h; and on min_x max_y x y it draws in, descent out."""
     h, w = np.array([1.0, 3.0]), np.array([2.0, -1.0])
-    (_, _), grads = rules.extragradient(step_size=0.2)(quadratic(h))(jnp.array(w), {}, BATCH, KEY)
+    (_, _), grads = gradient_rules.extragradient(step_size=0.2)(quadratic(h))(jnp.array(w), {}, BATCH, KEY)
     np.testing.assert_allclose(grads, h * (1 - 0.2 * h) * w, rtol=1e-6)
 
     @jax.custom_vjp
@@ -186,5 +186,5 @@ def test_extragradient_on_a_quadratic_and_on_a_saddle() -> None:
     field = lambda z, state, batch, key: (saddle(z), state)
     radius = lambda rule: float(jnp.linalg.norm(descend(rule, field, jnp.array([1.0, 0.0]), 0.1, 100)))
     # Eigenvalues 1 - i e and 1 - e^2 - i e: radius (1 + e^2)^50, and (1 - e^2 + e^4)^50.
-    assert radius(rules.plain()) == pytest.approx(1.01**50, rel=1e-4)
-    assert radius(rules.extragradient(step_size=0.1)) == pytest.approx(0.9901**50, rel=1e-4)
+    assert radius(gradient_rules.plain()) == pytest.approx(1.01**50, rel=1e-4)
+    assert radius(gradient_rules.extragradient(step_size=0.1)) == pytest.approx(0.9901**50, rel=1e-4)

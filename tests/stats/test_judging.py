@@ -95,9 +95,9 @@ def test_it_can_be_read() -> None:
 
 def test_smaller_may_be_better() -> None:
     """Lost: the sign of every verdict on errors."""
-    found = dp.judge(SCORES, direction="min", baseline="mine", delta=0.0)
+    found = dp.judge(SCORES, direction="min", baseline="mine", equivalence_margin=0.0)
     assert found.to_dataframe().verdict.tolist() == ["better", "better"]
-    assert dp.judge(SCORES, delta=5.0).to_dataframe().verdict.tolist() == ["equivalent", "equivalent"]
+    assert dp.judge(SCORES, equivalence_margin=5.0).to_dataframe().verdict.tolist() == ["equivalent", "equivalent"]
 
 
 @pytest.mark.parametrize(("scores", "more", "said"), [

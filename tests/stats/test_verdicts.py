@@ -70,7 +70,7 @@ def test_a_small_but_certain_gain_is_not_called_meaningful():
     assert (found["verdict"], found["meaningful"]) == ("better", False)
     assert found["probability"] == pytest.approx(0.7) and found["correlation"] is None
     assert "not shown to be meaningful" in found["sentence"] and "0.75" in found["sentence"]
-    assert judge(0.8 + gain, np.full(60, 0.8), meaningful=0.7)["meaningful"]
+    assert judge(0.8 + gain, np.full(60, 0.8), min_win_probability=0.7)["meaningful"]
     assert "0.7 [" in judge(np.full(60, 0.8), 0.8 + gain)["sentence"], "a loser's sentence names the winner's chances"
 
 
@@ -93,7 +93,7 @@ def test_no_evidence_tells_what_could_have_been_seen(luck, noise):
 
 def test_below_six_pairs_no_p_is_printed(luck):
     """Five seeds would end in a p-value that could never be small."""
-    found = judge(luck[:5] + 0.1, luck[:5], delta=1.0)
+    found = judge(luck[:5] + 0.1, luck[:5], equivalence_margin=1.0)
     assert found["verdict"] == "cannot be judged"
     assert found["p"] is found["p_adjusted"] is found["smallest_visible"] is None
     assert "p =" not in found["sentence"] and "6 are needed" in found["sentence"]
@@ -141,24 +141,28 @@ def test_equivalence_needs_a_margin_and_passes_both_tests(luck):
     """ "No difference" would be claimed without evidence for it."""
     small = np.random.default_rng(6).normal(0, 0.001, 20)
     assert judge(luck + small, luck)["verdict"] == "no evidence"
-    found = judge(luck + small, luck, delta=0.01)
+    found = judge(luck + small, luck, equivalence_margin=0.01)
     assert found["verdict"] == "equivalent" and "equivalent within 0.01" in found["sentence"]
     assert max(map(abs, found["interval"])) <= 0.01
-    assert judge(luck + small + 0.005, luck, delta=0.01)["verdict"] == "equivalent", "less than delta does not matter"
-    assert judge(luck + small, luck, delta=0.0004)["verdict"] == "no evidence"
-    assert judge(luck + small + 0.1, luck, delta=0.01)["verdict"] == "better"
+    assert judge(luck + small + 0.005, luck, equivalence_margin=0.01)["verdict"] == "equivalent", (
+        "less than equivalence_margin does not matter"
+    )
+    assert judge(luck + small, luck, equivalence_margin=0.0004)["verdict"] == "no evidence"
+    assert judge(luck + small + 0.1, luck, equivalence_margin=0.01)["verdict"] == "better"
 
 
 def test_equivalence_is_corrected_for_the_family_and_fits_its_interval():
     """Among many comparisons one pair would look equivalent by luck, or the printed interval would leave the margin."""
     gap = np.array([1.0, -1, 2, -2, 3, -3, 1, -1])
     high = judge(gap, 0 * gap)["interval"][1]
-    assert judge(gap, 0 * gap, delta=0.9 * high)["verdict"] == "no evidence", "TOST passes, the interval does not fit"
+    assert judge(gap, 0 * gap, equivalence_margin=0.9 * high)["verdict"] == "no evidence", (
+        "TOST passes, the interval does not fit"
+    )
     assert paired_tests.equivalence_p(gap, delta=0.9 * high) < 0.05
-    assert judge(gap, 0 * gap, delta=1.01 * high)["verdict"] == "equivalent"
+    assert judge(gap, 0 * gap, equivalence_margin=1.01 * high)["verdict"] == "equivalent"
     arms = np.stack([0 * gap] + [gap] * 4)
     family = [(k, 0) for k in range(1, 5)]
-    found = compare(arms, arms != arms, "abcde", pairs=family, higher_is_better=True, delta=1.01 * high)
+    found = compare(arms, arms != arms, "abcde", pairs=family, higher_is_better=True, equivalence_margin=1.01 * high)
     assert {row["verdict"] for row in found} == {"no evidence"}
 
 
@@ -168,7 +172,7 @@ def test_identical_arms_come_out_even(luck):
     assert (found["verdict"], found["p"], found["probability"]) == ("no evidence", 1.0, 0.5)
     assert found["interval"] == [0.0, 0.0] and found["correlation"] == pytest.approx(1.0)
     assert "to the bit" in found["sentence"] and found["smallest_visible"] is None
-    assert judge(luck, luck, delta=0.01)["verdict"] == "equivalent"
+    assert judge(luck, luck, equivalence_margin=0.01)["verdict"] == "equivalent"
     assert judge(np.full(8, 0.5), np.full(8, 0.5))["correlation"] is None
 
 
@@ -239,7 +243,7 @@ def test_headline_says_it_in_one_sentence(luck, noise):
     assert said.startswith("On accuracy: glorot (+0.099) is better than plain; no evidence that clip differs from")
     assert said.endswith("(exploratory: 20 seeds; a claim needs 30).") and "significant" not in said
     assert "exploratory" not in _headline(np.tile(scores, 2), ["plain", "glorot", "clip"])
-    assert "b and c are equivalent to a" in _headline(np.stack([luck] * 3), delta=0.01)
+    assert "b and c are equivalent to a" in _headline(np.stack([luck] * 3), equivalence_margin=0.01)
     loser = np.stack([luck, luck - 0.1 + 0.1 * noise])
     assert "a (+0.1001) is better than b" in _headline(loser, "ab"), "the gain of the winner, whichever was named first"
     assert "cannot be judged with 5 blocks; 7 are needed" in _headline(scores[:, :5])
@@ -256,7 +260,7 @@ def test_mistakes_are_named():
     for names, changed in (("abc", {}), ("ab", {"pairs": [(0, 0)]}), ("ab", {"pairs": [(0, 2)]})):
         with pytest.raises(DataError, match="expected"):
             compare(scores, lost, names, **(options | changed))
-    for changed in ({"confidence": 1.0}, {"delta": -1.0}, {"delta": math.nan}):
+    for changed in ({"confidence": 1.0}, {"equivalence_margin": -1.0}, {"equivalence_margin": math.nan}):
         with pytest.raises(ConfigError, match="expected"):
             compare(scores, lost, "ab", **(options | changed))
     with pytest.raises(DataError, match="diverged"):

@@ -24,7 +24,7 @@ BASE = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    arms = {"plain": {}, "ema": {"average": {"name": "ema", "decay": 0.95}}}
+    arms = {"plain": {}, "ema": {"weight_averaging": {"name": "ema", "decay": 0.95}}}
     return dp.compare({**BASE, "arms": arms}, tmp_path_factory.mktemp("averages") / "run")
 
 
@@ -71,7 +71,7 @@ def test_statistics_are_those_of_the_weights() -> None:
 
 def test_a_run_keeps_the_averaged_weights(tmp_path) -> None:
     """Lost: the weights that were judged could not be had."""
-    config = {**BASE, "model": {"name": "mlp", "depth": 0}, "average": {"name": "swa", "start": 0.5}}
+    config = {**BASE, "model": {"name": "mlp", "depth": 0}, "weight_averaging": {"name": "swa", "start": 0.5}}
     run = dp.train({**config, "train": {**BASE["train"], "seeds": 2}}, tmp_path / "run")
     from deepprinciples import config as configs
     from deepprinciples.learners import from_config

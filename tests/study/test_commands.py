@@ -71,7 +71,7 @@ def test_one_trace_serves_every_lane(small, finish):
     def limited():
         return guarded
 
-    wide = {"train.probes": [], "train.lane_limit": 4, "study.searches": 3, "study.seeds": 3, "study.trials": 5}
+    wide = {"train.probes": [], "train.max_parallel": 4, "study.searches": 3, "study.seeds": 3, "study.trials": 5}
     (program,) = finish(small(arms, loss={"factory": limited}, **wide)).programs
     assert program["lanes"] == 2 * 3 * (5 * 2 + 3) > 4 * program["width"] and program["compiles"] == 1
 
@@ -113,11 +113,11 @@ BROKEN = {
     "no seeds": ({"study.seeds": -1}, ConfigError, "study.seeds"),
     "no trials": ({"study.trials": 0}, ConfigError, "study.trials"),
     "no tuning seeds": ({"study.tuning_seeds": 0}, ConfigError, "study.tuning_seeds"),
-    "a negative count": ({"study.extend": -1}, ConfigError, "study.extend"),
-    "a negative limit": ({"train.lane_limit": -4}, ConfigError, "train.lane_limit"),
+    "a negative count": ({"study.widen_rounds": -1}, ConfigError, "study.widen_rounds"),
+    "a negative limit": ({"train.max_parallel": -4}, ConfigError, "train.max_parallel"),
     "a negative interval": ({"train.probe_every": -4}, ConfigError, "train.probe_every"),
     "an impossible confidence": ({"study.confidence": 1.5}, ConfigError, "confidence"),
-    "a negative margin": ({"study.delta": -1.0}, ConfigError, "delta"),
+    "a negative margin": ({"study.equivalence_margin": -1.0}, ConfigError, "equivalence_margin"),
     "an unknown probe": ({"train.probes": ["gradient_nrom"]}, ConfigError, "probes"),
     "a seed out of range": ({"train.seed": -1}, ConfigError, "train.seed"),
     "a seed too large": ({"train.seed": 2**40}, ConfigError, "train.seed"),
@@ -194,7 +194,7 @@ def test_a_long_run_measures_its_shape_and_a_repeat_does_not(small, tmp_path, mo
     for row in rows:
         assert len(row["measured"]) >= 2 and {one["mode"] for one in row["measured"]} == {"map", "vmap"}
         assert all(one["ms_per_model_step"] > 0 for one in row["measured"])
-    recorded = configs.load(first.path / "config.toml")["train"]["shapes"]
+    recorded = configs.load(first.path / "config.toml")["train"]["layouts"]
     assert recorded == {row["arms"][0]: row["shape"] for row in rows}
     again = dp.compare(first.path / "config.toml", tmp_path / "again")
     assert [row["shape"] for row in again.summary["programs"]] == [row["shape"] for row in rows]
@@ -205,8 +205,8 @@ def test_a_long_run_measures_its_shape_and_a_repeat_does_not(small, tmp_path, mo
 def test_a_recorded_shape_that_makes_no_sense_is_refused(small):
     """A traceback would come out of the engine."""
     for wrong in ({"mode": "pmap", "blocks": 1, "chunks": 1}, {"mode": "map", "blocks": 0, "chunks": 1}, 7):
-        with pytest.raises(ConfigError, match=r"train\.shapes\.plain: found"):
-            dp.compare(small(**{"train.shapes": {"plain": wrong}}))
+        with pytest.raises(ConfigError, match=r"train\.layouts\.plain: found"):
+            dp.compare(small(**{"train.layouts": {"plain": wrong}}))
 
 
 def test_the_same_study_again_compiles_nothing(small, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.learners import from_config
-from deepprinciples.parts import regularizers, transforms, weights
+from deepprinciples.parts import augment, regularizers, transforms, weights
 from deepprinciples.study import groups
 from deepprinciples.types import Scalar
 
@@ -85,10 +85,10 @@ def test_structure_has_a_program_of_its_own(small, change):
     "path",
     [
         "transforms.noise",
-        "regularizers.dropout",
-        "regularizers.mixup",
-        "regularizers.input_noise",
-        "regularizers.label_smoothing",
+        "augment.dropout",
+        "augment.mixup",
+        "augment.input_noise",
+        "augment.label_smoothing",
         "regularizers.jacobian",
         "weights.prune",
     ],
@@ -100,7 +100,12 @@ def test_costly_tricks_are_never_carried_along(small, path):
 
 def test_every_other_trick_with_a_neutral_is_shared(small):
     """A study of many tricks would compile once for each."""
-    tables = (("regularizers", regularizers.TABLE), ("transforms", transforms.TABLE), ("weights", weights.TABLE))
+    tables = (
+        ("augment", augment.TABLE),
+        ("regularizers", regularizers.TABLE),
+        ("transforms", transforms.TABLE),
+        ("weights", weights.TABLE),
+    )
     known = [(kind, name, factory) for kind, table in tables for name, factory in table.items()]
     cheap = [(k, name) for k, name, f in known if hasattr(f, "neutral") and getattr(f, "fill", True)]
     assert len(cheap) > 6

@@ -78,7 +78,7 @@ ACTIVATION = {"factory": lambda: jnp.tanh}
 
 
 def test_a_part_from_a_file_is_not_kept(monkeypatch):
-    """A file given with --with that changed would train what it said before."""
+    """A file given with --plugin that changed would train what it said before."""
     monkeypatch.setitem(TABLES["loss"], "mine", lambda: lambda outputs, targets: jnp.sum(outputs, axis=-1))
     assert [compiles(config(loss="mine")) for _ in range(2)] == [1, 1]
 
@@ -113,7 +113,7 @@ population._compile = lambda lowered, options: type("Nothing", (), {"memory_anal
 resolved = configs.resolve({
     "data": {"name": "wine", "batch_size": 16}, "model": {"name": "mlp", "depth": 3, "width": 4},
     "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd", "learning_rate": 0.1},
-    "regularizers": {"l2": {}, "dropout": {}}, "transforms": {"noise": {}, "clip_by_global_norm": {}},
+    "augment": {"dropout": {}}, "regularizers": {"l2": {}}, "transforms": {"noise": {}, "clip_by_global_norm": {}},
     "train": {"steps": 4, "probes": ["standard"]},
 }, from_config.KINDS)
 group = groups.group_arms([groups.arm_of("run", resolved)])[0]

@@ -201,12 +201,12 @@ def test_a_diverged_lane_counts_as_the_worst(broad):
 
 
 def test_equivalence_is_found_where_a_margin_is_given(broad):
-    """`delta` would be ignored, and two equal methods could never be called equal."""
+    """`equivalence_margin` would be ignored, and two equal methods could never be called equal."""
     config, finished = broad
     verdicts = {}
-    for delta in (0.0, 0.5):
-        changed = {**config, "study": {**config["study"], "delta": delta}}
-        verdicts[delta] = {row["a"]: row["verdict"] for row in judged(finished, changed)["comparisons"]}
+    for equivalence_margin in (0.0, 0.5):
+        changed = {**config, "study": {**config["study"], "equivalence_margin": equivalence_margin}}
+        verdicts[equivalence_margin] = {row["a"]: row["verdict"] for row in judged(finished, changed)["comparisons"]}
     assert verdicts[0.0]["almost"] == verdicts[0.0]["again"] == "no evidence"
     assert verdicts[0.5]["almost"] == verdicts[0.5]["again"] == "equivalent"
     assert verdicts[0.5]["exploding"] == "worse"
@@ -217,7 +217,7 @@ def test_a_diverged_trial_is_never_chosen(small, finish):
 
     The progress must add up to what was announced too, though the search may stop before its last extension.
     """
-    config = small(arms=TWO, **{"train.probes": [], "study.searches": 3, "study.trials": 8, "study.extend": 1})
+    config = small(arms=TWO, **{"train.probes": [], "study.searches": 3, "study.trials": 8, "study.widen_rounds": 1})
     config["study"]["tune"] = {RATE: {"low": 1e-2, "high": 1e24, "scale": "log"}}
     told = {"total": 0, "done": 0}
     progress = protocol.Progress(

@@ -20,12 +20,12 @@ def against_the_batch():
     ("changed", "cut"),
     [
         ({}, True), ({"loss": {"factory": against_the_batch}}, False),
-        ({"loss": {"name": "brought"}}, False), ({"rule": {"name": "sam"}}, False),
+        ({"loss": {"name": "brought"}}, False), ({"gradient": {"name": "sam"}}, False),
     ],
 )  # fmt: skip
 def test_a_batch_is_cut_only_under_parts_that_are_known(changed, cut, monkeypatch):
     """A loss of the user's that looks at the whole batch would see a share of it, and nobody would be told."""
-    monkeypatch.setitem(TABLES["loss"], "brought", against_the_batch)  # as --with does
+    monkeypatch.setitem(TABLES["loss"], "brought", against_the_batch)  # as --plugin does
     asked = []
     monkeypatch.setattr(microbatch, "count_of", lambda *given: (asked.append(given), 1)[1])
     rng = np.random.default_rng(0)

@@ -149,7 +149,7 @@ def test_more_seeds_of_a_comparison_begin_from_the_file_too(tmp_path):
     given = config({"path": path}, **{"study.keep": 4, "study.seeds": 2, "groups": STILL}) | {"arms": arms}
     run = dp.compare(given, tmp_path / "run")
     scores = run.results.score.values
-    more = dp.extend(run.path, seeds=4)
+    more = dp.add_seeds(run.path, seeds=4)
     assert np.array_equal(more.results.score.values[:, :2], scores) and same(ends(more, "b", seed=3), weights)
 
 

@@ -111,7 +111,7 @@ def test_extend_widens_an_edge_and_keeps_what_was_tried(small, finish):
     """A space that is too low would be widened the wrong way, or the first trials be paid for and lost."""
     arms = {"plain": {}, "again": {}}
     config = small(
-        arms=arms, **{"study.extend": 2, "study.searches": 2, "study.metric": "cross_entropy", "train.probes": []}
+        arms=arms, **{"study.widen_rounds": 2, "study.searches": 2, "study.metric": "cross_entropy", "train.probes": []}
     )
     config["study"]["tune"] = {"optimizer.learning_rate": {"low": 1e-5, "high": 1e-4, "scale": "log"}}
     finished = finish(config)

@@ -20,7 +20,7 @@ from deepprinciples.interop import parameters, safetensors, torch_names
 from deepprinciples.learners.factories import model_of
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import arrays, directory, files
-from deepprinciples.types import PyTree, words_of
+from deepprinciples.types import PyTree, path_to_names
 
 NAMINGS = ("own", "torch")
 
@@ -137,7 +137,7 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], safetensors.
     model, example = model_of(resolved, parts), from_config.first(parts, 1).inputs
     params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
-    named = {"/".join(words_of(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
+    named = {"/".join(path_to_names(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
     return resolved["model"], named, treedef
 
 

@@ -29,7 +29,7 @@ from deepprinciples.results.trained_model import used_parameters
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study.plan import resolve
 from deepprinciples.study.starting_weights import PATH, start_of
-from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree, words_of
+from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
 
 # What can be measured of weights without the optimizer that made them.
 PROBES: Mapping[str, Mapping[str, Any]] = {
@@ -120,7 +120,7 @@ def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any],
     like = jax.eval_shape(lambda key: model.init(key, from_config.first(parts, 1).inputs)[0], lane_key(0))
     named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
     seeds = sorted(int(name.removeprefix("seed-")) for name in kept if name.startswith("seed-"))
-    rows = [[_at(kept[f"seed-{seed}"], words_of(path)) for path in named] for seed in seeds]
+    rows = [[_at(kept[f"seed-{seed}"], path_to_names(path)) for path in named] for seed in seeds]
     stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
     params = jax.tree.unflatten(jax.tree.structure(like), stacked)
     batch = from_config.first(parts, examples)

@@ -87,7 +87,7 @@ def replay(
     number, group = next((n, g) for n, g in enumerate(plan.groups) if wanted.arm in g.arms)
     told = _finished(path) if known.get("state") == "finished" else _stopped(path, plan)
     progress(f"compiling {', '.join(group.arms)}")
-    settings = plan.train._replace(shapes={**told.shapes, **plan.train.shapes})
+    settings = plan.train._replace(layouts={**told.shapes, **plan.train.layouts})
     made = prepared_group.set_up(group, plan.data[group.arms[0]], settings, plan.counts(group))
     at = _At(plan, group, number, made)
     values = tuple({**own, **point} for own, point in zip(group.values, told.points(wanted, at), strict=True))

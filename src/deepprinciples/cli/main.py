@@ -36,8 +36,8 @@ Section = StrEnum("Section", ["budget", "importance"])
 Show = Annotated[
     list[Section] | None, typer.Option(help="Print more: best score against trials, or what decided the scores.")
 ]
-With = Annotated[
-    Path | None, typer.Option("--with", help="A trusted Python file whose TABLES adds factories of yours.")
+Plugin = Annotated[
+    Path | None, typer.Option("--plugin", help="A trusted Python file whose TABLES adds factories of yours.")
 ]
 Plan = Annotated[bool, typer.Option("--plan", help="Print what would run and what it could show; run nothing.")]
 Debug = Annotated[bool, typer.Option(help="Show the traceback of an error.")]
@@ -49,13 +49,13 @@ def compare(
     changes: Changes = None,
     out: Out = None,
     name: Name = "",
-    with_: With = None,
+    plugin: Plugin = None,
     show: Show = None,
     plan: Plan = False,
     debug: Debug = False,
 ) -> None:
     """Compare the arms of a config and give a verdict."""
-    _run("compare", config, changes, with_, debug, show, plan, out=out, name=name)
+    _run("compare", config, changes, plugin, debug, show, plan, out=out, name=name)
 
 
 @app.command()
@@ -64,16 +64,16 @@ def train(
     changes: Changes = None,
     out: Out = None,
     name: Name = "",
-    with_: With = None,
+    plugin: Plugin = None,
     plan: Plan = False,
     debug: Debug = False,
 ) -> None:
     """Train one method, on one seed or many (train.seeds)."""
-    _run("train", config, changes, with_, debug, plan=plan, out=out, name=name)
+    _run("train", config, changes, plugin, debug, plan=plan, out=out, name=name)
 
 
-@app.command(name="find-rate")
-def find_rate(
+@app.command(name="lr-find")
+def lr_find(
     config: ConfigFile,
     changes: Changes = None,
     low: Annotated[float, typer.Option(help="The learning rate at the first step.")] = 1e-6,
@@ -82,25 +82,25 @@ def find_rate(
     seeds: Annotated[int, typer.Option(help="Runs of each arm.")] = 5,
     out: Out = None,
     name: Name = "",
-    with_: With = None,
+    plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
     """Guess a range of learning rates to tune in, from short runs in which the rate rises."""
     options: dict[str, Any] = {"low": low, "high": high, "steps": steps, "seeds": seeds}
-    _run("find-rate", config, changes, with_, debug, out=out, name=name, **options)
+    _run("lr-find", config, changes, plugin, debug, out=out, name=name, **options)
 
 
 def _run(
     kind: str,
     config: Path,
     changes: Changes,
-    with_: Path | None,
+    plugin: Path | None,
     debug: bool,
     show: Show = None,
     plan: bool = False,
     **more: Any,
 ) -> None:
-    own = ["--with", str(with_)] if with_ is not None else []
+    own = ["--plugin", str(plugin)] if plugin is not None else []
     with one_line_errors(debug, own):
         from deepprinciples import config as configs
 
@@ -109,8 +109,8 @@ def _run(
         from deepprinciples.report import terminal
         from deepprinciples.study import commands, plugins
 
-        if with_ is not None:
-            plugins.add_parts(with_)
+        if plugin is not None:
+            plugins.add_parts(plugin)
         if plan:
             for line in commands.plan(given, "train" if kind == "train" else "compare"):
                 typer.echo(line)
@@ -128,8 +128,8 @@ def _run(
 @app.command()
 def resume(
     run: Annotated[Path, typer.Argument(help="The directory of a run that was stopped or killed.")],
-    with_: With = None,
-    allow_nonexact: Annotated[
+    plugin: Plugin = None,
+    allow_inexact: Annotated[
         bool, typer.Option(help="Go on though machine or versions changed; the result is labelled.")
     ] = False,
     allow_data_change: Annotated[
@@ -139,34 +139,34 @@ def resume(
     debug: Debug = False,
 ) -> None:
     """Go on with a run from its last checkpoint, to the result it would have had."""
-    allowed = {"allow_nonexact": allow_nonexact, "allow_data_change": allow_data_change, "strict": strict}
-    _go_on("resume", (run,), with_, debug, **allowed)
+    allowed = {"allow_inexact": allow_inexact, "allow_data_change": allow_data_change, "strict": strict}
+    _go_on("resume", (run,), plugin, debug, **allowed)
 
 
 @app.command()
-def extend(
+def add_seeds(
     run: Annotated[Path, typer.Argument(help="The directory of a finished run.")],
     seeds: Annotated[int, typer.Option(help="How many seeds there shall be.")],
     out: Out = None,
-    with_: With = None,
-    allow_nonexact: Annotated[
+    plugin: Plugin = None,
+    allow_inexact: Annotated[
         bool, typer.Option(help="Go on though machine or versions changed; the result is labelled.")
     ] = False,
     debug: Debug = False,
 ) -> None:
     """Add seeds to a finished run, in a new run directory; tuning is not repeated."""
-    _go_on("extend", (run, seeds, out), with_, debug, allow_nonexact=allow_nonexact)
+    _go_on("add_seeds", (run, seeds, out), plugin, debug, allow_inexact=allow_inexact)
 
 
-def _go_on(name: str, given: tuple[Any, ...], with_: Path | None, debug: bool, **allowed: bool) -> None:
+def _go_on(name: str, given: tuple[Any, ...], plugin: Path | None, debug: bool, **allowed: bool) -> None:
     flags = [f"--{key.replace('_', '-')}" for key, value in allowed.items() if value]
-    own = [*(["--with", str(with_)] if with_ else []), *flags]
+    own = [*(["--plugin", str(plugin)] if plugin else []), *flags]
     with one_line_errors(debug, own):
         from deepprinciples.report import terminal
         from deepprinciples.study import commands, plugins
 
-        if with_ is not None:
-            plugins.add_parts(with_)
+        if plugin is not None:
+            plugins.add_parts(plugin)
         console = terminal.console()
         with terminal.progress(console) as bar:
             call: Any = getattr(commands, name)
@@ -179,7 +179,7 @@ def replay(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     lane: Annotated[str, typer.Argument(help="ARM/SEED, ARM/trial-T/SEED, or SEED of a train run.")],
     last: Annotated[int, typer.Option(min=1, help="How many steps to look at.")] = 8,
-    with_: With = None,
+    plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
     """Run one lane of a run again and look at its last steps: where a number stopped being finite, and why."""
@@ -188,8 +188,8 @@ def replay(
         from deepprinciples.report import terminal
         from deepprinciples.study import plugins
 
-        if with_ is not None:
-            plugins.add_parts(with_)
+        if plugin is not None:
+            plugins.add_parts(plugin)
         console = terminal.console()
         with terminal.progress(console) as bar:
             found = replays.replay(run, lane, last=last, progress=lambda text: bar.update(0, 1, text))
@@ -201,7 +201,7 @@ def probe(
     run: Annotated[Path, typer.Argument(help="The directory of a finished run of train.")],
     examples: Annotated[int, typer.Option(help="Training examples that are looked at.")] = 512,
     out: Out = None,
-    with_: With = None,
+    plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
     """Measure the trained weights of a run: every probe, the spectrum, the loss around and between solutions."""
@@ -210,8 +210,8 @@ def probe(
         from deepprinciples.report import terminal
         from deepprinciples.study import plugins
 
-        if with_ is not None:
-            plugins.add_parts(with_)
+        if plugin is not None:
+            plugins.add_parts(plugin)
         console = terminal.console()
         with terminal.progress(console) as bar:
             done = probing.probe(run, out, examples=examples, progress=lambda text: bar.update(0, 1, text))
@@ -256,7 +256,7 @@ def import_(
     out: Annotated[Path, typer.Argument(help="The safetensors file to write. Never overwritten.")],
     changes: Changes = None,
     naming: Annotated[str, typer.Option(help="torch, own, or auto: by the names found.")] = "auto",
-    with_: With = None,
+    plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
     """Check a file of parameters against the model of a config and write it in our own naming."""
@@ -266,10 +266,10 @@ def import_(
         given = configs.override(configs.load(config), changes or [])
         from deepprinciples.analysis import exchange
 
-        if with_ is not None:
+        if plugin is not None:
             from deepprinciples.study import plugins
 
-            plugins.add_parts(with_)
+            plugins.add_parts(plugin)
         path = exchange.import_file(file, given, out, naming=naming)
         typer.echo(f"Parameters: {path}")
 

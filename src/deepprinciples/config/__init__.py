@@ -1,8 +1,8 @@
-"""From a dictionary to a config that can run: names looked up, values judged, every default written out.
+"""From a dictionary to a config that can run: names looked up, values checked, every default written out.
 
-This is the door of the config rooms: `dictionary` reads and changes, `schema` judges values, `sections` resolves one
-config, `arms` the changes of a comparison. What may be named comes in as `Kinds`, so no part is known here by name and
-nothing imports jax. All problems of a config are found in one pass and raised together.
+`dictionary` reads and changes a config, `schema` checks values, `sections` resolves one config, `arms` the changes of a
+comparison. What may be named comes in as `Registry`, so no part is known here by name and nothing imports jax. All
+problems of a config are found in one pass and raised together.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from deepprinciples.config import dictionary
 from deepprinciples.config.arms import ResolvedArm, resolve_arms, search_space, set_and_tuned, tuned_everywhere
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, unflatten
 from deepprinciples.config.marks import described
-from deepprinciples.config.schema import Kinds, fields, sweepable
+from deepprinciples.config.schema import Registry, fields, sweepable
 from deepprinciples.config.sections import allowed_ranges, resolve_base
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 
 __all__ = [
-    "Kinds",
+    "Registry",
     "ResolvedArm",
     "allowed_ranges",
     "changes",
@@ -59,7 +59,7 @@ def override(
 
 
 def resolve(
-    config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
+    config: Mapping[str, Any], kinds: Registry, *, command: Literal["compare", "train"] = "train"
 ) -> dict[str, Any]:
     """Judge a config and write out every default; resolving the result again gives the same.
 
@@ -78,7 +78,7 @@ def resolve(
 
 
 def resolve_each(
-    config: Mapping[str, Any], kinds: Kinds, *, command: Literal["compare", "train"] = "train"
+    config: Mapping[str, Any], kinds: Registry, *, command: Literal["compare", "train"] = "train"
 ) -> tuple[dict[str, Any], dict[str, ResolvedArm]]:
     """Resolve a config and each of its arms, once; see `resolve`.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from deepprinciples.config.dictionary import changes, flatten, names_part
-from deepprinciples.config.schema import Field, Kinds, convert, fields
+from deepprinciples.config.schema import Field, Registry, convert, fields
 from deepprinciples.config.sections import LOADED, at, fields_of, keywords, resolve_base, word
 from deepprinciples.config.wording import shown, suggestion
 from deepprinciples.errors import ConfigError
@@ -28,7 +28,7 @@ class ResolvedArm(NamedTuple):
 
 
 def resolve_arms(
-    arms: Any, base: Mapping[str, Any], base_problems: list[str], kinds: Kinds
+    arms: Any, base: Mapping[str, Any], base_problems: list[str], kinds: Registry
 ) -> tuple[dict[str, ResolvedArm], list[str]]:
     """Judge all arms against the resolved base; give them, and the problems."""
     if not isinstance(arms, Mapping):
@@ -63,7 +63,7 @@ def _is_sweepable(known: Mapping[str, Field], path: str) -> bool:
 
 def _arm(
     given: Mapping[str, Any], path: str, base: Mapping[str, Any], base_problems: list[str], shared: Mapping[str, Any],
-    kinds: Kinds, problems: list[str],
+    kinds: Registry, problems: list[str],
 ) -> tuple[dict[str, Any], Mapping[str, Any]]:  # fmt: skip
     """Return the changes of an arm as {dotted path: value}, and its whole config."""
     edits = {key: value for name, item in given.items() if name != "tune" for key, value in _edits(str(name), item)}
@@ -128,7 +128,7 @@ def search_space(value: Any, path: str, problems: list[str]) -> dict[str, dict[s
             problems.append(f"{where}: expected {{ low = ..., high = ..., scale = ... }}, found {shown(limits)}")
             continue
         found: list[str] = []
-        one = keywords(fields(_range), limits, where, "a search space", Kinds({}), found, False)
+        one = keywords(fields(_range), limits, where, "a search space", Registry({}), found, False)
         if not found:
             found += _wrong_range(one, where)
         problems += found

@@ -28,7 +28,7 @@ _END = r"\s*[-+]?(?:inf|\d[\d.e+-]*|\.\d+)\s*"
 _INTERVAL = re.compile(rf"[\[(]{_END},{_END}[\])]")
 
 
-class Kinds(NamedTuple):
+class Registry(NamedTuple):
     """All that a config may name, handed in by the floor above.
 
     tables: kind -> name -> factory. functions: section without a name ("train", "study") -> function whose signature

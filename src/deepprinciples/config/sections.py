@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from deepprinciples.config.dictionary import names_part
-from deepprinciples.config.schema import REQUIRED, Field, Kinds, allowed, convert, fields, open_ended
+from deepprinciples.config.schema import REQUIRED, Field, Registry, allowed, convert, fields, open_ended
 from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
 
 DEFAULT_PARTS = {
-    "rule": "plain",
+    "gradient": "plain",
     "schedule": "constant",
-    "average": "none",
+    "weight_averaging": "none",
     "learner": "supervised",
     "groups": "group",
     "start": "start",
@@ -25,36 +25,38 @@ DEFAULT_PARTS = {
 LOADED = ("data", "test_sets")  # kinds that are built before any program is traced: their values are never swept
 
 
-class Form(NamedTuple):
+class Schema(NamedTuple):
     """The sections of a config: dotted path -> kind of part, for one part or for a chain of parts by name."""
 
     sections: Mapping[str, str]
     chains: Mapping[str, str]
 
 
-def _player(name: str, kind: str, more: Mapping[str, str]) -> Form:
+def _player(name: str, kind: str, more: Mapping[str, str]) -> Schema:
     chains = {"regularizers": "regularizers", "transforms": "transforms", **more}
     sections = {"model": kind, "optimizer": "optimizer", "schedule": "schedule"}
-    return Form(*({f"{name}.{key}": one for key, one in table.items()} for table in (sections, chains)))
+    return Schema(*({f"{name}.{key}": one for key, one in table.items()} for table in (sections, chains)))
 
 
 # What a learner's factory asks for by keyword -> the sections that it is made of, in the order of a config.
 READS = {
-    "data": Form({"data": "data"}, {"test_sets": "test_sets"}),
-    "model": Form({"model": "model"}, {}),
-    "weights": Form({}, {"weights": "weights"}),
-    "loss": Form({"loss": "loss"}, {}),
-    "rule": Form({"rule": "rule"}, {}),
-    "regularizers": Form({}, {"regularizers": "regularizers"}),
-    "optimizer": Form(
+    "data": Schema({"data": "data"}, {"test_sets": "test_sets"}),
+    "model": Schema({"model": "model"}, {}),
+    "weights": Schema({}, {"weights": "weights"}),
+    "loss": Schema({"loss": "loss"}, {}),
+    "gradient": Schema({"gradient": "gradient"}, {}),
+    "augment": Schema({}, {"augment": "augment"}),
+    "regularizers": Schema({}, {"regularizers": "regularizers"}),
+    "optimizer": Schema(
         {"optimizer": "optimizer", "schedule": "schedule"}, {"transforms": "transforms", "groups": "groups"}
     ),
-    "average": Form({"average": "average"}, {}),
+    "weight_averaging": Schema({"weight_averaging": "weight_averaging"}, {}),
     "generator": _player("generator", "generator", {}),
     "discriminator": _player("discriminator", "model", {"penalties": "penalties"}),
-    "metrics": Form({}, {"metrics": "metric"}),
+    "metrics": Schema({}, {"metrics": "metric"}),
 }
-_USUAL = ("data", "model", "loss", "rule", "optimizer", "average", "regularizers")  # where there are no learners
+# Where there are no learners.
+_USUAL = ("data", "model", "loss", "gradient", "optimizer", "weight_averaging", "augment", "regularizers")
 FUNCTIONS = ("train", "study")  # sections without a name, whose schema is the signature of a function
 
 CHAINS = tuple(dict.fromkeys(kind for form in READS.values() for kind in form.chains.values()))
@@ -63,17 +65,17 @@ _CHAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _MOST_SHOWN = 20
 
 
-def form_of(config: Mapping[str, Any], kinds: Kinds) -> Form:
+def form_of(config: Mapping[str, Any], kinds: Registry) -> Schema:
     """Return the sections of a config: those that its learner asks for, and the learner's own."""
     factory = learner_of(config, kinds)
     asked = [name for name, field in fields(factory).items() if field.required] if factory else _USUAL
     forms = [form for name, form in READS.items() if name in asked]
     sections = {path: kind for form in forms for path, kind in form.sections.items()}
     sections |= {"learner": "learner"} if factory else {}
-    return Form(sections, {path: kind for form in forms for path, kind in form.chains.items()})
+    return Schema(sections, {path: kind for form in forms for path, kind in form.chains.items()})
 
 
-def _with_metrics(config: Mapping[str, Any], kinds: Kinds) -> tuple[Mapping[str, Any], Kinds]:
+def _with_metrics(config: Mapping[str, Any], kinds: Registry) -> tuple[Mapping[str, Any], Registry]:
     """Add the metrics that a learner gives by itself to those there are; the first is its study's, if none is named."""
     own = getattr(learner_of(config, kinds), "metrics", None)
     if not isinstance(own, Mapping) or not own:
@@ -89,7 +91,7 @@ def _given_by_the_learner() -> None:
     """Stand for a metric that the learner's own evaluation gives."""
 
 
-def learner_of(config: Mapping[str, Any], kinds: Kinds) -> Callable[..., Any] | None:
+def learner_of(config: Mapping[str, Any], kinds: Registry) -> Callable[..., Any] | None:
     """Return the factory of a config's learner, the default one where the config names none that there is."""
     section, table = config.get("learner"), kinds.tables.get("learner", {})
     given = section if isinstance(section, Mapping) else {"name": section}
@@ -107,7 +109,7 @@ def at(config: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def resolve_base(config: Mapping[str, Any], kinds: Kinds, problems: list[str]) -> dict[str, Any]:
+def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]) -> dict[str, Any]:
     """Judge a config without arms and write out every default; add what is wrong to `problems`."""
     config, kinds = _with_metrics(config, kinds)
     form = form_of(config, kinds)
@@ -156,7 +158,7 @@ def _name_of(section: Any) -> str:
     return str(getattr(found, "__name__", found))
 
 
-def _chain(kind: str, value: Any, where: str, kinds: Kinds, problems: list[str]) -> Any:
+def _chain(kind: str, value: Any, where: str, kinds: Registry, problems: list[str]) -> Any:
     if not isinstance(value, Mapping):
         problems.append(f"{where}: expected a table of parts by name, found {shown(value)}")
         return value
@@ -171,7 +173,7 @@ def _chain(kind: str, value: Any, where: str, kinds: Kinds, problems: list[str])
     return out
 
 
-def _function(name: str, value: Any, kinds: Kinds, problems: list[str]) -> Any:
+def _function(name: str, value: Any, kinds: Registry, problems: list[str]) -> Any:
     function = kinds.functions[name]
     if not isinstance(value, Mapping):
         problems.append(f"{name}: expected a table, found {shown(value)}")
@@ -179,7 +181,7 @@ def _function(name: str, value: Any, kinds: Kinds, problems: list[str]) -> Any:
     return keywords(fields(function), value, name, f"[{name}]", kinds, problems, open_ended(function))
 
 
-def _part(kind: str, value: Any, path: str, default: Any, kinds: Kinds, problems: list[str]) -> Any:
+def _part(kind: str, value: Any, path: str, default: Any, kinds: Registry, problems: list[str]) -> Any:
     """Resolve one section that names a part; what is wrong stays as it was given."""
     section = _merged(value, default)
     if not isinstance(section, Mapping):
@@ -210,7 +212,7 @@ def _merged(value: Any, default: Any) -> Any:
     return value
 
 
-def _factory(kind: str, section: Mapping[str, Any], path: str, kinds: Kinds, problems: list[str]) -> Any:
+def _factory(kind: str, section: Mapping[str, Any], path: str, kinds: Registry, problems: list[str]) -> Any:
     if "factory" in section:
         factory = section["factory"]
         if not _is_factory(factory):
@@ -231,6 +233,8 @@ def _factory(kind: str, section: Mapping[str, Any], path: str, kinds: Kinds, pro
     if name not in table:
         where = path if kind in CHAINS and path.endswith(f".{name}") else f"{path}.name"
         guess = suggestion(name, table)
+        other = next((one for one, parts in kinds.tables.items() if name in parts), "")
+        guess = guess or (f"; it is of the kind {other}" if other else "")
         problems.append(f"{where}: no {singular(kind)} {quoted(name)}{guess} ({_listed(kind, kinds)})")
     return table.get(name)
 
@@ -239,12 +243,12 @@ def _is_factory(value: Any) -> bool:
     return callable(value) and type(value).__hash__ is not None
 
 
-def _listed(kind: str, kinds: Kinds) -> str:
+def _listed(kind: str, kinds: Registry) -> str:
     return f"{plural(kind)}: " + (", ".join(sorted(kinds.tables.get(kind, {}))) or "none")
 
 
 def keywords(
-    known: Mapping[str, Field], given: Mapping[Any, Any], path: str, owner: str, kinds: Kinds, problems: list[str],
+    known: Mapping[str, Field], given: Mapping[Any, Any], path: str, owner: str, kinds: Registry, problems: list[str],
     any_key: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Judge the keywords of one factory and write out its defaults; `owner` is what a message calls it."""
@@ -266,7 +270,7 @@ def keywords(
     return out
 
 
-def _leaf(field: Field, value: Any, path: str, given: bool, kinds: Kinds, problems: list[str]) -> Any:
+def _leaf(field: Field, value: Any, path: str, given: bool, kinds: Registry, problems: list[str]) -> Any:
     if not given and value is None:
         return None
     try:
@@ -290,12 +294,12 @@ def word(key: Any) -> str:
     return quoted(str(key))[1:-1]
 
 
-def allowed_ranges(config: Mapping[str, Any], kinds: Kinds) -> dict[str, str]:
+def allowed_ranges(config: Mapping[str, Any], kinds: Registry) -> dict[str, str]:
     """Map every sweepable path of a resolved config to the interval that its part accepts."""
     return {path: allowed(field) for path, field in fields_of(config, kinds) if field.sweepable}
 
 
-def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Field]]:
+def fields_of(config: Mapping[str, Any], kinds: Registry) -> Iterator[tuple[str, Field]]:
     """List (dotted path, keyword) of every value in the sections and chains of a resolved config."""
     form = form_of(config, kinds)
     for path, kind in form.sections.items():
@@ -307,7 +311,7 @@ def fields_of(config: Mapping[str, Any], kinds: Kinds) -> Iterator[tuple[str, Fi
             yield from _fields_below(kind, value, f"{path}.{key}", kinds)
 
 
-def _fields_below(kind: str, value: Any, path: str, kinds: Kinds) -> Iterator[tuple[str, Field]]:
+def _fields_below(kind: str, value: Any, path: str, kinds: Registry) -> Iterator[tuple[str, Field]]:
     if not isinstance(value, Mapping):
         return
     factory: Any = value.get("factory") or kinds.tables.get(kind, {}).get(str(value.get("name")))
@@ -316,7 +320,7 @@ def _fields_below(kind: str, value: Any, path: str, kinds: Kinds) -> Iterator[tu
 
 
 def _fields_within(
-    known: Mapping[str, Field], value: Mapping[str, Any], path: str, kinds: Kinds
+    known: Mapping[str, Field], value: Mapping[str, Any], path: str, kinds: Registry
 ) -> Iterator[tuple[str, Field]]:
     for field in known.values():
         if field.name in value:
@@ -325,7 +329,7 @@ def _fields_within(
                 yield from _fields_below(field.kind, value[field.name], f"{path}.{field.name}", kinds)
 
 
-def _schema(factory: Callable[..., Any], kind: str, kinds: Kinds) -> dict[str, Field]:
+def _schema(factory: Callable[..., Any], kind: str, kinds: Registry) -> dict[str, Field]:
     """Join the keywords of a factory with those its section has besides, less what the build supplies."""
     known = dict(fields(factory))
     for extra in kinds.extras.get(kind, ()):

@@ -30,13 +30,13 @@ class Train(NamedTuple):
     probe_every: Size = 0  # 0: 10 to 50 times a run, at most every 25th step
     time_probes: bool = False  # also time the first program without probes and tell what they cost
     evaluate_every: Size = 0  # 0: about 10 times a run
-    lanes: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
-    lane_limit: Size = 0  # most lanes on a device in one call; 0: chosen
+    parallel: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
+    max_parallel: Size = 0  # most lanes on a device in one call; 0: chosen
     checkpoint_seconds: int = (
         60  # between checkpoints, more where saving takes long; a stopped run is resumed from there
     )
     matmul: Literal["default", "bfloat16", "tensorfloat32", "float32"] = "default"  # products in; sums stay float32
-    shapes: Mapping[str, Any] = {}  # first arm of a group -> mode, blocks, chunks: as a run before measured and wrote
+    layouts: Mapping[str, Any] = {}  # first arm of a group -> mode, blocks, chunks: as a run before measured and wrote
 
 
 class Study(NamedTuple):
@@ -51,12 +51,14 @@ class Study(NamedTuple):
     tuning_seeds: Repeats = 1  # runs of each of them
     seeds: Repeats = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)
     keep: Size = 0  # report seeds of each arm whose final parameters are written
-    extend: Size = 0  # rounds of widening a search space whose best point lay on its edge
+    widen_rounds: Size = 0  # rounds of widening a search space whose best point lay on its edge
     comparisons: Literal["baseline", "all"] = "baseline"
     baseline: str = ""  # the first arm, where empty
     confidence: Annotated[float, Range("(0, 1)", "0.95 is usual")] = 0.95
-    delta: Annotated[float, Range("[0, inf)")] = 0.0  # differences below it count as equivalent; 0: not asked
-    meaningful: Annotated[float, Range("[0.5, 1]", "0.75 is usual")] = (
+    equivalence_margin: Annotated[float, Range("[0, inf)")] = (
+        0.0  # differences below it count as equivalent; 0: not asked
+    )
+    min_win_probability: Annotated[float, Range("[0.5, 1]", "0.75 is usual")] = (
         0.75  # P(A > B) from which a difference counts as meaningful
     )
 
@@ -69,7 +71,7 @@ def shape_problems(shapes: Mapping[str, Any]) -> list[str]:
         whole = isinstance(one, Mapping) and set(one) == {"mode", *counts} and one["mode"] in ("map", "vmap")
         if not whole or not all(type(one[key]) is int and one[key] >= 1 for key in counts):
             problems.append(
-                f"train.shapes.{name}: found {one!r}; expected mode (map or vmap), blocks and chunks (1 or more); "
+                f"train.layouts.{name}: found {one!r}; expected mode (map or vmap), blocks and chunks (1 or more); "
                 "take the line out to measure anew"
             )
     return problems

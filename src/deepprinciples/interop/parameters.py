@@ -15,7 +15,7 @@ import numpy as np
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import arrays, directory
-from deepprinciples.types import PyTree, words_of
+from deepprinciples.types import PyTree, path_to_names
 
 SEED, STATE = "seed-", "state-"
 
@@ -33,7 +33,7 @@ def table_of(tree: PyTree, index: int) -> dict[str, Any]:
 
     table: dict[str, Any] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        *parents, last = words_of(path)
+        *parents, last = path_to_names(path)
         here = table
         for key in parents:
             here = here.setdefault(key, {})
@@ -57,11 +57,11 @@ def tree_of(table: Mapping[str, Any], like: PyTree, where: str) -> PyTree:
     leaves = []
     for path, expected in jax.tree_util.tree_flatten_with_path(like)[0]:
         found: Any = table
-        for word in words_of(path):
+        for word in path_to_names(path):
             found = found.get(word) if isinstance(found, Mapping) else None
         shape = None if found is None or isinstance(found, Mapping) else list(np.shape(found))
         if shape != list(expected.shape):
-            name = "/".join(words_of(path))
+            name = "/".join(path_to_names(path))
             what = "is missing" if shape is None else f"has shape {shape}"
             raise IntegrityError(
                 f"{where}: {quoted(name)} {what}, expected {list(expected.shape)}: the file is not of this model"

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from deepprinciples import learners
-from deepprinciples.config.schema import Kinds, fields
+from deepprinciples.config.schema import Registry, fields
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.config.settings import Study, Train, model_extras, start
 from deepprinciples.learners import TABLES, grouping, measured
@@ -40,13 +40,14 @@ from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, Split
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]
-KINDS = Kinds(
+KINDS = Registry(
     tables={**TABLES, "start": {"start": start}, "test_sets": data.TABLE},
     functions={"train": Train, "study": Study},
     extras={"data": (prepare,), "test_sets": (TestSet,), "model": (model_extras,)},
     provided={
         "model": {"outputs", "vocabulary", "shape"},
         "generator": {"outputs", "vocabulary", "shape"},
+        "augment": {"outputs"},
         "regularizers": {"outputs"},
         "metric": measured.SUPPLIED,
         "data": {"source", "test_sets"},
@@ -98,10 +99,10 @@ def stability_edge(config: Config) -> float | None:
         arXiv:2103.00065.
     """
     one = config.get("optimizer", {})
-    if "rule" not in config or config.get("groups"):
+    if "gradient" not in config or config.get("groups"):
         return None
     plain = one.get("name") == "sgd" and config["schedule"].get("name") == "constant"
-    if not plain or config["rule"].get("name") != "plain" or config["transforms"] or not one["learning_rate"]:
+    if not plain or config["gradient"].get("name") != "plain" or config["transforms"] or not one["learning_rate"]:
         return None
     momentum = one["momentum"]
     share = 1.0 - momentum if one.get("averaged") else 1.0

@@ -20,18 +20,18 @@ from deepprinciples.learners import averaging
 from deepprinciples.learners.grouping import Apart, joined, still, without_frozen
 from deepprinciples.types import (
     ASIDE,
+    ActivationPenalty,
     Array,
-    Augment,
     Aux,
     Average,
     Batch,
+    BatchTransform,
+    FunctionPenalty,
     Info,
     Learner,
     Metric,
     Model,
     Objective,
-    OnActivations,
-    OnFunction,
     PyTree,
     State,
 )
@@ -49,12 +49,12 @@ def minimize(
     optimizer: optax.GradientTransformation,
     example: Batch,
     trainable: Apart | None = None,
-    rule: Callable[..., Any] | None = None,
-    penalties: Sequence[Callable[[PyTree], Array] | OnActivations | OnFunction] = (),
-    augments: Sequence[Augment] = (),
+    gradient: Callable[..., Any] | None = None,
+    penalties: Sequence[Callable[[PyTree], Array] | ActivationPenalty | FunctionPenalty] = (),
+    augment: Sequence[BatchTransform] = (),
     metrics: Mapping[str, Metric] | None = None,
     evaluations: int = 1,
-    average: Average | None = None,
+    weight_averaging: Average | None = None,
     steps: int = 1,
     splits: bool = False,
 ) -> Learner:
@@ -69,14 +69,14 @@ def minimize(
         example: a batch that the model is initialized with; for most only shapes count, and it may hold one example.
         trainable: (params) -> (those that train, those that are frozen), each with None for the other; rule, penalties,
             optimizer and average then see the first alone. None trains all.
-        rule: (loss_fn) -> gradient_fn, see `parts.rules`; it is given the value above and calls it with the
+        gradient: (loss_fn) -> gradient_fn, see `parts.gradient_rules`; it gets the value above and calls it with the
             parameters, the model state, the batch (or any share of it) and the key of the step (or one derived from
             it). None takes the plain gradient.
-        penalties: added to the loss: functions (params) -> scalar, or see `types.OnActivations` and `OnFunction`.
-        augments: applied to each training batch in order.
+        penalties: added to the loss: functions (params) -> scalar, `types.ActivationPenalty` or `FunctionPenalty`.
+        augment: applied to each training batch in order.
         metrics: by name; `loss` is always among the evaluated.
         evaluations: gradient evaluations a step of the rule costs.
-        average: of the weights, evaluated in place of the last ones; those are then recorded as "raw_loss" and so on.
+        weight_averaging: evaluated in place of the last ones; those are then recorded as "raw_loss" and so on.
         steps: of the whole run, for the average.
         splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
             large batches of a `separate` objective then go through in shares, see `kernels.shares`.
@@ -87,6 +87,7 @@ def minimize(
     chain = optax.with_extra_args_support(optimizer)
     measured = metrics or {}
     apart = trainable or (lambda params: (params, None))
+    average = weight_averaging
     if average is not None and trainable is not None:
         average = without_frozen(average, trainable)
 
@@ -107,18 +108,18 @@ def minimize(
             return objective.function(params, model_state, inputs, key)
 
         def cost(number: int, penalty: Any) -> Array:
-            if isinstance(penalty, OnActivations):
+            if isinstance(penalty, ActivationPenalty):
                 return penalty.apply(activations)
-            if isinstance(penalty, OnFunction):
+            if isinstance(penalty, FunctionPenalty):
                 return penalty.apply(function, batch.inputs, stream(key, f"penalty{number}"))
             return penalty(free)
 
         penalty = sum((cost(*each) for each in enumerate(penalties)), start=jnp.zeros(()))
         return data_loss + penalty, (data_loss, new_state, activations)
 
-    def gradient(params: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
+    def gradient_of(params: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
         value = lambda free, *given: value_of(free, frozen, *given)
-        take = _plain(value) if rule is None else rule(value)
+        take = _plain(value) if gradient is None else gradient(value)
         if not (splits and objective.separate and all(map(callable, penalties))):
             return take(params, model_state, batch, key)
         told = jax.eval_shape(value, params, model_state, batch, key)
@@ -129,12 +130,12 @@ def minimize(
         return microbatch.accumulate(lambda share, _: take(params, model_state, share, key), batch, count, told, params)
 
     def step(state: State, batch: Batch, key: Array) -> tuple[State, Info]:
-        for number, augment in enumerate(augments):
-            batch = augment.apply(stream(key, f"augment{number}"), batch)
+        for number, one in enumerate(augment):
+            batch = one.apply(stream(key, f"augment{number}"), batch)
         key_model = stream(key, "dropout")
         arguments = (state.model_state, batch, key_model)
         free, frozen = apart(state.params)
-        (total, (data_loss, model_state, activations)), grads = gradient(free, frozen, *arguments)
+        (total, (data_loss, model_state, activations)), grads = gradient_of(free, frozen, *arguments)
         updates, opt_state = chain.update(grads, state.opt_state, free, key=stream(key, "noise"), value=total)
         params, held = joined(optax.apply_updates(free, updates), frozen), state.average
         grads, updates = joined(grads, still(frozen)), joined(updates, still(frozen))

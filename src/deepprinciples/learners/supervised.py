@@ -13,9 +13,9 @@ from deepprinciples.learners.objective import minimize, objective_of
 from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.types import (
     Array,
-    Augment,
     Average,
     Batch,
+    BatchTransform,
     Dataset,
     Learner,
     Metric,
@@ -35,11 +35,12 @@ def supervised(
     loss: Callable[[Any, PyTree], Array],
     optimizer: optax.GradientTransformation,
     trainable: Apart | None,
-    rule: Callable[..., Any],
+    gradient: Callable[..., Any],
     example: Batch,
+    augment: Sequence[BatchTransform],
     regularizers: Sequence[Any],
     metrics: Mapping[str, Metric],
-    average: Average | None,
+    weight_averaging: Average | None,
     evaluations: int,
     steps: int,
     splits: bool,
@@ -56,8 +57,10 @@ def supervised(
         model: see `types.Model`.
         weights: reparameterizations by name, in order; regularizers and transforms act on the stored weights.
         loss: (outputs, targets) -> [B].
-        regularizers: those that act on the batch, and penalties.
-        optimizer, trainable, rule, example, metrics, average, evaluations, steps, splits: see `objective.minimize`.
+        augment: what is done to a batch, in order.
+        regularizers: penalties.
+        optimizer, trainable, gradient, example, metrics, weight_averaging, evaluations, steps, splits: see
+            `objective.minimize`.
 
     Returns:
         A `Learner`.
@@ -68,12 +71,12 @@ def supervised(
         optimizer=optimizer,
         trainable=trainable,
         example=example,
-        rule=rule,
-        penalties=[one for one in regularizers if not isinstance(one, Augment)],
-        augments=[one for one in regularizers if isinstance(one, Augment)],
+        gradient=gradient,
+        penalties=regularizers,
+        augment=augment,
         metrics=metrics,
         evaluations=evaluations,
-        average=average,
+        weight_averaging=weight_averaging,
         steps=steps,
         splits=splits,
     )

@@ -30,19 +30,20 @@ def _steps(config: Config, parts: Dataset) -> int:
     return config["train"]["steps"]
 
 
-def _regularizers(config: Config, parts: Dataset) -> list[Any]:
-    return [part("regularizers", section, outputs=parts.outputs) for _, section in named(config["regularizers"])]
+def _every(kind: str) -> Callable[[Config, Dataset], list[Any]]:
+    """Build all parts of an ordered table."""
+    return lambda config, parts: [part(kind, one, outputs=parts.outputs) for _, one in named(config[kind])]
 
 
 def _evaluations(config: Config, parts: Dataset) -> int:
     del parts
-    return trait("rule", config["rule"], "evaluations") or 1
+    return trait("gradient", config["gradient"], "evaluations") or 1
 
 
 def _splits(config: Config, parts: Dataset) -> bool:
     """Say whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it."""
     del parts
-    return all(trait(kind, config[kind], "per_example") for kind in ("rule", "loss"))
+    return all(trait(kind, config[kind], "per_example") for kind in ("gradient", "loss"))
 
 
 SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
@@ -51,12 +52,13 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "model": model_of,
     "weights": lambda config, parts: weights_of(config),
     "loss": lambda config, parts: part("loss", config["loss"]),
-    "rule": lambda config, parts: part("rule", config["rule"]),
+    "gradient": lambda config, parts: part("gradient", config["gradient"]),
     "trainable": lambda config, parts: apart_of(groups_of(config, _steps(config, parts))),
     "optimizer": lambda config, parts: chain(config, _steps(config, parts)),
-    "regularizers": _regularizers,
+    "augment": _every("augment"),
+    "regularizers": _every("regularizers"),
     "metrics": measured.metrics_of,
-    "average": lambda config, parts: part("average", config["average"]),
+    "weight_averaging": lambda config, parts: part("weight_averaging", config["weight_averaging"]),
     "steps": _steps,
     "evaluations": _evaluations,
     "splits": _splits,

@@ -1,4 +1,4 @@
-"""Which losses, metrics and regularizers mean something for which targets: decided on the task and on the targets.
+"""Which losses, metrics and augmentations mean something for which targets: decided on the task and on the targets.
 
 The trait `targets` of a part says what it needs: "classes" for what chooses one class of many (labels, or rows of
 probabilities), "binary" for what answers each output with yes or no (targets from 0 to 1, of the shape of the outputs),
@@ -20,7 +20,7 @@ from deepprinciples.types import Dataset
 
 
 def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) -> list[str]:
-    """List the losses, metrics and regularizers of a config that mean nothing for its targets, one line each.
+    """List the parts of a config that mean nothing for its targets, one line each.
 
     Args:
         config: one arm's resolved config.
@@ -37,11 +37,12 @@ def unfit_for_targets(config: Config, parts: Dataset, outputs: Any, where: str) 
             needs = "answers yes or no" if parts.task == "classification" else "needs class labels"
             head = "factory" if "factory" in section else "name"
             found.append(f"{where}{path}.{head}: {name_of(section)} {needs}, but data.name {source!r} has {why}")
-    for key, section in named(config["regularizers"]):
-        needed = trait("regularizers", section, "targets")
+    chained = [(kind, *one) for kind in ("augment", "regularizers") for one in named(config[kind])]
+    for kind, key, section in chained:
+        needed = trait(kind, section, "targets")
         if why := _why_not(needed, parts, outputs) or _unlabeled(needed, parts):
             has = f"data.name {source!r} has {why.split(';')[0]}"
-            found.append(f"{where}regularizers.{key}: {name_of(section)} needs class labels, but {has}; remove it")
+            found.append(f"{where}{kind}.{key}: {name_of(section)} needs class labels, but {has}; remove it")
     return found
 
 

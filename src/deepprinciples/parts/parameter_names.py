@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from deepprinciples.types import PyTree, words_of
+from deepprinciples.types import PyTree, path_to_names
 
 Patterns = str | Sequence[str]
 _MOST_SHOWN = 3
@@ -18,7 +18,7 @@ _MOST_SHOWN = 3
 
 def name_of(path: tuple[Any, ...]) -> str:
     """Name a leaf by JAX's path to it."""
-    return "/".join(words_of(path))
+    return "/".join(path_to_names(path))
 
 
 def names_of(tree: PyTree) -> list[str]:

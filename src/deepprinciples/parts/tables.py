@@ -1,7 +1,7 @@
 """Every kind of part and its TABLE, in one place.
 
-`TABLES` is every kind's TABLE, with a user's parts once `--with` has added them, which are not among `OURS`. What else
-there is to know of a part are the traits of its factory, see `types.Traits`.
+`TABLES` also holds a user's parts once `--plugin` has added them; they are not among `OURS`. Whatever else there is to
+know of a part are the traits of its factory, see `types.Traits`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 from deepprinciples.parts import (
     activations,
-    averages,
+    augment,
     data,
     gan_losses,
+    gradient_rules,
     initializers,
     losses,
     metrics,
@@ -24,12 +25,12 @@ from deepprinciples.parts import (
     probes,
     ranking_metrics,
     regularizers,
-    rules,
     sample_metrics,
     schedules,
     split_metrics,
     transforms,
     variational,
+    weight_averaging,
     weights,
 )
 
@@ -49,18 +50,19 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
         **variational.METRICS,
         **sample_metrics.TABLE,
     },
+    "augment": augment.TABLE,
     "regularizers": regularizers.TABLE,
     "transforms": transforms.TABLE,
     "weights": weights.TABLE,
-    "rule": rules.TABLE,
+    "gradient": gradient_rules.TABLE,
     "optimizer": optimizers.TABLE,
     "schedule": schedules.TABLE,
     "groups": parameter_groups.TABLE,
-    "average": averages.TABLE,
+    "weight_averaging": weight_averaging.TABLE,
     "probe": probes.TABLE,
 }
 
 
 OURS = frozenset(
     factory for table in TABLES.values() for factory in table.values()
-)  # what --with adds is in TABLES alone
+)  # what --plugin adds is in TABLES alone

@@ -19,7 +19,7 @@ from deepprinciples.report.sheet import CSS
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _KINDS = {
     "train": "Training run",
-    "find-rate": "Range test of learning rates",
+    "lr-find": "Range test of learning rates",
     "probe": "Trained networks under the probes",
 }
 

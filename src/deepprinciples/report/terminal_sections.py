@@ -120,7 +120,7 @@ def rates(summary: Mapping[str, Any], console: Console) -> None:
     """Print what a range test saw of each arm, and the lines to paste into a config.
 
     Args:
-        summary: the dict of `summary.json` of a find-rate run; any value may be None.
+        summary: the dict of `summary.json` of a lr-find run; any value may be None.
         console: where to print.
     """
     say, rows = Voice(console), formatting.rows(summary.get("rates"))

@@ -42,7 +42,7 @@ def summarize(
         study: the [study] section.
         steps: of a lane.
         bound: the metric's worst possible value, if it has one.
-        kind: "compare", "train" or "find-rate"; of the last `rates.told` has the rest.
+        kind: "compare", "train" or "lr-find"; of the last `rates.told` has the rest.
         changes: what each arm changes.
         notes: warnings already known, about the data or the config.
         constant: arm -> the score of a constant answer, where it is known.
@@ -98,7 +98,7 @@ def summarize(
             "can_show": planning.can_show(len(set(finished.block)), len(compared), study.confidence),
             "steps": steps,
             "confidence": study.confidence,
-            "delta": study.delta,
+            "equivalence_margin": study.equivalence_margin,
             "comparisons": study.comparisons,
             "search": dict(study.tune),
         },
@@ -106,7 +106,7 @@ def summarize(
         "importance": importance.rows(
             tried, searched, higher_is_better=judge.higher_is_better, confidence=study.confidence
         ),
-        "warnings": [*notes, *_warnings(finished, results, rows if kind != "find-rate" else [], compared)],
+        "warnings": [*notes, *_warnings(finished, results, rows if kind != "lr-find" else [], compared)],
         "limits": _limits(finished, study),
     }
 
@@ -128,8 +128,8 @@ def _compared(
     scores: np.ndarray, diverged: np.ndarray, arms: Sequence[str], metric: str, study: Study, shared: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     return verdicts.compare(
-        scores, diverged, arms, pairs=pairs(arms, study), metric=metric, delta=study.delta,
-        meaningful=study.meaningful, **shared,
+        scores, diverged, arms, pairs=pairs(arms, study), metric=metric, equivalence_margin=study.equivalence_margin,
+        min_win_probability=study.min_win_probability, **shared,
     )  # fmt: skip
 
 
@@ -165,8 +165,8 @@ def _averaged(
         names,
         pairs=[(2 * k, 2 * k + 1) for k in range(len(held))],
         metric=metric,
-        delta=study.delta,
-        meaningful=study.meaningful,
+        equivalence_margin=study.equivalence_margin,
+        min_win_probability=study.min_win_probability,
         **{**shared, "tuned": tuned},
     )
 
@@ -229,7 +229,7 @@ def _warnings(
             paths = ", ".join(row["edges"])
             found.append(
                 f"{row['name']}: in most searches the best {paths} is the smallest or largest tried; its search space "
-                "may be too narrow (widen it, or set study.extend = 1)"
+                "may be too narrow (widen it, or set study.widen_rounds = 1)"
             )
         if row["promise"] and row["promise"]["broken"]:
             one = row["promise"]
@@ -287,8 +287,8 @@ def _limits(finished: Any, study: Study) -> list[str]:
         )
     else:
         found.append("No hyper-parameter was tuned: an arm may lose only because the fixed settings suit another arm.")
-    if study.delta == 0:
+    if study.equivalence_margin == 0:
         found.append(
-            "No margin of equivalence was given (study.delta), so 'no evidence' is not evidence of no difference."
+            "No margin was given (study.equivalence_margin), so 'no evidence' is not evidence of no difference."
         )
     return found

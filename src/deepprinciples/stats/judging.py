@@ -79,8 +79,8 @@ def judge(
     comparisons: Literal["baseline", "all"] = "baseline",
     baseline: str = "",
     confidence: float = 0.95,
-    delta: float = 0.0,
-    meaningful: float = 0.75,
+    equivalence_margin: float = 0.0,
+    min_win_probability: float = 0.75,
     worst: float | None = None,
     best: float | None = None,
     title: str = "Verdicts",
@@ -102,8 +102,8 @@ def judge(
         comparisons: "baseline" compares every arm with the first one (or `baseline`), "all" all with all.
         baseline: the arm that others are compared with.
         confidence: of every interval; 1 - confidence is the chance of any false claim.
-        delta: differences below it count as equivalent; 0.0 does not ask.
-        meaningful: share of blocks that a winner has to win.
+        equivalence_margin: differences below it count as equivalent; 0.0 does not ask.
+        min_win_probability: share of blocks that a winner has to win.
         worst, best: the ends of the metric's range, where it has them. A score that is not finite counts as `worst`,
             without it as the worst score of the table.
         title: of the printed table.
@@ -138,7 +138,14 @@ def judge(
     # Scores of one block are judged as those of one search are.
     shared |= {"blocks": table.blocks, "tuned": table.names if table.blocks is not None else ()}
     given = (table.scores, ~np.isfinite(table.scores), table.names)
-    rows = verdicts.compare(*given, pairs=pairs, metric=metric, delta=delta, meaningful=meaningful, **shared)
+    rows = verdicts.compare(
+        *given,
+        pairs=pairs,
+        metric=metric,
+        equivalence_margin=equivalence_margin,
+        min_win_probability=min_win_probability,
+        **shared,
+    )
     described = verdicts.arm_rows(*given, best=best, **shared)
     headline = verdicts.headline(rows, described, metric)
     summary = {

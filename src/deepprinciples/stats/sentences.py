@@ -22,8 +22,8 @@ class Terms(NamedTuple):
     metric: str
     sign: int  # 1 where a higher score is better, else -1
     alpha: float
-    delta: float
-    meaningful: float
+    equivalence_margin: float
+    min_win_probability: float
     min_pairs: int
     least: int  # blocks at which the smallest possible p, after Holm, can reach alpha
 
@@ -54,7 +54,8 @@ def sentence(row: Mapping[str, Any], gain: NDArray[np.float64], margin: float, t
             f"{_family(terms)}: {effect}."
         )
     elif verdict == "equivalent":
-        said = f"{a} and {b} are equivalent within {terms.delta:.3g}: {effect}, {_p(margin)} (TOST) after Holm."
+        within = f"equivalent within {terms.equivalence_margin:.3g}"
+        said = f"{a} and {b} are {within}: {effect}, {_p(margin)} (TOST) after Holm."
     elif verdict == "no evidence":
         said = f"no evidence that {a} differs from {b}: {effect}, {_p(p)} after Holm{_limits(row, terms)}."
     else:
@@ -89,7 +90,7 @@ def _size(row: Mapping[str, Any], terms: Terms) -> str:
         chance, low, high = 1 - chance, 1 - high, 1 - low
     return (
         f"not shown to be meaningful: the better arm wins a pair with probability {chance:.2g} "
-        f"[{low:.2g}, {high:.2g}], asked are {terms.meaningful:.2g} and an interval above 0.5"
+        f"[{low:.2g}, {high:.2g}], asked are {terms.min_win_probability:.2g} and an interval above 0.5"
     )
 
 

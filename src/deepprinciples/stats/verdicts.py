@@ -31,8 +31,8 @@ def compare(
     metric: str = "score",
     bound: float | None = None,
     confidence: float = 0.95,
-    delta: float = 0.0,
-    meaningful: float = 0.75,
+    equivalence_margin: float = 0.0,
+    min_win_probability: float = 0.75,
     min_pairs: int = planning.MIN_BLOCKS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -44,8 +44,8 @@ def compare(
     speaks "for the settings found": it makes no claim about the methods.
 
     "better" and "worse" need both: sign-flip p after Holm <= 1 - confidence, and an interval of the difference without
-    0. "equivalent" needs delta > 0, TOST p after Holm <= 1 - confidence, and the interval inside +-delta; it goes
-    before "better", because the user said that less than delta does not matter. The TOST p-values are a Holm family of
+    0. "equivalent" needs a margin above 0, TOST p after Holm <= 1 - confidence, and the interval inside +- the margin;
+    it goes before "better", because the user said that less does not matter. The TOST p-values are a Holm family of
     their own: for one pair the two null hypotheses cannot both be true. "cannot be judged" means that so few blocks
     could not reach the level whatever their scores. `p` is None below min_pairs.
 
@@ -54,8 +54,9 @@ def compare(
         names: of the arms; pairs: (i, j) compares arm i (a) with arm j (b).
         higher_is_better, metric, bound: direction, name, and worst possible value of the metric, if it has one.
         blocks: the search whose setting each seed reports [seed]; tuned: names of the arms that searched.
-        confidence: of every interval; 1 - confidence is the familywise error. delta: margin of equivalence, 0 for none.
-        meaningful: P(winner beats loser) asked of a meaningful gain. min_pairs: below it, no p and no verdict.
+        confidence: of every interval; 1 - confidence is the familywise error.
+        equivalence_margin: differences below it count as none; 0 does not ask.
+        min_win_probability: P(winner beats loser) asked of a meaningful gain. min_pairs: below it, no p and no verdict.
         seed: of resampling and random sign patterns.
     Returns:
         One dict per pair: a, b, n (blocks), unit ("search" or "seed"), difference (mean of a - b), interval,
@@ -65,14 +66,14 @@ def compare(
         "worse": the winner's gain), verdict ("better", "worse", "equivalent", any of them + " for the settings found",
         "no evidence", "cannot be judged"; of a), sentence.
     Raises:
-        DataError: shapes, names, blocks and pairs do not fit. ConfigError: an impossible confidence or delta.
+        DataError: shapes, names, blocks and pairs do not fit. ConfigError: an impossible confidence or margin.
     """
     values, lost = _judged(scores, diverged, names, higher_is_better=higher_is_better, bound=bound)
     wanted = list(pairs)
-    _check(wanted, len(names), confidence, delta)
+    _check(wanted, len(names), confidence, equivalence_margin)
     alpha, family, sign = 1 - confidence, max(1, len(wanted)), 1 if higher_is_better else -1
     least = max(min_pairs, planning.can_show(min_pairs, family, confidence)["needed"])
-    terms = sentences.Terms(metric, sign, alpha, delta, meaningful, min_pairs, least)
+    terms = sentences.Terms(metric, sign, alpha, equivalence_margin, min_win_probability, min_pairs, least)
     searched = [any(names[k] in tuned for k in pair) for pair in wanted]
     if blocks is not None and len(blocks) != values.shape[1]:
         raise DataError(f"blocks: found {len(blocks)}; expected {values.shape[1]}; give one for each seed")
@@ -82,7 +83,7 @@ def compare(
     used = [reduced if one else values for one in by_search]
     sides = [(held[i], held[j]) for held, (i, j) in zip(used, wanted, strict=True)]
     gaps = [paired_tests.differences(a, b) for a, b in sides]
-    tests = _tested(gaps, delta=delta, seed=seed, min_pairs=min_pairs)
+    tests = _tested(gaps, equivalence_margin=equivalence_margin, seed=seed, min_pairs=min_pairs)
     rows = []
     for k, (i, j) in enumerate(wanted):
         gap = gaps[k]
@@ -194,14 +195,16 @@ def _judged(
     return values, np.asarray(diverged, dtype=bool) | ~np.isfinite(found.astype(np.float64))
 
 
-def _check(pairs: Sequence[tuple[int, int]], arms: int, confidence: float, delta: float) -> None:
+def _check(pairs: Sequence[tuple[int, int]], arms: int, confidence: float, equivalence_margin: float) -> None:
     for i, j in pairs:
         if i == j or not (0 <= i < arms and 0 <= j < arms):
             raise DataError(f"pairs: found ({i}, {j}); expected two different arms from 0 to {arms - 1}; mend the pair")
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence: found {confidence}; expected between 0 and 1; 0.95 is usual")
-    if not 0 <= delta < math.inf:
-        raise ConfigError(f"delta: found {delta}; expected 0 (no margin) or a positive number; give the margin's size")
+    if not 0 <= equivalence_margin < math.inf:
+        raise ConfigError(
+            f"equivalence_margin: found {equivalence_margin}; expected 0 (no margin) or a positive number"
+        )
 
 
 class _Tests(NamedTuple):
@@ -212,13 +215,15 @@ class _Tests(NamedTuple):
     margin: float
 
 
-def _tested(gaps: Sequence[NDArray[np.float64]], *, delta: float, seed: int, min_pairs: int) -> list[_Tests]:
+def _tested(
+    gaps: Sequence[NDArray[np.float64]], *, equivalence_margin: float, seed: int, min_pairs: int
+) -> list[_Tests]:
     # Holm compares p with alpha / family: the more comparisons, the finer the p that must be resolved.
     draws = min(100_000, max(10_000, 1_000 * len(gaps)))
     enough = [gap.size >= min_pairs for gap in gaps]
     held = list(zip(gaps, enough, strict=True))
     p = [paired_tests.sign_flip_test(gap, draws=draws, seed=seed) if ok else 1.0 for gap, ok in held]
-    margins = [paired_tests.equivalence_p(gap, delta=delta) if ok else 1.0 for gap, ok in held]
+    margins = [paired_tests.equivalence_p(gap, delta=equivalence_margin) if ok else 1.0 for gap, ok in held]
     adjusted, apart = paired_tests.holm(p).tolist(), paired_tests.holm(margins).tolist()
     return [_Tests(p[k], adjusted[k], apart[k]) if ok else _Tests(None, None, 1.0) for k, ok in enumerate(enough)]
 
@@ -255,7 +260,7 @@ def _verdict(row: Mapping[str, Any], margin: float, terms: sentences.Terms, *, c
     scope = sentences.SETTINGS if conditional else ""
     if p is None:
         return {"verdict": "cannot be judged", "meaningful": False}
-    if known and margin <= terms.alpha and max(-low, high) <= terms.delta:
+    if known and margin <= terms.alpha and max(-low, high) <= terms.equivalence_margin:
         return {"verdict": "equivalent" + scope, "meaningful": False}
     if not known or p > terms.alpha or low <= 0 <= high:
         few = row["n"] < terms.least and not row["identical"]
@@ -266,7 +271,7 @@ def _verdict(row: Mapping[str, Any], margin: float, terms: sentences.Terms, *, c
         chance, bottom = 1 - chance, 1 - row["probability_interval"][1]
     return {
         "verdict": ("better" if better else "worse") + scope,
-        "meaningful": bool(bottom > 0.5 and chance >= terms.meaningful - 1e-12),
+        "meaningful": bool(bottom > 0.5 and chance >= terms.min_win_probability - 1e-12),
     }
 
 

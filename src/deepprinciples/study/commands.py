@@ -11,7 +11,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import checkpoints, directory, files
-from deepprinciples.study import execute, lr_find, memory, progress_store, protocol
+from deepprinciples.study import execute, memory, progress_store, protocol, range_test
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import Kind, StudyPlan, kind_of, resolve
 
@@ -89,7 +89,7 @@ def plan(config: Mapping[str, Any], kind: Kind = "compare") -> list[str]:
     return outline(resolve(kind, config))
 
 
-def find_rate(
+def lr_find(
     config: Mapping[str, Any] | str | Path,
     out: str | Path | None = None,
     *,
@@ -122,19 +122,19 @@ def find_rate(
         Smith, arXiv:1506.01186.
 
     Example:
-        run = dp.find_rate(config, steps=50, seeds=2)
+        run = dp.lr_find(config, steps=50, seeds=2)
         print(run.summary["rates"][0]["tune"])
     """
     stem = name or ("" if isinstance(config, Mapping) else Path(config).stem)
     given = config if isinstance(config, Mapping) else configs.load(config)
-    tested = lr_find.rising(given, low=low, high=high, steps=steps, seeds=seeds)
-    return _study("find-rate", tested, out, stem, progress, command or "dp.find_rate(config)")
+    tested = range_test.rising(given, low=low, high=high, steps=steps, seeds=seeds)
+    return _study("lr-find", tested, out, stem, progress, command or "dp.lr_find(config)")
 
 
 def resume(
     run_dir: str | Path,
     *,
-    allow_nonexact: bool = False,
+    allow_inexact: bool = False,
     allow_data_change: bool = False,
     strict: bool = False,
     progress: protocol.Progress | None = None,
@@ -146,7 +146,7 @@ def resume(
 
     Args:
         run_dir: its directory; it may have been moved or copied.
-        allow_nonexact: go on though the machine or a version is another; the summary then warns of it.
+        allow_inexact: go on though the machine or a version is another; the summary then warns of it.
         allow_data_change: go on though the data are others; the summary then warns of it.
         strict: refuse where the newest checkpoint is damaged; else the one before it is taken, and the summary warns.
         progress: hears how far the run is.
@@ -181,21 +181,21 @@ def resume(
         notes = _notes(known)
         if found is not None:
             facts = execute.facts(planned)
-            notes += execute.check_same_environment(found, facts, allow_nonexact, allow_data_change=allow_data_change)
+            notes += execute.check_same_environment(found, facts, allow_inexact, allow_data_change=allow_data_change)
             if strict and found.skipped:
                 raise IntegrityError(f"{found.skipped[0]}; without --strict the one before it is taken")
             notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
         stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
-        at = execute.ResumePoint(found, notes, narrowed, allow_nonexact)
+        at = execute.ResumePoint(found, notes, narrowed, allow_inexact)
         return execute.execute(path, planned, stem, command, progress, at)
 
 
-def extend(
+def add_seeds(
     run_dir: str | Path,
     seeds: int,
     out: str | Path | None = None,
     *,
-    allow_nonexact: bool = False,
+    allow_inexact: bool = False,
     progress: protocol.Progress | None = None,
 ) -> Run:
     """Add seeds to a finished run, in a new run directory; what it has stays as it is, to the bit.
@@ -208,7 +208,7 @@ def extend(
         run_dir: a finished run; nothing in it is changed.
         seeds: total number of seeds that report for each arm, more than there are.
         out: the new run directory; by default runs/<name>-<number>.
-        allow_nonexact: continue although the machine or a version is another; the summary then warns of it.
+        allow_inexact: continue although the machine or a version is another; the summary then warns of it.
         progress: hears how far the run is.
 
     Returns:
@@ -220,15 +220,15 @@ def extend(
 
     Example:
         run = dp.compare(config)
-        longer = dp.extend(run.path, 8)
+        longer = dp.add_seeds(run.path, 8)
     """
     path = Path(run_dir)
     known, given = directory.status(path), configs.load(path / directory.CONFIG)
     if known.get("state") != "finished":
-        raise IntegrityError(f"{path}: is not finished; resume it first, then extend it")
+        raise IntegrityError(f"{path}: is not finished; resume it first, then add seeds")
     kind = kind_of(known)
-    if kind == "find-rate":
-        raise ConfigError(f"{path}: is a run of find-rate; run it again with more --seeds")
+    if kind == "lr-find":
+        raise ConfigError(f"{path}: is a run of lr-find; run it again with more --seeds")
     use_all_cores()
     directory.check_free(out)
     before = resolve(kind, given)
@@ -236,15 +236,15 @@ def extend(
     found = checkpoints.latest(path / progress_store.FOLDER)
     if found is None:
         raise IntegrityError(f"{path / progress_store.FOLDER}: is missing; without it a run cannot be extended")
-    notes = [*_notes(known), *execute.check_same_environment(found, execute.facts(before), allow_nonexact)]
+    notes = [*_notes(known), *execute.check_same_environment(found, execute.facts(before), allow_inexact)]
     stem = str(known.get("stem", kind))
     arrays, facts = progress_store.with_more_rows(found, execute.facts(planned))
     new = directory.create(out, stem)
     with directory.locked(new):
         files.write_text(new / directory.CONFIG, configs.dumps(planned.config))
         checkpoints.save(new / progress_store.FOLDER, arrays, facts)
-        command = f"deepprinciples extend {path} --seeds {seeds}"
-        at = execute.ResumePoint(checkpoints.latest(new / progress_store.FOLDER), notes, lenient=allow_nonexact)
+        command = f"deepprinciples add-seeds {path} --seeds {seeds}"
+        at = execute.ResumePoint(checkpoints.latest(new / progress_store.FOLDER), notes, lenient=allow_inexact)
         return execute.execute(new, planned, stem, command, progress, at)
 
 

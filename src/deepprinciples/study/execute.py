@@ -24,7 +24,7 @@ from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import lr_find, memory, protocol, starting_weights
+from deepprinciples.study import memory, protocol, range_test, starting_weights
 from deepprinciples.study import progress_store as ledgers
 from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
@@ -54,7 +54,7 @@ def check_same_environment(
     if other and not allowed:
         raise IntegrityError(
             f"the run was begun elsewhere ({'; '.join(other[:3])}), so its bits cannot be repeated; add "
-            "--allow-nonexact to go on all the same"
+            "--allow-inexact to go on all the same"
         )
     return notes + ([f"not exact: resumed elsewhere than it was begun ({'; '.join(other)})"] if other else [])
 
@@ -62,7 +62,7 @@ def check_same_environment(
 def facts(plan: StudyPlan) -> dict[str, Any]:
     """Tell all that the bits of a run depend on beside its config."""
     known = jax.config.values
-    train = {key: value for key, value in plan.config["train"].items() if key != "shapes"}
+    train = {key: value for key, value in plan.config["train"].items() if key != "layouts"}
     asked = configs.dumps({**plan.config, "train": train})  # measured shapes are written at the end
     return {
         "fingerprint": {
@@ -159,7 +159,7 @@ def _narrowed(path: Path, ledger: ledgers.Ledger, told: dict[str, Any], error: O
     """Note how a run goes on after its memory ran out, and give the error that says so."""
     now = ledger.under_way
     if now is None:
-        return ResourceError(f"memory ran out while the first program was made ({error}); lower train.lane_limit")
+        return ResourceError(f"memory ran out while the first program was made ({error}); lower train.max_parallel")
     try:
         one = memory.narrower(ledger.narrowed.get(now.arm), now, ran=ledger.ran)
     except ResourceError as last:
@@ -186,8 +186,8 @@ def _told(
         title=resolved.get("title", "") or stem,
         class_names=next(iter(plan.data.values())).class_names,
     )
-    if kind == "find-rate":
-        found = found.assign(learning_rate=("step", lr_find.rates_of(next(iter(plan.arms.values())).config)))
+    if kind == "lr-find":
+        found = found.assign(learning_rate=("step", range_test.rates_of(next(iter(plan.arms.values())).config)))
     begun = starting_weights.notes(plan.configs, plan.data, finished.seeds)
     heard = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
     summary = summarize(
@@ -206,13 +206,13 @@ def _told(
             if (score := from_config.constant_score(arm.config, plan.data[name])) is not None
         },
     )
-    if kind == "find-rate":
-        summary |= lr_find.told(found, resolved, summary["arms"])
+    if kind == "lr-find":
+        summary |= range_test.told(found, resolved, summary["arms"])
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured
         shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
-        resolved = {**resolved, "train": {**resolved["train"], "shapes": shapes}}
+        resolved = {**resolved, "train": {**resolved["train"], "layouts": shapes}}
     edges = {
         row["name"]: from_config.stability_edge(from_config.replaced(plan.arms[row["name"]].config, row["tuned_point"]))
         for row in summary["arms"]

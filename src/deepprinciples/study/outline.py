@@ -36,7 +36,7 @@ def _each(plan: StudyPlan, tuned: bool) -> str:
     study, reports = plan.study, len(plan.report_seeds)
     if not tuned:
         return f", {_count(reports, 'seed')} of each arm; nothing is tuned"
-    rounds = f" in up to {1 + study.extend} rounds" if study.extend else ""
+    rounds = f" in up to {1 + study.widen_rounds} rounds" if study.widen_rounds else ""
     return (
         f"; for each tuned arm {_count(study.searches, 'search')} of {_count(study.trials, 'trial')} x "
         f"{_count(study.tuning_seeds, 'seed')}{rounds}, and {_count(reports // study.searches, 'fresh seed')} of what "

@@ -16,7 +16,7 @@ from deepprinciples.study import program_cache, starting_weights
 from deepprinciples.study.groups import Arm, Group, arm_of, group_arms
 from deepprinciples.types import Dataset
 
-Kind = Literal["compare", "train", "find-rate"]
+Kind = Literal["compare", "train", "lr-find"]
 MOST_LANES = 1_000_000
 TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
 
@@ -56,7 +56,7 @@ class StudyPlan(NamedTuple):
 
     def most_lanes(self, group: Group) -> int:
         """Return the lanes of a group if every search is extended."""
-        searched = self.trials(group) * sum(map(len, self.search_seeds)) * (1 + self.study.extend)
+        searched = self.trials(group) * sum(map(len, self.search_seeds)) * (1 + self.study.widen_rounds)
         return len(group.arms) * (searched + len(self.report_seeds))
 
 
@@ -90,11 +90,11 @@ def resolve(kind: Kind, given: Mapping[str, Any]) -> StudyPlan:
 
 
 def _check_settings(kind: Kind, train: Train, study: Study, arms: Mapping[str, Arm], tuned: bool) -> None:
-    if problems := shape_problems(train.shapes):
+    if problems := shape_problems(train.layouts):
         raise ConfigError(*problems)
     if study.baseline and study.baseline not in arms:
         raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
-    trials = study.searches * study.trials * study.tuning_seeds * (1 + study.extend) if tuned else 0
+    trials = study.searches * study.trials * study.tuning_seeds * (1 + study.widen_rounds) if tuned else 0
     lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
     if kind == "compare" and lanes > MOST_LANES:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A user's own factories, from a trusted Python file given with --with: the one way code enters a command."""
+"""A user's own factories, from a trusted Python file given with --plugin: the one way code enters a command."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def add_parts(path: Path) -> None:
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ConfigError(f"--with {path}: no such Python file")
+        raise ConfigError(f"--plugin {path}: no such Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file raises is theirs to see
-        raise ConfigError(f"--with {path}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"--plugin {path}: {type(error).__name__}: {error}") from error
     tables = getattr(module, "TABLES", None)
     if not isinstance(tables, dict):
-        raise ConfigError(f'--with {path}: expected TABLES = {{"transforms": {{"mine": mine}}}}, found none')
+        raise ConfigError(f'--plugin {path}: expected TABLES = {{"transforms": {{"mine": mine}}}}, found none')
     for kind, table in tables.items():
         if kind not in TABLES:
-            raise ConfigError(f"--with {path}: no kind {kind!r} (kinds: {', '.join(TABLES)})")
+            raise ConfigError(f"--plugin {path}: no kind {kind!r} (kinds: {', '.join(TABLES)})")
         if not isinstance(table, dict) or not all(callable(factory) for factory in table.values()):
             raise ConfigError(
-                f'--with {path}: TABLES[{kind!r}]: expected a dict of factories, such as {{"mine": mine}}'
+                f'--plugin {path}: TABLES[{kind!r}]: expected a dict of factories, such as {{"mine": mine}}'
             )
         for name, factory in table.items():
             if name in TABLES[kind]:
-                raise ConfigError(f"--with {path}: {kind} {name!r} exists already; give yours another name")
+                raise ConfigError(f"--plugin {path}: {kind} {name!r} exists already; give yours another name")
             cast(MutableMapping, TABLES[kind])[name] = factory

@@ -37,7 +37,7 @@ class Bench(NamedTuple):
 
 
 def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequence[int]) -> Bench:
-    """Compile a group's program for the phases to come, as recorded in `settings.shapes`, or as is known to do well.
+    """Compile a group's program for the phases to come, as recorded in `settings.layouts`, or as is known to do well.
 
     Args:
         group: arms that share the program.
@@ -47,10 +47,10 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
     """
     cut = plan(settings.steps, probe_every=settings.probe_every, evaluate_every=settings.evaluate_every)
     devices = jax.devices()
-    mode = settings.lanes if settings.lanes != "auto" else ("map" if devices[0].platform == "cpu" else "vmap")
+    mode = settings.parallel if settings.parallel != "auto" else ("map" if devices[0].platform == "cpu" else "vmap")
     used = min(len(devices), max(block_counts))  # a device without a lane of its own would only run a copy
-    layout = choose_layout(block_counts, len(group.arms), devices=used, mode=mode, limit=settings.lane_limit)
-    recorded = settings.shapes.get(group.arms[0])
+    layout = choose_layout(block_counts, len(group.arms), devices=used, mode=mode, limit=settings.max_parallel)
+    recorded = settings.layouts.get(group.arms[0])
     if recorded:
         # A run with more seeds than before goes on with the devices it had: on more of them it is another program.
         used = min(recorded.get("devices", used), len(devices))
@@ -96,9 +96,9 @@ def calibrated(
     measured in earnest, and returns when nothing else runs.
     """
     program, cut, points = bench.program, bench.plan, len(bench.group.arms)
-    if settings.lanes != "auto" or settings.lane_limit or dataset.stream is not None:
+    if settings.parallel != "auto" or settings.max_parallel or dataset.stream is not None:
         return bench
-    if bench.group.arms[0] in settings.shapes:
+    if bench.group.arms[0] in settings.layouts:
         return bench
     size = dataset.batch_size
     data, _ = bench.feed.get([0], 0)

@@ -87,7 +87,7 @@ class Ledger:
             if not self.lenient:
                 raise IntegrityError(
                     f"{program.arm}: its program is another than the run began with, since a function of the config or "
-                    "of --with changed; put it back, begin a new run, or add --allow-nonexact to go on all the same"
+                    "of --plugin changed; put it back, begin a new run, or add --allow-inexact to go on all the same"
                 )
             self.notes.append(f"not exact: {program.arm} went on with another program than it began with")
             self._identities[program.arm] = program.identity

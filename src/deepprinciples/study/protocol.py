@@ -84,7 +84,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
     narrow = {arm: one["shape"] for arm, one in ledger.narrowed.items()}
 
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
-        settings = train._replace(shapes={**ledger.shapes, **train.shapes, **narrow})
+        settings = train._replace(layouts={**ledger.shapes, **train.layouts, **narrow})
         return data[group.arms[0]], settings, plan.counts(group)
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
@@ -135,7 +135,7 @@ def search(
         return {a: [] for a in group.arms}, 0.0
     metric = from_config.metric_name(group.config)
     judge = Judge(metric, from_config.higher_is_better(group.config), measured.worst(group.config))
-    budget = Budget(trials, plan.study.extend, plan.search_seeds, plan.train.seed)
+    budget = Budget(trials, plan.study.widen_rounds, plan.search_seeds, plan.train.seed)
 
     def train(name: str, rows: list[Row]) -> Outcome:
         progress.phase(f"tuning {', '.join(group.arms)}")

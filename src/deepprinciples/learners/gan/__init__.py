@@ -14,14 +14,13 @@ from deepprinciples.learners.gan.networks import networks
 from deepprinciples.learners.gan.players import Player, Setup
 from deepprinciples.learners.gan.updates import UpdateConfig
 from deepprinciples.types import (
-    Augment,
+    ActivationPenalty,
     Batch,
     CriticPenalty,
     Dataset,
+    FunctionPenalty,
     Learner,
     Metric,
-    OnActivations,
-    OnFunction,
     Scalar,
     traits,
 )
@@ -52,9 +51,7 @@ def problems(config: Config, parts: Dataset) -> list[str]:
             found.append(f"{player}.model.lsuv: needs a batch to start with; a GAN has none then")
         for key, section in named(config[player]["regularizers"]):
             made = part("regularizers", section, outputs=parts.outputs)
-            if isinstance(made, Augment):
-                found.append(f"{player}.regularizers.{key}: acts on a labeled batch; a GAN has none to act on")
-            elif isinstance(made, OnActivations | OnFunction):
+            if isinstance(made, ActivationPenalty | FunctionPenalty):
                 found.append(f"{player}.regularizers.{key}: asks for a single model; a GAN has penalties")
     return found
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels import random
-from deepprinciples.types import ASIDE, Array, Count, OnActivations, OnFunction, Scalar, Strength, traits
+from deepprinciples.types import ASIDE, ActivationPenalty, Array, Count, FunctionPenalty, Scalar, Strength, traits
 
 
 def _last_hidden(name: str, activations: Mapping[str, Array]) -> Array:
@@ -30,7 +30,7 @@ def _mean_square(x: Array, strength: Scalar) -> Array:
 
 
 @traits(neutral={"strength": 0.0})
-def activation_l2(*, strength: Strength = 1.0) -> OnActivations:
+def activation_l2(*, strength: Strength = 1.0) -> ActivationPenalty:
     """Pull what the last hidden layer gives on to zero (AR).
 
     penalty = strength mean h^2, over examples, positions and units
@@ -39,7 +39,7 @@ def activation_l2(*, strength: Strength = 1.0) -> OnActivations:
 
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
-    Returns: OnActivations; apply(activations) -> scalar float32.
+    Returns: ActivationPenalty; apply(activations) -> scalar float32.
     Raises: ValueError where the model tells no hidden activations.
     Expect: Claimed to help recurrent language models, beside dropout. activation_mean_square of the last hidden layer
       should fall; gradient_norm and sharpness are those of the loss with the penalty, the loss that is told leaves it
@@ -47,18 +47,18 @@ def activation_l2(*, strength: Strength = 1.0) -> OnActivations:
     Costs: Nothing that is measurable.
     References: Merity et al., arXiv:1708.01009.
     """
-    return OnActivations(lambda seen: strength * _mean_square(_last_hidden("activation_l2", seen), strength))
+    return ActivationPenalty(lambda seen: strength * _mean_square(_last_hidden("activation_l2", seen), strength))
 
 
 @traits(neutral={"strength": 0.0})
-def temporal_activation_l2(*, strength: Strength = 1.0) -> OnActivations:
+def temporal_activation_l2(*, strength: Strength = 1.0) -> ActivationPenalty:
     """Pull what the last hidden layer gives on at a time step to what it gave on at the step before (TAR).
 
     penalty = strength mean (h_t - h_{t+1})^2, over examples, steps and units
 
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
-    Returns: OnActivations; apply(activations) -> scalar float32.
+    Returns: ActivationPenalty; apply(activations) -> scalar float32.
     Raises: ValueError where the last hidden layer has no time axis, or a single step.
     Expect: Claimed to help recurrent language models, beside dropout: states change less from step to step.
       gradient_norm and sharpness are those of the loss with the penalty, the loss that is told leaves it out.
@@ -76,11 +76,11 @@ def temporal_activation_l2(*, strength: Strength = 1.0) -> OnActivations:
             )
         return strength * _mean_square(hidden[:, 1:] - hidden[:, :-1], strength)
 
-    return OnActivations(apply)
+    return ActivationPenalty(apply)
 
 
 @traits(neutral={"strength": 0.0}, fill=False)
-def jacobian(*, strength: Strength = 0.01, projections: Count = 1) -> OnFunction:
+def jacobian(*, strength: Strength = 0.01, projections: Count = 1) -> FunctionPenalty:
     """Flatten the outputs around every training input, estimated along random directions of the outputs.
 
     penalty = strength / 2 mean_i |J_i|_F^2, J_i = d f(x_i) / d x_i
@@ -92,7 +92,7 @@ def jacobian(*, strength: Strength = 0.01, projections: Count = 1) -> OnFunction
     Args:
       strength: weight. *Sweepable.* *Neutral: 0.0.*
       projections: random directions for each example.
-    Returns: OnFunction; apply(function, inputs, key) -> scalar float32.
+    Returns: FunctionPenalty; apply(function, inputs, key) -> scalar float32.
     Raises: ValueError for token inputs, and for outputs that are no single array.
     Expect: Claimed to make predictions bear noise and attacks on the inputs. gradient_mean_square should fall in the
       layers near the input; gradient_norm and sharpness are those of the loss with the penalty. Nothing where outputs
@@ -122,4 +122,4 @@ def jacobian(*, strength: Strength = 0.01, projections: Count = 1) -> OnFunction
         squares = [along(k) for k in jax.random.split(key, projections)]
         return 0.5 * strength * sum(squares, start=jnp.zeros(())) / projections
 
-    return OnFunction(apply)
+    return FunctionPenalty(apply)

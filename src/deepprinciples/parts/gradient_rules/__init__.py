@@ -20,8 +20,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.rules.shares import dp_sgd, gradvac, microbatches, pcgrad
-from deepprinciples.parts.rules.two_points import asam, extragradient, gradient_norm_penalty, sam
+from deepprinciples.parts.gradient_rules.shares import dp_sgd, gradvac, microbatches, pcgrad
+from deepprinciples.parts.gradient_rules.two_points import asam, extragradient, gradient_norm_penalty, sam
 from deepprinciples.types import Array, Batch, PyTree, Rule, Strength, traits
 
 

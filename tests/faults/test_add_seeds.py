@@ -39,7 +39,7 @@ def test_more_seeds_are_those_of_a_run_that_had_them_from_the_start(
     config, section, key = {"compare": (STUDY, "study", "searches"), "game": (GAME, "train", "seeds")}[kind]
     before = contents(runs[kind].path)
     count = len(runs[kind].results.seed)
-    longer = dp.extend(runs[kind].path, count + 4, tmp_path / "longer")
+    longer = dp.add_seeds(runs[kind].path, count + 4, tmp_path / "longer")
     assert contents(runs[kind].path) == before
     xs, ys = runs[kind].results, longer.results
     assert ys.seed.values.tolist() == list(range(count + 4))
@@ -47,7 +47,7 @@ def test_more_seeds_are_those_of_a_run_that_had_them_from_the_start(
     assert ys.isel(kept).identical(xs)
     shapes = {row["arms"][0]: row["shape"] for row in runs[kind].summary["programs"]}
     longer_config: dict[str, Any] = {**config, section: {**config[section], key: count + 4}}
-    longer_config["train"] = {**longer_config["train"], "shapes": shapes}
+    longer_config["train"] = {**longer_config["train"], "layouts": shapes}
     whole = getattr(dp, KINDS[kind][0])(longer_config, tmp_path / "whole")
     assert whole.results.identical(ys)
     if kind == "game":
@@ -76,7 +76,7 @@ def test_nothing_is_searched_again(runs: dict[str, Run], tmp_path: Path, monkeyp
             asked.append([one.seed for one in blocks[:count]]) or real(call, blocks, count, *k)
         ),
     )
-    dp.extend(runs["compare"].path, 9, tmp_path / "longer")
+    dp.add_seeds(runs["compare"].path, 9, tmp_path / "longer")
     trained = [seed for seeds in asked for seed in seeds]
     new = [2**31 + k for k in range(14, 18)]
     assert sorted(set(trained)) == [7, 8, *new], "searches and seeds that are in the checkpoint were trained again"
@@ -87,12 +87,12 @@ def test_nothing_is_searched_again(runs: dict[str, Run], tmp_path: Path, monkeyp
 def test_searches_that_were_widened_stay_as_they_are(tmp_path: Path) -> None:
     """A round of wider trials would be taken for another search's, since not every search has one."""
     tune = {"optimizer.learning_rate": {"low": 1e-3, "high": 3.0, "scale": "log"}}
-    study = {**STUDY["study"], "searches": 3, "trials": 5, "extend": 1, "tune": tune}  # type: ignore[dict-item]
+    study = {**STUDY["study"], "searches": 3, "trials": 5, "widen_rounds": 1, "tune": tune}  # type: ignore[dict-item]
     config = {**STUDY, "arms": {"plain": {}, "momentum": {"optimizer.momentum": 0.5}}, "study": study}
     few = dp.compare(config, tmp_path / "few")
-    longer = dp.extend(few.path, 6, tmp_path / "longer")
+    longer = dp.add_seeds(few.path, 6, tmp_path / "longer")
     shapes = {row["arms"][0]: row["shape"] for row in few.summary["programs"]}
-    train = {**STUDY["train"], "shapes": shapes}  # type: ignore[dict-item]
+    train = {**STUDY["train"], "layouts": shapes}  # type: ignore[dict-item]
     whole = dp.compare({**config, "train": train, "study": {**study, "searches": 6}}, tmp_path / "whole")
     assert whole.results.identical(longer.results)
     widened = np.isfinite(longer.results.tuning_score.values[0, :, 5:]).all(axis=(1, 2))
@@ -112,20 +112,20 @@ def test_what_cannot_be_extended_is_told(runs: dict[str, Run], tmp_path: Path) -
     """Nothing would be added, or the wrong thing, without a word."""
     path = runs["compare"].path
     with pytest.raises(ConfigError, match="--seeds: found 7, expected more than the 7 that the run has"):
-        dp.extend(path, 7, tmp_path / "new")
+        dp.add_seeds(path, 7, tmp_path / "new")
     with pytest.raises(ConfigError, match="nothing is overwritten"):
-        dp.extend(path, 9, path)
+        dp.add_seeds(path, 9, path)
     bare = tmp_path / "bare"
     shutil.copytree(path, bare, ignore=shutil.ignore_patterns("checkpoints"))
     with pytest.raises(IntegrityError, match="checkpoints: is missing; without it a run cannot be extended"):
-        dp.extend(bare, 9, tmp_path / "new")
+        dp.add_seeds(bare, 9, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 def test_the_command_extends(runs: dict[str, Run], tmp_path: Path) -> None:
     """There would be no way to it from the terminal."""
     out = tmp_path / "longer"
-    told = CliRunner().invoke(app, ["extend", str(runs["game"].path), "--seeds", "3", "--out", str(out)])
+    told = CliRunner().invoke(app, ["add-seeds", str(runs["game"].path), "--seeds", "3", "--out", str(out)])
     assert told.exit_code == 0, told.output
     assert len(dp.load(out).results.seed) == 3 and f"Report: {out / 'report.html'}" in told.output
 
@@ -134,7 +134,7 @@ def test_an_extension_that_was_stopped_goes_on(
     runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The seeds of the first run would be trained again, or be lost."""
-    whole = dp.extend(runs["compare"].path, 12, tmp_path / "whole")
+    whole = dp.add_seeds(runs["compare"].path, 12, tmp_path / "whole")
     looks: list[int] = []
 
     def is_time(self: progress_store.Ledger) -> bool:
@@ -146,5 +146,5 @@ def test_an_extension_that_was_stopped_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(progress_store.Ledger, "_is_time", is_time)
         with pytest.raises(Stopped, match="deepprinciples resume"):
-            dp.extend(runs["compare"].path, 12, tmp_path / "run")
+            dp.add_seeds(runs["compare"].path, 12, tmp_path / "run")
     assert told(dp.resume(tmp_path / "run").path) == told(whole.path)

@@ -14,7 +14,7 @@ from deepprinciples import config as configs
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.from_config import KINDS
-from deepprinciples.study import lr_find
+from deepprinciples.study import range_test
 
 BASE = {
     "title": "A parabola",
@@ -52,7 +52,7 @@ def test_a_parabola_breaks_at_two_over_its_curvature():
     """Lost: the upper end of the range to tune in."""
     rate = np.geomspace(1e-4, 10.0, 300)
     for curvature in (2.0, 40.0):
-        found = lr_find.read(descent(curvature, rate), rate)
+        found = range_test.read(descent(curvature, rate), rate)
         assert found.fell and found.steepest < found.lowest <= found.breaks
         assert found.lowest == pytest.approx(2 / curvature, rel=0.1)
         # Beyond the edge steps grow slowly at first: five of 4 % each until the loss is four times its lowest.
@@ -64,7 +64,7 @@ def test_noise_that_grows_with_the_rate_does_not_break_it():
     """Lost: the upper half of the range. What a small rate reaches is far below what a larger one holds."""
     rate = np.geomspace(1e-4, 10.0, 300)
     losses = descent(2.0, rate, noise=0.1, seeds=5)
-    found = lr_find.read(losses, rate)
+    found = range_test.read(losses, rate)
     assert found.lowest < 0.2 and 0.5 < found.breaks < 1.1
     middle = np.median(losses, axis=0)
     assert rate[np.flatnonzero(middle <= 4 * middle.min())[-1]] < 0.6 * found.breaks
@@ -75,9 +75,9 @@ def test_what_became_not_finite_has_broken():
     rate = np.geomspace(1e-3, 1.0, 100)
     losses = np.linspace(1.0, 0.5, 100)[None, :] * np.ones((3, 1))
     losses[:2, 70:] = np.nan
-    assert lr_find.read(losses, rate).breaks == pytest.approx(rate[70])
+    assert range_test.read(losses, rate).breaks == pytest.approx(rate[70])
     losses[1] = losses[2]
-    assert lr_find.read(losses, rate).breaks is None
+    assert range_test.read(losses, rate).breaks is None
 
 
 def test_a_loss_that_comes_back_to_a_plateau_has_broken():
@@ -85,7 +85,7 @@ def test_a_loss_that_comes_back_to_a_plateau_has_broken():
     rate = np.geomspace(1e-3, 1.0, 100)
     curve = np.full(100, 2.3)
     curve[20:60] = np.linspace(2.3, 1.2, 40)
-    assert lr_find.read(curve[None], rate).breaks == pytest.approx(rate[60], rel=0.1)
+    assert range_test.read(curve[None], rate).breaks == pytest.approx(rate[60], rel=0.1)
 
 
 def test_a_loss_that_does_not_fall_gives_no_suggestion():
@@ -93,16 +93,16 @@ def test_a_loss_that_does_not_fall_gives_no_suggestion():
     draw = np.random.default_rng(0)
     rate = np.geomspace(1e-6, 10.0, 200)
     for noise in (0.0, 0.01, 0.5):
-        assert not lr_find.read(2.3 + noise * draw.normal(size=(5, 200)), rate).fell
-    assert not lr_find.read(np.full((2, 200), np.nan), rate).fell
+        assert not range_test.read(2.3 + noise * draw.normal(size=(5, 200)), rate).fell
+    assert not range_test.read(np.full((2, 200), np.nan), rate).fell
 
 
 def test_the_suggestion_is_round_and_a_line_of_toml():
     """Lost: a line that cannot be pasted."""
-    assert lr_find.suggestion(lr_find.Reading(0.034, 0.1, 0.6, True), 10.0) == (0.002, 1.0)
-    assert lr_find.suggestion(lr_find.Reading(0.01, 0.1, None, True), 10.0) == (0.001, 10.0)
-    assert lr_find.suggestion(lr_find.Reading(0.05, 0.1, 2.0, True), 10.0) == (0.005, 2.0)
-    told = tomllib.loads(lr_find.tune_line(2e-5, 1.0))
+    assert range_test.suggestion(range_test.Reading(0.034, 0.1, 0.6, True), 10.0) == (0.002, 1.0)
+    assert range_test.suggestion(range_test.Reading(0.01, 0.1, None, True), 10.0) == (0.001, 10.0)
+    assert range_test.suggestion(range_test.Reading(0.05, 0.1, 2.0, True), 10.0) == (0.005, 2.0)
+    told = tomllib.loads(range_test.tune_line(2e-5, 1.0))
     assert told == {"tune": {"optimizer.learning_rate": {"low": 2e-5, "high": 1.0, "scale": "log"}}}
 
 
@@ -112,7 +112,7 @@ def tested(tmp_path_factory):
     config = BASE | {"model": {"factory": weight}, "train": {"steps": 7}}
     arms = {"plain": {"schedule": "cosine"}, "small": {"transforms.scale": {"factor": 0.25}}}
     path = tmp_path_factory.mktemp("rates") / "run"
-    return dp.find_rate(config | {"arms": arms}, path, low=1e-3, high=10.0, steps=100, seeds=2)
+    return dp.lr_find(config | {"arms": arms}, path, low=1e-3, high=10.0, steps=100, seeds=2)
 
 
 def test_the_toolkit_finds_the_edge(tested):
@@ -128,7 +128,7 @@ def test_the_toolkit_finds_the_edge(tested):
 def test_a_range_test_gives_no_verdict(tested):
     """Lost: runs that were driven until they broke are read as a comparison."""
     summary = tested.summary
-    assert summary["kind"] == "find-rate" and summary["comparisons"] == [] and "overrides" in summary["headline"]
+    assert summary["kind"] == "lr-find" and summary["comparisons"] == [] and "overrides" in summary["headline"]
     assert all(row["mean"] is None for row in summary["arms"]) and not any("worst" in w for w in summary["warnings"])
     page = (tested.path / "report.html").read_text()
     assert "To paste into a config" in page and summary["rates"][0]["tune"].replace('"', "&quot;") in page
@@ -147,11 +147,11 @@ def test_the_config_of_a_range_test():
     """Lost: an arm keeps its own rate or search space, and is tested at other rates than is told."""
     arms = {
         "plain": {},
-        "adam": {"optimizer": {"name": "adam"}, "tune": {lr_find.PATH: {"low": 0.1, "high": 1.0}}},
-        "fast": {lr_find.PATH: 2.0, "schedule.name": "linear"},
+        "adam": {"optimizer": {"name": "adam"}, "tune": {range_test.PATH: {"low": 0.1, "high": 1.0}}},
+        "fast": {range_test.PATH: 2.0, "schedule.name": "linear"},
     }
     config = BASE | {"model": {"factory": weight}, "arms": arms, "train": {"probes": ["gradient_norm"], "steps": 5}}
-    tested = lr_find.rising(config, low=1e-4, high=1.0, steps=50, seeds=3)
+    tested = range_test.rising(config, low=1e-4, high=1.0, steps=50, seeds=3)
     for name, one in configs.resolve_each(tested, KINDS)[1].items():
         one = one.config
         assert one["optimizer"]["learning_rate"] == 1e-4, name
@@ -159,7 +159,7 @@ def test_the_config_of_a_range_test():
         assert one["train"]["steps"] == 50 and one["train"]["probes"] == () and one["train"]["probe_every"] == 1
     assert tested["study"]["tune"] == {} and tested["study"]["seeds"] == tested["train"]["seeds"] == 3
     assert "tune" not in tested["arms"]["adam"]
-    assert lr_find.rising(tested, low=1e-4, high=1.0, steps=50, seeds=3) == tested
+    assert range_test.rising(tested, low=1e-4, high=1.0, steps=50, seeds=3) == tested
 
 
 WRONG = {
@@ -170,7 +170,7 @@ WRONG = {
     "an optimizer without a rate": (
         {"arms": {"a": {}, "b": {"optimizer.name": "rprop"}}},
         {},
-        "arms.b.optimizer: rprop has no learning_rate that could rise; leave it out of find-rate",
+        "arms.b.optimizer: rprop has no learning_rate that could rise; leave it out of lr-find",
     ),
     "a typing error": ({"optimizer": {"name": "sdg"}}, {}, "sgd"),
 }
@@ -181,7 +181,7 @@ def test_what_cannot_be_tested_is_told_in_a_line(what, tmp_path):
     """Lost: a traceback, or a run that means nothing."""
     changes, options, words = WRONG[what]
     with pytest.raises(ConfigError, match=words):
-        dp.find_rate(BASE | {"model": {"factory": weight}} | changes, tmp_path / "run", **options)
+        dp.lr_find(BASE | {"model": {"factory": weight}} | changes, tmp_path / "run", **options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,7 +197,7 @@ GAME = {
 def test_a_game_is_refused():
     """Lost: a range read off a loss that is not meant to fall."""
     with pytest.raises(ConfigError, match=r"learner: has no \[optimizer\]"):
-        lr_find.rising(GAME, low=1e-4, high=1.0, steps=50, seeds=1)
+        range_test.rising(GAME, low=1e-4, high=1.0, steps=50, seeds=1)
 
 
 def test_the_terminal_shows_what_to_paste(tested):

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from deepprinciples.parts import averages
+from deepprinciples.parts import weight_averaging
 
 STEPS = 23
 
@@ -28,7 +28,7 @@ def followed(average, steps=STEPS, rate=0.3):
 
 def test_ema_is_optax_with_its_correction() -> None:
     """Lost: an average that the first weights, or zeros, hold back."""
-    raw, judged = followed(averages.ema(decay=0.9))
+    raw, judged = followed(weight_averaging.ema(decay=0.9))
     twin = optax.ema(0.9, debias=True)
     state = twin.init(jnp.zeros(3))
     for t in range(STEPS):
@@ -38,7 +38,7 @@ def test_ema_is_optax_with_its_correction() -> None:
 
 def test_swa_is_the_mean_of_the_last_part() -> None:
     """Lost: an average with early weights in it, or one that forgets."""
-    raw, judged = followed(averages.swa(start=0.5))
+    raw, judged = followed(weight_averaging.swa(start=0.5))
     first = int(np.ceil(0.5 * STEPS)) - 1  # step t ends at (t + 1) / STEPS
     np.testing.assert_allclose(judged[-1], raw[first:].mean(axis=0), rtol=1e-5)
     np.testing.assert_array_equal(judged[first - 1], raw[first - 1])  # before it begins, the weights themselves
@@ -46,20 +46,20 @@ def test_swa_is_the_mean_of_the_last_part() -> None:
 
 def test_lawa_is_the_mean_of_the_latest_checkpoints() -> None:
     """Lost: old checkpoints that stay, or the empty places of the window as weights of 0."""
-    raw, judged = followed(averages.lawa(window=3, period=4))
+    raw, judged = followed(weight_averaging.lawa(window=3, period=4))
     np.testing.assert_array_equal(judged[2], raw[2])  # none yet
     np.testing.assert_allclose(judged[8], raw[[3, 7]].mean(axis=0), rtol=1e-6)  # two of three
     np.testing.assert_allclose(judged[-1], raw[[11, 15, 19]].mean(axis=0), rtol=1e-6)
     for wrong in ({"window": 0}, {"period": 0}):
         with pytest.raises(ValueError, match="1 or more"):
-            averages.lawa(**wrong)
+            weight_averaging.lawa(**wrong)
 
 
 def test_lookahead_trains_as_in_optax() -> None:
     """Lost: slow weights that follow nothing, or fast ones that never start again from them."""
     h = jnp.array([0.5, 2.0, 4.0])
     start = jnp.array([1.0, -2.0, 3.0])
-    ours = averages.lookahead(period=5, rate=0.4)
+    ours = weight_averaging.lookahead(period=5, rate=0.4)
     fast = optax.sgd(0.3, momentum=0.9)
     twin = optax.lookahead(optax.sgd(0.3, momentum=0.9), sync_period=5, slow_step_size=0.4)
     params, state, moments = start, ours.init(start), fast.init(start)
@@ -77,7 +77,7 @@ def test_lookahead_trains_as_in_optax() -> None:
 def test_lookahead_has_the_variance_of_theory() -> None:
     """SCIENCE 14: on h x^2 / 2 with rate h = 0.5, k = 5 and half the way: 0.3402 of plain descent's variance."""
     lanes, steps = 200_000, 60
-    average = averages.lookahead(period=5, rate=0.5)
+    average = weight_averaging.lookahead(period=5, rate=0.5)
 
     def one(carry, key):
         plain, fast, state = carry
@@ -94,27 +94,29 @@ def test_lookahead_has_the_variance_of_theory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hypers"), [(n, f.neutral) for n, f in averages.TABLE.items() if hasattr(f, "neutral")]
+    ("name", "hypers"), [(n, f.neutral) for n, f in weight_averaging.TABLE.items() if hasattr(f, "neutral")]
 )
 def test_neutral_is_absent(name: str, hypers: dict) -> None:
     """Lost: a trick that is off and still changes something."""
-    raw, judged = followed(averages.TABLE[name](**hypers))
+    raw, judged = followed(weight_averaging.TABLE[name](**hypers))
     np.testing.assert_array_equal(judged, raw)
-    bare, _ = followed(averages.ema(decay=0.5))
+    bare, _ = followed(weight_averaging.ema(decay=0.5))
     np.testing.assert_array_equal(raw, bare)  # averages only watch
 
 
-@pytest.mark.parametrize("name", [name for name in averages.TABLE if name != "none"])
+@pytest.mark.parametrize("name", [name for name in weight_averaging.TABLE if name != "none"])
 def test_lanes_of_different_hypers_run_side_by_side(name: str) -> None:
     """Lost: a decay that Python looks at cannot be swept."""
     swept = {"ema": "decay", "swa": "start", "lookahead": "rate"}.get(name)
     if swept is None:
-        assert averages.none() is None
+        assert weight_averaging.none() is None
         return
     values = jnp.array([0.2, 0.7])
-    both = jax.vmap(lambda v: jnp.stack([*map(jnp.asarray, _pair(averages.TABLE[name](**{swept: v})))]))(values)
+    both = jax.vmap(lambda v: jnp.stack([*map(jnp.asarray, _pair(weight_averaging.TABLE[name](**{swept: v})))]))(values)
     for k, value in enumerate(values):
-        np.testing.assert_allclose(both[k], np.stack(_pair(averages.TABLE[name](**{swept: float(value)}))), rtol=1e-5)
+        np.testing.assert_allclose(
+            both[k], np.stack(_pair(weight_averaging.TABLE[name](**{swept: float(value)}))), rtol=1e-5
+        )
 
 
 def _pair(average):

@@ -61,7 +61,7 @@ def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, se
     resolved, found = configs.resolve_each(config, KINDS)
     if "optimizer" not in resolved:
         raise ConfigError(
-            "learner: has no [optimizer]; find-rate follows one loss and one learning rate, such as supervised has"
+            "learner: has no [optimizer]; lr-find follows one loss and one learning rate, such as supervised has"
         )
     if problems:
         raise ConfigError(*problems)
@@ -88,10 +88,10 @@ def _rises(optimizer: Mapping[str, Any]) -> bool:
 
 def _without(arm: str, optimizer: Mapping[str, Any]) -> str:
     where, name = f"arms.{arm}." * bool(arm), optimizer.get("name", "it")
-    return f"{where}optimizer: {name} has no learning_rate that could rise; leave it out of find-rate"
+    return f"{where}optimizer: {name} has no learning_rate that could rise; leave it out of lr-find"
 
 
-_EVERY_STEP = {"probes": (), "probe_every": 1, "evaluate_every": 0, "time_probes": False, "shapes": {}}
+_EVERY_STEP = {"probes": (), "probe_every": 1, "evaluate_every": 0, "time_probes": False, "layouts": {}}
 
 
 def _wrong(low: float, high: float, steps: int, seeds: int) -> list[str]:
