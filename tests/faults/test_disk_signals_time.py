@@ -119,7 +119,7 @@ def test_a_run_whose_directory_is_taken_away_ends(tmp_path: Path) -> None:
 
 PHASES: dict[str, tuple[Any, str]] = {
     "eval": (engine, "packed"),
-    "save": (checkpoints, "_manifest"),
+    "save": (checkpoints, "_checksum"),
     "between": (progress_store.Ledger, "close"),
     "summary": (execute, "summarize"),
     "log": (files, "write_jsonl"),
