@@ -21,7 +21,7 @@ FLIPS = (2000, 10_000)
 def told_by_checkpoint(folder: Path) -> Any:
     """Return all that a checkpoint says, comparable with ==."""
     found = checkpoints.read(folder / "0-report.safetensors")
-    return found.facts, [(name, a.dtype.str, a.shape, a.tobytes()) for name, a in found.arrays.items()]
+    return found.facts, [(name, a.dtype.str, a.shape, a.tobytes()) for name, a in sorted(found.arrays.items())]
 
 
 def told_by_run(path: Path) -> Any:

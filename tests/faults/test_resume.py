@@ -80,7 +80,7 @@ def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(
     """A run would start from scratch in silence, or the damage would go unseen."""
     whole = dp.compare(STUDY, tmp_path / "whole")
     stopped = tmp_path / "run"
-    assert stopped_at(5, "compare", stopped, monkeypatch)
+    assert stopped_at(35, "compare", stopped, monkeypatch)
     folder = stopped / progress_store.FOLDER
     assert sorted(os.listdir(folder)) == ["0-tune-0.safetensors", "under-way.safetensors"]
     for name in sorted(os.listdir(folder)):  # a phase that was done, and the one under way
@@ -92,7 +92,8 @@ def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(
         run = dp.resume(copy)
         assert any("a damaged checkpoint was passed over" in line for line in run.summary["warnings"])
         assert run.results.identical(whole.results)
-        (folder / name).write_bytes(b"{}")
+    for path in folder.iterdir():
+        path.write_bytes(b"{}")
     with pytest.raises(IntegrityError, match="none of 2 checkpoints can be used"):
         dp.resume(stopped)
 
