@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepprinciples.errors import IntegrityError
-from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, open_regular, parse_json, write_bytes
+from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, open_regular, parse_json, unreadable, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,7 +160,7 @@ def content_of(path: Path | str) -> bytes:
         with open_regular(path) as file:
             return file.read()
     except (OSError, ValueError, MemoryError) as error:
-        raise IntegrityError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise unreadable(path, error) from None
 
 
 def load_flat(content: bytes, path: Path | str) -> dict[str, Any]:

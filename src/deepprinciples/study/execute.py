@@ -268,19 +268,8 @@ def _write(
 
 def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:
     """List the validation curve of every reporting lane as rows: arm, seed, step, metric, loss."""
-    metric = found.attrs["metric"]
-    rows: list[dict[str, Any]] = []
-    for a, arm in enumerate(found.arm.values):
-        for s, seed in enumerate(found.seed.values):
-            for e, step in enumerate(found.eval_step.values):
-                rows.append(
-                    {
-                        "sequence": len(rows),
-                        "arm": str(arm),
-                        "seed": int(seed),
-                        "step": int(step),
-                        f"validation_{metric}": float(found.validation.values[a, s, e]),
-                        "validation_loss": float(found.validation_loss.values[a, s, e]),
-                    }
-                )
-    return rows
+    dims, curves = ["arm", "seed", "eval_step"], ["validation", "validation_loss"]
+    table = found[curves].to_dataframe(dim_order=dims)[curves].reset_index()
+    names = ["arm", "seed", "step", f"validation_{found.attrs['metric']}", "validation_loss"]
+    rows = table.set_axis(names, axis="columns").to_dict("records")
+    return [{"sequence": number, **row} for number, row in enumerate(rows)]
