@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -219,11 +220,9 @@ def _told(
 
 
 def _same_arms(arms: Mapping[str, Arm]) -> list[str]:
-    every = list(arms.values())
-    pairs = [(every[i], every[j]) for j in range(len(every)) for i in range(j)]
     return [
         f"{a.name} and {b.name} are the same method under two names"
-        for a, b in pairs
+        for a, b in itertools.combinations(arms.values(), 2)
         if same(a.config, b.config) and a.space == b.space
     ]
 

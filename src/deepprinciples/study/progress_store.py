@@ -61,11 +61,11 @@ class Ledger:
             IntegrityError: they hold something else than a ledger writes.
         """
         known = {"shapes": {}, "measured": {}, "programs": {}, "notes": [], **found.facts}
-        odd = [key for key in ("shapes", "measured", "programs", "notes") if type(known[key]) is not _TYPES[key]]
-        problems = [f"{odd[0]}: found {known[odd[0]]!r}"[:200]] if odd else shape_problems(known["shapes"])
-        if problems:
+        self.shapes, self.measured, self._identities = tables = [known[k] for k in ("shapes", "measured", "programs")]
+        if not isinstance(known["notes"], list) or not all(isinstance(one, dict) for one in tables):
+            raise IntegrityError(f"checkpoint {known['number']}: its facts are not those of a run; begin a new run")
+        if problems := shape_problems(self.shapes):
             raise IntegrityError(f"checkpoint {known['number']}: {problems[0]}")
-        self.shapes, self.measured, self._identities = (dict(known[key]) for key in ("shapes", "measured", "programs"))
         self.notes, self._number = list(map(str, known["notes"])), known["number"]
         self._done = {label: values for label, values in found.saved.items() if label != checkpoints.UNDER_WAY}
         for name, array in found.saved.get(checkpoints.UNDER_WAY, {}).items():
@@ -141,9 +141,6 @@ class Ledger:
                 f"{self._folder}: a checkpoint of {size:,} bytes cannot be written ({error.strerror or error}); the "
                 "ones before it are whole; make room and resume the run"
             ) from None
-
-
-_TYPES = {"shapes": dict, "measured": dict, "programs": dict, "notes": list}
 
 
 def joined(begun: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
