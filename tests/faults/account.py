@@ -25,8 +25,9 @@ CLAIMS = {
     "P10": "Hostile words in any field of a report change nothing of its structure.",
     "P11": "SIGTERM or SIGINT at a random time: saved, and left with exit code 75 within 10 seconds.",
     "P14": "Of processes that race for one directory exactly one gets it, and the losers leave no bytes.",
-    "P17": "Saving lanes under way takes 2 % of the time, once the first save has shown what it costs; a finished phase "
-    "is saved once. A kill costs at most the interval between two checkpoints: a minute, or 50 times what a save takes.",
+    "P17": "Saving lanes under way takes 2 % of the time, once the first save has shown what it costs; a finished "
+    "phase is saved once. A kill costs at most the interval between two checkpoints: a minute, or 50 times what a save "
+    "takes.",
 }
 HEAD = """# Reliability
 
