@@ -205,7 +205,7 @@ def _told(
         },
     )
     if kind == "lr-find":
-        summary |= range_test.told(found, resolved, summary["arms"])
+        summary |= range_test.summarized(found, resolved, summary["arms"])
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     if shapes:  # a repeat takes the shapes that were measured
         shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
