@@ -13,7 +13,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import scripts
-from deepprinciples.errors import ConfigError, IntegrityError, OutOfMemory
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.study import commands
 
 CONFIG: dict[str, Any] = {
@@ -171,11 +171,11 @@ def test_a_mistake_is_one_line_and_a_code(script: Path, argument: str, code: int
     assert done.returncode == code and done.stderr.startswith(said) and len(done.stderr.splitlines()) == 1
 
 
-def test_out_of_memory_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    """Lost: the script's own lines; the command line would finish the run in this process's place and print none."""
+def test_a_lack_of_memory_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lost: a traceback in place of the width to try."""
 
     def fail() -> None:
-        raise OutOfMemory("half as wide: deepprinciples resume runs/mine-1", "runs/mine-1")
+        raise ResourceError("half as wide: deepprinciples resume runs/mine-1")
 
     with pytest.raises(SystemExit) as end:
         scripts._as_program(fail)

@@ -41,14 +41,6 @@ class ResourceError(DeepprinciplesError):
     exit_code = 5
 
 
-class OutOfMemory(ResourceError):
-    """A run needs more memory than there is; a fresh process may go on with `run`, its directory."""
-
-    def __init__(self, message: str, run: str = "") -> None:
-        self.run = run
-        super().__init__(message)
-
-
 class Stopped(DeepprinciplesError):
     """The run was stopped by a signal and can be repeated."""
 

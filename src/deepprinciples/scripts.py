@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from deepprinciples import config as configs
 from deepprinciples.config.schema import convert
 from deepprinciples.config.wording import quoted, suggestion
-from deepprinciples.errors import ConfigError, OutOfMemory, ResourceError
+from deepprinciples.errors import ConfigError
 from deepprinciples.results.finished_run import Run, load
 
 Main = Callable[..., Iterable[str]]
@@ -208,9 +208,6 @@ def _as_program(call: Callable[[], Any]) -> Any:
 
     try:
         with one_line_errors(debug=False):
-            try:
-                return call()
-            except OutOfMemory as error:  # else the command line would resume the run and print nothing of the script's
-                raise ResourceError(str(error)) from None
+            return call()
     except typer.Exit as end:
         sys.exit(end.exit_code)

@@ -20,13 +20,14 @@ CLAIMS = {
     "P6": "The same config on the same machine and versions gives the same bits in every process.",
     "P7": "A checkpoint or run directory with flipped bits or cut short is refused, or loads as it was; never "
     "otherwise.",
-    "P8": "Readers of files of strangers give data or one line of refusal, within bounds of memory and time.",
+    "P8": "Readers of foreign files give data or one line of refusal, within bounds of memory and time.",
     "P9": "Hostile files run no code, open no connection and write nowhere.",
     "P10": "Hostile words in any field of a report change nothing of its structure.",
     "P11": "SIGTERM or SIGINT at a random time: saved, and left with exit code 75 within 10 seconds.",
     "P14": "Of processes that race for one directory exactly one gets it, and the losers leave no bytes.",
-    "P17": "Saving takes 2 % of the time, once the first save has told what it costs, and a kill costs at most the "
-    "interval between two checkpoints: a minute, or 50 times what a save takes.",
+    "P17": "Saving lanes under way takes 2 % of the time, once the first save has shown what it costs; a finished "
+    "phase is saved once. A kill costs at most the interval between two checkpoints: a minute, or 50 times what a save "
+    "takes.",
 }
 HEAD = """# Reliability
 
@@ -45,6 +46,8 @@ tries every write, flush and rename of a save, is the stronger test.
   resume needs `--allow-inexact`, and the result says so.
 - The same bits at another width. Width and length of a call are recorded with a run, and a repeat takes them from
   there.
+- A run that goes on by itself when memory runs out: it ends with exit code 5 and one line that names the program, its
+  bytes and the `train.max_parallel` to try.
 - Exactness on a GPU without `--xla_gpu_deterministic_ops`. No GPU was at hand for this trial.
 - Durability beyond `fsync`: a disk that lies about it loses what it lies about, and the checks will say so.
 - Exactness for data that a function of yours yields, if it does not yield the same twice.

@@ -29,7 +29,7 @@ from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError
 from deepprinciples.parts.data.npz import read_npz
 from deepprinciples.parts.data.tabular import read_csv, read_idx
-from deepprinciples.runs import arrays, checkpoints, files
+from deepprinciples.runs import arrays, checkpoints
 from deepprinciples.types import Scalar, better
 
 FREE = 64 * 2**20 + 2 * mutations.MOST  # what a reader may take
@@ -157,26 +157,13 @@ def csv(chance: random.Random, folder: Path) -> Callable[[], Any]:
 
 
 def checkpoint(chance: random.Random, folder: Path) -> Callable[[], Any]:
-    """Spoil a checkpoint: its bytes as a disk does, or its contents with hashes made to fit, as a stranger does."""
-    state, told = mutations.spoiled(chance, STATE, MANIFEST), MANIFEST
+    """Spoil a checkpoint: its bytes as a disk does, or its facts with a checksum that fits, as an attacker does."""
+    content = mutations.spoiled(chance, STATE)
     if chance.random() < 0.7:
-        told = _resealed(MANIFEST if chance.random() < 0.5 else mutations.spoiled(chance, MANIFEST), state)
-    elif chance.random() < 0.5:
-        state, told = STATE, mutations.spoiled(chance, MANIFEST, STATE)
-    (folder / checkpoints.STATE).write_bytes(state)
-    (folder / checkpoints.MANIFEST).write_bytes(told)
-    return lambda: checkpoints.read(folder)
-
-
-def _resealed(manifest: bytes, state: bytes) -> bytes:
-    """Make the hashes fit, as far as the manifest can be read at all."""
-    try:
-        told = json.loads(manifest)
-        told.pop("sha256", None)
-        told["files"][checkpoints.STATE] |= {"bytes": len(state), "sha256": files.hashlib.sha256(state).hexdigest()}
-        return json.dumps({**told, "sha256": files.seal(told)}).encode()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return manifest
+        text = mutations.spoiled(chance, FACTS, STATE).decode("utf-8", "replace").replace("\0", " ")
+        content = arrays.save_flat(small.STATE, {"facts": text, "sha256": checkpoints._checksum(small.STATE, text)})
+    (folder / "0-report.safetensors").write_bytes(content)
+    return lambda: checkpoints.read(folder / "0-report.safetensors")
 
 
 def safetensors(chance: random.Random, folder: Path) -> Callable[[], Any]:
@@ -191,16 +178,16 @@ FAMILIES = {
     "files": (checkpoint, safetensors, idx, idx_gz, npz, csv),
     "configs": (toml, as_json),
 }
-JSON = NPZ = STATE = MANIFEST = b""
+JSON = NPZ = STATE = FACTS = b""
 
 
 def prepare(folder: Path) -> None:
     """Make the whole files that are spoiled."""
-    global JSON, NPZ, STATE, MANIFEST
+    global JSON, NPZ, STATE, FACTS
     (folder / "c.toml").write_bytes(TOML)
     JSON, NPZ = json.dumps(configs.load(folder / "c.toml"), indent=1).encode(), small.npz()
     place = small.checkpoint(folder / "checkpoints")
-    STATE, MANIFEST = ((place / name).read_bytes() for name in (checkpoints.STATE, checkpoints.MANIFEST))
+    STATE, FACTS = place.read_bytes(), json.dumps(checkpoints.read(place).facts).encode()
 
 
 def memory(word: str) -> int:

@@ -132,8 +132,8 @@ def held(path: Path) -> None:
     """Look at the state of a run and take hold of it, as `resume` does."""
     directory.status(path)
     with directory.locked(path):
-        checkpoints.latest(path / "checkpoints")
-        checkpoints.save(path / "checkpoints", small.STATE, {})
+        checkpoints.load(path / "checkpoints")
+        checkpoints.save(path / "checkpoints", checkpoints.UNDER_WAY, small.STATE, {}, 2)
 
 
 def log(path: Path) -> None:
@@ -141,29 +141,32 @@ def log(path: Path) -> None:
     list(files.read_jsonl(path / "metrics.jsonl"))
 
 
-def step(content: Callable[[Path], bytes], **change: Any) -> Callable[[Path], None]:
-    """Change a run by a checkpoint of other bytes, whose hashes fit."""
+def step(content: Callable[[Path], bytes]) -> Callable[[Path], None]:
+    """Change a run by a checkpoint of other bytes."""
+    return lambda path: small.checkpoint(path / "checkpoints").write_bytes(content(path.parent)) and None
 
-    def edit(path: Path) -> None:
-        place = small.checkpoint(path / "checkpoints")
-        state = content(path.parent)
-        (place / checkpoints.STATE).write_bytes(state)
-        found = json.loads((place / checkpoints.MANIFEST).read_text())
-        found.pop("sha256")
-        found["files"] = {checkpoints.STATE: {"bytes": len(state), "sha256": files.hashlib.sha256(state).hexdigest()}}
-        found |= change
-        (place / checkpoints.MANIFEST).write_text(json.dumps({**found, "sha256": files.seal(found)}))
 
-    return edit
+def forged(facts: Any = None, **more: str) -> Callable[[Path], bytes]:
+    """Return a checkpoint whose checksum fits, with facts of one's own."""
+    text = facts if isinstance(facts, str) else json.dumps(facts)
+    return lambda folder: arrays.save_flat(
+        small.STATE, {"facts": text, "sha256": checkpoints._checksum(small.STATE, text), **more}
+    )
 
 
 def linked_step(path: Path) -> None:
     """Change a run by a link that is called like a checkpoint."""
     (path / "checkpoints").mkdir()
-    linked("checkpoints/step-7", "")(path)
+    linked("checkpoints/0-report.safetensors", "secret")(path)
 
 
-HUGE = {checkpoints.STATE: {"bytes": 2**60, "sha256": "0" * 64}}
+def piped_step(path: Path) -> None:
+    """Change a run by a pipe that is called like a checkpoint."""
+    (path / "checkpoints").mkdir()
+    piped("checkpoints/0-report.safetensors")(path)
+
+
+HUGE = hostile.tensor(0, 2**60, [2**58])
 HELD: dict[str, hostile.Make] = {
     "run with a linked marker": run(linked(".deepprinciples", "secret")),
     "run with a piped marker": run(
@@ -174,11 +177,15 @@ HELD: dict[str, hostile.Make] = {
     "run with a piped status": run(piped("status.json")),
     "run in an odd state": run(told("status.json", {"state": "../../x", "kind": 5, "notes": SCRIPT})),
     "checkpoint of a pickle": run(step(hostile.pickled)),
-    "checkpoint of 1 EiB": run(step(lambda f: b"", files=HUGE)),
-    "checkpoint that names another file": run(step(lambda f: b"", files={"../../secret": HUGE})),
-    "checkpoint with an array too many": run(step(lambda f: arrays.save_flat({**small.STATE, "more": np.zeros(3)}))),
-    "checkpoint of another type": run(step(lambda f: arrays.save_flat({k: v * 1.0 for k, v in small.STATE.items()}))),
+    "checkpoint of 1 EiB": run(step(lambda f: hostile.tensors({"w": HUGE}))),
+    "checkpoint that names another file": run(step(lambda f: arrays.save_flat({"../../secret": np.zeros(3)}))),
+    "checkpoint with another checksum": run(step(forged({"schema_version": 2, "number": 1}, sha256="0" * 64))),
+    "checkpoint whose facts are a list": run(step(forged([SCRIPT]))),
+    "checkpoint whose facts nest deep": run(step(forged("[" * 10**5))),
+    "checkpoint of an odd number": run(step(forged({"schema_version": 2, "number": [2**62]}))),
+    "checkpoint of a later version": run(step(forged({"schema_version": 2**62, "number": 1}))),
     "checkpoint in a linked step": run(linked_step),
+    "checkpoint in a pipe": run(piped_step),
 }
 LOGS: dict[str, hostile.Make] = {
     "log nested deep": run(written("metrics.jsonl", lambda f: b"[" * 10**5 + b"\n")),

@@ -24,8 +24,8 @@ CONFIG = b'title = "x"\nschema_version = 1\n[data]\nname = "digits"\n[optimizer]
 
 
 def checkpoint(folder: Path) -> Path:
-    """Save a checkpoint and give its place."""
-    return checkpoints.save(folder, STATE, FACTS)
+    """Save a checkpoint and return its file."""
+    return checkpoints.save(folder, "0-report", STATE, FACTS, 1)
 
 
 def results() -> xr.Dataset:

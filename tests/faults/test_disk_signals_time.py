@@ -19,6 +19,7 @@ import tomli_w
 from small_runs import KINDS, STUDY, told
 
 import deepprinciples as dp
+from deepprinciples import atomic
 from deepprinciples.engine import run as engine
 from deepprinciples.errors import IntegrityError, ResourceError, Stopped
 from deepprinciples.report import page
@@ -49,15 +50,21 @@ def failing(number: int, after: int, real: Callable[..., Any]) -> Callable[..., 
     return call
 
 
-@pytest.mark.parametrize("call", ["write_bytes", "sync_folder"])
+@pytest.mark.parametrize(("module", "call"), [(files, "write_bytes"), (atomic, "sync_folder")])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("after", [3, 9])
 def test_a_disk_that_fails_stops_the_run_and_spares_what_was_saved(
-    call: str, number: int, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any]
+    module: Any,
+    call: str,
+    number: int,
+    after: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: dict[str, Any],
 ) -> None:
     """A failed flush would be taken for a saved one, or a full disk end the run for good. Rows 52 and 53."""
     with monkeypatch.context() as patch:
-        patch.setattr(files, call, failing(number, after, getattr(files, call)))
+        patch.setattr(module, call, failing(number, after, getattr(module, call)))
         with pytest.raises((ResourceError, OSError)) as caught:
             dp.train(ONE, tmp_path / "run")
     assert isinstance(caught.value, ResourceError) and caught.value.exit_code == 5
@@ -119,7 +126,7 @@ def test_a_run_whose_directory_is_taken_away_ends(tmp_path: Path) -> None:
 
 PHASES: dict[str, tuple[Any, str]] = {
     "eval": (engine, "packed"),
-    "save": (checkpoints, "_manifest"),
+    "save": (checkpoints, "_checksum"),
     "between": (progress_store.Ledger, "close"),
     "summary": (execute, "summarize"),
     "log": (files, "write_jsonl"),

@@ -115,15 +115,14 @@ def test_check_7_a_report_is_written_through_no_link(tmp_path: Path, secret: Pat
 
 def test_check_7_no_folder_is_deleted_that_is_not_ours(tmp_path: Path, secret: Path) -> None:
     """What a user keeps beside the checkpoints would go with them at the end of the run."""
-    folder = tmp_path / "checkpoints"
-    for _ in range(2):
-        checkpoints.save(folder, small.STATE, {})
+    folder = small.checkpoint(tmp_path / "checkpoints").parent
+    (folder / "step-0").mkdir()
     (folder / "step-0" / "notes.txt").write_text("mine")
-    (folder / "step-x").mkdir()
-    (folder / f".{'0' * 16}.half").symlink_to(secret.parent)
-    for _ in range(3):
-        checkpoints.save(folder, small.STATE, {})
-    assert sorted(os.listdir(folder)) == [f".{'0' * 16}.half", "step-0", "step-3", "step-4", "step-x"]
+    (folder / "under-way.txt").write_text("mine")
+    (folder / f".{'0' * 16}.part").symlink_to(secret.parent)
+    checkpoints.save(folder, checkpoints.UNDER_WAY, small.STATE, {}, 2)
+    checkpoints.drop(folder, checkpoints.UNDER_WAY)
+    assert sorted(os.listdir(folder)) == ["0-report.safetensors", "step-0", "under-way.txt"]
     assert (folder / "step-0" / "notes.txt").read_text() == "mine" and secret.read_text() == SECRET
 
 
@@ -132,8 +131,14 @@ def test_check_7_checkpoints_behind_a_link_are_neither_written_nor_deleted(tmp_p
     other = tmp_path / "other"
     place = small.checkpoint(other)
     (tmp_path / "checkpoints").symlink_to(other)
-    with pytest.raises(IntegrityError, match="is a link"):
-        checkpoints.save(tmp_path / "checkpoints", small.STATE, {})
+    folder, name = tmp_path / "checkpoints", "0-report"
+    for call in (
+        lambda: checkpoints.save(folder, name, small.STATE, {}, 2),
+        lambda: checkpoints.drop(folder, name),
+        lambda: checkpoints.load(folder),
+    ):
+        with pytest.raises(IntegrityError, match="is a link"):
+            call()
     assert os.listdir(other) == [place.name]
 
 
@@ -148,9 +153,9 @@ def test_check_7_temporary_names_cannot_be_guessed(tmp_path: Path, monkeypatch: 
         return real(path, flags, *more, **words)
 
     monkeypatch.setattr(os, "open", note)
-    for _ in range(2):
+    for _ in range(3):
         files.write_text(tmp_path / "x", "x")
-        checkpoints.save(tmp_path / "c", small.STATE, {})
+        small.checkpoint(tmp_path / "c")
     assert len(made) >= 6 and len({name for name, _ in made}) == len(made) and all(alone for _, alone in made)
 
 

@@ -74,20 +74,28 @@ def test_what_cannot_be_resumed_exactly_is_told(stopped: Path, monkeypatch: pyte
     assert any("not exact: resumed elsewhere" in line for line in run.summary["warnings"])
 
 
-def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(stopped: Path) -> None:
+def test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run would start from scratch in silence, or the damage would go unseen."""
-    places = sorted((stopped / progress_store.FOLDER).iterdir())
-    assert len(places) == 2
-    (places[-1] / checkpoints.STATE).write_bytes(b"")
-    copy = stopped.parent / "copy"
-    shutil.copytree(stopped, copy)
-    with pytest.raises(IntegrityError, match="is damaged .*; without --strict the one before it is taken"):
-        dp.resume(stopped, strict=True)
-    run = dp.resume(stopped)
-    assert any("a damaged checkpoint was passed over" in line for line in run.summary["warnings"])
-    (copy / progress_store.FOLDER / places[0].name / checkpoints.MANIFEST).write_text("{}")
+    whole = dp.compare(STUDY, tmp_path / "whole")
+    stopped = tmp_path / "run"
+    assert stopped_at(35, "compare", stopped, monkeypatch)
+    folder = stopped / progress_store.FOLDER
+    assert sorted(os.listdir(folder)) == ["0-tune-0.safetensors", "under-way.safetensors"]
+    for name in sorted(os.listdir(folder)):  # a phase that was done, and the one under way
+        copy = tmp_path / name
+        shutil.copytree(stopped, copy)
+        (copy / progress_store.FOLDER / name).write_bytes(b"")
+        with pytest.raises(IntegrityError, match=f"{name}: .* without --strict its phase begins again"):
+            dp.resume(copy, strict=True)
+        run = dp.resume(copy)
+        assert any("a damaged checkpoint was passed over" in line for line in run.summary["warnings"])
+        assert run.results.identical(whole.results)
+    for path in folder.iterdir():
+        path.write_bytes(b"{}")
     with pytest.raises(IntegrityError, match="none of 2 checkpoints can be used"):
-        dp.resume(copy)
+        dp.resume(stopped)
 
 
 def test_two_processes_cannot_hold_one_run(stopped: Path) -> None:
@@ -110,7 +118,7 @@ def test_a_full_disk_stops_the_run_and_spares_the_last_checkpoint(
         patch.setattr(os, "fsync", full)
         with pytest.raises((ResourceError, OSError), match=r"No space left"):
             dp.resume(stopped)
-    assert checkpoints.latest(stopped / progress_store.FOLDER) is not None
+    assert checkpoints.load(stopped / progress_store.FOLDER) is not None
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ ROWS: dict[int, tuple[str, ...]] = {
          "parts/test_data_files::test_damaged_gzip_is_refused_and_bombs_stay_small"),
     34: ("bad npz", f"{BAD}::test_bad_npz_files", "parts/test_data_files::test_hostile_npz_is_refused"),
     35: ("the ragged rest of an epoch", "engine/test_streams::test_an_epoch_shows_no_example_twice",
-         "engine/test_feed::test_a_padded_split_holds_every_example_once"),
+         "engine/test_batching::test_a_padded_split_holds_every_example_once"),
     36: ("data that changed since the checkpoint", "faults/test_rows::test_a_data_file_that_changes"),
     37: ("a data file that shrinks during the run", "faults/test_rows::test_a_data_file_that_changes"),
     38: ("a loader that fails", f"{BAD}::test_a_loader_that_fails_later_is_named"),
@@ -78,9 +78,9 @@ ROWS: dict[int, tuple[str, ...]] = {
          "engine/test_fit::test_a_state_lost_while_the_loss_is_finite_is_seen_when_the_segment_ends"),
     44: ("a game that collapses", "learners/test_gan_studies::test_a_study_of_games_from_config_to_report"),
     45: ("a population beyond one call", "engine/test_run::test_lanes_beyond_counting_are_one_compilation"),
-    46: ("one block that does not fit", "faults/test_memory::test_one_block_that_does_not_fit_is_told_with_bytes"),
-    47: ("memory that runs out later", "faults/test_memory::test_what_had_run_is_tried_once_more_as_it_was",
-         "faults/test_memory::test_the_width_halves_until_it_fits"),
+    46: ("one block that does not fit", "faults/test_memory::test_one_block_that_does_not_fit_is_described_with_bytes"),
+    47: ("memory that runs out later", "faults/test_memory::test_a_run_out_of_memory_ends_with_a_width_to_try",
+         "faults/test_memory::test_a_run_out_of_memory_resumes_to_the_same_bits"),
     48: ("a long compilation", f"{RESUME}::test_signals_from_outside"),
     49: ("another machine or version", f"{RESUME}::test_what_cannot_be_resumed_exactly_is_told"),
     50: ("other settings of JAX", f"{DISK}::test_another_setting_of_jax_is_another_machine"),
@@ -116,7 +116,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     74: ("none is good", f"{RESUME}::test_a_damaged_checkpoint_is_passed_over_or_ends_the_attempt"),
     75: ("a save that failed", f"{DISK}::test_a_disk_that_fails_stops_the_run_and_spares_what_was_saved"),
     76: ("a finished run", f"{RESUME}::test_a_run_stopped_anywhere_goes_on_to_the_same_bits",
-         "faults/test_extend::test_more_seeds_are_those_of_a_run_that_had_them_from_the_start"),
+         "faults/test_add_seeds::test_more_seeds_are_those_of_a_run_that_had_them_from_the_start"),
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 import deepprinciples as dp
-from deepprinciples.cli.main import main
+from deepprinciples.cli import main
 from deepprinciples.runs import directory
 from deepprinciples.study import execute, progress_store
 

@@ -156,7 +156,7 @@ def _finished(path: Path) -> _Stored:
 
 def _stopped(path: Path, plan: StudyPlan) -> _Stored:
     """Read the last checkpoint of a run that was stopped."""
-    found = checkpoints.latest(path / progress_store.FOLDER)
+    found = checkpoints.load(path / progress_store.FOLDER)
     if found is None:
         raise IntegrityError(f"{path}: has no checkpoint yet; resume the run first")
     kept = progress_store.nothing_kept()

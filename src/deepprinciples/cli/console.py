@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,23 +9,14 @@ from typing import Any
 
 import typer
 
-from deepprinciples.errors import DeepprinciplesError, OutOfMemory, Stopped, one_line
+from deepprinciples.errors import DeepprinciplesError, Stopped, one_line
 
 
 @contextmanager
-def one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
-    """Turn errors into lines on stderr and an exit code: 1 where nobody expected them.
-
-    A run that is out of memory is resumed, with the options `again`, in this process's place: only a fresh one has all
-    memory to itself.
-    """
+def one_line_errors(debug: bool) -> Iterator[None]:
+    """Turn errors into lines on stderr and an exit code: 1 where nobody expected them."""
     try:
         yield
-    except OutOfMemory as error:
-        with suppress(OSError):
-            typer.echo(str(error), err=True)
-            sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "deepprinciples.cli.main", "resume", error.run, *again])
     except DeepprinciplesError as error:
         if debug:
             raise

@@ -101,7 +101,7 @@ def _run(
     **more: Any,
 ) -> None:
     own = ["--plugin", str(plugin)] if plugin is not None else []
-    with one_line_errors(debug, own):
+    with one_line_errors(debug):
         from deepprinciples import config as configs
 
         command_of: Any = "compare" if kind == "compare" else "train"
@@ -159,9 +159,7 @@ def add_seeds(
 
 
 def _go_on(name: str, given: tuple[Any, ...], plugin: Path | None, debug: bool, **allowed: bool) -> None:
-    flags = [f"--{key.replace('_', '-')}" for key, value in allowed.items() if value]
-    own = [*(["--plugin", str(plugin)] if plugin else []), *flags]
-    with one_line_errors(debug, own):
+    with one_line_errors(debug):
         from deepprinciples.report import terminal
         from deepprinciples.study import commands, plugins
 

@@ -18,7 +18,7 @@ import tomli_w
 from deepprinciples.config.marks import MOST_WRITTEN, is_long, is_marked, mark
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
-from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, check_size, parse_json, read_text
+from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, check_depth, parse_json, read_text
 
 SCHEMA_VERSION = 1
 
@@ -43,7 +43,7 @@ def load(path: Path | str) -> dict[str, Any]:
     path = Path(path)
     try:
         config = _parse(path)
-        check_size(config)
+        check_depth(config)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; expected a config in TOML or JSON") from None
     except OSError as error:
@@ -121,7 +121,7 @@ def override(config: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
 def _value(text: str) -> Any:
     try:
         found = _parse_toml(f"value = {text}")
-        check_size(found)
+        check_depth(found)
     except ValueError:
         found = {}
     if list(found) == ["value"]:

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepprinciples.errors import IntegrityError
-from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, open_regular, parse_json, write_bytes
+from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, open_regular, parse_json, unreadable, write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-DTYPES = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "U32": 4, "I32": 4, "F32": 4,
-          "U64": 8, "I64": 8, "F64": 8}  # bytes  # fmt: skip
-MAX_RANK = 8
 _KEPT = "kept_dtype"  # netCDF 3 has no 64-bit integers and no booleans: the attribute tells which type to restore
 _ORDER = "kept_order"  # and scipy sorts the variables
 _KEPT_TYPES = ("bool", "int64", "uint8", "uint16", "uint32", "uint64", "str")
@@ -78,7 +74,7 @@ def load_dataset(path: Path | str, sha256: str = "") -> xr.Dataset:
     import numpy as np
     import xarray as xr
 
-    content = _content(path)
+    content = content_of(path)
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise IntegrityError(f"{path}: was changed after the run (its SHA-256 differs from the manifest's)")
     try:
@@ -141,75 +137,66 @@ def load_arrays(path: Path | str) -> dict[str, Any]:
         IntegrityError: the file is missing or damaged.
     """
     tree: dict[str, Any] = {}
-    for name, array in sorted(load_flat(_content(path), path).items()):
-        table = tree
+    for name, array in sorted(load_flat(content_of(path), path).items()):
         *parents, leaf = name.split("/")
         if len(parents) >= MAX_DEPTH:
             raise IntegrityError(f"{path}: {name[:60]!r} is nested deeper than {MAX_DEPTH} levels")
+        table: Any = tree
         for key in parents:
-            table = table.setdefault(key, {})
-            if not isinstance(table, dict):
-                raise IntegrityError(f"{path}: {name[:60]!r} is both an array and a table")
-        if leaf in table:
+            table = table.setdefault(key, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict) or leaf in table:
             raise IntegrityError(f"{path}: {name[:60]!r} is both an array and a table")
         table[leaf] = array
     return tree
 
 
-def _content(path: Path | str) -> bytes:
-    """Read a whole file of a run; a file mapped into memory could be cut off while it is read."""
+def content_of(path: Path | str) -> bytes:
+    """Read a whole file of a run; a file mapped into memory could be cut off while it is read.
+
+    Raises:
+        IntegrityError: it is missing, no regular file, or too large.
+    """
     try:
         with open_regular(path) as file:
             return file.read()
     except (OSError, ValueError, MemoryError) as error:
-        raise IntegrityError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise unreadable(path, error) from None
 
 
 def load_flat(content: bytes, path: Path | str) -> dict[str, Any]:
     """Read arrays by name from the bytes of a safetensors file; `path` is for the message.
 
     Raises:
-        IntegrityError: they are no such bytes, or ask for what no run of ours writes.
+        IntegrityError: they are no such bytes, or have a type that NumPy lacks.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        _check_header(content)
+        known = header(content)
         return dict(load(content))
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except KeyError as error:  # NumPy has no bfloat16
+        found = error.args[0]
+        name = next(name for name, one in known.items() if one.get("dtype") == found)
+        line = f"{name[:60]!r} is {found!r}, which is not read here; convert it before it is saved"
+        raise IntegrityError(f"{path}: not a safetensors file ({line})") from None
+    except (SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise IntegrityError(f"{path}: not a safetensors file ({_one_line(error)})") from None
 
 
-def _check_header(content: bytes) -> None:
-    """Refuse a header that is too long, ambiguous, or of strange types, before any array is made of it."""
+def header(content: bytes) -> dict[str, Any]:
+    """Parse the header of a safetensors file; the library checks that its arrays fill the file.
+
+    Raises:
+        ValueError: it is too long, or no strict JSON.
+    """
     length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or not 2 <= length <= min(MAX_BYTES, len(content) - 8):
+    if not 2 <= length <= min(MAX_BYTES, len(content) - 8):
         raise ValueError("its header does not fit the file")
-    header = parse_json(content[8 : 8 + length].decode("utf-8"))
-    if not isinstance(header, dict):
+    found = parse_json(content[8 : 8 + length].decode("utf-8"))
+    if not isinstance(found, dict):
         raise ValueError("its header is no table")
-    places = sorted(_place(name, one) for name, one in header.items() if name != "__metadata__")
-    ends = [0, *(end for _, end in places)]
-    if [begin for begin, _ in places] != ends[:-1] or ends[-1] != len(content) - 8 - length:
-        raise ValueError("its arrays overlap, leave a hole, or do not end with the file")
-
-
-def _place(name: str, one: Any) -> tuple[int, int]:
-    """Give where an array begins and ends, having checked that it holds what its type and shape say."""
-    if not isinstance(one, dict) or set(one) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{name[:60]!r} has no shape")
-    if not isinstance(one["dtype"], str) or one["dtype"] not in DTYPES:  # NumPy has no bfloat16
-        found = str(one["dtype"])[:20]
-        raise ValueError(f"{name[:60]!r} is {found!r}, which is not read here; convert it before it is saved")
-    shape, place = one["shape"], one["data_offsets"]
-    if not all(isinstance(part, list) and all(type(n) is int and n >= 0 for n in part) for part in (shape, place)):
-        raise ValueError(f"{name[:60]!r} has a shape or a place that is not made of whole numbers")
-    if len(shape) > MAX_RANK:
-        raise ValueError(f"{name[:60]!r} has more than {MAX_RANK} axes")
-    if len(place) != 2 or place[1] - place[0] != math.prod(shape) * DTYPES[one["dtype"]]:
-        raise ValueError(f"{name[:60]!r} does not hold as many bytes as its shape asks for")
-    return place[0], place[1]
+    return found
 
 
 def _one_line(error: Exception) -> str:

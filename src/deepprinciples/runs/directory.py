@@ -2,7 +2,7 @@
 
 A directory is never overwritten, and nothing is made before there is something to run. The files are a contract with
 the user: config.toml, manifest.json, results.nc, summary.json, metrics.jsonl, report.html, figures/. What is in the
-summary is for the study to say; this room imports no jax.
+summary is decided in the study. No jax is imported here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.runs.files import MAX_BYTES, NO_LINK, open_regular, plain, read_json, read_text, seal, write_json
@@ -128,33 +128,27 @@ def locked(path: Path) -> Iterator[None]:
         ResourceError: it cannot be written.
     """
     marker = path / _MARKER
-    if marker.is_symlink() or (marker.exists() and not marker.is_file()):
-        raise IntegrityError(f"{marker}: expected a file of this run, found a link or a device")
+    if not marker.is_file() or marker.is_symlink():
+        raise IntegrityError(f"{path}: expected a run directory; it has no file {_MARKER} of its own")
     try:
         handle = os.open(marker, os.O_RDWR | NO_LINK)
-    except FileNotFoundError:
-        raise IntegrityError(f"{path}: expected a run directory; it has no file {_MARKER}") from None
     except OSError as error:
         raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
     with os.fdopen(handle, "r+", encoding="utf-8", errors="replace") as file:
-        if fcntl is not None:
-            try:
+        words, _, holder = file.read(200).partition("\n")
+        try:
+            if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise IntegrityError(f"{path}: is in use by {_holder(file)}; wait for it or stop it") from None
-        if file.read(len(_WORDS)) not in ("", _WORDS):  # empty where a run was killed just here
+        except OSError:
+            holder = holder.strip() if holder.strip() and holder.strip().isprintable() else "another process"
+            raise IntegrityError(f"{path}: is in use by {holder}; wait for it or stop it") from None
+        if words not in ("", _WORDS.strip()):  # empty where a run was killed just here
             raise IntegrityError(f"{marker}: holds what no run wrote; it is left as it is")
         file.seek(0)
         file.truncate()
         file.write(f"{_WORDS}process {os.getpid()} on {platform.node()}\n")
         file.flush()
         yield
-
-
-def _holder(file: TextIO) -> str:
-    """Tell who holds a run directory, as far as the marker does so in printable words."""
-    found = file.read(200).partition("\n")[2].strip()
-    return found if found and found.isprintable() else "another process"
 
 
 def write_status(path: Path, state: str, **more: Any) -> None:
@@ -221,7 +215,7 @@ def file_hashes(path: Path | str, names: Iterable[str] = _HASHED) -> dict[str, s
 
 
 class Stored(NamedTuple):
-    """The small files of a run directory as read: `config` is the text of config.toml."""
+    """The small files of a run directory; `config` is the text of config.toml."""
 
     path: Path
     summary: dict[str, Any]
@@ -251,20 +245,25 @@ def load(run_dir: Path | str) -> Stored:
     if missing:
         what = "no such directory" if not path.is_dir() else f"{missing[0]} is missing"
         raise IntegrityError(f"{path}: {what}; expected the directory of a finished run")
-    linked = [name for name in (MANIFEST, *_HASHED) if (path / name).is_symlink()]
-    if linked:
-        raise IntegrityError(f"{path / linked[0]}: is a link; expected a file of the run itself")
-    known = {MANIFEST: _table(path / MANIFEST, MANIFEST_VERSION), SUMMARY: _table(path / SUMMARY)}
-    _check_seal(path / MANIFEST, known[MANIFEST])
+    known, summary = _table(path / MANIFEST, MANIFEST_VERSION), _table(path / SUMMARY)
+    sealed = {key: value for key, value in known.items() if key != "sha256"}
+    if known.get("schema_version") != 1 and known.get("sha256") != seal(sealed):
+        raise IntegrityError(f"{path / MANIFEST}: was changed after the run (its SHA-256 is not the one in it)")
+    expected = known.get("files", {})
+    if not isinstance(expected, Mapping):
+        raise IntegrityError(f"{path / MANIFEST}: files: expected a table of hashes")
+    names = [name for name in _HASHED if name in expected]
     try:
-        _verify(path, known[MANIFEST].get("files", {}))
-    except (OSError, ValueError) as error:
-        raise IntegrityError(f"{path}: a file of it cannot be read ({error})") from None
-    try:
+        found = file_hashes(path, names)
         text = read_text(path / CONFIG, MAX_BYTES)
     except (OSError, ValueError) as error:
-        raise IntegrityError(f"{path / CONFIG}: {error}") from None
-    return Stored(path, known[SUMMARY], known[MANIFEST], text)
+        raise IntegrityError(f"{path}: a file of it cannot be read ({error})") from None
+    for name in names:
+        if name not in found and name in _NEEDED:  # others may be thrown away: they are large, or can be made again
+            raise IntegrityError(f"{path / name}: is missing though the manifest lists it; the run is not whole")
+        if name in found and found[name] != expected[name]:
+            raise IntegrityError(f"{path / name}: was changed after the run (its SHA-256 differs from the manifest's)")
+    return Stored(path, summary, known, text)
 
 
 def _table(path: Path, latest: int = SCHEMA_VERSION) -> dict[str, Any]:
@@ -275,23 +274,3 @@ def _table(path: Path, latest: int = SCHEMA_VERSION) -> dict[str, Any]:
     if isinstance(version, int) and version > latest:
         raise IntegrityError(f"{path}: schema_version {version} was written by a later version; upgrade deepprinciples")
     return found
-
-
-def _check_seal(path: Path, told: Mapping[str, Any]) -> None:
-    """Refuse a manifest that is not as it was written; those of version 1 have no seal."""
-    rest = {key: value for key, value in told.items() if key != "sha256"}
-    if told.get("schema_version") != 1 and told.get("sha256") != seal(rest):
-        raise IntegrityError(f"{path}: was changed after the run (its SHA-256 is not the one in it)")
-
-
-def _verify(path: Path, expected: Any) -> None:
-    if not isinstance(expected, Mapping):
-        raise IntegrityError(f"{path / MANIFEST}: files: expected a table of hashes")
-    names = [name for name in _HASHED if name in expected]
-    for name, found in {**dict.fromkeys(names), **file_hashes(path, names)}.items():
-        if found is None and name not in _NEEDED:  # may be thrown away: they are large, or can be made again
-            continue
-        if found is None:
-            raise IntegrityError(f"{path / name}: is missing though the manifest lists it; the run is not whole")
-        if found != expected[name]:
-            raise IntegrityError(f"{path / name}: was changed after the run (its SHA-256 differs from the manifest's)")

@@ -1,8 +1,8 @@
-"""Text, JSON and JSON lines on disk, so that a file is either whole or not there and reading one runs no code.
+"""Text, JSON and JSON lines on disk: a file is whole or not there, and reading one runs no code.
 
-Every write goes to a temporary file beside the target, is flushed to the disk and renamed. Readers refuse what is too
-large, too deep or ambiguous before they build anything from it. Arrays are in `arrays`; what a run directory holds is
-in `directory`. This room imports no jax, and numpy only where arrays are.
+Every write goes to a temporary file beside the target, is flushed to the disk and renamed. Readers refuse a file that
+is too large, nested too deep or ambiguous. Arrays are in `arrays`; what a run directory holds is in `directory`. No jax
+is imported here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deepprinciples.atomic import sync_folder as sync_folder
 from deepprinciples.atomic import write_bytes as write_bytes
 from deepprinciples.errors import IntegrityError
 
@@ -31,7 +30,7 @@ MAX_LINE = 2**20
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # not on Windows
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for ever
-_PIECE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[,\[{]', re.DOTALL)
+_TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -57,10 +56,17 @@ def _checksum(row: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(_line(row).encode('utf-8')):08x}"
 
 
-def seal(told: Mapping[str, Any]) -> str:
+def seal(value: Mapping[str, Any]) -> str:
     """Hash plain data by content, so that a changed word is noticed and a changed space is not."""
-    text = json.dumps(told, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def unreadable(path: Path | str, error: Exception) -> IntegrityError:
+    """Build the error of a file of a run that the system or a reader refused."""
+    if isinstance(error, OSError | MemoryError):
+        return IntegrityError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+    return IntegrityError(f"{path}: {error}")
 
 
 def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
@@ -72,7 +78,7 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
     try:
         opened = open_regular(path)
     except (OSError, ValueError) as error:
-        raise IntegrityError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise unreadable(path, error) from None
     with opened as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), start=1):
             try:
@@ -86,20 +92,15 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read strict JSON.
-
-    Returns:
-        Plain data; no repeated keys, no NaN, at most 32 levels and 100,000 entries.
+    """Read strict JSON, see `parse_json`.
 
     Raises:
         IntegrityError: the file is missing, too large, or no strict JSON.
     """
     try:
         return parse_json(read_text(path, MAX_BYTES))
-    except OSError as error:
-        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except ValueError as error:
-        raise IntegrityError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
 
 
 def open_regular(path: Path | str, *, links: bool = False) -> io.BufferedReader:
@@ -107,7 +108,7 @@ def open_regular(path: Path | str, *, links: bool = False) -> io.BufferedReader:
 
     Args:
         path: the file.
-        links: follow a link. A run's own files are none, and a stranger's may lead anywhere.
+        links: follow a link. A run's own files are none, and one that a run was sent with may lead anywhere.
 
     Raises:
         OSError: the file is missing or not readable.
@@ -146,10 +147,16 @@ def read_text(path: Path | str, limit: int, *, links: bool = False) -> str:
 def parse_json(text: str) -> Any:
     """Parse JSON as the standard means it: no repeated keys, no NaN or Infinity, whole numbers of at most 64 bits.
 
+    Returns:
+        Plain data of at most 32 levels and 100,000 entries.
+
     Raises:
         ValueError: one clause, with the line where it is known.
     """
-    _refuse_many(text)
+    if text.count(",") + text.count("[") + text.count("{") > MAX_ENTRIES:  # before a list is made of each
+        bare = _TEXT.sub("", text)
+        if bare.count(",") + bare.count("[") + bare.count("{") > MAX_ENTRIES:
+            raise ValueError(f"more than {MAX_ENTRIES:,} entries")
     try:
         value = json.loads(
             text,
@@ -158,62 +165,43 @@ def parse_json(text: str) -> Any:
             parse_int=_small_int,
             parse_float=_finite,
         )
+        check_depth(value)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg.lower()})") from None
     except RecursionError:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
-    check_size(value)
-    if "\\ud" in text.lower():
-        try:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError("a text holds half of a character (a lone surrogate), which cannot be written") from None
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half of a character (a lone surrogate), which cannot be written") from None
     return value
 
 
-def _refuse_many(text: str) -> None:
-    """Refuse JSON of too many entries before a list is made of each; commas inside of texts do not count."""
-    if text.count(",") + text.count("[") + text.count("{") <= MAX_ENTRIES:
-        return
-    entries = texts = 0
-    for piece in _PIECE.finditer(text):
-        quoted = text[piece.start()] == '"'
-        entries, texts = entries + (not quoted), texts + quoted
-        if max(entries, texts) > 2 * MAX_ENTRIES + 1:  # as many as 100,000 can have, keys and brackets counted
-            raise ValueError(f"more than {MAX_ENTRIES:,} entries")
-
-
-def check_size(value: Any) -> None:
-    """Refuse plain data that is nested too deep or has too many entries.
+def check_depth(value: Any) -> None:
+    """Refuse parsed data that is nested too deep for functions that call themselves.
 
     Raises:
         ValueError: one clause that names the limit.
     """
-    level, depth, entries = [value], 0, 0
-    while level:
-        nested = [item for item in level if isinstance(item, (dict, list, tuple))]
-        level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
-        entries += len(level)
-        depth += bool(nested)
-        if entries > MAX_ENTRIES:
-            raise ValueError(f"more than {MAX_ENTRIES:,} entries")
-        if depth > MAX_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        tables = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [child for table in tables for child in table]
+    if any(isinstance(item, dict | list) for item in level):
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def plain(value: Any) -> Any:
     """Turn a value into what JSON can hold: arrays become lists, non-finite numbers None, the rest text."""
-    if value is None or isinstance(value, (bool, str, int)):
+    if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return str(value)
+    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

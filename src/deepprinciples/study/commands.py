@@ -11,7 +11,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import checkpoints, directory, files
-from deepprinciples.study import execute, memory, progress_store, protocol, range_test
+from deepprinciples.study import execute, progress_store, protocol, range_test
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import Kind, StudyPlan, kind_of, resolve
 
@@ -38,7 +38,7 @@ def compare(
 
     Raises:
         ConfigError: with every problem of the config. DataError: the data cannot be used. Nothing is written then.
-        OutOfMemory: `dp.resume` in a new process continues with a narrower program.
+        ResourceError: memory or disk ran out; `dp.resume` continues once there is room.
 
     Example:
         run = dp.compare(config)
@@ -148,7 +148,7 @@ def resume(
         run_dir: its directory; it may have been moved or copied.
         allow_inexact: go on though the machine or a version is another; the summary then warns of it.
         allow_data_change: go on though the data are others; the summary then warns of it.
-        strict: refuse where the newest checkpoint is damaged; else the one before it is taken, and the summary warns.
+        strict: refuse where a checkpoint is damaged; else its phase begins again, and the summary warns.
         progress: called with how far the run is.
 
     Returns:
@@ -174,19 +174,16 @@ def resume(
     with directory.locked(path):
         kind = kind_of(known)
         planned = resolve(kind, configs.load(path / directory.CONFIG))
-        found = checkpoints.latest(path / progress_store.FOLDER)
-        narrowed = known.get("narrowed", {})
-        if problems := memory.problems(narrowed):
-            raise IntegrityError(f"{path / directory.STATUS}: {problems[0]}")
+        found = checkpoints.load(path / progress_store.FOLDER)
         notes = _notes(known)
         if found is not None:
             facts = execute.facts(planned)
             notes += execute.check_same_environment(found, facts, allow_inexact, allow_data_change=allow_data_change)
-            if strict and found.skipped:
-                raise IntegrityError(f"{found.skipped[0]}; without --strict the one before it is taken")
-            notes += [f"a damaged checkpoint was passed over: {one}" for one in found.skipped]
+            if strict and found.damaged:
+                raise IntegrityError(f"{found.damaged[0]}; without --strict its phase begins again")
+            notes += [f"a damaged checkpoint was passed over: {one}" for one in found.damaged]
         stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
-        at = execute.ResumePoint(found, notes, narrowed, allow_inexact)
+        at = execute.ResumePoint(found, notes, allow_inexact)
         return execute.execute(path, planned, stem, command, progress, at)
 
 
@@ -233,18 +230,22 @@ def add_seeds(
     directory.check_free(out)
     before = resolve(kind, given)
     planned = resolve(kind, configs.changes(given, _more_seeds(before, seeds)))
-    found = checkpoints.latest(path / progress_store.FOLDER)
+    found = checkpoints.load(path / progress_store.FOLDER)
     if found is None:
         raise IntegrityError(f"{path / progress_store.FOLDER}: is missing; without it a run cannot be extended")
     notes = [*_notes(known), *execute.check_same_environment(found, execute.facts(before), allow_inexact)]
     stem = str(known.get("stem", kind))
-    arrays, facts = progress_store.with_more_rows(found, execute.facts(planned))
+    if found.damaged:
+        raise IntegrityError(f"{found.damaged[0]}; without it a run cannot be extended")
     new = directory.create(out, stem)
     with directory.locked(new):
         files.write_text(new / directory.CONFIG, configs.dumps(planned.config))
-        checkpoints.save(new / progress_store.FOLDER, arrays, facts)
+        facts = {**found.facts, **execute.facts(planned)}
+        checkpoints.save(
+            new / progress_store.FOLDER, checkpoints.UNDER_WAY, progress_store.with_more_rows(found), facts, 1
+        )
         command = f"deepprinciples add-seeds {path} --seeds {seeds}"
-        at = execute.ResumePoint(checkpoints.latest(new / progress_store.FOLDER), notes, lenient=allow_inexact)
+        at = execute.ResumePoint(checkpoints.load(new / progress_store.FOLDER), notes, allow_inexact)
         return execute.execute(new, planned, stem, command, progress, at)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import xarray as xr
 
 from deepprinciples import config as configs
-from deepprinciples.errors import IntegrityError, OutOfMemory, ResourceError, Stopped, one_line
+from deepprinciples.engine import autotune
+from deepprinciples.errors import IntegrityError, ResourceError, Stopped, one_line
 from deepprinciples.interop import parameters
 from deepprinciples.learners import from_config, measured
 from deepprinciples.learners.features import digest
@@ -24,11 +25,13 @@ from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import memory, protocol, range_test, starting_weights
 from deepprinciples.study import progress_store as ledgers
+from deepprinciples.study import protocol, range_test, starting_weights
 from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import StudyPlan, same
+
+EXHAUSTED = ("RESOURCE_EXHAUSTED", "Out of memory")
 
 
 def check_same_environment(
@@ -80,12 +83,11 @@ def facts(plan: StudyPlan) -> dict[str, Any]:
 
 
 class ResumePoint(NamedTuple):
-    """Where a run stands: its last checkpoint, what a reader has to know, what was narrowed, what may differ."""
+    """Where a run stands: its checkpoints, and notes for the reader of the result."""
 
     found: checkpoints.Checkpoint | None = None
     notes: Sequence[str] = ()
-    narrowed: Mapping[str, Any] = MappingProxyType({})
-    lenient: bool = False  # its programs may be others than it began with
+    lenient: bool = False  # its programs may differ from those it began with
 
 
 def execute(
@@ -98,13 +100,11 @@ def execute(
 ) -> Run:
     """Run a study from its start or from a checkpoint, and write what came of it."""
     told: dict[str, Any] = {"kind": plan.kind, "stem": stem, "command": command, "notes": at.notes}
-    told["narrowed"] = dict(at.narrowed)
     with stopping.listening() as stop:
-        ledger = ledgers.Ledger(path / ledgers.FOLDER, plan.train.checkpoint_seconds, facts(plan), stop)
+        folder, seconds = path / ledgers.FOLDER, plan.train.checkpoint_seconds
+        ledger = ledgers.Ledger(folder, seconds, facts(plan), stop, lenient=at.lenient)
         if at.found is not None:
             ledger.take_up(at.found)
-        ledger.narrow(at.narrowed)
-        ledger.lenient = at.lenient
         try:
             with _on_disk(path):
                 directory.write_status(path, "running", **told)
@@ -113,32 +113,25 @@ def execute(
             if plan.kind == "compare" and progress is not None:
                 for line in outline(plan)[2:]:
                     progress.say(line)
-            with memory.told():
-                finished = protocol.run_study(
-                    plan, progress=progress or protocol.Progress(), keep=_kept(plan), ledger=ledger
-                )
-            ran_out = [memory.sentence(arm, one) for arm, one in at.narrowed.items()]
-            notes = [*at.notes, *ledger.notes, *ran_out]
+            finished = protocol.run_study(
+                plan, progress=progress or protocol.Progress(), keep=_kept(plan), ledger=ledger
+            )
             with _on_disk(path):
-                run = _write(path, plan, *_told(plan, finished, stem, command, notes, at.narrowed), finished)
-                ledger.save(keep=1)  # what it holds can be extended
+                notes = [*at.notes, *ledger.notes]
+                run = _write(path, plan, *_told(plan, finished, stem, command, notes), finished)
+                checkpoints.drop(folder, checkpoints.UNDER_WAY)
                 directory.write_status(path, "finished", **told)
-        except OutOfMemory as error:
-            with stop.held():
-                directory.write_status(path, "stopped", **told)
-                raise _narrowed(path, ledger, told, error) from None
         except Stopped as stopped:
             with contextlib.suppress(Stopped), stop.held():
-                if not ledger.kept:
-                    ledger.save()
                 directory.write_status(path, "stopped", **told)
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
         except Exception as error:  # a user's own function may raise anything, at any time
+            shown = out_of_memory(error, ledger.program, path) or error
             with contextlib.suppress(Exception), stop.held():
-                directory.write_status(path, "failed", **told, reason=one_line(error))
-                if not ledger.kept:
-                    ledger.save()
-            raise
+                directory.write_status(path, "failed", **told, reason=one_line(shown))
+            if shown is error:
+                raise
+            raise shown from None
     return run
 
 
@@ -155,17 +148,23 @@ def _on_disk(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _narrowed(path: Path, ledger: ledgers.Ledger, told: dict[str, Any], error: OutOfMemory) -> ResourceError:
-    """Note how a run goes on after its memory ran out, and give the error that says so."""
-    now = ledger.under_way
-    if now is None:
-        return ResourceError(f"memory ran out while the first program was made ({error}); lower train.max_parallel")
-    try:
-        one = memory.narrower(ledger.narrowed.get(now.arm), now, ran=ledger.ran)
-    except ResourceError as last:
-        return last
-    directory.write_status(path, "stopped", **told | {"narrowed": {**ledger.narrowed, now.arm: one}})
-    return OutOfMemory(f"{memory.sentence(now.arm, one)}: deepprinciples resume {path}", str(path))
+def out_of_memory(error: Exception, program: ledgers.UnderWay | None, path: Path) -> ResourceError | None:
+    """Describe in one line an error of JAX or Python that means too little memory; None for any other error."""
+    full = isinstance(error, jax.errors.JaxRuntimeError) and any(word in str(error) for word in EXHAUSTED)
+    if not full and not isinstance(error, MemoryError):
+        return None
+    if program is None:
+        said = " ".join(str(error).split())[:200] or "MemoryError"
+        return ResourceError(f"memory ran out while a program was compiled ({said}); lower train.max_parallel")
+    width = program.shape["blocks"] * program.points
+    need = f"{width} lane{'s' * (width > 1)} at once need{'s' * (width == 1)} {program.memory_bytes:,} bytes"
+    fewer = "take a smaller model or batch_size, or a machine with more"
+    if program.shape["blocks"] > 1:
+        fewer = f"begin a new run with train.max_parallel = {width // 2}"
+    return ResourceError(
+        f"memory: {program.arm}: {need}, and about {autotune.memory_limit(1):,} are free; {fewer}, or free some and go "
+        f"on with: deepprinciples resume {path}"
+    )
 
 
 def _told(
@@ -174,7 +173,6 @@ def _told(
     stem: str,
     command: str,
     notes: list[str],
-    narrowed: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any], xr.Dataset]:
     """Give the config that repeats a study, its summary and its results."""
     resolved, kind = plan.config, plan.kind
@@ -209,7 +207,6 @@ def _told(
     if kind == "lr-find":
         summary |= range_test.summarized(found, resolved, summary["arms"])
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
-    shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured
         shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
         resolved = {**resolved, "train": {**resolved["train"], "layouts": shapes}}
@@ -223,11 +220,9 @@ def _told(
 
 
 def _same_arms(arms: Mapping[str, Arm]) -> list[str]:
-    every = list(arms.values())
-    pairs = [(every[i], every[j]) for j in range(len(every)) for i in range(j)]
     return [
         f"{a.name} and {b.name} are the same method under two names"
-        for a, b in pairs
+        for a, b in itertools.combinations(arms.values(), 2)
         if same(a.config, b.config) and a.space == b.space
     ]
 
@@ -272,19 +267,8 @@ def _write(
 
 def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:
     """List the validation curve of every reporting lane as rows: arm, seed, step, metric, loss."""
-    metric = found.attrs["metric"]
-    rows: list[dict[str, Any]] = []
-    for a, arm in enumerate(found.arm.values):
-        for s, seed in enumerate(found.seed.values):
-            for e, step in enumerate(found.eval_step.values):
-                rows.append(
-                    {
-                        "sequence": len(rows),
-                        "arm": str(arm),
-                        "seed": int(seed),
-                        "step": int(step),
-                        f"validation_{metric}": float(found.validation.values[a, s, e]),
-                        "validation_loss": float(found.validation_loss.values[a, s, e]),
-                    }
-                )
-    return rows
+    dims, curves = ["arm", "seed", "eval_step"], ["validation", "validation_loss"]
+    table = found[curves].to_dataframe(dim_order=dims)[curves].reset_index()
+    names = ["arm", "seed", "step", f"validation_{found.attrs['metric']}", "validation_loss"]
+    rows = table.set_axis(names, axis="columns").to_dict("records")
+    return [{"sequence": number, **row} for number, row in enumerate(rows)]

@@ -25,9 +25,8 @@ from deepprinciples.results.layout import BY_TRANSFORM
 from deepprinciples.stats.searches import Budget, Judge, Row, Search, run_searches
 from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import Group
-from deepprinciples.study.memory import UnderWay
 from deepprinciples.study.plan import StudyPlan
-from deepprinciples.study.progress_store import Ledger, nothing_kept
+from deepprinciples.study.progress_store import Ledger, UnderWay, nothing_kept
 from deepprinciples.types import Dataset
 
 AHEAD = 4  # most programs that compile at a time
@@ -81,10 +80,9 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
     outcomes: dict[str, Outcome] = {}
     programs = []
     cost = None
-    narrow = {arm: one["shape"] for arm, one in ledger.narrowed.items()}
 
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
-        settings = train._replace(layouts={**ledger.shapes, **train.layouts, **narrow})
+        settings = train._replace(layouts={**ledger.shapes, **train.layouts})
         return data[group.arms[0]], settings, plan.counts(group)
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
@@ -104,6 +102,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
         for index, arm in enumerate(group.arms):
             outcomes[arm] = _of_arm(outcome, index, from_config.transform_names(plan.arms[arm].config))
         programs.append(_program_row(number, made, found, searched, outcome, ledger))
+        ledger.program = None
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
             cost = prepared_group.probe_cost(made, data[group.arms[0]], train)
