@@ -123,6 +123,8 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
         raise DataError(f"{where}: found a stream; give its examples as arrays")
     if bool(source.leaves) != bool(data.source.leaves) or source.vocabulary != data.source.vocabulary:
         raise DataError(f"{where}: found other data than in [data]; expected the same factory, or one like it")
+    if source.class_names and data.source.class_names and source.leaves is None:
+        source = _renumbered(source, data.source.class_names, where)
     if not source.outputs:
         source = source._replace(outputs=data.outputs)
     if source.leaves and not source.leaves.classes and data.source.task == "classification":
@@ -139,3 +141,12 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
     trees.refuse_other(found.inputs, like.inputs, f"{where}.inputs")
     trees.refuse_other(found.targets, like.targets, f"{where}.targets")
     return found
+
+
+def _renumbered(source: Source, names: tuple[str, ...], where: str) -> Source:
+    """Number the classes of a further test set, which may lack some, as those of [data] are."""
+    for name in source.class_names:
+        if name not in names:
+            raise DataError(f'{where}: found the class "{name}", expected those of [data]: {", ".join(names[:20])}')
+    numbers = np.array([names.index(name) for name in source.class_names])
+    return source._replace(targets=numbers[source.targets], outputs=len(names), class_names=names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import array_checks, trees
 from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, show, values_of
-from deepprinciples.parts.data.class_checks import refuse_labels_from_one
 from deepprinciples.types import Split
+
+WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 class Source(NamedTuple):
@@ -44,6 +45,24 @@ class Checked(NamedTuple):
     parts: dict[str, Split]  # "train", and "validation" and "test" where the set ships them
     outputs: int
     notes: tuple[str, ...]
+
+
+def source_of(inputs: Any, targets: Any, task: str, classes: int, **rest: Any) -> Source:
+    """Build the source of arrays that are the user's own; `classes` counts for a classification only."""
+    if classes < 0:
+        raise DataError(f"data.classes: found {classes}, expected 0 (count them) or the number of classes")
+    notes: tuple[str, ...] = ()
+    if getattr(inputs, "dtype", None) == np.float64:
+        notes = ("inputs: float64 values were narrowed to float32",)
+    return Source(inputs, targets, task, classes if task == "classification" else 0, notes=notes, **rest)
+
+
+def both_or_neither(inputs: Any, targets: Any, name: str) -> Split | None:
+    """Return a fixed part, None where neither side of it is given; raise where only one is."""
+    if (inputs is None) != (targets is None):
+        given, missing = ("targets", "inputs") if inputs is None else ("inputs", "targets")
+        raise DataError(f"data.{name}_{missing}: found none although {name}_{given} are given; give both or neither")
+    return None if inputs is None else Split(inputs, targets)
 
 
 def checked(source: Source, channels: str, where: str = "data") -> Checked:
@@ -141,3 +160,46 @@ def narrowed(part: Split) -> Split:
     """Bring float64 to float32."""
     lower = lambda leaf, _: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf
     return Split(*(trees.map_leaves(lower, side, "") for side in part))
+
+
+def refuse_labels_from_one(parts: Mapping[str, Split]) -> None:
+    """Raise where labels seem to count from 1: the model would get an output for a class that never comes.
+
+    Raises:
+      DataError: if the smallest label of all parts is 1.
+    """
+    least = min(int(part.targets[part.targets >= 0].min(initial=2)) for part in parts.values())
+    most = max(int(part.targets.max()) for part in parts.values())
+    if least == 1 < most:
+        raise DataError(
+            f"data.targets: found labels from 1 to {most} and none of 0, expected labels from 0; subtract 1, or set "
+            f"data.classes = {most + 1} where class 0 is only missing"
+        )
+
+
+def class_notes(parts: Mapping[str, Split], task: str, outputs: int, *, streamed: bool) -> tuple[str, ...]:
+    """Return a note for each part that lacks a class, and for labels that could be one-hot rows.
+
+    Args:
+      parts: the three parts, checked.
+      task: "classification" or "regression".
+      outputs: number of classes.
+      streamed: whether the training part is only the first batch of a stream, which may lack a class.
+    """
+    if task != "classification":
+        return ()
+    notes: tuple[str, ...] = ()
+    for name, part in parts.items():
+        present = np.unique(part.targets[part.targets >= 0])
+        if name == "train" and streamed:
+            continue
+        if name == "train" and len(present) < 2:
+            return (f"the training part has one class only (label {int(present[0])}); nothing can be learned",)
+        if len(present) < outputs and part.targets.ndim == 1:
+            missing, first = outputs - len(present), int(np.setdiff1d(np.arange(outputs), present)[0])
+            verb = "has" if missing == 1 else "have"
+            notes += (f"{missing} of {outputs} classes {verb} no {WORDS[name]} example, first {first}",)
+    y = parts["train"].targets
+    if y.ndim == 2 and y.max() == 1 and (y.sum(axis=1) == 1).all():
+        notes += ("targets: rows with a single 1 were read as one label a step; use targets.argmax(axis=1) if one-hot",)
+    return notes

@@ -16,10 +16,9 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data import array_checks, held_out, trees
 from deepprinciples.parts.data import batches as streams
 from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, plural, values_of
-from deepprinciples.parts.data.class_checks import class_notes
 from deepprinciples.parts.data.held_out import HeldOut, Shares, TestSet
 from deepprinciples.parts.data.scaling import moments, scale
-from deepprinciples.parts.data.sources import Source, checked, narrowed
+from deepprinciples.parts.data.sources import Source, checked, class_notes, narrowed
 from deepprinciples.types import Count, Dataset, Seed, Size, Split
 
 
