@@ -46,9 +46,7 @@ class Watch:
                 self.known.add(arguments[0])
             elif arguments[0] not in self.known:
                 self.seen.append(f"import {arguments[0]}")
-        elif self.seen is None:
-            return
-        elif event == "compile" and arguments[1] == "<unknown>":  # NumPy parses a header as a literal, to no code
+        elif self.seen is None or event == "compile" and arguments[1] == "<unknown>":
             return
         elif event in FORBIDDEN:
             self.seen.append(f"{event} {arguments!r}"[:200])

@@ -256,15 +256,24 @@ def test_csv_is_read_with_and_without_header(tmp_path, mark):
     [
         (b"", "found no row of numbers"),
         (b"a,b\n", "found no row of numbers"),
-        (b"a,b\n1,2\nx,3\n", ': line 3, column "a": found "x", expected a number; correct the cell, or leave the column'),
+        (
+            b"a,b\n1,2\nx,3\n",
+            ': line 3, column "a": found "x", expected a number; correct the cell, or leave the column',
+        ),
         (b"a,b\n1,2\n3,x\n", ': line 3, column "b": found "x", expected a number as in other rows; give all labels as'),
-        (b"a,b\n1,\n", ': line 2, column "b": found an empty cell, expected a label; fill the label in or drop the row'),
+        (
+            b"a,b\n1,\n",
+            ': line 2, column "b": found an empty cell, expected a label; fill the label in or drop the row',
+        ),
         (b"a,b\n,1\n", ': line 2, column "a": found an empty cell, expected a number; fill or drop missing values'),
         (b"a,b\n1,0\n\nNA,1\n", ': line 4, column "a": found "NA", expected a number; fill or drop missing values'),
         (b'a,b,c\n1,2,0\n"2",,"1"\n', ': line 3, column "b": found an empty cell'),
         (b"a,b\n1_0,2\n", 'column "a": found "1_0", expected a number'),
         (b"a,b\n1,2,3\n", ": line 2: found more than 2 cells"),
-        (b"a,b\n1,2\n1,2,3\n", "not readable as CSV (Error tokenizing data. C error: Expected 2 fields in line 3, saw 3)"),
+        (
+            b"a,b\n1,2\n1,2,3\n",
+            "not readable as CSV (Error tokenizing data. C error: Expected 2 fields in line 3, saw 3)",
+        ),
         (b"a,b\n1\n", ': line 2, column "b": found an empty cell'),
         (b"a,b\n1,2\n\xff,3\n", "not UTF-8"),
         (b'a,b\n1,"2\n', "not readable as CSV"),
@@ -339,7 +348,9 @@ def test_words_become_classes_in_sorted_order(tmp_path):
     assert 'found "setosa", expected a number; real-valued targets are numbers' in refusal(
         table_of, tmp_path, "a,b,kind", *lines, task="regression"
     )
-    assert "found 24 different words in as many rows" in refusal(table_of, tmp_path, "a,id", *[f"1,n{i}" for i in range(24)])
+    assert "found 24 different words in as many rows" in refusal(
+        table_of, tmp_path, "a,id", *[f"1,n{i}" for i in range(24)]
+    )
 
 
 def test_test_sets_share_the_numbers_of_classes_given_as_words(tmp_path):

@@ -124,9 +124,7 @@ def _index_notes(names: list[str], places: list[int], features: np.ndarray, path
                 f'data.drop = ["{name or place}"], or name it in the file'
             )
         if len(values) > 2 and np.all(np.diff(values) == 1):
-            notes += (
-                f'column "{shown(name)}" counts the rows; if it is an index, leave it out with data.drop',
-            )
+            notes += (f'column "{shown(name)}" counts the rows; if it is an index, leave it out with data.drop',)
     return notes
 
 

@@ -71,16 +71,9 @@ def split_order(labels: np.ndarray | None, total: int, seed: int) -> np.ndarray:
 
     The j-th of the n_c (shuffled) examples of class c gets place (j + 1/2) / n_c; examples are sorted by place.
 
-    Args:
-      labels: int labels [N], or None for a plain shuffle.
-      total: number of examples N.
-      seed: seed of the shuffle, in [0, 2**32).
-
     Returns:
-      A permutation of 0..N-1; cut anywhere, each piece is stratified to within one example a class.
-
-    Raises:
-      DataError: if the seed is out of range.
+      A permutation of 0..N-1; cut anywhere, each piece is stratified to within one example a class. Without labels [N]
+      it is a plain shuffle.
     """
     order = random_state(seed, "data.split_seed").permutation(total)
     if labels is None:
@@ -94,11 +87,7 @@ def split_order(labels: np.ndarray | None, total: int, seed: int) -> np.ndarray:
 
 
 def random_state(seed: int, where: str) -> np.random.RandomState:
-    """Make NumPy's frozen generator: its numbers are promised never to change, unlike those of newer ones.
-
-    Raises:
-      DataError: if the seed is outside [0, 2**32).
-    """
+    """Make NumPy's frozen generator: its numbers are promised never to change, unlike those of newer ones."""
     if not 0 <= seed < 2**32:
         raise DataError(f"{where}: found {seed}, expected a seed from 0 to 2**32 - 1")
     return np.random.RandomState(seed)
@@ -107,16 +96,8 @@ def random_state(seed: int, where: str) -> np.random.RandomState:
 def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Shares, channels: str) -> Split:
     """Check a further test set, and take the examples that it is made of.
 
-    Args:
-      name: of the set.
-      given: the set.
-      data: those that models are trained on, checked.
-      train: their training part.
-      shares: how those data are cut.
-      channels: see `prepare`.
-
     Raises:
-      DataError: if the set cannot be used, or its examples look different from those of `train`.
+      DataError: if the set cannot be used, or its examples look different from those of the training part `train`.
     """
     where, source = f"test_sets.{name}", given.source
     if source.stream is not None:

@@ -1,6 +1,7 @@
-"""Problems made from a seed whose right answer is known: memory over long spans, and a teacher to be matched.
+"""Problems made from a seed whose right answer is known: memory over long spans, a teacher to be matched, mixtures.
 
 Drawn with NumPy's frozen generator, so a seed means the same examples on every machine and in every year.
+The centers and the spread of a mixture go along with its examples, so that modes can be counted.
 Real data do not belong here.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.held_out import random_state
 from deepprinciples.parts.data.sources import Source
-from deepprinciples.types import Count, Range, Seed, Split
+from deepprinciples.types import Count, Range, Seed, Size, Split
 
 ALPHABET = 8
 BLANK, MARKER = 0, 9  # symbols are 1..8

@@ -105,19 +105,11 @@ def _counts(row: np.ndarray) -> bool:
 
 
 def numbers(table: Table, columns: list[int], *, allow_missing: bool, fix: str = "") -> np.ndarray:
-    """Take columns that hold numbers.
-
-    Args:
-      table: the table.
-      columns: their places.
-      allow_missing: let missing cells pass, as NaN.
-      fix: what to do about a column of text; "" proposes to leave it out.
-
-    Returns:
-      float64 [rows, columns].
+    """Take columns that hold numbers, as float64 [rows, columns].
 
     Raises:
-      DataError: for the first cell that is missing, a date or another text, with its line and column.
+      DataError: for the first cell that is missing (unless they are allowed, as NaN), a date or another text, with its
+        line and column, and how to `fix` it; "" proposes to leave the column out.
     """
     import pandas as pd
 
