@@ -106,6 +106,8 @@ def csv(
     class_names: tuple[str, ...] = ()
     if task == "classification":
         y, class_names = tabular.labels(table, column)
+        if class_names and classes not in (0, len(class_names)):
+            raise DataError(f"data.classes: found {classes}, expected 0 or {len(class_names)}, the words in {path}")
         if np.all(y == np.round(y)) and np.all(np.abs(y) < 2**53):
             y = y.astype(np.int64)
     else:

@@ -9,6 +9,7 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import trees
 from deepprinciples.parts.data.array_checks import plural
+from deepprinciples.parts.data.files import shown
 from deepprinciples.parts.data.sources import Checked, Source, checked, narrowed
 from deepprinciples.types import Range, Seed, Split
 
@@ -104,7 +105,7 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
         raise DataError(f"{where}: found a stream; give its examples as arrays")
     if bool(source.leaves) != bool(data.source.leaves) or source.vocabulary != data.source.vocabulary:
         raise DataError(f"{where}: found other data than in [data]; expected the same factory, or one like it")
-    if source.class_names and data.source.class_names and source.leaves is None:
+    if source.class_names and source.leaves is None:
         source = _renumbered(source, data.source.class_names, where)
     if not source.outputs:
         source = source._replace(outputs=data.outputs)
@@ -128,6 +129,7 @@ def _renumbered(source: Source, names: tuple[str, ...], where: str) -> Source:
     """Number the classes of a further test set, which may lack some, as those of [data] are."""
     for name in source.class_names:
         if name not in names:
-            raise DataError(f'{where}: found the class "{name}", expected those of [data]: {", ".join(names[:20])}')
+            known = ", ".join(names[:20]) or "numbers"
+            raise DataError(f'{where}: found the class "{shown(name)}", expected those of [data]: {known}')
     numbers = np.array([names.index(name) for name in source.class_names])
     return source._replace(targets=numbers[source.targets], outputs=len(names), class_names=names)

@@ -13,7 +13,7 @@ from deepprinciples.parts.data import batches as streams
 from deepprinciples.parts.data.array_checks import as_array
 from deepprinciples.parts.data.sources import Source, both_or_neither, source_of
 from deepprinciples.parts.data.trees import Bounds, Leaves, is_tree
-from deepprinciples.types import Size
+from deepprinciples.types import Size, Split
 
 
 def arrays(
@@ -186,27 +186,19 @@ def stream(
     first = next(iter(source), None)
     if first is None:
         raise DataError(f"{streams.WHERE}: a pass gave no batch; give a re-iterable with at least one")
+    given: dict[str, Any] = {
+        "validation_inputs": validation_inputs,
+        "validation_targets": validation_targets,
+        "test_inputs": test_inputs,
+        "test_targets": test_targets,
+        "classes": classes,
+        "allow_nonfinite": allow_nonfinite,
+    }
     if any(map(is_tree, first)):
-        return examples(
-            inputs=first[0],
-            targets=first[1],
-            validation_inputs=validation_inputs,
-            validation_targets=validation_targets,
-            test_inputs=test_inputs,
-            test_targets=test_targets,
-            vocabulary=tokens,
-            classes=classes,
-            allow_nonfinite=allow_nonfinite,
-        )._replace(stream=source)
-    x = as_array(first[0], f"{streams.WHERE}: batch 0, inputs")
-    return source_of(
-        x,
-        as_array(first[1], f"{streams.WHERE}: batch 0, targets"),
-        task,
-        classes,
-        vocabulary=tokens,
-        allow_nonfinite=allow_nonfinite,
-        stream=source,
-        validation=both_or_neither(validation_inputs, validation_targets, "validation"),
-        test=both_or_neither(test_inputs, test_targets, "test"),
-    )
+        made = examples(inputs=first[0], targets=first[1], vocabulary=tokens, **given)
+    else:
+        x, y = (
+            as_array(one, f"{streams.WHERE}: batch 0, {side}") for one, side in zip(first, Split._fields, strict=True)
+        )
+        made = arrays(inputs=x, targets=y, task=task, tokens=tokens, **given)
+    return made._replace(stream=source)
