@@ -1,4 +1,4 @@
-"""Files that strangers made: what is whole is read exactly, the rest is refused in one line and little memory."""
+"""Files that others made: what is whole is read exactly, the rest is refused in one line and little memory."""
 
 from __future__ import annotations
 
@@ -388,6 +388,14 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
     text = b'note,a,y\n"two\nlines",1,0\n\nx,nan,1\n'
     message = refusal(TABLE["csv"], path=str(written(tmp_path, text)), drop=("note",))
     assert ': line 5, column "a": found "nan", expected a number' in message
+
+
+def test_numbers_of_thousands_of_digits_are_refused(tmp_path):
+    """Lost when it fails: one damaged cell ends in a traceback of pandas."""
+    for digits, message in ((400, "found 1 value not finite"), (5000, "expected a number")):
+        for line in (f"{'1' * digits},0", f"0,{'1' * digits}"):
+            lines = ["a,y", line, *[f"{i / 3},{i % 2}" for i in range(20)]]
+            assert message in refusal(table_of, tmp_path, *lines)
 
 
 def test_missing_cells_may_be_allowed_in_inputs_only(tmp_path):

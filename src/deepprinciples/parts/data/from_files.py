@@ -125,7 +125,7 @@ def _index_notes(names: list[str], places: list[int], features: np.ndarray, path
                 f"{path}: column {place} has no name, as the index that DataFrame.to_csv writes; leave it out with "
                 f'data.drop = ["{name or place}"], or name it in the file'
             )
-        if len(values) > 2 and np.all(np.diff(values) == 1):
+        if len(values) > 2 and np.array_equal(values, values[0] + np.arange(len(values))):
             notes += (f'column "{shown(name)}" counts the rows; if it is an index, leave it out with data.drop',)
     return notes
 

@@ -116,7 +116,7 @@ def numbers(table: Table, columns: list[int], *, allow_missing: bool, fix: str =
     found = table.cells[columns]
     text = found.select_dtypes(exclude=["number", "bool"])
     values = found.copy(deep=False)
-    values[text.columns] = text.apply(pd.to_numeric, errors="coerce")
+    values[text.columns] = text.astype(str).apply(pd.to_numeric, errors="coerce")  # fails for long whole numbers
     bad = values.isna() & found.notna() if allow_missing else values.isna()
     if bad.to_numpy().any():
         row, place = (int(i) for i in np.argwhere(bad.to_numpy())[0])
@@ -148,11 +148,11 @@ def labels(table: Table, column: int) -> tuple[np.ndarray, tuple[str, ...]]:
     if words.dtype.kind in "iuf":
         return words.to_numpy(np.float64), ()
     words = words.astype(str).str.strip()
-    numeric = pd.to_numeric(words, errors="coerce").notna()
-    if numeric.all():
-        return pd.to_numeric(words).to_numpy(np.float64), ()
-    if numeric.any() or _is_date(words.iloc[0]):
-        row = int(numeric.argmin())
+    numeric = pd.to_numeric(words, errors="coerce")
+    if numeric.notna().all():
+        return numeric.to_numpy(np.float64), ()
+    if numeric.notna().any() or _is_date(words.iloc[0]):
+        row = int(numeric.isna().argmax())
         _refuse(table, row, column, "give all labels as numbers, or all as words", "a number as in other rows")
     codes, names = pd.factorize(words, sort=True)
     if len(names) == len(words) > 2:
