@@ -27,8 +27,8 @@ import small
 
 from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError
-from deepprinciples.parts.data.npz import read_npz
-from deepprinciples.parts.data.tabular import read_csv, read_idx
+from deepprinciples.parts.data import TABLE
+from deepprinciples.parts.data.files import read_idx, read_npz
 from deepprinciples.runs import arrays, checkpoints
 from deepprinciples.types import Scalar, better
 
@@ -153,7 +153,7 @@ def _zipped(chance: random.Random) -> bytes:
 def csv(chance: random.Random, folder: Path) -> Callable[[], Any]:
     """Spoil a table."""
     (folder / "x.csv").write_bytes(mutations.spoiled(chance, small.CSV))
-    return lambda: read_csv(folder / "x.csv")
+    return lambda: TABLE["csv"](path=str(folder / "x.csv"), allow_nonfinite=True)
 
 
 def checkpoint(chance: random.Random, folder: Path) -> Callable[[], Any]:

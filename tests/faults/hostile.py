@@ -163,8 +163,8 @@ def fill() -> Iterator[tuple[str, tuple[Make, Callable[[Any], Any]]]]:
 
     from deepprinciples import config as configs
     from deepprinciples.domains.style.pictures import read as read_picture
-    from deepprinciples.parts.data.npz import read_npz
-    from deepprinciples.parts.data.tabular import read_csv, read_idx
+    from deepprinciples.parts.data import TABLE
+    from deepprinciples.parts.data.files import read_idx, read_npz
     from deepprinciples.runs.arrays import load_arrays
 
     for name, content in ARRAYS.items():
@@ -176,7 +176,7 @@ def fill() -> Iterator[tuple[str, tuple[Make, Callable[[Any], Any]]]]:
     for name, content in PICTURES.items():
         yield name, (file("x", content), lambda path: read_picture(path, 64))
     for name, content in TABLES.items():
-        yield name, (file("x.csv", content), read_csv)
+        yield name, (file("x.csv", content), lambda path: TABLE["csv"](path=str(path), allow_nonfinite=True))
     for name, (called, text) in CONFIGS.items():
         make = file(called, lambda folder, text=text: text.encode())
         yield name, (make, lambda path: configs.resolve(configs.load(path), KINDS))

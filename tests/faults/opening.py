@@ -46,7 +46,7 @@ class Watch:
                 self.known.add(arguments[0])
             elif arguments[0] not in self.known:
                 self.seen.append(f"import {arguments[0]}")
-        elif self.seen is None:
+        elif self.seen is None or event == "compile" and arguments[1] == "<unknown>":
             return
         elif event in FORBIDDEN:
             self.seen.append(f"{event} {arguments!r}"[:200])

@@ -3,8 +3,8 @@
 A factory returns a `Source`, `prepare` makes a `Dataset` of it; the data section of a config takes the arguments of
 both. Everything here runs on the host with NumPy, before anything is compiled: no JAX, no models, no training.
 
-`TABLE` lists the factories by name. The files: bundled (small real sets), mnist1d, synthetic and mixtures (generated),
-fashion (looked for or fetched), own (the user's), and below them checks, split, batches and files.
+`TABLE` lists the factories by name. They are in bundled (small real sets), mnist1d and synthetic (generated), fashion
+(looked for or fetched), own and from_files (the user's).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from __future__ import annotations
 from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.parts.data.bundled import breast_cancer, diabetes, digits, wine
 from deepprinciples.parts.data.fashion import fashion_mnist
-from deepprinciples.parts.data.mixtures import gaussian_grid, gaussian_ring
+from deepprinciples.parts.data.from_files import csv, idx, npz
 from deepprinciples.parts.data.mnist1d import mnist_1d
-from deepprinciples.parts.data.own import arrays, csv, examples, idx, npz, stream
+from deepprinciples.parts.data.own import arrays, examples, stream
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.split import prepare
-from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, teacher
+from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, gaussian_grid, gaussian_ring, teacher
 
 __all__ = ["TABLE", "Source", "prefetch", "prepare"]
 

@@ -7,6 +7,7 @@ Reading files (files.py) and splitting (split.py) do not belong here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def as_array(value: Any, where: str) -> np.ndarray:
-    """Convert to a numeric array of rank >= 1.
-
-    Args:
-      value: anything `np.asarray` takes (lists, arrays, tensors on the host).
-      where: name used in errors, such as `data.inputs`.
-
-    Returns:
-      Array [N, ...] of booleans, integers or floats; not a copy where none is needed.
+    """Convert anything `np.asarray` takes to an array [N, ...] of booleans, integers or floats.
 
     Raises:
       DataError: for objects, text, complex numbers, ragged lists, a single number, or values under a mask.
@@ -75,20 +69,18 @@ def show(index: tuple[int, ...]) -> str:
     return "[" + ", ".join(map(str, index)) + "]"
 
 
-def refuse_nonfinite(array: np.ndarray, where: str, remedy: str) -> None:
-    """Raise where an array holds NaN or infinity, with their count and the first place.
-
-    Raises:
-      DataError: if any entry is not finite.
-    """
+def refuse_floats(array: np.ndarray, where: str, remedy: str, *, allow_nonfinite: bool = False) -> None:
+    """Raise where an array holds NaN or infinity, or float64 values that do not fit float32."""
     if array.dtype.kind != "f":
         return
     bad = ~np.isfinite(array)
-    count = int(bad.sum())
-    if count:
-        index = first_index(bad)
-        found = plural(count, "value")
+    if bad.any() and not allow_nonfinite:
+        index, found = first_index(bad), plural(int(bad.sum()), "value")
         raise DataError(f"{where}: found {found} not finite, first {array[index]} at {show(index)}; {remedy}")
+    lost = (np.abs(array) > np.finfo(np.float32).max) & ~bad if array.dtype.itemsize > 4 else np.zeros(1, bool)
+    if lost.any():
+        index = first_index(lost)
+        raise DataError(f"{where}: value {array[index]} at {show(index)} does not fit float32; rescale the column")
 
 
 def inputs_of(
@@ -98,13 +90,6 @@ def inputs_of(
 
     uint8 is divided by 255; other numbers become float; token ids (`vocabulary` above 0) become int32.
     float64 stays float64 here, so that standardizing happens before digits are lost.
-
-    Args:
-      value: inputs [N, ...].
-      where: name used in errors.
-      vocabulary: number of token ids; 0 for inputs that are not tokens.
-      allow_nonfinite: let NaN and infinity pass.
-      channels: "first" moves axis 1 to the end, "auto" refuses pictures that look so, "last" takes all as they are.
 
     Returns:
       (inputs [N, ...] of float32, float64 or int32, notes).
@@ -118,7 +103,11 @@ def inputs_of(
     if 0 in x.shape:
         raise DataError(f"{where}: found shape {show(x.shape)}, expected no axis of length 0")
     if vocabulary > 0:
-        return _tokens(x, where, vocabulary), ()
+        if x.dtype.kind not in "iu":
+            raise DataError(f"{where}: found dtype {x.dtype}, expected integer token ids below {vocabulary}")
+        fix = "raise the vocabulary or map rare tokens to one id"
+        refuse_integers(x, where, low=0, high=vocabulary, noun="token", fix=fix)
+        return x.astype(np.int32), ()
     if x.ndim == 1:
         raise DataError(f"{where}: found shape {show(x.shape)}, expected [N, features]; use inputs[:, None]")
     x, notes = _channels_last(x, where, channels)
@@ -134,23 +123,9 @@ def numbers_of(x: np.ndarray, where: str, allow_nonfinite: bool) -> tuple[np.nda
         large = x.dtype.kind != "b" and bool(np.any(x > 2**24) or np.any(x < -(2**24)))
         note = ("inputs: integers above 2**24 lose digits in float32",) if large else ()
         return x.astype(np.float64 if large else np.float32), note
-    if not allow_nonfinite:
-        refuse_nonfinite(x, where, "clean them, or set allow_nonfinite = true where the data set takes it")
-    refuse_overflow(x, where)
+    remedy = "clean them, or set allow_nonfinite = true where the data set takes it"
+    refuse_floats(x, where, remedy, allow_nonfinite=allow_nonfinite)
     return x.astype(np.float32 if x.dtype.itemsize <= 4 else np.float64, copy=False), ()
-
-
-def refuse_other_scale(x: np.ndarray, like: np.ndarray, where: str, other: str) -> None:
-    """Raise where inputs are uint8 and those of another part are not, or the reverse.
-
-    Raises:
-      DataError: one part would be divided by 255 and the other not.
-    """
-    if (x.dtype == np.uint8) != (like.dtype == np.uint8):
-        raise DataError(
-            f"{where}: found {x.dtype}, expected {like.dtype} as in {other}: uint8 is divided by 255 and other types "
-            f"are not; give all of them in one type"
-        )
 
 
 def _channels_last(x: np.ndarray, where: str, channels: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -159,43 +134,29 @@ def _channels_last(x: np.ndarray, where: str, channels: str) -> tuple[np.ndarray
         if x.ndim < 3:
             raise DataError(f'{where}: found shape {show(x.shape)}, expected [N, C, ...] for channels = "first"')
         return np.ascontiguousarray(np.moveaxis(x, 1, -1)), ()
-    if channels == "last" or x.ndim < 3 or not x.shape[1] <= FEW < min(x.shape[2:]):
+    if channels == "last" or x.ndim not in (3, 4) or not x.shape[1] <= FEW < min(x.shape[2:]):
         return x, ()
     if x.ndim == 4:
         raise DataError(
             f"{where}: found pictures of shape {show(x.shape)}, which look like [N, C, H, W], expected [N, H, W, C]; "
             f'set data.channels = "first" to have them turned, or "last" to use them as they are'
         )
-    if x.ndim > 4:
-        return x, ()
     read = f"{plural(x.shape[1], 'step')} of {x.shape[2]} features"
     return x, (f'inputs: examples of shape {show(x.shape[1:])} are read as {read}; data.channels = "first" turns them',)
 
 
-def _tokens(x: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
-    if x.dtype.kind not in "iu":
-        raise DataError(f"{where}: found dtype {x.dtype}, expected integer token ids below {vocabulary}")
-    bad = (x < 0) | (x >= vocabulary)
+def refuse_integers(
+    y: np.ndarray, where: str, *, low: int | None, high: int, noun: str, fix: str | Callable[[int], str]
+) -> None:
+    """Raise where whole numbers lie outside low..high - 1; `low` None and `high` 0 leave the bounds of int32."""
+    least = -(2**31) if low is None else low
+    bad = (y < least) | (y >= (high or 2**31))
     if bad.any():
         index = first_index(bad)
-        raise DataError(
-            f"{where}: token {x[index]} at {show(index)} is outside 0..{vocabulary - 1}; "
-            f"raise the vocabulary or map rare tokens to one id"
-        )
-    return x.astype(np.int32)
-
-
-def refuse_integers(y: np.ndarray, where: str, *, low: int | None, high: int, noun: str, fix: str) -> None:
-    """Raise where whole numbers lie outside low..high - 1; `low` None is no bound, and neither is `high` 0."""
-    bad = np.zeros(y.shape, bool) if low is None or y.dtype.kind == "u" else y < low
-    bad = bad | (y >= (high or 2**31))
-    if low is None and y.dtype.kind == "i":
-        bad = bad | (y < -(2**31))
-    if bad.any():
-        index = first_index(bad)
-        bounds = f"outside {low}..{high - 1}" if high else ("below 0" if low == 0 and y[index] < 0 else "")
-        bounds = bounds or (f"below {low}" if low is not None and y[index] < low else "too large for int32")
-        raise DataError(f"{where}: {noun} {y[index]} at {show(index)} is {bounds}; {fix}")
+        bounds = f"is below {low}" if low is not None and y[index] < low else "does not fit int32"
+        bounds = f"is outside {least}..{high - 1}" if high else bounds
+        advice = fix if isinstance(fix, str) else fix(int(y[index]))
+        raise DataError(f"{where}: {noun} {y[index]} at {show(index)} {bounds}; {advice}")
 
 
 def refuse_no_label(y: np.ndarray, where: str) -> None:
@@ -207,17 +168,10 @@ def refuse_no_label(y: np.ndarray, where: str) -> None:
 
 
 def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np.ndarray:
-    """Check class labels.
+    """Check class labels below `outputs` (0: any), and bring them to int32.
 
-    Args:
-      value: labels [N], or [N, T], [N, H, W] for one label a step or a pixel of inputs [N, T, ...], [N, H, W, ...];
-        there -1 is no label.
-      where: name used in errors.
-      inputs: the inputs the labels belong to.
-      outputs: number of classes; 0 to leave the upper bound open.
-
-    Returns:
-      int32 labels of the same shape.
+    They are [N], or [N, T], [N, H, W] for one label a step or a pixel of inputs [N, T, ...], [N, H, W, ...]; there -1
+    is no label.
 
     Raises:
       DataError: for float or one-hot labels, a wrong count, or a label outside 0..outputs-1.
@@ -232,34 +186,25 @@ def labels_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
             f"[{y.shape[0]}]; use targets.argmax(axis=1)"
         )
     if y.dtype.kind == "f":
-        refuse_nonfinite(y, where, "give every example a label")
+        refuse_floats(y, where, "give every example a label")
         whole = bool(np.all(y == np.round(y)))
         remedy = "use targets.astype(int)" if whole else 'for real-valued targets set task = "regression"'
-        raise DataError(
-            f"{where}: found {y.dtype} labels, first {y.flat[0] if y.size else 'none'}, "
-            f"expected integers from 0; {remedy}"
-        )
+        first = y.flat[0] if y.size else "none"
+        raise DataError(f"{where}: found {y.dtype} labels, first {first}, expected integers from 0; {remedy}")
     _refuse_count(y, inputs, where)
     if y.ndim > 1 and not dense:
         remedy = "use targets[:, 0]" if y.shape[1:] == (1,) else "give one integer an example"
         raise DataError(f"{where}: found labels of shape {show(y.shape)}, expected [{y.shape[0]}]; {remedy}")
-    low = -1 if dense else 0
-    bad = y < low if y.dtype.kind == "i" else np.zeros(y.shape, bool)
-    if outputs:
-        bad = bad | (y >= outputs)
-    if bad.any():
-        index = first_index(bad)
-        bound = f"outside {low}..{outputs - 1}" if outputs else f"below {low}"
-        remedy = "number the classes from 0"
-        if outputs and int(y[index]) == outputs:
-            remedy = "subtract 1 from labels that count from 1"
-        elif int(y[index]) == IGNORED:
+
+    def fix(label: int) -> str:
+        if outputs and label == outputs:
+            return "subtract 1 from labels that count from 1"
+        if label == IGNORED:
             here = "here it is -1 that stands for no label" if dense else "which is not done here; drop these examples"
-            remedy = f"PyTorch leaves labels of {IGNORED} out of the loss, {here}"
-        raise DataError(f"{where}: label {y[index]} at {show(index)} is {bound}; {remedy}")
-    if y.size and int(y.max()) >= 2**31:
-        index = first_index(y >= 2**31)
-        raise DataError(f"{where}: label {y[index]} at {show(index)} does not fit int32; number the classes from 0")
+            return f"PyTorch leaves labels of {IGNORED} out of the loss, {here}"
+        return "number the classes from 0"
+
+    refuse_integers(y, where, low=-1 if dense else 0, high=outputs, noun="label", fix=fix)
     if dense:
         refuse_no_label(y, where)
     return y.astype(np.int32)
@@ -270,16 +215,7 @@ def _one_hot(y: np.ndarray) -> bool:
 
 
 def values_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np.ndarray:
-    """Check regression targets.
-
-    Args:
-      value: targets [N] or [N, outputs].
-      where: name used in errors.
-      inputs: the inputs the targets belong to.
-      outputs: number of targets an example; 0 to take it from the shape.
-
-    Returns:
-      float64 targets [N, outputs].
+    """Check regression targets [N] or [N, outputs], and bring them to float64 [N, outputs].
 
     Raises:
       DataError: for a wrong count or shape, or a value that is not finite.
@@ -292,8 +228,7 @@ def values_of(value: Any, where: str, *, inputs: np.ndarray, outputs: int) -> np
         raise DataError(
             f"{where}: found targets of shape {show(y.shape)}, expected [{y.shape[0]}, {outputs or 'outputs'}]"
         )
-    refuse_nonfinite(y, where, "drop or fill these examples")
-    refuse_overflow(y, where)
+    refuse_floats(y, where, "drop or fill these examples")
     return y.astype(np.float64)
 
 
@@ -303,13 +238,3 @@ def _refuse_count(y: np.ndarray, inputs: np.ndarray, where: str) -> None:
             f"{where}: found {y.shape[0]} targets for {plural(inputs.shape[0], 'example')} of inputs; "
             f"give one target an example"
         )
-
-
-def refuse_overflow(x: np.ndarray, where: str) -> None:
-    """Raise where float64 values do not fit float32."""
-    if x.dtype.kind != "f" or x.dtype.itemsize <= 4:
-        return
-    lost = (np.abs(x) > np.finfo(np.float32).max) & np.isfinite(x)
-    if lost.any():
-        index = first_index(lost)
-        raise DataError(f"{where}: value {x[index]} at {show(index)} does not fit float32; rescale the column")

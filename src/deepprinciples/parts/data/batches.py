@@ -2,14 +2,14 @@
 
 Any loader that can be iterated again and again will do: a list, a PyTorch DataLoader, a tf.data or grain data set, or
 a function that starts a new pass. Nothing of those libraries is imported; items go through `np.asarray`.
-Every error names the batch, counted from 0. What an array must look like is decided in checks.py.
+Every error names the batch, counted from 0. What an array must look like is decided in array_checks.py.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,35 +31,11 @@ class Batches:
         return self.start()
 
 
-def reiterable(batches: Any) -> Iterable[Any]:
-    """Return a re-iterable for what the user gave, or refuse it.
-
-    Args:
-      batches: an iterable that starts anew each time, or a function without arguments that returns an iterator.
-
-    Returns:
-      An iterable that starts a new pass every time.
-
-    Raises:
-      DataError: for an iterator that can be read once only, or something that is no iterable at all.
-    """
-    mend = "give a re-iterable (a list, a loader object, or a function that returns a new iterator)"
-    try:
-        once = iter(batches)
-    except TypeError:
-        if not callable(batches):
-            raise DataError(f"{WHERE}: found {type(batches).__name__}, which is not iterable; {mend}") from None
-        return Batches(lambda: iter(batches()))
-    if once is batches:
-        raise DataError(f"{WHERE}: found a one-shot iterator ({type(batches).__name__}); {mend}")
-    return batches
-
-
 def unpacked(batches: Any, inputs: str, targets: str) -> Batches:
     """Turn a loader's tuples or dicts into pairs.
 
     Args:
-      batches: what the user gave.
+      batches: an iterable that starts anew each time, or a function without arguments that returns an iterator.
       inputs: key of the inputs where a batch is a dict.
       targets: key of the targets where a batch is a dict.
 
@@ -67,9 +43,16 @@ def unpacked(batches: Any, inputs: str, targets: str) -> Batches:
       Re-iterable of (inputs, targets) pairs, untouched otherwise.
 
     Raises:
-      DataError: see `reiterable`; while iterating, for a batch of the wrong form.
+      DataError: for what can be read once only or is no iterable; while iterating, for a batch of the wrong form.
     """
-    source = reiterable(batches)
+    fix = "give a re-iterable (a list, a loader object, or a function that returns a new iterator)"
+    source, kind = batches, type(batches).__name__
+    if not hasattr(batches, "__iter__") and not hasattr(batches, "__getitem__"):
+        if not callable(batches):
+            raise DataError(f"{WHERE}: found {kind}, which is not iterable; {fix}")
+        source = Batches(lambda: iter(batches()))
+    elif iter(batches) is batches:
+        raise DataError(f"{WHERE}: found a one-shot iterator ({kind}); {fix}")
 
     def start() -> Iterator[tuple[Any, Any]]:
         for k, batch in enumerate(numbered(source)):
@@ -89,18 +72,13 @@ def unpacked(batches: Any, inputs: str, targets: str) -> Batches:
 
 
 def numbered(batches: Iterable[Any]) -> Iterator[Any]:
-    """Iterate, and name the batch at which a loader raises.
-
-    Raises:
-      DataError: with the loader's own exception as its cause.
-    """
+    """Iterate; a loader's exception becomes the cause of a DataError that names the batch."""
     k = 0
     try:
-        iterator = iter(batches)
-        for batch in iterator:
-            k += 1
+        for batch in batches:
             yield batch
-    except (DataError, GeneratorExit):
+            k += 1
+    except DataError:
         raise
     except Exception as error:
         raise DataError(f"{WHERE}: the loader failed at batch {k}: {type(error).__name__}: {error}") from error
@@ -114,14 +92,8 @@ def checked(batches: Iterable[Any], first: Split, converter: Callable[[Split, st
 
     Args:
       batches: re-iterable of (inputs, targets).
-      first: the first batch, converted; the others must have its leaves and shapes.
+      first: the first batch, converted; the others must have its leaves and shapes, and get its types.
       converter: (batch, what its messages begin with) -> the converted batch.
-
-    Returns:
-      Re-iterable of `Split` with the types of `first`.
-
-    Raises:
-      DataError: while iterating, naming the batch.
     """
     expected = dict(leaves_of(first._asdict()))
 
@@ -167,11 +139,7 @@ def checked(batches: Iterable[Any], first: Split, converter: Callable[[Split, st
 
 
 def refuse_shuffled(stream: Iterable[Split], first: Split) -> None:
-    """Check that a pass begins with the batch that the first one began with.
-
-    Raises:
-      DataError: where it does not: arms, seeds and a resumed run would not see the same batches.
-    """
+    """Raise where a pass begins with another batch: arms, seeds and a resumed run would not see the same."""
     again = next(iter(stream))
     pairs = zip(leaves_of(first._asdict()), leaves_of(again._asdict()), strict=True)
     if any(one.tobytes() != other.tobytes() for (_, one), (_, other) in pairs):
@@ -196,39 +164,16 @@ def prefetch(batches: Iterable[Any], depth: int = 2) -> Iterator[Any]:
     """
     if depth < 1:
         raise DataError(f"data.depth: found {depth}, expected at least 1 batch to read ahead")
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(item: tuple[str, Any]) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                pass
-
-    def read() -> None:
-        try:
-            for batch in numbered(batches):
-                put(("batch", batch))
-                if stop.is_set():
-                    return
-            put(("end", None))
-        except BaseException as error:  # handed over: a thread that dies in silence would leave the reader waiting
-            put(("error", error))
 
     def give() -> Iterator[Any]:
-        thread = threading.Thread(target=read, name="prefetch", daemon=True)
-        thread.start()
+        source, end = numbered(batches), object()
+        pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+        ready = deque(pool.submit(next, source, end) for _ in range(depth))
         try:
-            while True:
-                kind, item = ready.get()
-                if kind == "end":
-                    return
-                if kind == "error":
-                    raise item
-                yield item
+            while (batch := ready.popleft().result()) is not end:
+                ready.append(pool.submit(next, source, end))
+                yield batch
         finally:
-            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
     return give()

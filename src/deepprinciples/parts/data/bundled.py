@@ -76,6 +76,3 @@ def diabetes() -> Source:
 
     data = load_diabetes(scaled=False)
     return Source(data.data, data.target, "regression", 1)
-
-
-TABLE = {f.__name__: f for f in (digits, breast_cancer, wine, diabetes)}

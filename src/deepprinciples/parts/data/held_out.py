@@ -9,6 +9,7 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import trees
 from deepprinciples.parts.data.array_checks import plural
+from deepprinciples.parts.data.files import shown
 from deepprinciples.parts.data.sources import Checked, Source, checked, narrowed
 from deepprinciples.types import Range, Seed, Split
 
@@ -71,16 +72,9 @@ def split_order(labels: np.ndarray | None, total: int, seed: int) -> np.ndarray:
 
     The j-th of the n_c (shuffled) examples of class c gets place (j + 1/2) / n_c; examples are sorted by place.
 
-    Args:
-      labels: int labels [N], or None for a plain shuffle.
-      total: number of examples N.
-      seed: seed of the shuffle, in [0, 2**32).
-
     Returns:
-      A permutation of 0..N-1; cut anywhere, each piece is stratified to within one example a class.
-
-    Raises:
-      DataError: if the seed is out of range.
+      A permutation of 0..N-1; cut anywhere, each piece is stratified to within one example a class. Without labels [N]
+      it is a plain shuffle.
     """
     order = random_state(seed, "data.split_seed").permutation(total)
     if labels is None:
@@ -94,11 +88,7 @@ def split_order(labels: np.ndarray | None, total: int, seed: int) -> np.ndarray:
 
 
 def random_state(seed: int, where: str) -> np.random.RandomState:
-    """Make NumPy's frozen generator: its numbers are promised never to change, unlike those of newer ones.
-
-    Raises:
-      DataError: if the seed is outside [0, 2**32).
-    """
+    """Make NumPy's frozen generator: its numbers are promised never to change, unlike those of newer ones."""
     if not 0 <= seed < 2**32:
         raise DataError(f"{where}: found {seed}, expected a seed from 0 to 2**32 - 1")
     return np.random.RandomState(seed)
@@ -107,22 +97,16 @@ def random_state(seed: int, where: str) -> np.random.RandomState:
 def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Shares, channels: str) -> Split:
     """Check a further test set, and take the examples that it is made of.
 
-    Args:
-      name: of the set.
-      given: the set.
-      data: those that models are trained on, checked.
-      train: their training part.
-      shares: how those data are cut.
-      channels: see `prepare`.
-
     Raises:
-      DataError: if the set cannot be used, or its examples look different from those of `train`.
+      DataError: if the set cannot be used, or its examples look different from those of the training part `train`.
     """
     where, source = f"test_sets.{name}", given.source
     if source.stream is not None:
         raise DataError(f"{where}: found a stream; give its examples as arrays")
     if bool(source.leaves) != bool(data.source.leaves) or source.vocabulary != data.source.vocabulary:
         raise DataError(f"{where}: found other data than in [data]; expected the same factory, or one like it")
+    if source.class_names and source.leaves is None:
+        source = _renumbered(source, data.source.class_names, where)
     if not source.outputs:
         source = source._replace(outputs=data.outputs)
     if source.leaves and not source.leaves.classes and data.source.task == "classification":
@@ -139,3 +123,13 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
     trees.refuse_other(found.inputs, like.inputs, f"{where}.inputs")
     trees.refuse_other(found.targets, like.targets, f"{where}.targets")
     return found
+
+
+def _renumbered(source: Source, names: tuple[str, ...], where: str) -> Source:
+    """Number the classes of a further test set, which may lack some, as those of [data] are."""
+    for name in source.class_names:
+        if name not in names:
+            known = ", ".join(names[:20]) or "numbers"
+            raise DataError(f'{where}: found the class "{shown(name)}", expected those of [data]: {known}')
+    numbers = np.array([names.index(name) for name in source.class_names])
+    return source._replace(targets=numbers[source.targets], outputs=len(names), class_names=names)

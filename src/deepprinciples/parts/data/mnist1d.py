@@ -107,6 +107,3 @@ def mnist_1d() -> Source:
         standardize=False,
         test=Split(test.inputs[:, :, None], test.targets),
     )
-
-
-TABLE = {f.__name__: f for f in (mnist_1d,)}

@@ -1,33 +1,19 @@
-"""The user's own data: arrays from Python, files, or a stream of batches.
+"""The user's own data, given from Python: arrays, trees of arrays, or a stream of batches.
 
-Nothing is guessed about meaning: the task is named, files are read by tabular.py, and `prepare` checks every value.
-Sets with a name of their own belong next door.
+Nothing is guessed about meaning: the task is named, and `prepare` checks every value. Files are read in from_files.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
-
-import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data import tabular
-from deepprinciples.parts.data.array_checks import as_array, plural
-from deepprinciples.parts.data.npz import read_npz
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.structured import both_or_neither, examples
-from deepprinciples.parts.data.trees import is_tree
+from deepprinciples.parts.data.array_checks import as_array
+from deepprinciples.parts.data.sources import Source, both_or_neither, source_of
+from deepprinciples.parts.data.trees import Bounds, Leaves, is_tree
 from deepprinciples.types import Size, Split
-
-
-def _source(inputs: Any, targets: Any, task: str, classes: int, **rest: Any) -> Source:
-    if classes < 0:
-        raise DataError(f"data.classes: found {classes}, expected 0 (count them) or the number of classes")
-    notes: tuple[str, ...] = ()
-    if getattr(inputs, "dtype", None) == np.float64:
-        notes = ("inputs: float64 values were narrowed to float32",)
-    return Source(inputs, targets, task, classes if task == "classification" else 0, notes=notes, **rest)
 
 
 def arrays(
@@ -68,7 +54,7 @@ def arrays(
 
     References: none.
     """
-    return _source(
+    return source_of(
         inputs,
         targets,
         task,
@@ -80,164 +66,77 @@ def arrays(
     )
 
 
-def npz(
+def examples(
     *,
-    path: str,
-    inputs: str = "inputs",
-    targets: str = "targets",
-    test_inputs: str = "",
-    test_targets: str = "",
-    task: Literal["classification", "regression"] = "classification",
-    classes: Size = 0,
-    tokens: Size = 0,
+    inputs: Any,
+    targets: Any,
+    validation_inputs: Any = None,
+    validation_targets: Any = None,
+    test_inputs: Any = None,
+    test_targets: Any = None,
+    outputs: int = 0,
+    vocabulary: Any = 0,
+    classes: Any = 0,
+    class_names: tuple[str, ...] = (),
+    feature_names: tuple[str, ...] = (),
+    units: str = "",
+    display: Any = None,
     allow_nonfinite: bool = False,
 ) -> Source:
-    """Read arrays from an .npz file, as `numpy.savez` or `numpy.savez_compressed` writes it.
+    """Use trees of arrays given from Python: dicts and tuples whose leaves have the examples along their first axis.
 
-    Arrays of Python objects are refused, so opening a stranger's file runs no code. Source: yours. License: yours.
+    Values are taken as they are, not standardized; uint8 inputs are divided by 255. Whole numbers stay whole. Masks,
+    lengths and boxes belong in the targets; {"tokens", "mask"} or (source, shifted) in the inputs. A leaf called
+    `mask` has to keep something. Parts that are not given are cut out of `inputs` and `targets`. Source: yours.
+    License: yours.
 
     Args:
-      path: the file.
-      inputs: name of the array of inputs [N, ...].
-      targets: name of the array of targets.
-      test_inputs: name of the test part's inputs; "" cuts one out.
-      test_targets: name of the test part's targets.
-      task: "classification" or "regression".
-      classes: number of classes; 0 counts them.
-      tokens: number of token ids where inputs are tokens; 0 for other inputs.
+      inputs: an array [N, ...], or a dict or tuple of them.
+      targets: labels [N] or of any further shape ([N, H, W], where -1 is no label), numbers, or a tree of both.
+      validation_inputs: a fixed validation part of the same structure, or None.
+      validation_targets: its targets.
+      test_inputs: a fixed test part of the same structure, or None.
+      test_targets: its targets.
+      outputs: how many outputs a model of ours gets; 0 reads it off the targets, or takes `classes`.
+      vocabulary: ids in the inputs lie below it; a table bounds leaves by name, such as {"tokens": 100}.
+      classes: labels in the targets lie below it; 0 counts those of one array; a table bounds leaves by name.
+      class_names: what the classes are called.
+      feature_names: what the last axis of the inputs is called.
+      units: of the targets of a regression.
+      display: (axes, inputs, outputs) -> None, draws one example.
       allow_nonfinite: let NaN and infinity in the inputs pass.
 
     Returns:
-      Source of these arrays.
+      Source of these trees.
 
     Raises:
-      DataError: if the file is missing, damaged or implausible, or lacks an array.
+      DataError: if only half of a part is given; `prepare` checks the leaves, and names one by its path.
 
-    References: NumPy Enhancement Proposal 1, the .npy format.
+    References: none.
     """
-    named = both_or_neither(test_inputs or None, test_targets or None, "test")
-    found = read_npz(path, (inputs, targets) + ((test_inputs, test_targets) if named else ()))
-    test = Split(found[2], found[3]) if named else None
-    return _source(found[0], found[1], task, classes, vocabulary=tokens, allow_nonfinite=allow_nonfinite, test=test)
+    return Source(
+        inputs,
+        targets,
+        "",
+        outputs,
+        vocabulary=vocabulary if isinstance(vocabulary, int) else 0,
+        standardize=False,
+        validation=both_or_neither(validation_inputs, validation_targets, "validation"),
+        test=both_or_neither(test_inputs, test_targets, "test"),
+        leaves=Leaves(_bounds(vocabulary, "data.vocabulary"), _bounds(classes, "data.classes"), allow_nonfinite),
+        class_names=class_names,
+        feature_names=feature_names,
+        units=units,
+        display=display,
+    )
 
 
-def csv(
-    *,
-    path: str,
-    target: str = "",
-    drop: tuple[str, ...] = (),
-    delimiter: str = ",",
-    header: Literal["auto", "names", "none"] = "auto",
-    task: Literal["classification", "regression"] = "classification",
-    classes: Size = 0,
-    allow_nonfinite: bool = False,
-) -> Source:
-    """Read a table of numbers from a UTF-8 text file, one example a row.
-
-    Source: yours. License: yours.
-
-    Args:
-      path: the file.
-      target: name or index (from 0, or from -1 backwards) of the column to predict; "" takes the last.
-      drop: names or indices of columns to leave out, such as an index or an identifier.
-      delimiter: character between cells.
-      header: "names" where the first row names the columns, "none" where it is an example; "auto" takes it for names
-        where it holds a cell that is no number.
-      task: "classification" (the target column holds whole numbers from 0) or "regression".
-      classes: number of classes; 0 counts them.
-      allow_nonfinite: let cells such as nan or inf pass in the inputs.
-
-    Returns:
-      Source with inputs [rows, columns - 1] and targets [rows].
-
-    Raises:
-      DataError: with line and column of a cell that is no number, for an unknown column, or a column without a name
-        (`DataFrame.to_csv` writes its index so).
-
-    References: RFC 4180.
-    """
-    names, table = tabular.read_csv(path, delimiter=delimiter, header=header)
-    left = {_column(names, one, path, "data.drop") for one in drop}
-    if len(names) - len(left) < 2:
-        raise DataError(f"{path}: found one column, expected features and a target; check data.delimiter")
-    last = max(set(range(len(names))) - left)
-    column = _column(names, target, path, "data.target") if target else last
-    if column in left:
-        raise DataError(f'data.drop: column "{tabular.shown(names[column])}" is the target; leave it in')
-    kept = [i for i in range(len(names)) if i != column and i not in left]
-    notes = _index_notes([names[i] for i in kept], kept, table[:, kept], path)
-    y = table[:, column]
-    if task == "classification" and np.all(np.isfinite(y)) and np.all(y == np.round(y)) and np.all(np.abs(y) < 2**53):
-        y = y.astype(np.int64)
-    source = _source(table[:, kept], y, task, classes, allow_nonfinite=allow_nonfinite)
-    return source._replace(notes=source.notes + notes)
-
-
-def _index_notes(names: list[str], places: list[int], features: np.ndarray, path: str) -> tuple[str, ...]:
-    """Return a note for each feature that counts the rows; raise for one without a name."""
-    notes: tuple[str, ...] = ()
-    for name, place, values in zip(names, places, features.T, strict=True):
-        if not name or name.startswith("Unnamed:"):
-            raise DataError(
-                f"{path}: column {place} has no name, as the index that DataFrame.to_csv writes; leave it out with "
-                f'data.drop = ["{name or place}"], or name it in the file'
-            )
-        if len(values) > 2 and np.all(np.diff(values) == 1):
-            notes += (
-                f'column "{tabular.shown(name)}" counts the rows; if it is an index, leave it out with data.drop',
-            )
-    return notes
-
-
-def _column(names: list[str], target: str, path: str, where: str) -> int:
-    if names.count(target) == 1:
-        return names.index(target)
-    if names.count(target) > 1:
-        raise DataError(f'{path}: {names.count(target)} columns are named "{target}"; give {where} as an index')
-    try:
-        index = int(target)
-    except ValueError:
-        index = len(names)
-    if not -len(names) <= index < len(names):
-        held = ", ".join(map(tabular.shown, names[:20]))
-        raise DataError(f'{where}: {path} has no column "{target}"; it has {len(names)}: {held}')
-    return index % len(names)
-
-
-def idx(*, images: str, labels: str, test_images: str = "", test_labels: str = "", classes: Size = 0) -> Source:
-    """Read pictures and labels from IDX files, the format of MNIST and its relatives.
-
-    Pictures [N, H, W] get a channel axis. Source: yours. License: yours.
-
-    Args:
-      images: file of the inputs, plain or gzip.
-      labels: file of the labels, plain or gzip.
-      test_images: file of the test part's inputs; "" cuts one out.
-      test_labels: file of the test part's labels.
-      classes: number of classes; 0 counts them.
-
-    Returns:
-      Source with inputs [N, H, W, 1] and targets [N].
-
-    Raises:
-      DataError: if a file is missing or damaged, or if there are not as many labels as pictures.
-
-    References: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
-    """
-    named = both_or_neither(test_images or None, test_labels or None, "test")
-    train = _idx_pair(images, labels)
-    test = None if named is None else _idx_pair(str(named.inputs), str(named.targets))
-    return _source(train.inputs, train.targets, "classification", classes, test=test)
-
-
-def _idx_pair(images: str, labels: str) -> Split:
-    x, y = tabular.read_idx(images), tabular.read_idx(labels)
-    if len(x) != len(y):
-        raise DataError(
-            f"{labels}: {plural(len(y), 'label')} for {plural(len(x), 'image')} in {images}; "
-            f"the two files must belong together"
-        )
-    return Split(x[..., None] if x.ndim == 3 else x, y)
+def _bounds(value: Any, where: str) -> Bounds:
+    """Check the bound of whole numbers, or a table of them by leaf."""
+    for one in value.values() if isinstance(value, Mapping) else [value]:
+        if isinstance(one, bool) or not isinstance(one, int) or one < 0:
+            raise DataError(f"{where}: found {one!r}, expected a whole number from 0, or a table of them by leaf")
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def stream(
@@ -287,30 +186,19 @@ def stream(
     first = next(iter(source), None)
     if first is None:
         raise DataError(f"{streams.WHERE}: a pass gave no batch; give a re-iterable with at least one")
+    given: dict[str, Any] = {
+        "validation_inputs": validation_inputs,
+        "validation_targets": validation_targets,
+        "test_inputs": test_inputs,
+        "test_targets": test_targets,
+        "classes": classes,
+        "allow_nonfinite": allow_nonfinite,
+    }
     if any(map(is_tree, first)):
-        return examples(
-            inputs=first[0],
-            targets=first[1],
-            validation_inputs=validation_inputs,
-            validation_targets=validation_targets,
-            test_inputs=test_inputs,
-            test_targets=test_targets,
-            vocabulary=tokens,
-            classes=classes,
-            allow_nonfinite=allow_nonfinite,
-        )._replace(stream=source)
-    x = as_array(first[0], f"{streams.WHERE}: batch 0, inputs")
-    return _source(
-        x,
-        as_array(first[1], f"{streams.WHERE}: batch 0, targets"),
-        task,
-        classes,
-        vocabulary=tokens,
-        allow_nonfinite=allow_nonfinite,
-        stream=source,
-        validation=both_or_neither(validation_inputs, validation_targets, "validation"),
-        test=both_or_neither(test_inputs, test_targets, "test"),
-    )
-
-
-TABLE = {f.__name__: f for f in (arrays, examples, npz, csv, idx, stream)}
+        made = examples(inputs=first[0], targets=first[1], vocabulary=tokens, **given)
+    else:
+        x, y = (
+            as_array(one, f"{streams.WHERE}: batch 0, {side}") for one, side in zip(first, Split._fields, strict=True)
+        )
+        made = arrays(inputs=x, targets=y, task=task, tokens=tokens, **given)
+    return made._replace(stream=source)

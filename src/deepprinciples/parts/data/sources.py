@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import array_checks, trees
+from deepprinciples.parts.data import trees
 from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, show, values_of
-from deepprinciples.parts.data.class_checks import refuse_labels_from_one
 from deepprinciples.types import Split
+
+WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 class Source(NamedTuple):
@@ -46,41 +47,67 @@ class Checked(NamedTuple):
     notes: tuple[str, ...]
 
 
+def source_of(inputs: Any, targets: Any, task: str, classes: int, **rest: Any) -> Source:
+    """Build the source of arrays that are the user's own; `classes` counts for a classification only."""
+    if classes < 0:
+        raise DataError(f"data.classes: found {classes}, expected 0 (count them) or the number of classes")
+    notes: tuple[str, ...] = ()
+    if getattr(inputs, "dtype", None) == np.float64:
+        notes = ("inputs: float64 values were narrowed to float32",)
+    return Source(inputs, targets, task, classes if task == "classification" else 0, notes=notes, **rest)
+
+
+def both_or_neither(inputs: Any, targets: Any, name: str) -> Split | None:
+    """Return a fixed part, None where neither side of it is given; raise where only one is."""
+    if (inputs is None) != (targets is None):
+        given, missing = ("targets", "inputs") if inputs is None else ("inputs", "targets")
+        raise DataError(f"data.{name}_{missing}: found none although {name}_{given} are given; give both or neither")
+    return None if inputs is None else Split(inputs, targets)
+
+
 def checked(source: Source, channels: str, where: str = "data") -> Checked:
-    """Check every array of a source.
-
-    Args:
-      source: what a data factory returned.
-      channels: where pictures and signals have their channels, see `prepare`.
-      where: the section, which messages begin with.
-
-    Raises:
-      DataError: for the first array that cannot be used.
-    """
+    """Check every array of a source, and raise for the first that cannot be used; `channels` is that of `prepare`."""
     if source.leaves is None:
         return _of_arrays(source, channels, where)
     return _of_trees(source, source.leaves, where)
+
+
+def _given(source: Source) -> dict[str, Split]:
+    raw = {"train": Split(source.inputs, source.targets), "validation": source.validation, "test": source.test}
+    return {name: part for name, part in raw.items() if part is not None}
+
+
+def _classes(parts: Mapping[str, Split]) -> int:
+    """Count classes as the largest label + 1; refuse labels that seem to count from 1.
+
+    The model would get an output for a class that never comes.
+    """
+    least = min(int(part.targets[part.targets >= 0].min(initial=2)) for part in parts.values())
+    most = max(int(part.targets.max()) for part in parts.values())
+    if least == 1 < most:
+        raise DataError(
+            f"data.targets: found labels from 1 to {most} and none of 0, expected labels from 0; subtract 1, or set "
+            f"data.classes = {most + 1} where class 0 is only missing"
+        )
+    return most + 1
 
 
 def _of_trees(source: Source, leaves: trees.Leaves, where: str) -> Checked:
     """Check every part leaf by leaf; the task and the number of outputs are read off where they are open."""
     parts: dict[str, Split] = {}
     notes: tuple[str, ...] = ()
-    raw = {"train": Split(source.inputs, source.targets), "validation": source.validation, "test": source.test}
-    for name, part in raw.items():
-        if part is not None:
-            prefix = f"{where}." if name == "train" else f"{where}.{name}_"
-            parts[name], more = trees.convert(part, prefix, leaves, parts.get("train"))
-            notes += more
+    for name, part in _given(source).items():
+        prefix = f"{where}." if name == "train" else f"{where}.{name}_"
+        parts[name], more = trees.convert(part, prefix, leaves, parts.get("train"))
+        notes += more
     targets = parts["train"].targets
     task, outputs = "structured", source.outputs or (leaves.classes if isinstance(leaves.classes, int) else 0)
     if not trees.is_tree(targets):
         task = "classification" if targets.dtype.kind == "i" else "regression"
-        if task == "classification" and not outputs:
-            refuse_labels_from_one(parts)
-            outputs = 1 + max(int(part.targets.max()) for part in parts.values())
-        elif not outputs:
-            outputs = targets.shape[-1] if targets.ndim > 1 else 1
+        if task == "classification":
+            outputs = outputs or _classes(parts)
+        else:
+            outputs = outputs or (targets.shape[-1] if targets.ndim > 1 else 1)
         if task == "regression" and targets.ndim == 1:
             parts = {name: Split(part.inputs, part.targets[:, None]) for name, part in parts.items()}
     return Checked(source._replace(task=source.task or task), parts, outputs, notes)
@@ -90,45 +117,26 @@ def _of_arrays(source: Source, channels: str, where: str) -> Checked:
     """Check every part, and read off the number of outputs where the source leaves it open."""
     if source.task not in ("classification", "regression"):
         raise DataError(f'{where}.task: found "{source.task}", expected "classification" or "regression"')
-    raw = {"train": Split(source.inputs, source.targets), "validation": source.validation, "test": source.test}
+    source = source._replace(inputs=as_array(source.inputs, f"{where}.inputs"))
     parts: dict[str, Split] = {}
     notes: tuple[str, ...] = ()
     outputs = source.outputs
-    like = np.empty(0)  # the training part's inputs, as given
-    check = labels_of if source.task == "classification" else values_of
-    for name, part in raw.items():
-        if part is None:
-            continue
+    for name, part in _given(source).items():
         prefix = f"{where}." if name == "train" else f"{where}.{name}_"
-        given = as_array(part.inputs, prefix + "inputs")
-        like = given if name == "train" else like
-        if not source.vocabulary:
-            array_checks.refuse_other_scale(given, like, prefix + "inputs", "the training part")
-        x, more = inputs_of(
-            given,
-            prefix + "inputs",
-            vocabulary=source.vocabulary,
-            allow_nonfinite=source.allow_nonfinite,
-            channels=channels,
-        )
-        if parts and x.shape[1:] != (shape := parts["train"].inputs.shape[1:]):
-            raise DataError(
-                f"{prefix}inputs: found examples of shape {show(x.shape[1:])}, expected {show(shape)} "
-                f"as in the training part"
-            )
-        y = check(part.targets, prefix + "targets", inputs=x, outputs=outputs)
-        if source.task == "regression":
-            outputs = y.shape[1]
-        elif parts and y.shape[1:] != parts["train"].targets.shape[1:]:
-            raise DataError(
-                f"{prefix}targets: found labels of shape {show(y.shape[1:])} an example, expected "
-                f"{show(parts['train'].targets.shape[1:])} as in the training part"
-            )
+        x, y, more = arrays_of(part, prefix, source, outputs, channels, "the training part")
+        for side, array in (("inputs", x), ("targets", y)):
+            like = getattr(parts.get("train"), side, array)
+            noun = "examples" if side == "inputs" else "labels"
+            if array.shape[1:] != like.shape[1:]:
+                raise DataError(
+                    f"{prefix}{side}: found {noun} of shape {show(array.shape[1:])}, expected {show(like.shape[1:])} "
+                    "as in the training part"
+                )
+        outputs = y.shape[1] if source.task == "regression" else outputs
         parts[name] = Split(x, y)
         notes += more
     if not outputs:
-        refuse_labels_from_one(parts)
-        outputs = 1 + max(int(part.targets.max()) for part in parts.values())
+        outputs = _classes(parts)
         if outputs > sum(part.targets.size for part in parts.values()) and source.stream is None:
             raise DataError(
                 f"{where}.targets: found label {outputs - 1}, more classes than examples; "
@@ -137,7 +145,58 @@ def _of_arrays(source: Source, channels: str, where: str) -> Checked:
     return Checked(source, parts, outputs, notes)
 
 
+def arrays_of(
+    part: Split, prefix: str, source: Source, outputs: int, channels: str, like: str
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Check the inputs and targets of a part or a batch, whose scale is that of the source's own inputs.
+
+    Messages begin with `prefix`, such as `data.test_`, and call the source's own inputs `like`.
+
+    Returns:
+      (inputs, targets, notes), see `inputs_of`, `labels_of` and `values_of`.
+    """
+    x, own = as_array(part.inputs, f"{prefix}inputs"), as_array(source.inputs, "data.inputs")
+    if not source.vocabulary and (x.dtype == np.uint8) != (own.dtype == np.uint8):
+        raise DataError(
+            f"{prefix}inputs: found {x.dtype}, expected {own.dtype} as in {like}: uint8 is divided by 255 and other "
+            f"types are not; give all of them in one type"
+        )
+    x, notes = inputs_of(
+        x,
+        f"{prefix}inputs",
+        vocabulary=source.vocabulary,
+        allow_nonfinite=source.allow_nonfinite,
+        channels=channels,
+    )
+    check = labels_of if source.task == "classification" else values_of
+    return x, check(part.targets, f"{prefix}targets", inputs=x, outputs=outputs), notes
+
+
 def narrowed(part: Split) -> Split:
     """Bring float64 to float32."""
     lower = lambda leaf, _: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf
     return Split(*(trees.map_leaves(lower, side, "") for side in part))
+
+
+def class_notes(parts: Mapping[str, Split], task: str, outputs: int, *, streamed: bool) -> tuple[str, ...]:
+    """Return a note for each part that lacks a class, and for labels that could be one-hot rows.
+
+    The training part of a stream is its first batch, which may lack a class.
+    """
+    if task != "classification":
+        return ()
+    notes: tuple[str, ...] = ()
+    for name, part in parts.items():
+        present = np.unique(part.targets[part.targets >= 0])
+        if name == "train" and streamed:
+            continue
+        if name == "train" and len(present) < 2:
+            return (f"the training part has one class only (label {int(present[0])}); nothing can be learned",)
+        if len(present) < outputs and part.targets.ndim == 1:
+            missing, first = outputs - len(present), int(np.setdiff1d(np.arange(outputs), present)[0])
+            verb = "has" if missing == 1 else "have"
+            notes += (f"{missing} of {outputs} classes {verb} no {WORDS[name]} example, first {first}",)
+    y = parts["train"].targets
+    if y.ndim == 2 and y.max() == 1 and (y.sum(axis=1) == 1).all():
+        notes += ("targets: rows with a single 1 were read as one label a step; use targets.argmax(axis=1) if one-hot",)
+    return notes

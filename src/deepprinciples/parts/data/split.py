@@ -1,6 +1,6 @@
 """From a source of examples to three fixed parts: training, validation, test.
 
-A factory of this room returns a `Source`; `prepare` checks it, splits it and brings it to float32 and int32. The split
+A factory returns a `Source`; `prepare` checks it, splits it and brings it to float32 and int32. The split
 depends on `split_seed` alone, never on the seed of a run, so every arm and every seed of a study sees the same test
 examples. Which examples form a batch, and when, is decided by the training loop and does not belong here.
 """
@@ -12,15 +12,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import array_checks, held_out, trees
 from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, plural, values_of
-from deepprinciples.parts.data.class_checks import class_notes
+from deepprinciples.parts.data import held_out, trees
+from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.held_out import HeldOut, Shares, TestSet
-from deepprinciples.parts.data.scaling import moments, scale
-from deepprinciples.parts.data.sources import Source, checked, narrowed
+from deepprinciples.parts.data.sources import Source, arrays_of, checked, class_notes, narrowed
 from deepprinciples.types import Count, Dataset, Seed, Size, Split
+
+CHUNK = 4096  # rows at a time: float64 copies of a whole image set would not fit small machines
 
 
 def prepare(
@@ -60,7 +62,7 @@ def prepare(
       [N, outputs] for regression.
 
     Raises:
-      DataError: if the data cannot be used; one line says what, where and how to mend it.
+      DataError: if the data cannot be used; one line says what, where and how to correct it.
     """
     made = checked(source, channels)
     source, parts, outputs, notes = made
@@ -134,26 +136,10 @@ def _feature_names(names: tuple[str, ...], inputs: Any) -> tuple[str, ...]:
 
 def _converter(source: Source, outputs: int, channels: str) -> Callable[[Split, str], Split]:
     """Make the function that checks and converts a batch of a stream; it is given what its messages begin with."""
-    if source.leaves is not None:
-        bounds = source.leaves
-        return lambda batch, where: trees.convert(batch, f"{where}, ", bounds)[0]
-    check = labels_of if source.task == "classification" else values_of
-    raw = as_array(source.inputs, "data.inputs")
-
-    def convert(batch: Split, where: str) -> Split:
-        x = as_array(batch.inputs, f"{where}, inputs")
-        if not source.vocabulary:
-            array_checks.refuse_other_scale(x, raw, f"{where}, inputs", "batch 0")
-        x, _ = inputs_of(
-            x,
-            f"{where}, inputs",
-            vocabulary=source.vocabulary,
-            allow_nonfinite=source.allow_nonfinite,
-            channels=channels,
-        )
-        return Split(x, check(batch.targets, f"{where}, targets", inputs=x, outputs=outputs))
-
-    return convert
+    leaves = source.leaves
+    if leaves is not None:
+        return lambda batch, where: trees.convert(batch, f"{where}, ", leaves)[0]
+    return lambda batch, where: Split(*arrays_of(batch, f"{where}, ", source, outputs, channels, "batch 0")[:2])
 
 
 def _scaled(parts: dict[str, Split], source: Source, standardize: bool) -> tuple[dict[str, Split], tuple[str, ...]]:
@@ -171,3 +157,31 @@ def _scaled(parts: dict[str, Split], source: Source, standardize: bool) -> tuple
     parts = {name: Split(part.inputs, scale(part.targets, mean, std)) for name, part in parts.items()}
     words = "; ".join(f"mean {m:.6g}, standard deviation {s:.6g}" for m, s in zip(mean[:4], std[:4], strict=True))
     return parts, (f"targets were standardized with the training part's {words}: errors are in these units",)
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute mean and standard deviation over examples (and positions), leaving out what is not finite.
+
+    Args:
+      x: floats [N, D], or [N, ..., C] for images and sequences.
+
+    Returns:
+      (mean, std), float64, shape [D] or [C]; std is 1 where a feature is constant.
+    """
+    flat = x.reshape(-1, x.shape[-1])  # [M, D]
+    good = np.isfinite(flat)
+    count = np.maximum(good.sum(axis=0), 1)
+    mean = np.sum(flat, axis=0, dtype=np.float64, where=good) / count
+    square = np.zeros(mean.shape)
+    for start in range(0, len(flat), CHUNK):
+        rows = slice(start, start + CHUNK)
+        square += np.sum((flat[rows] - mean[None, :]) ** 2, axis=0, where=good[rows])
+    std = np.sqrt(square / count)
+    spread = flat.max(axis=0, initial=-np.inf, where=good) > flat.min(axis=0, initial=np.inf, where=good)
+    return mean, np.where(spread & (std > 0), std, 1.0)
+
+
+def scale(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Return (x - mean) / std, over the last axis."""
+    shape = (1,) * (x.ndim - 1) + mean.shape
+    return (x - mean.reshape(shape).astype(x.dtype)) / std.reshape(shape).astype(x.dtype)

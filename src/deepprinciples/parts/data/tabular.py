@@ -1,256 +1,189 @@
-"""Readers for files that strangers made: IDX and CSV here, npz next door.
+"""CSV files, read by pandas: numbers in every column but the target, which may hold the names of classes.
 
-A file is believed only as far as its own size allows: the declared shape is compared with the bytes that are there
-before anything is allocated, compressed streams are read up to the declared size and one byte more, and nothing is
-unpickled. Every refusal is one `DataError` with the exact path and what is wrong. What the numbers mean is decided
-elsewhere.
+What a number is not is refused with its line and column; the factory that a config names is in from_files.py.
 """
 
 from __future__ import annotations
 
-import array
+import contextlib
 import csv
-import io
-import math
+import itertools
 import os
-import struct
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, BinaryIO
+import warnings
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from deepprinciples.errors import DataError
+from deepprinciples.parts.data.files import LIMIT, PathLike, in_one_line, open_file, shown
 
-LIMIT = 4 * 2**30  # bytes of one decompressed array
-RATIO = 200  # what is compressed may grow to this many times its size ...
-RATIO_FREE = 64 * 2**20  # ... or this many bytes, since small arrays of zeros compress very well
-LINE = 2**22  # characters of a line of a CSV file
-PIECE = 2**16
-IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+if TYPE_CHECKING:
+    import pandas as pd
 
-
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file for reading bytes.
-
-    Raises:
-      DataError: if it is missing, a directory or other special file, or not readable.
-    """
-    where = Path(path).expanduser()
-    try:
-        if where.is_dir():
-            raise DataError(f"{where}: is a directory, expected a file")
-        if where.exists() and not where.is_file():  # opening a pipe would wait forever
-            raise DataError(f"{where}: is not a regular file")
-        return where.open("rb")
-    except FileNotFoundError:
-        raise DataError(f"{where}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{where}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+LINE = 2**22  # bytes of the first line
+COLUMNS = 100_000
 
 
-def shown(text: str) -> str:
-    """Give a stranger's word as an error may show it: short, on one line, without control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text.strip()[:40])
+class Table(NamedTuple):
+    """The cells of a file, and where they stand in it."""
+
+    path: PathLike
+    delimiter: str
+    names: list[str]  # of the columns; "0", "1", ... where the file has none
+    cells: pd.DataFrame  # its columns are numbered
+    named: bool  # whether the first row is one of names
 
 
-# --- IDX -------------------------------------------------------------------------------------------------------------
-
-
-def idx_content(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytearray:
-    """Read an IDX file, plain or gzip, and check that its size is what its header declares.
-
-    Args:
-      path: the file; gzip is recognized by its first two bytes.
-      limit: most bytes the array may have.
-
-    Returns:
-      The bytes of the decompressed file: header and array.
-
-    Raises:
-      DataError: for a bad magic number, rank, dimension or size; memory stays near the size of the file's true array.
-    """
-    with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(2)
-        file.seek(0)
-        zipped = start == b"\x1f\x8b"
-        if str(path).endswith(".gz") and not zipped:
-            raise DataError(f"{path}: offset 0: not gzip data though named .gz, found bytes {start.hex(' ') or 'none'}")
-        pieces = _gunzip(file, path) if zipped else iter(lambda: file.read(PIECE), b"")
-        content = bytearray()
-        declared = None
-        for piece in pieces:
-            content += piece
-            if declared is None and (declared := _idx_size(content, path, limit)) is not None and not zipped:
-                _refuse_size(size, declared, path)
-            if zipped and len(content) > max(RATIO * size, RATIO_FREE):
-                raise DataError(f"{path}: grows to more than {RATIO} times its {size} bytes; it looks like a gzip bomb")
-            if declared is not None and len(content) > declared:
-                raise DataError(
-                    f"{path}: offset {declared}: trailing bytes after the array of {declared} bytes "
-                    f"that the header declares"
-                )
-        if declared is None:
-            raise DataError(f"{path}: offset {len(content)}: the file ends inside its header; truncated or not IDX")
-        _refuse_size(len(content), declared, path)
-    return content
-
-
-def _refuse_size(found: int, declared: int, path: str | os.PathLike[str]) -> None:
-    if found < declared:
-        raise DataError(f"{path}: offset {found}: truncated, the header declares {declared} bytes")
-    if found > declared:
-        raise DataError(f"{path}: offset {declared}: {found - declared} trailing bytes after the declared array")
-
-
-def _idx_size(content: bytes | bytearray, path: str | os.PathLike[str], limit: int) -> int | None:
-    """Total size that an IDX header declares, or None where more bytes are needed."""
-    if len(content) < 4:
-        return None
-    if content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
-        raise DataError(f"{path}: offset 0: bad magic number {bytes(content[:4]).hex(' ')}, expected 00 00 TYPE RANK")
-    rank = content[3]
-    if not 1 <= rank <= 4:
-        raise DataError(f"{path}: offset 3: rank {rank}, expected 1 to 4")
-    if len(content) < 4 + 4 * rank:
-        return None
-    shape = struct.unpack_from(f">{rank}I", content, 4)
-    if 0 in shape:
-        raise DataError(f"{path}: offset {4 + 4 * shape.index(0)}: a dimension is 0 in shape {list(shape)}")
-    size = math.prod(shape) * np.dtype(IDX_TYPES[content[2]]).itemsize
-    if size > limit:
-        raise DataError(f"{path}: offset 4: shape {list(shape)} needs {size} bytes, more than the limit of {limit}")
-    return 4 + 4 * rank + size
-
-
-def _gunzip(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[bytes]:
-    """Decompress one gzip member in bounded pieces; refuse what follows it."""
-    stream = zlib.decompressobj(31)
-    while not stream.eof:
-        packed = stream.unconsumed_tail or file.read(PIECE)
-        if not packed:  # the trailer comes last, so a whole stream never ends with output still held back
-            raise DataError(f"{path}: offset {file.tell()}: the gzip stream is truncated")
-        try:
-            piece = stream.decompress(packed, PIECE)
-        except zlib.error as error:
-            raise DataError(f"{path}: near offset {file.tell()}: damaged gzip stream ({error})") from error
-        yield piece
-    if stream.unused_data or file.read(1):
-        raise DataError(f"{path}: trailing bytes after the gzip stream")
-
-
-def parse_idx(content: bytes | bytearray) -> np.ndarray:
-    """Turn the bytes that `idx_content` checked into an array in the machine's byte order."""
-    shape = struct.unpack_from(f">{content[3]}I", content, 4)
-    dtype = np.dtype(IDX_TYPES[content[2]])
-    return np.frombuffer(content, dtype, offset=4 + 4 * len(shape)).reshape(shape).astype(dtype.newbyteorder("="))
-
-
-def read_idx(path: str | os.PathLike[str], *, limit: int = LIMIT) -> np.ndarray:
-    """Read the array of an IDX file (the format of MNIST), plain or gzip.
-
-    Args:
-      path: the file.
-      limit: most bytes the array may have.
-
-    Returns:
-      The array, of the declared shape (rank 1 to 4) and type.
-
-    Raises:
-      DataError: see `idx_content`.
-
-    References: LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
-    """
-    return parse_idx(idx_content(path, limit=limit))
-
-
-# --- CSV -------------------------------------------------------------------------------------------------------------
-
-
-def read_csv(
-    path: str | os.PathLike[str], *, delimiter: str = ",", header: str = "auto", limit: int = LIMIT
-) -> tuple[list[str], np.ndarray]:
-    """Read a table of numbers, with or without a first row of column names.
+def read_csv(path: PathLike, *, delimiter: str = ",", header: str = "auto", limit: int = LIMIT) -> Table:
+    """Read a table, with or without a first row of column names.
 
     Args:
       path: a UTF-8 file, with or without byte order mark.
       delimiter: one character between cells.
-      header: "names" or "none"; "auto" takes the first row for names where it holds a cell that is no number.
+      header: "names" or "none"; "auto" takes the first row for names where none of its cells is a number.
       limit: most bytes of the file.
 
     Returns:
-      (column names, float64 array [rows, columns]); without a header the names are "0", "1", ...
+      Table of numbers, and of text where a column holds a cell that is no number.
 
     Raises:
-      DataError: for a cell that is no number or a row of another length, with row (line number of the file) and
-        column; and where the first row only counts, so that it may be either.
+      DataError: for a row that is too long, and where the first row may be names or an example.
     """
+    import pandas as pd  # slow to import, and only this data set needs it
+
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise DataError(f"data.delimiter: found {delimiter!r}, expected one character such as ','")
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise DataError(f"{path}: {size} bytes, more than the limit of {limit}")
-        names: list[str] = []
-        named = False
-        values = array.array("d")
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        reader = csv.reader(_short_lines(text, path), delimiter=delimiter, strict=True)
+        first = file.readline(LINE + 1)
+        if len(first) > LINE or first.count(delimiter.encode()) >= COLUMNS:
+            found = f"longer than {LINE} bytes, or more than {COLUMNS} columns"
+            raise DataError(f"{path}: line 1: {found}; expected one example a line, give larger ones as npz")
+        options = {"sep": delimiter, "encoding": "utf-8-sig", "index_col": False, "compression": None}
         try:
-            for cells in reader:
-                if not cells:
-                    continue
-                if not names:
-                    named = header == "names" or (header == "auto" and any(_number(cell) is None for cell in cells))
-                    names = [c.strip() for c in cells] if named else [str(i) for i in range(len(cells))]
-                    if named:
-                        continue
-                values.extend(_numbers(cells, names, f"{path}: line {reader.line_num}"))
+            file.seek(0)
+            top = pd.read_csv(file, header=None, nrows=1, dtype=str, keep_default_na=False, **options).iloc[0]
+            numeric = pd.to_numeric(top, errors="coerce")
+            named = header == "names" or (header == "auto" and bool(numeric.isna().all()))
+            file.seek(0)
+            with warnings.catch_warnings():  # pandas only warns where it leaves out cells of rows that are too long
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                cells = pd.read_csv(file, header=0 if named else None, low_memory=False, **options)
         except UnicodeDecodeError as error:
-            near = reader.line_num + 1
-            raise DataError(f"{path}: near line {near}: not UTF-8 ({error.reason}); save it as UTF-8") from error
-        except csv.Error as error:
-            raise DataError(f"{path}: line {reader.line_num}: not readable as CSV ({error})") from error
-    if not values:
+            raise DataError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+        except pd.errors.EmptyDataError:
+            raise DataError(f"{path}: found no row of numbers; expected a table, one example a row") from None
+        except pd.errors.ParserWarning:
+            where = f"{path}: line {2 if named else 1}"
+            raise DataError(f"{where}: found more than {len(top)} cells, as many as there are columns") from None
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"{path}: not readable as CSV ({in_one_line(error)})") from error
+    if not len(cells):
         raise DataError(f"{path}: found no row of numbers; expected a table, one example a row")
-    table = np.frombuffer(values).reshape(-1, len(names))
-    if header == "auto" and not named and len(table) > 1 and _counts(table[0]) and not _counts(table[1]):
-        raise DataError(
-            f"{path}: line 1 counts from {table[0, 0]:g} to {table[0, -1]:g}, which may be names of columns or an "
-            f'example; set data.header = "names" or "none"'
-        )
-    return names, table
+    if header == "auto" and not named:
+        _refuse_doubtful(path, top, numeric.to_numpy(), cells)
+    names = [name.strip() for name in top] if named else [str(i) for i in range(len(top))]
+    return Table(path, delimiter, names, cells.set_axis(range(len(names)), axis=1), named)
+
+
+def _refuse_doubtful(path: PathLike, top: pd.Series, numeric: np.ndarray, cells: pd.DataFrame) -> None:
+    """Raise where the first row may be one of names although some of its cells are numbers."""
+    fix = 'which may be names of columns or an example; set data.header = "names" or "none"'
+    if np.isnan(numeric).any():
+        word = shown(top[int(np.argmax(np.isnan(numeric)))])
+        raise DataError(f'{path}: line 1 holds numbers and "{word}", {fix}')
+    if len(cells) > 1 and _counts(numeric) and not _counts(cells.iloc[1].to_numpy()):
+        raise DataError(f"{path}: line 1 counts from {numeric[0]:g} to {numeric[-1]:g}, {fix}")
 
 
 def _counts(row: np.ndarray) -> bool:
-    return len(row) > 2 and row[0] in (0, 1) and bool(np.all(np.diff(row) == 1))
+    if len(row) < 3 or row.dtype.kind not in "iuf":
+        return False
+    return row[0] in (0, 1) and bool(np.all(np.diff(row) == 1))
 
 
-def _short_lines(text: IO[str], path: str | os.PathLike[str]) -> Iterator[str]:
-    for number, line in enumerate(iter(lambda: text.readline(LINE + 1), ""), start=1):
-        if len(line) > LINE:
-            raise DataError(f"{path}: line {number}: longer than {LINE} characters; expected one example a line")
-        yield line
+def numbers(table: Table, columns: list[int], *, allow_missing: bool, fix: str = "") -> np.ndarray:
+    """Take columns that hold numbers, as float64 [rows, columns].
+
+    Raises:
+      DataError: for the first cell that is missing (unless they are allowed, as NaN), a date or another text, with its
+        line and column, and how to `fix` it; "" proposes to leave the column out.
+    """
+    import pandas as pd
+
+    found = table.cells[columns]
+    text = found.select_dtypes(exclude=["number", "bool"])
+    values = found.copy(deep=False)
+    values[text.columns] = text.astype(str).apply(pd.to_numeric, errors="coerce")  # fails for long whole numbers
+    bad = values.isna() & found.notna() if allow_missing else values.isna()
+    if bad.to_numpy().any():
+        row, place = (int(i) for i in np.argwhere(bad.to_numpy())[0])
+        missing = bool(found.isna().iloc[row, place])
+        advice = "fill or drop missing values, or set allow_nonfinite = true where inputs may lack some"
+        name = table.names[columns[place]]
+        if not missing and not fix:
+            fix = f'leave the column out with data.drop = ["{shown(name)}"]'
+            if values.iloc[:, place].notna().any():
+                fix = f"correct the cell, or {fix}"
+        _refuse(table, row, columns[place], advice if missing else fix)
+    return values.to_numpy(np.float64)
 
 
-def _numbers(cells: list[str], names: list[str], where: str) -> list[float]:
-    if len(cells) != len(names):
-        raise DataError(f"{where}: found {len(cells)} cells, expected {len(names)}")
-    values = [value for value in map(_number, cells) if value is not None]
-    if len(values) < len(cells):
-        column = [_number(cell) for cell in cells].index(None)
-        found = f'"{shown(cells[column])}"' if cells[column].strip() else "an empty cell"
+def labels(table: Table, column: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Take the column of class labels.
+
+    Returns:
+      (float64 numbers [rows], no names), or (int64 labels [rows], the sorted names of classes) for a column of words.
+
+    Raises:
+      DataError: for a missing label, a date, a word among numbers, or words that are all different.
+    """
+    import pandas as pd
+
+    words = table.cells[column]
+    if words.isna().any():
+        _refuse(table, int(words.isna().argmax()), column, "fill the label in or drop the row", "a label")
+    if words.dtype.kind in "iuf":
+        return words.to_numpy(np.float64), ()
+    words = words.astype(str).str.strip()
+    numeric = pd.to_numeric(words, errors="coerce")
+    if numeric.notna().all():
+        return numeric.to_numpy(np.float64), ()
+    if numeric.notna().any() or _is_date(words.iloc[0]):
+        row = int(numeric.isna().argmax())
+        _refuse(table, row, column, "give all labels as numbers, or all as words", "a number as in other rows")
+    codes, names = pd.factorize(words, sort=True)
+    if len(names) == len(words) > 2:
         raise DataError(
-            f'{where}, column "{shown(names[column])}": found {found}, expected a number; '
-            f"write classes as 0, 1, ... and fill or drop missing values"
+            f'{table.path}: column "{shown(table.names[column])}": found {len(names)} different words in as many rows, '
+            "expected names of classes; name another column as data.target"
         )
-    return values
+    return codes.astype(np.int64), tuple(names)
 
 
-def _number(cell: str) -> float | None:
-    try:
-        return None if "_" in cell else float(cell)  # float() takes 1_0 for 10
-    except ValueError:
-        return None
+def _refuse(table: Table, row: int, column: int, fix: str, expected: str = "a number") -> None:
+    """Raise for a cell, whose line is looked up in the file: pandas does not keep it."""
+    line, cell = row + 1 + table.named, str(table.cells.iloc[row, column])
+    with open_file(table.path) as file, contextlib.suppress(csv.Error, StopIteration):
+        text = (raw.decode("utf-8-sig") for raw in file)
+        rows = csv.reader(text, delimiter=table.delimiter)
+        full = ((rows.line_num, cells) for cells in rows if len(cells) > 1 or "".join(cells).strip())
+        line, cells = next(itertools.islice(full, row + table.named, None))
+        cell = cells[column] if column < len(cells) else ""
+    found = f'"{shown(cell)}"' if cell.strip() else "an empty cell"
+    if _is_date(cell):
+        found, fix = f"the date {found}", f"dates are not read; write them as numbers, such as days, or {fix}"
+    where = f'{table.path}: line {line}, column "{shown(table.names[column])}"'
+    raise DataError(f"{where}: found {found}, expected {expected}; {fix}")
+
+
+def _is_date(cell: str) -> bool:
+    import pandas as pd
+
+    if sum(char.isdigit() for char in cell) < 3 or len(cell) > 40:  # "may" would be a date too
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return not pd.isna(pd.to_datetime(cell, errors="coerce"))

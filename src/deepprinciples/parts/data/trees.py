@@ -1,6 +1,6 @@
 """Examples that are trees of arrays: dicts and tuples whose leaves share their first axis, checked leaf by leaf.
 
-A message names the leaf by its path, such as `data.targets.boxes`. Single arrays are checked in checks.py.
+A message names the leaf by its path, such as `data.targets.boxes`. Single arrays are checked in array_checks.py.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from deepprinciples.parts.data.array_checks import (
     as_array,
     numbers_of,
     plural,
+    refuse_floats,
     refuse_integers,
     refuse_no_label,
-    refuse_nonfinite,
-    refuse_overflow,
     show,
 )
 from deepprinciples.types import Split
@@ -45,11 +44,7 @@ def is_tree(value: Any) -> bool:
 
 
 def map_leaves(function: Callable[[Any, str], Any], tree: Any, path: str) -> Any:
-    """Apply function(leaf, path) to every leaf of a tree; the result has the same structure.
-
-    Raises:
-      DataError: for an empty table or tuple, or a key that is not a name.
-    """
+    """Apply function(leaf, path) to every leaf of a tree; the result has the same structure."""
     if not is_tree(tree):
         return function(tree, path)
     items = list(tree.items() if isinstance(tree, Mapping) else enumerate(tree))
@@ -101,12 +96,6 @@ def convert(part: Split, prefix: str, leaves: Leaves, like: Split | None = None)
       prefix: what the paths in messages begin with, such as `data.` or `data.test_`.
       leaves: what they hold.
       like: the converted training part, which other parts have to look like.
-
-    Returns:
-      The converted part, and notes.
-
-    Raises:
-      DataError: for the first leaf that cannot be used.
     """
     notes: list[str] = []
     found = Split(
@@ -148,8 +137,7 @@ def _target(value: Any, path: str, prefix: str, leaves: Leaves) -> np.ndarray:
         if not name and y.ndim > 1:
             refuse_no_label(y, path)
     elif y.dtype.kind == "f":
-        refuse_nonfinite(y, path, "drop or fill these examples")
-        refuse_overflow(y, path)
+        refuse_floats(y, path, "drop or fill these examples")
         y = y.astype(np.float32)
     if path.endswith(".mask"):
         _refuse_all_masked(y, path, every=False)
