@@ -306,5 +306,5 @@ def _write(path: Path, run: Run, found: xr.Dataset, subject: _Subject) -> Run:
     files.write_json(path / directory.SUMMARY, told)
     manifest = directory.manifest(seeds=subject.seeds, files=directory.file_hashes(path))
     files.write_json(path / directory.MANIFEST, manifest)
-    page.write_all(path, found, told, manifest)
+    page.write(path / "report.html", found, told, manifest)
     return load(path)

@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deepprinciples.report import formatting, mpl_style
-from deepprinciples.report.mpl_style import INK, SOFT, WIDTH, Plot
+from deepprinciples.report import formatting
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, SOFT, WIDTH, Plot
 
 _SIDE, _LINE, _STEP, _BAR = 100.0, 78.0, 18.0, 7.0  # room for names, height of the line, of a name, of a bar
 

@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import INK, WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _MARGIN, _MOST_ARMS = 10.0, 10.0, 12
 

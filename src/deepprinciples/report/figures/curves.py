@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import WIDTH, Plot
 
 _TALL = 190.0
 _BAND = (

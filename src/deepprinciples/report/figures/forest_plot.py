@@ -13,8 +13,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepprinciples.report import formatting, mpl_style, search_text, selections
-from deepprinciples.report.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
+from deepprinciples.report import formatting, search_text, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
 
 _ROW = 32.0
 

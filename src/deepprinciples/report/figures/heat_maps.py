@@ -11,8 +11,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import INK, WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _RIGHT = 74.0, 14.0
 _QUANTITIES = {

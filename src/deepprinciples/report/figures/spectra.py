@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import INK, WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _TALL = 52.0, 130.0
 _POINTS = 300  # where a density is drawn

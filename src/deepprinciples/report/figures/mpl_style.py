@@ -1,4 +1,4 @@
-"""The paper every figure is drawn on: sizes, colors, type, and how a figure becomes a small, safe, repeatable SVG.
+"""The paper every figure is drawn on: sizes, colors, type, and how a figure becomes a repeatable file.
 
 Figures are 360 units wide, so that one unit is about one pixel on a phone and text stays readable there. Positions are
 given in units from the top left corner and never follow the width of a text: a long or strange name cannot move or
@@ -8,17 +8,13 @@ clip anything. What is drawn does not belong here.
 from __future__ import annotations
 
 import io
-import re
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -38,13 +34,14 @@ VERDICTS = {
     "no evidence": ("#56606e", "o"),
     "cannot be judged": ("#56606e", "v"),
 }
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "deepprinciples",
     "text.parse_math": False,  # a "$" in a name is a dollar, not a formula
     "axes.unicode_minus": True,
-    "font.family": ["DejaVu Sans"],
+    "font.family": ["sans-serif"],
+    # The first is the one that positions are measured with; a reader without it sees the next.
+    "font.sans-serif": ["DejaVu Sans", "Segoe UI", "Roboto", "Helvetica Neue", "Arial"],
     "font.size": 9.5,
     "axes.linewidth": 0.7,
     "axes.edgecolor": "#8a93a0",
@@ -57,12 +54,7 @@ _STYLE: dict[Any, Any] = {
     "ytick.major.width": 0.7,
     "xtick.major.size": 3.0,
     "ytick.major.size": 3.0,
-    "path.simplify": False,
 }
-_SVG = "http://www.w3.org/2000/svg"
-_LINK = "{http://www.w3.org/1999/xlink}href"
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_LONG = re.compile(r"(\d+\.\d{2})\d+")
 
 
 class Plot(NamedTuple):
@@ -170,22 +162,11 @@ def frame(values: Iterable[float], *, log: bool, margin: float = 0.05) -> tuple[
     return low - space, high + space
 
 
-def to_svg(plot: Plot, *, inline: bool = True) -> str:
-    """Return a figure as SVG: no prolog, no metadata, no date, ids that no other figure uses, and a text alternative.
-
-    Args:
-      plot: the figure.
-      inline: for a place inside HTML; otherwise a file of its own.
-    """
+def to_svg(plot: Plot) -> bytes:
+    """Return a figure as SVG without metadata: the same figure has the same bytes."""
     if plot.figure not in _drawn:
-        with style(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's own fonts have it
-            stream = io.BytesIO()
-            FigureCanvasSVG(plot.figure).print_svg(
-                stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-            )
-        _drawn[plot.figure] = stream.getvalue()
-    return _tidy(ElementTree.fromstring(_drawn[plot.figure]), plot, inline)
+        _drawn[plot.figure] = _saved(plot.figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return _drawn[plot.figure]
 
 
 _drawn: weakref.WeakKeyDictionary[Figure, bytes] = weakref.WeakKeyDictionary()  # the page and a file show the same
@@ -193,80 +174,12 @@ _drawn: weakref.WeakKeyDictionary[Figure, bytes] = weakref.WeakKeyDictionary()  
 
 def to_png(plot: Plot) -> bytes:
     """Return a figure as PNG at twice the common size."""
+    return _saved(plot.figure, format="png", dpi=160, metadata={"Software": None})
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
     with style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's own fonts have it
         stream = io.BytesIO()
-        FigureCanvasAgg(plot.figure)
-        plot.figure.savefig(stream, format="png", dpi=160, metadata={"Software": None})
+        figure.savefig(stream, **options)
     return stream.getvalue()
-
-
-def _tidy(root: ElementTree.Element, plot: Plot, inline: bool) -> str:
-    # Worked on as a tree, not as text, so that a name that looks like markup can never be taken for it.
-    used = _referenced(root)
-    for node in list(root):
-        # The style rule "*{...}" would reach the whole page; the same two values are set on the root below.
-        if node.find(f"{{{_SVG}}}style") is not None:
-            root.remove(node)
-    for node in root.iter():
-        node.tag = node.tag.replace(f"{{{_SVG}}}", "")
-        if node.tag != "text":
-            node.text = None
-        node.tail = None
-        _attributes(node, plot.name, used)
-    size = root.get("viewBox", "0 0 360 300").split()
-    root.attrib.clear()
-    root.attrib.update({
-        "viewBox": " ".join(size), "role": "img", "aria-label": formatting.clean(plot.alt),
-        "stroke-linejoin": "round", "stroke-linecap": "butt",
-    })  # fmt: skip
-    if not inline:
-        root.attrib.update({"xmlns": _SVG, "width": size[2], "height": size[3]})
-    title = ElementTree.Element("title")
-    title.text = formatting.clean(plot.alt)
-    root.insert(0, title)
-    return ElementTree.tostring(_flat(root), encoding="unicode", short_empty_elements=True)
-
-
-def _referenced(root: ElementTree.Element) -> set[str]:
-    found: set[str] = set()
-    for node in root.iter():
-        for key, value in node.attrib.items():
-            if key == _LINK and value.startswith("#"):
-                found.add(value[1:])
-            found.update(_REFERENCE.findall(value))
-    return found
-
-
-def _attributes(node: ElementTree.Element, prefix: str, used: set[str]) -> None:
-    link = node.attrib.pop(_LINK, None)
-    if link is not None:
-        node.set("href", f"#{prefix}-{link[1:]}" if link.startswith("#") else link)
-    for key, value in list(node.attrib.items()):
-        if key == "id":
-            if value in used:
-                node.set("id", f"{prefix}-{value}")
-            else:
-                del node.attrib["id"]
-        elif key == "d":
-            node.set("d", _LONG.sub(r"\1", " ".join(value.split())))
-        elif key in ("x", "y"):
-            node.set(key, _LONG.sub(r"\1", value))
-        elif key == "transform" and value.startswith("rotate(-0 "):
-            del node.attrib["transform"]
-        elif key == "style" and node.tag == "text":
-            node.set("style", re.sub(r"font-family: [^;]+", f"font-family: {_FONT}", value))
-        else:
-            node.set(key, _REFERENCE.sub(rf"url(#{prefix}-\1)", value))
-
-
-def _flat(root: ElementTree.Element) -> ElementTree.Element:
-    # Groups that carry nothing are half of the file.
-    children: list[ElementTree.Element] = []
-    for child in list(root):
-        flat = _flat(child)
-        children.extend(list(flat) if flat.tag == "g" and not flat.attrib else [flat])
-    for child in list(root):
-        root.remove(child)
-    root.extend(children)
-    return root

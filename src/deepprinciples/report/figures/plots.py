@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
-from deepprinciples.report import curves, forest_plot, heat_maps, io, mpl_style, samples, search_plots, spectra
-from deepprinciples.report.mpl_style import Plot
+from deepprinciples.report import io
+from deepprinciples.report.figures import curves, forest_plot, heat_maps, mpl_style, samples, search_plots, spectra
+from deepprinciples.report.figures.mpl_style import Plot
 
 
 def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
@@ -102,6 +103,6 @@ def save(plot: Plot, folder: str | Path) -> list[Path]:
     """Write one figure as .svg and .png into a folder, made if it is missing; gives the two paths."""
     place = io.folder(Path(folder))
     drawing, picture = place / f"{plot.name}.svg", place / f"{plot.name}.png"
-    io.put(drawing, (mpl_style.to_svg(plot, inline=False) + "\n").encode("utf-8"))
+    io.put(drawing, mpl_style.to_svg(plot))
     io.put(picture, mpl_style.to_png(plot))
     return [drawing, picture]
