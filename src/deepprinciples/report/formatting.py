@@ -6,7 +6,6 @@ and color do not belong here.
 
 from __future__ import annotations
 
-import html
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +29,8 @@ def clean(value: Any, *, lines: bool = False) -> str:
       Text that is safe to print in a terminal, but not yet escaped for HTML.
     """
     text = "" if value is None else str(value)
+    if text.isprintable():  # most are, and figures are long
+        return text
     return "".join(kept for kept in (_keep(char, lines) for char in text) if kept)
 
 
@@ -47,11 +48,6 @@ def _keep(char: str, lines: bool) -> str:
 def name(value: Any) -> str:
     """Return a cleaned name on one line; "(unnamed)" where nothing is left."""
     return clean(value).strip() or "(unnamed)"
-
-
-def escape(value: Any, *, lines: bool = False) -> str:
-    """Return cleaned text, safe inside HTML elements and quoted attributes."""
-    return html.escape(clean(value, lines=lines), quote=True)
 
 
 def shorten(value: Any, width: int) -> str:
