@@ -65,7 +65,6 @@ FILES = {
     "results.nc",
     "metrics.jsonl",
     "report.html",
-    "figures",
     "checkpoints",
 }
 

@@ -13,7 +13,8 @@ import small
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError, IntegrityError, ResourceError
-from deepprinciples.report import page, plots
+from deepprinciples.report import page
+from deepprinciples.report.figures import plots
 from deepprinciples.runs import arrays, checkpoints, directory, files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes as POSIX has them")

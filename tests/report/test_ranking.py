@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepprinciples.report import plots, ranking
-from deepprinciples.report.mpl_style import WIDTH
+from deepprinciples.report.figures import plots, ranking
+from deepprinciples.report.figures.mpl_style import WIDTH
 
 
 def test_groups_are_the_longest_runs_within_the_distance():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepprinciples.report import heat_maps, mpl_style, plots, spectra
+from deepprinciples.report.figures import heat_maps, mpl_style, plots, spectra
 
 
 def deep_study(arms=2, seeds=3, steps=4):

@@ -165,7 +165,9 @@ def frame(values: Iterable[float], *, log: bool, margin: float = 0.05) -> tuple[
 def to_svg(plot: Plot) -> bytes:
     """Return a figure as SVG without metadata: the same figure has the same bytes."""
     if plot.figure not in _drawn:
-        _drawn[plot.figure] = _saved(plot.figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        _drawn[plot.figure] = _saved(
+            plot.figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     return _drawn[plot.figure]
 
 
