@@ -1,6 +1,6 @@
 """The errors a user can cause, each with the exit code the command line gives it.
 
-One message is one line: where, what was found, what was expected, how to mend it. This room imports nothing, so that
+One message is one line: where, what was found, what was expected, how to fix it. This module imports nothing, so that
 every floor may raise from it.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class DeepprinciplesError(Exception):
-    """Any error that is the user's to mend; `exit_code` is what the command line returns."""
+    """Base class of errors the user can fix; `exit_code` is what the command line returns."""
 
     exit_code = 1
 

@@ -117,7 +117,7 @@ class _Script(NamedTuple):
         if changes and not any("=" in change for change in changes):
             return self._read([load(path) for path in changes])
         given = configs.load(self._path(self.config)) if isinstance(self.config, (str, Path)) else dict(self.config)
-        configs.override(given, changes, command="compare")  # a slip is told before the first of many runs
+        configs.override(given, changes, command="compare")  # a mistake is reported before the first of many runs
         named = self.variants or {"": ()}
         return self._read([self._compared(name, given, [*own, *changes], changes, out) for name, own in named.items()])
 

@@ -1,4 +1,4 @@
-"""The words every room shares: NamedTuples and aliases, and how a factory is marked with its traits.
+"""The types that all modules share: NamedTuples and aliases, and how a factory is marked with its traits.
 
 A factory's annotations are the schema of its config section, so they are exact:
 `Scalar` may be swept and may be a tracer, and so may `Share`, `Rate`, `Strength` and the like, which have a range;
@@ -51,7 +51,7 @@ Initializer = Annotated[Callable[..., Array], "initializer"]
 SLOPE = ".slope"
 # activations["layer_00" + GATE] are the gates of a recurrent layer, [B, T, gates, H], NaN at steps that are padding.
 GATE = ".gate"
-ASIDE = (SLOPE, GATE)  # endings of what is told beside the activations of layers
+ASIDE = (SLOPE, GATE)  # endings of what stands beside the activations of layers
 
 
 class Model(NamedTuple):
@@ -171,7 +171,7 @@ class Average(NamedTuple):
     """An average of the weights along a run; see `parts.averages`.
 
     init(params) -> state; update(state, params, progress) -> (state, params to go on from), after each step, progress
-    in (0, 1]; value(state, params) -> the weights to be judged.
+    in (0, 1]; value(state, params) -> the weights to evaluate.
     """
 
     init: Callable[[PyTree], PyTree]
@@ -322,4 +322,4 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...] = ()  # of the last axis of the inputs
     units: str = ""  # of the targets of a regression
     display: Callable[[Any, Any, Any], Any] | None = None  # (axes, inputs, outputs or targets): draws an example
-    test_sets: Mapping[str, Split] = MappingProxyType({})  # further ones, by name, judged beside `test`
+    test_sets: Mapping[str, Split] = MappingProxyType({})  # further ones, by name, evaluated beside `test`

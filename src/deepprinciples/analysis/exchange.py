@@ -1,6 +1,6 @@
 """Parameters given to others and taken from them, as safetensors files in our naming or in PyTorch's.
 
-A file that comes in is a stranger's: its names, shapes and types are held against the model that a config builds, and
+A file that comes in is not trusted: its names, shapes and types are held against the model that a config builds, and
 nothing of it is cast, filled up or left out in silence. What stands where in PyTorch is in `torch_names`.
 """
 
@@ -113,7 +113,7 @@ def import_file(
 def _taken(
     path: str | Path, config: Mapping[str, Any] | str | Path, naming: str
 ) -> tuple[dict[str, np.ndarray], PyTree]:
-    """Give the arrays of a file in our naming and in the order of the model's leaves, with the tree they make."""
+    """Return the arrays of a file in our naming and in the order of the model's leaves, with the tree they make."""
     _check_naming(naming, ("auto", *NAMINGS))
     found = safetensors.read(Path(path))
     section, expected, treedef = _expected(config if isinstance(config, Mapping) else configs.load(config))

@@ -1,4 +1,4 @@
-"""A saved run looked at afterwards: every probe, the spectrum, the loss around each solution and between them."""
+"""A saved run measured afterwards: every probe, the spectrum, the loss around each solution and between them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ REACH = 1.0
 
 
 class _Subject(NamedTuple):
-    """What is looked at: the run, its learner and model, the weights of its seeds [S, ...], and the examples."""
+    """What is measured: the run, its learner and model, the weights of its seeds [S, ...], and the examples."""
 
     config: Mapping[str, Any]
     learner: Learner
@@ -68,9 +68,9 @@ def probe(
     Args:
         run_dir: a finished run of `train`. Nothing in it is changed.
         out: the new run directory; by default runs/<name>-probe-<number>. Never overwritten.
-        examples: training examples that are looked at, the first ones; whole batches of them where a rule or a
+        examples: training examples to measure on, the first ones; whole batches of them where a rule or a
             normalization takes a batch apart.
-        progress: hears what is being done.
+        progress: called with what is being done.
 
     Returns:
         The new run; its `results` hold the probes' values by seed, and `landscape` [arm, seed, way, place], the loss
@@ -102,7 +102,7 @@ def probe(
     if config.get("weights"):
         table = {name: used_parameters(run, "", int(name[5:])) for name in table if name.startswith(parameters.SEED)}
         config = {**config, "weights": {}}
-        notes = ["the weights that the model uses are looked at, as if they were those that are stored"]
+        notes = ["the weights that the model uses are measured, as if they were those that are stored"]
     subject = _cut(_subject(config, parts, table, examples), parts)
     subject = subject._replace(notes=notes + subject.notes)
     look, left_out = _fitting(subject)
@@ -144,7 +144,7 @@ def _cut(subject: _Subject, parts: Dataset) -> _Subject:
         except Exception as error:  # a user's own rule may raise anything
             problem = f"{number} examples: a step does not take them: {_one_line(error)}"
         else:
-            note = f"{number} examples are looked at in place of {count}: a step works on even shares of a batch"
+            note = f"{number} examples are used in place of {count}: a step works on even shares of a batch"
             return subject._replace(batch=batch, notes=[note] * (number != count))
     raise ConfigError(problem)
 
@@ -181,7 +181,7 @@ def _at(table: Mapping[str, Any], words: Sequence[str]) -> np.ndarray:
 
 
 def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
-    """Take a step from trained weights, with a fresh optimizer, and give what a probe reads of it."""
+    """Take a step from trained weights, with a fresh optimizer, and return what a probe reads of it."""
     key = lane_key(seed)
     begun = subject.learner.init(key)
     some = jax.tree.map(lambda a: jnp.asarray(a)[None], subject.batch)
@@ -218,7 +218,7 @@ def _measured(subject: _Subject, look: curvature.Probe, *, steps: int) -> xr.Dat
 
 
 def _around(subject: _Subject) -> dict[str, Any]:
-    """Give the loss along random directions around each solution, and on straight ways between them."""
+    """Return the loss along random directions around each solution, and on straight ways between them."""
     places, points = np.linspace(-REACH, REACH, PLACES), np.linspace(0.0, 1.0, BETWEEN)
     pairs = list(itertools.combinations(range(len(subject.seeds)), 2))[:10]
 
@@ -284,11 +284,11 @@ def _alike(subject: _Subject) -> dict[str, Any]:
 def _write(path: Path, run: Run, found: xr.Dataset, subject: _Subject) -> Run:
     from deepprinciples.report import page  # drawing is slow to import
 
-    told = {
+    summary = {
         "schema_version": SCHEMA_VERSION,
         "kind": "probe",
         "title": f"{found.attrs['title']}: what was learned",
-        "headline": f"{len(subject.seeds)} trained networks, looked at on {subject.batch.size} training "
+        "headline": f"{len(subject.seeds)} trained networks, measured on {subject.batch.size} training "
         "examples. Nothing is compared here.",
         "command": f"deepprinciples probe {run.path}",
         "config_toml": run.config,
@@ -303,8 +303,8 @@ def _write(path: Path, run: Run, found: xr.Dataset, subject: _Subject) -> Run:
     }
     files.write_text(path / directory.CONFIG, run.config)
     arrays.save_dataset(found, path / directory.RESULTS)
-    files.write_json(path / directory.SUMMARY, told)
+    files.write_json(path / directory.SUMMARY, summary)
     manifest = directory.manifest(seeds=subject.seeds, files=directory.file_hashes(path))
     files.write_json(path / directory.MANIFEST, manifest)
-    page.write(path / "report.html", found, told, manifest)
+    page.write(path / "report.html", found, summary, manifest)
     return load(path)

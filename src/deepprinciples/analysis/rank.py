@@ -42,7 +42,7 @@ class Ranking(NamedTuple):
         )
 
     def diagram(self) -> Plot:
-        """Draw mean ranks on a line, with bars that join what cannot be told apart; `.figure` is matplotlib's."""
+        """Draw mean ranks on a line, with bars that join what cannot be distinguished; `.figure` is matplotlib's."""
         from deepprinciples.report.figures import ranking
 
         return ranking.critical_difference(self.names, self.ranks.tolist(), self.distance)

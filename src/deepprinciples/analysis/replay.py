@@ -1,4 +1,4 @@
-"""Replay: one lane of a run, finished or stopped, run again with every array of its last steps looked at."""
+"""Replay: one lane of a run, finished or stopped, run again with every array of its last steps inspected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _At(NamedTuple):
     made: prepared_group.Bench
 
 
-class _Told(NamedTuple):
+class _Stored(NamedTuple):
     """What a run directory tells: the programs' shapes, the points beside a lane, where it is, and notes."""
 
     shapes: Mapping[str, Any]
@@ -66,7 +66,7 @@ def replay(
         run_dir: a run, finished or stopped. Nothing in it is changed.
         lane: "arm/seed", "arm/trial-2/seed" for the third trial of the search, or "seed" for a `train` run.
         last: how many steps to look at.
-        progress: hears what is being done.
+        progress: called with what is being done.
 
     Returns:
         What was seen: `diverged_at`, `cause`, and `looks`, the last steps.
@@ -85,12 +85,12 @@ def replay(
     plan = resolve(kind_of(known), configs.load(path / directory.CONFIG))
     wanted = _named(lane, plan)
     number, group = next((n, g) for n, g in enumerate(plan.groups) if wanted.arm in g.arms)
-    told = _finished(path) if known.get("state") == "finished" else _stopped(path, plan)
+    stored = _finished(path) if known.get("state") == "finished" else _stopped(path, plan)
     progress(f"compiling {', '.join(group.arms)}")
-    settings = plan.train._replace(layouts={**told.shapes, **plan.train.layouts})
+    settings = plan.train._replace(layouts={**stored.shapes, **plan.train.layouts})
     made = prepared_group.set_up(group, plan.data[group.arms[0]], settings, plan.counts(group))
     at = _At(plan, group, number, made)
-    values = tuple({**own, **point} for own, point in zip(group.values, told.points(wanted, at), strict=True))
+    values = tuple({**own, **point} for own, point in zip(group.values, stored.points(wanted, at), strict=True))
     progress(f"training {lane}")
     found = rerun(
         made.program,
@@ -100,10 +100,10 @@ def replay(
         group.arms.index(wanted.arm),
         lambda hyper: from_config.learner(from_config.replaced(group.config, hyper), plan.data[group.arms[0]]),
         curve=made.validation,
-        known=told.place(wanted, at),
+        known=stored.place(wanted, at),
         last=last,
     )
-    return Replayed(lane, found.diverged_at, found.cause, found.looks, told.notes)
+    return Replayed(lane, found.diverged_at, found.cause, found.looks, stored.notes)
 
 
 def _named(lane: str, plan: StudyPlan) -> _Lane:
@@ -129,7 +129,7 @@ def _block(lane: _Lane, plan: StudyPlan) -> int:
     return next(b for b, seeds in enumerate(plan.search_seeds) if lane.seed in seeds)
 
 
-def _finished(path: Path) -> _Told:
+def _finished(path: Path) -> _Stored:
     """Read a finished run; it keeps no checkpoint, so a lane starts at its first step."""
     run = load(path)
 
@@ -151,10 +151,10 @@ def _finished(path: Path) -> _Told:
     other = [key for key in ("versions", "machine", "cores", "environment") if run.manifest.get(key) != here[key]]
     notes = [f"not exact: other {', '.join(other)} than where the run was made"] if other else []
     shapes = {row["arms"][0]: row["shape"] for row in run.summary["programs"]}
-    return _Told(shapes, points, lambda lane, at: None, notes)
+    return _Stored(shapes, points, lambda lane, at: None, notes)
 
 
-def _stopped(path: Path, plan: StudyPlan) -> _Told:
+def _stopped(path: Path, plan: StudyPlan) -> _Stored:
     """Read the last checkpoint of a run that was stopped."""
     found = checkpoints.latest(path / progress_store.FOLDER)
     if found is None:
@@ -182,4 +182,4 @@ def _stopped(path: Path, plan: StudyPlan) -> _Told:
         within = 0 <= row < len(lanes.diverged_at) and segments < at.made.plan.segments  # at its end it shows nothing
         return Known(lanes, row, segments) if within else None
 
-    return _Told(kept.shapes, points, place, execute.check_same_environment(found, execute.facts(plan), allowed=True))
+    return _Stored(kept.shapes, points, place, execute.check_same_environment(found, execute.facts(plan), allowed=True))

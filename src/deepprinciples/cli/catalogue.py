@@ -52,7 +52,7 @@ def _page(kind: str, name: str, factory: Callable[..., Any]) -> str:
     blocks = [f"# {name}", f"{singular(kind)} · [all parts](../README.md)", _plain(text["summary"])]
     if text["body"]:
         blocks.append(f"```text\n{text['body']}\n```")
-    told = arguments(text["Args"])
+    described = arguments(text["Args"])
     rows = []
     for field in fields(factory).values():
         default = "required" if field.default is REQUIRED else value_of(field.default)
@@ -64,7 +64,7 @@ def _page(kind: str, name: str, factory: Callable[..., Any]) -> str:
             default,
             ", ".join(marks),
             field.interval,
-            unmarked(told.get(field.name, "")),
+            unmarked(described.get(field.name, "")),
         )
         rows.append("| " + " | ".join(map(_cell, cells)) + " |")
     if rows:

@@ -32,9 +32,9 @@ def one_line_errors(debug: bool, again: Sequence[str] = ()) -> Iterator[None]:
         if debug:
             raise
         stem = "" if isinstance(error, Stopped) else "error: "
-        from deepprinciples.report.formatting import clean  # a message may quote a stranger's file
+        from deepprinciples.report.formatting import clean  # a message may quote an untrusted file
 
-        with suppress(OSError):  # a closed terminal hears nothing
+        with suppress(OSError):  # a closed terminal takes nothing
             for line in str(error).splitlines() or [type(error).__name__]:
                 typer.echo(f"{stem}{clean(line)}", err=True)
         raise typer.Exit(error.exit_code) from None

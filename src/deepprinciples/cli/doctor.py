@@ -14,7 +14,7 @@ from deepprinciples.runs.directory import fingerprint
 
 
 def examine() -> Iterator[str]:
-    """Give one line a fact: versions, devices, environment, and the self-check."""
+    """Return one line for each fact: versions, devices, environment, and the self-check."""
     use_all_cores()
     facts = fingerprint()
     yield "versions: " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items())

@@ -130,7 +130,7 @@ def resume(
     run: Annotated[Path, typer.Argument(help="The directory of a run that was stopped or killed.")],
     plugin: Plugin = None,
     allow_inexact: Annotated[
-        bool, typer.Option(help="Go on though machine or versions changed; the result is labelled.")
+        bool, typer.Option(help="Continue although machine or versions changed; the result is marked.")
     ] = False,
     allow_data_change: Annotated[
         bool, typer.Option(help="Go on though the data changed; the result is labelled.")
@@ -138,7 +138,7 @@ def resume(
     strict: Annotated[bool, typer.Option(help="Refuse where the newest checkpoint is damaged.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Go on with a run from its last checkpoint, to the result it would have had."""
+    """Resume an interrupted run from its latest checkpoint."""
     allowed = {"allow_inexact": allow_inexact, "allow_data_change": allow_data_change, "strict": strict}
     _go_on("resume", (run,), plugin, debug, **allowed)
 
@@ -146,11 +146,11 @@ def resume(
 @app.command()
 def add_seeds(
     run: Annotated[Path, typer.Argument(help="The directory of a finished run.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds there shall be.")],
+    seeds: Annotated[int, typer.Option(help="Total number of seeds.")],
     out: Out = None,
     plugin: Plugin = None,
     allow_inexact: Annotated[
-        bool, typer.Option(help="Go on though machine or versions changed; the result is labelled.")
+        bool, typer.Option(help="Continue although machine or versions changed; the result is marked.")
     ] = False,
     debug: Debug = False,
 ) -> None:
@@ -199,7 +199,7 @@ def replay(
 @app.command()
 def probe(
     run: Annotated[Path, typer.Argument(help="The directory of a finished run of train.")],
-    examples: Annotated[int, typer.Option(help="Training examples that are looked at.")] = 512,
+    examples: Annotated[int, typer.Option(help="Training examples to measure on.")] = 512,
     out: Out = None,
     plugin: Plugin = None,
     debug: Debug = False,
@@ -308,7 +308,7 @@ def show(
 
 @app.command()
 def doctor(debug: Debug = False) -> None:
-    """Tell devices and versions, and check that this machine repeats itself bit for bit."""
+    """Show devices and versions, and check that this machine repeats itself bit for bit."""
     with one_line_errors(debug):
         from deepprinciples.cli.doctor import examine
 

@@ -1,6 +1,6 @@
 """Cards: what the user reads about a part, taken from its signature and its docstring, and nowhere else.
 
-The tables are handed in, so this room imports no part and no jax. Plain text, at most 80 columns.
+The tables are handed in, so this module imports no part and no jax. Plain text, at most 80 columns.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def list_parts(tables: Tables, kind: str | None = None) -> str:
 
 
 def card(tables: Tables, kind: str, name: str) -> str:
-    """Tell all about one part: what it does, formula, hyper-parameters with marks, what to expect, references.
+    """Describe one part: what it does, formula, hyper-parameters with marks, what to expect, references.
 
     Args:
         tables: kind -> name -> factory.
@@ -68,8 +68,8 @@ def card(tables: Tables, kind: str, name: str) -> str:
     known = fields(factory)
     if known:
         lines += ["", "Hyper-parameters (s = can be swept):"]
-        told = arguments(text["Args"])
-        lines += [_row(field, told.get(field.name, ""), neutral_of(factory)) for field in known.values()]
+        described = arguments(text["Args"])
+        lines += [_row(field, described.get(field.name, ""), neutral_of(factory)) for field in known.values()]
     for heading, title in SECTIONS.items():
         if text[heading]:
             words = " ".join(text[heading].split()) if heading in _PROSE else text[heading]
@@ -89,7 +89,7 @@ def neutral_of(factory: Callable[..., Any]) -> Mapping[str, float]:
     return getattr(factory, "neutral", {})
 
 
-def _row(field: Field, told: str, neutral: Mapping[str, float]) -> str:
+def _row(field: Field, described: str, neutral: Mapping[str, float]) -> str:
     mark = "s" if field.sweepable else " "
     default = "required" if field.default is REQUIRED else f"= {value_of(field.default)}"
     head = f"  {mark} {field.name}: {type_of(field)} {default}"
@@ -99,13 +99,13 @@ def _row(field: Field, told: str, neutral: Mapping[str, float]) -> str:
     head += f"  ({'; '.join(notes)})" if notes else ""
     head = textwrap.fill(head, _WIDTH, subsequent_indent=" " * 6)
     return "\n".join(
-        [head, textwrap.fill(unmarked(told), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+        [head, textwrap.fill(unmarked(described), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)]
     ).rstrip()
 
 
-def unmarked(told: str) -> str:
+def unmarked(described: str) -> str:
     """Take the marks out of what a docstring tells of a hyper-parameter; they are shown apart."""
-    return re.sub(r"\s*\*(Sweepable|Neutral)[^*]*\*\.?", "", told).strip()
+    return re.sub(r"\s*\*(Sweepable|Neutral)[^*]*\*\.?", "", described).strip()
 
 
 def value_of(value: Any) -> str:

@@ -61,7 +61,7 @@ def override(
 def resolve(
     config: Mapping[str, Any], kinds: Registry, *, command: Literal["compare", "train"] = "train"
 ) -> dict[str, Any]:
-    """Judge a config and write out every default; resolving the result again gives the same.
+    """Check a config and write out every default; resolving the result again gives the same.
 
     Args:
         config: nested plain values, as from `load`; from Python a section may hold {"factory": function} for a name.
@@ -116,5 +116,5 @@ def _too_few(arms: Mapping[str, Any]) -> list[str]:
     if len(arms) >= 2:
         return []
     found = f"one ({quoted(next(iter(arms)))})" if arms else "none"
-    mend = "an empty table such as [arms.plain] stands for the config as it is"
-    return [f"arms: a comparison needs at least 2, found {found}; add [arms.NAME] tables; {mend}"]
+    fix = "an empty table such as [arms.plain] stands for the config as it is"
+    return [f"arms: a comparison needs at least 2, found {found}; add [arms.NAME] tables; {fix}"]

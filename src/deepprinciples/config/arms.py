@@ -30,7 +30,7 @@ class ResolvedArm(NamedTuple):
 def resolve_arms(
     arms: Any, base: Mapping[str, Any], base_problems: list[str], kinds: Registry
 ) -> tuple[dict[str, ResolvedArm], list[str]]:
-    """Judge all arms against the resolved base; give them, and the problems."""
+    """Check all arms against the resolved base; return them and the problems."""
     if not isinstance(arms, Mapping):
         return {}, [f"arms: expected a table of arms by name, found {shown(arms)}"]
     if len(arms) > _MOST_ARMS:
@@ -74,7 +74,7 @@ def _arm(
     try:
         config = resolve_base(changes(base, {k: v for k, v in edits.items() if k not in fixed}), kinds, found)
     except ConfigError as error:
-        found += [] if base_problems else error.problems  # a broken section cannot be changed; it is told already
+        found += [] if base_problems else error.problems  # a broken section cannot be changed; it is reported already
     own = search_space(given["tune"], "tune", found) if "tune" in given else {}
     found += set_and_tuned(edits, {**shared, **own})
     broken = {_section(problem) for problem in base_problems}
@@ -115,7 +115,7 @@ def _edits(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def search_space(value: Any, path: str, problems: list[str]) -> dict[str, dict[str, Any]]:
-    """Judge a search space on its own: {path: {low, high, scale}}."""
+    """Check a search space on its own: {path: {low, high, scale}}."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):

@@ -1,6 +1,6 @@
 """A config as a dictionary: read from a file, changed by dotted paths, written as TOML.
 
-Nothing here knows what a key means; that is judged in `config`. A config is data: no value is evaluated, imported or
+Nothing here knows what a key means; `config.resolve` checks that. A config is data: no value is evaluated, imported or
 expanded, whatever it looks like. Chains are ordered tables, so the order of keys is kept everywhere.
 """
 
@@ -34,7 +34,7 @@ def load(path: Path | str) -> dict[str, Any]:
         path: the file. UTF-8, with or without a byte-order mark.
 
     Returns:
-        The dictionary as written; `config.resolve` judges it.
+        The dictionary as written; `config.resolve` checks it.
 
     Raises:
         ConfigError: the file is missing, empty, too large, too deep, ambiguous, not in its format, or was written by a
@@ -188,7 +188,7 @@ def _set(config: dict[str, Any], path: str, value: Any) -> None:
 
 
 def names_part(value: Any) -> bool:
-    """Say whether a table names a part, so that it stands for a whole section."""
+    """Check whether a table names a part, so that it stands for a whole section."""
     return isinstance(value, Mapping) and ("name" in value or "factory" in value)
 
 
@@ -207,7 +207,7 @@ def split(path: str) -> list[str]:
 
 
 def _keys(path: str) -> list[str]:
-    """Give the keys on the way to a value; below an arm and below study.tune a dotted path is itself one key."""
+    """Return the keys on the way to a value; below an arm and below study.tune a dotted path is itself one key."""
     try:
         words = split(path)
     except ValueError as error:

@@ -60,7 +60,7 @@ class Field(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Say whether the keyword has no default."""
+        """Check whether the keyword has no default."""
         return self.default is REQUIRED
 
 
@@ -111,7 +111,7 @@ def _range(hint: Any) -> Range | None:
 
 
 def open_ended(factory: Callable[..., Any]) -> bool:
-    """Say whether a factory takes any keyword (`**kwargs`)."""
+    """Check whether a factory takes any keyword (`**kwargs`)."""
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):
@@ -141,7 +141,7 @@ def convert(field: Field, value: Any, names: Collection[str] = ()) -> Any:
         The value in its one form: whole numbers become float where a float is meant, lists become tuples.
 
     Raises:
-        ValueError: one clause, without the path: what was expected, what was found, how to mend it.
+        ValueError: one clause, without the path: what was expected, what was found, how to fix it.
     """
     result = _typed(field.hint, value)
     names = () if get_origin(field.hint) is Literal else names  # `average` of F1 names no average of weights
@@ -249,7 +249,7 @@ def _tuple(args: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
 
 
 def _unquoted(hint: Any, value: Any) -> str:
-    """Help with the commonest slip, a number in quotes."""
+    """Explain the most common mistake, a number in quotes."""
     if isinstance(value, str) and len(value) < 40 and hint in (int, float, bool):
         text = value.strip()
         try:

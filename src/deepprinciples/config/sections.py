@@ -1,4 +1,4 @@
-"""One config without its arms: every section looked up, every value judged, every default written out.
+"""One config without its arms: every section looked up, every value checked, every default written out.
 
 What is wrong is added to a list of problems and kept as it was given, so that one pass finds everything. Arms and
 search spaces are in `arms`, single values in `schema`.
@@ -110,7 +110,7 @@ def at(config: Mapping[str, Any], path: str) -> Any:
 
 
 def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]) -> dict[str, Any]:
-    """Judge a config without arms and write out every default; add what is wrong to `problems`."""
+    """Check a config without arms and write out every default; add what is wrong to `problems`."""
     config, kinds = _with_metrics(config, kinds)
     form = form_of(config, kinds)
     functions = [name for name in FUNCTIONS if name in kinds.functions]
@@ -251,7 +251,7 @@ def keywords(
     known: Mapping[str, Field], given: Mapping[Any, Any], path: str, owner: str, kinds: Registry, problems: list[str],
     any_key: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Judge the keywords of one factory and write out its defaults; `owner` is what a message calls it."""
+    """Check the keywords of one factory and write out its defaults; `owner` is what a message calls it."""
     out: dict[str, Any] = {}
     for name, field in known.items():
         where = f"{path}.{name}"

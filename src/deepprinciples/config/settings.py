@@ -40,7 +40,7 @@ class Train(NamedTuple):
 
 
 class Study(NamedTuple):
-    """How arms are tuned and judged, DESIGN's protocol."""
+    """How arms are tuned and compared."""
 
     metric: Metric | str = "accuracy"
     also: tuple[str, ...] = ()  # further metrics that are recorded, by name
@@ -64,7 +64,7 @@ class Study(NamedTuple):
 
 
 def shape_problems(shapes: Mapping[str, Any]) -> list[str]:
-    """Tell what is wrong with recorded shapes; they are written by a run, but a hand may have edited them."""
+    """List what is wrong with recorded shapes; they are written by a run, but a hand may have edited them."""
     problems = []
     for name, one in shapes.items():
         counts = ("blocks", "chunks", *(["devices"] if isinstance(one, Mapping) and "devices" in one else []))

@@ -1,4 +1,4 @@
-"""How the config rooms speak: a value, a type or a limit in a few words that fit on one line of an error message.
+"""Values, types and limits in a few words, for error messages of one line.
 
 Whatever a user gave is cut short and made printable here, so that a message can neither flood nor command a terminal.
 """
@@ -21,7 +21,7 @@ _NOUNS: dict[Any, str] = {
 
 
 def in_words(interval: str) -> str:
-    """Say what an interval such as "[0, 1)" allows."""
+    """Describe what an interval such as "[0, 1)" allows."""
     low, high = (end.strip() for end in interval[1:-1].split(","))
     words = []
     if low != "-inf":
@@ -71,7 +71,7 @@ def quoted(text: str) -> str:
 
 
 def suggestion(word: Any, names: Iterable[str]) -> str:
-    """Say `; did you mean "..."?` where one of the names is close."""
+    """Return `; did you mean "..."?` where one of the names is close."""
     if not isinstance(word, str):
         return ""
     close = difflib.get_close_matches(word[:80], list(names), n=1)
@@ -79,7 +79,7 @@ def suggestion(word: Any, names: Iterable[str]) -> str:
 
 
 def plural(kind: str) -> str:
-    """Give the plural of a kind."""
+    """Return the plural of a kind."""
     return _PLURALS.get(kind, kind if kind.endswith("s") else kind + "s")
 
 
@@ -89,7 +89,7 @@ def joined(names: Iterable[str]) -> str:
 
 
 def singular(kind: str) -> str:
-    """Give the word for one part of a kind: the chains' kinds are plurals."""
+    """Return the word for one part of a kind: the chains' kinds are plurals."""
     if kind in ("penalties", "weights"):
         return {"penalties": "penalty", "weights": "reparameterization"}[kind]
     plurals = ("regularizers", "transforms", "groups", "test_sets")

@@ -67,7 +67,7 @@ def task(inputs: Floats, strange: NDArray[np.bool_], *, seed: int = 0) -> Task:
 
 
 def roc_auc(scores: Floats, strange: NDArray[np.bool_]) -> float:
-    """Give the chance that a strange example scores above a normal one, ties half: the area under the ROC curve.
+    """Return the chance that a strange example scores above a normal one, ties half: the area under the ROC curve.
 
     Raises:
         DataError: a score is not finite.
@@ -80,7 +80,7 @@ def roc_auc(scores: Floats, strange: NDArray[np.bool_]) -> float:
 
 
 def nearest(examples: Floats, references: Floats) -> Floats:
-    """Give each example's Euclidean distance to the nearest of the references, [M, D] and [N, D] -> [M]."""
+    """Return each example's Euclidean distance to the nearest of the references, [M, D] and [N, D] -> [M]."""
     from sklearn.neighbors import NearestNeighbors
 
     return np.asarray(NearestNeighbors(n_neighbors=1).fit(references).kneighbors(examples)[0][:, 0])

@@ -35,8 +35,8 @@ class Measured(NamedTuple):
     compile_seconds: float
     memory_bytes: int
 
-    def told(self) -> dict[str, Any]:
-        """Tell it in the words of a summary."""
+    def described(self) -> dict[str, Any]:
+        """Describe it in the words of a summary."""
         return {
             "mode": self.layout.mode,
             "width": self.layout.width,
@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 
 
 def memory_limit(devices: int) -> int:
-    """Give the bytes one of `devices` devices may use: 80 % of what is free on it, or of its share of the machine."""
+    """Return the bytes one of `devices` devices may use: 80 % of what is free on it, or of its share of the machine."""
     stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(0.8 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
@@ -151,16 +151,16 @@ def choose(
     Returns:
         The fastest, and all that was measured, in order.
     """
-    best, told = first, [cost(first)]
-    fastest = told[0].seconds
+    best, measured = first, [cost(first)]
+    fastest = measured[0].seconds
     for ladder in others(first.layout, most_blocks):
         for layout in ladder:
             program = make(layout)
-            told.append(cost(program))
-            if told[-1].seconds > GAIN * fastest:
+            measured.append(cost(program))
+            if measured[-1].seconds > GAIN * fastest:
                 break
-            best, fastest = program, told[-1].seconds
-    return best, told
+            best, fastest = program, measured[-1].seconds
+    return best, measured
 
 
 def shortened(layout: Layout, plan: Plan, batch_size: int, seconds: float = 0.0) -> tuple[Layout, Plan]:

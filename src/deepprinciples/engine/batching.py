@@ -26,13 +26,13 @@ STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its fir
 class Feed(NamedTuple):
     """Training arrays by `shapes` [N, ...]; `get(seeds, segment)` -> (arrays, indices [seeds, chunks, every, B]).
 
-    spoiled: examples that hold a number that is not finite, bool [N]; None where there are none or nobody looked.
+    nonfinite: examples that hold a number that is not finite, bool [N]; None where there are none, or unknown.
     """
 
     shapes: Batch
     batch_size: int
     get: Callable[[Sequence[int], int], tuple[Batch, np.ndarray]]
-    spoiled: np.ndarray | None = None
+    nonfinite: np.ndarray | None = None
 
 
 def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
@@ -49,10 +49,10 @@ def resident(data: Batch, *, batch_size: int, plan: Plan, mesh: Mesh) -> Feed:
         chosen = orders[np.searchsorted(distinct, seeds)]
         return on_device, chosen.reshape(len(seeds), plan.chunks, plan.every, batch_size)
 
-    return Feed(_shapes(data), batch_size, get, _spoiled(data))
+    return Feed(_shapes(data), batch_size, get, _nonfinite(data))
 
 
-def _spoiled(data: Batch) -> np.ndarray | None:
+def _nonfinite(data: Batch) -> np.ndarray | None:
     leaves = map(np.asarray, jax.tree.leaves(data))
     floats = [a for a in leaves if np.issubdtype(a.dtype, np.floating)]
     bad = [~np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in floats]

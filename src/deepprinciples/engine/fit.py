@@ -2,7 +2,7 @@
 
 A segment is a loop over chunks; a chunk is one probed step and a loop of plain steps. Nothing here calls back to the
 host. The loop watches the loss alone: to look at a state, or to choose between two, would read all of it once more in
-every step. The state is looked at when the segment ends, and a lane that has diverged by then gets back the state with
+every step. The state is checked when the segment ends, and a lane that has diverged by then gets back the state with
 which the segment began.
 """
 
@@ -19,7 +19,7 @@ from deepprinciples.engine.packed_log import Rows, pack
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, Info, Learner, PyTree
 
-SMALL = 2**13  # numbers: arrays of up to as many are looked at as one
+SMALL = 2**13  # numbers: arrays of up to as many are checked as one
 SETTLE = 16  # batches that a learner readies itself with after a segment
 STEP = "step"  # the stream that a step draws from, folded with its number
 NEVER = 2**31 - 1  # a step that no run reaches
@@ -41,7 +41,7 @@ def start(learner: Learner, key: Array) -> Lane:
 def stayed_finite(before: PyTree, after: PyTree) -> Array:
     """Check that every value that was finite before still is.
 
-    Small arrays are looked at as one: compiling a line for each takes far longer than copying them.
+    Small arrays are checked as one: compiling a line for each takes far longer than copying them.
     """
     pairs = list(zip(*map(jax.tree.leaves, (before, after)), strict=True))
     pairs = [(old, new) for old, new in pairs if jnp.issubdtype(old.dtype, jnp.inexact)]

@@ -37,7 +37,7 @@ def pack(tree: PyTree) -> Rows:
 
 
 def unpack(rows: Rows) -> PyTree:
-    """Take `pack` back, on the host: arrays [..., *shape], views of the vectors."""
+    """Undo `pack`, on the host: arrays [..., *shape], views of the vectors."""
     begun = dict.fromkeys(rows.vectors, 0)
     arrays = []
     for kind, shape in rows.leaves:
@@ -48,7 +48,7 @@ def unpack(rows: Rows) -> PyTree:
 
 
 def unpacked_shapes(rows: Rows) -> PyTree:
-    """Give what `unpack` would, as shapes and types alone."""
+    """Return what `unpack` would, as shapes and types alone."""
     lead = {kind: vector.shape[:-1] for kind, vector in rows.vectors.items()}
     found = [jax.ShapeDtypeStruct((*lead[kind], *shape), kind) for kind, shape in rows.leaves]
     return jax.tree.unflatten(rows.structure, found)

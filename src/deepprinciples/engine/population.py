@@ -72,7 +72,7 @@ class Program(NamedTuple):
     given: Given = lambda seed: {}
 
     def points(self, seeds: Sequence[int], hyper: Sequence[Sequence[Mapping[str, float]]]) -> Any:
-        """Lay out the lanes of a call on the devices: a seed for each block, hyper-parameters for each of its lanes."""
+        """Arrange the lanes of a call on the devices: a seed for each block, hyper-parameters for each of its lanes."""
         count = self.layout.points
         number = np.broadcast_to(np.arange(count, dtype=np.int32), (len(seeds), count))
         own = {name: np.array([[one[name] for one in lanes] for lanes in hyper], np.float32) for name in hyper[0][0]}

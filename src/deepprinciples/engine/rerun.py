@@ -1,4 +1,4 @@
-"""One lane run again with its program, and its last steps looked at one by one."""
+"""One lane run again with its program, and its last steps inspected one by one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.divergence import CAUSES, causes
 from deepprinciples.engine.fit import STEP, Lane
 from deepprinciples.engine.population import MakeLearner, Program, place
-from deepprinciples.engine.run import Block, Padded, spoiled
+from deepprinciples.engine.run import Block, Padded, nonfinite_batch
 from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
@@ -67,7 +67,7 @@ def rerun(
 ) -> Rerun:
     """Run one lane as it was run, with the other lanes of the call asleep, and look at its last steps.
 
-    The program is the run's, so the states are those of the run, to the bit; each step that is looked at is taken once
+    The program is the run's, so the states are those of the run, to the bit; each step that is inspected is taken once
     more from its state by itself, which may differ from it in the last bits. A state that is not finite cannot be had
     from the program: from the first one on, each step starts where the one before it led.
 
@@ -80,8 +80,8 @@ def rerun(
         make_learner: builds the learner from the traced hyper-parameters.
         curve: the split evaluated after every segment.
         known: where to start.
-        last: how many steps to look at; where the state was lost before them, the step that lost it is looked at too.
-        progress: told the steps done.
+        last: how many steps to look at; where the state was lost before them, the step that lost it is inspected too.
+        progress: called with the steps done.
     """
     call = _Call(program, plan, feed, block, index)
     lane, start = call.begun(known)
@@ -101,7 +101,7 @@ def rerun(
     end = failed if failed >= 0 else plan.steps - 1
     looks = _looks(call, _stepper(make_learner), starts, max(end - last + 1, plan.begin(min(starts))), end)
     initial = lambda: call.initial_loss(curve)
-    batches = lambda row, step: spoiled(feed, plan, [block.seed], row, step)
+    batches = lambda row, step: nonfinite_batch(feed, plan, [block.seed], row, step)
     return Rerun(failed, CAUSES[causes(np.array([[failed]]), initial, batches).item()], looks)
 
 

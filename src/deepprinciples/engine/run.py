@@ -69,7 +69,7 @@ def run(
         judges: what is evaluated once, at the end: "test", and further sets by name. Without them the last value of the
             curve stands.
         keep_states: bring the final states to the host.
-        progress: told the model-steps done since it was last told.
+        progress: called with the model-steps done since its last call.
         keeper: keeps the run's progress; a run that goes on from there ends in the same bits.
     """
     begun = time.monotonic()
@@ -109,7 +109,7 @@ def _joined(parts: Sequence[tuple]) -> tuple:
 
 
 def _restored(call: _Call, begun: Arrays) -> tuple[list[tuple], int, Arrays]:
-    """Give the parts that were done, the block to go on with, and what is known of the call under way."""
+    """Return the parts that were done, the block to go on with, and what is known of the call under way."""
     if not begun:
         return [], 0, {}
     under_way = begun if "segments" in begun else {}  # else only whole calls are known
@@ -155,7 +155,7 @@ def _run_chunk(
             curves.extend([last] * (len(plan.evaluation_steps()) - len(curves)))
             progress(count * points * (plan.steps - end))
             break
-        offer(functools.partial(_told, lane, logs, curves, segment + 1))
+        offer(functools.partial(_as_arrays, lane, logs, curves, segment + 1))
     kept = math.ceil(plan.steps / plan.apart)
     log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))
@@ -164,7 +164,7 @@ def _run_chunk(
     states = jax.device_get(lane.state) if call.keep_states else None
     diverged_at = np.asarray(lane.diverged_at)
     initial_loss = lambda: np.asarray(_evaluated(program, program.init(point, seed), point, call.curve)["loss"])
-    cause = causes(diverged_at, initial_loss, functools.partial(spoiled, call.feed, plan, seeds))
+    cause = causes(diverged_at, initial_loss, functools.partial(nonfinite_batch, call.feed, plan, seeds))
     return log, curve_values, final, further, diverged_at, cause, states
 
 
@@ -173,23 +173,23 @@ def _evaluated(program: Program, lane: Lane, point: Any, split: Padded) -> dict[
 
 
 def _longer(log: dict[str, Any], done: int, piece: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    """Add the next piece of the last row to a log: its mean loss counts, its probes looked in between and do not."""
+    """Add the next piece of the last row to a log: its mean loss counts, its probes, which read in between, do not."""
     losses = np.array(log["train_loss"])
     losses[:, :, -1] = (done * losses[:, :, -1] + steps * piece["train_loss"][:, :, 0]) / (done + steps)
     return {**log, "train_loss": losses}
 
 
-def spoiled(feed: Feed, plan: Plan, seeds: Sequence[int], block: int, step: int) -> bool:
+def nonfinite_batch(feed: Feed, plan: Plan, seeds: Sequence[int], block: int, step: int) -> bool:
     """Check whether the minibatch of a block's step holds an example that is not finite."""
-    if feed.spoiled is None:
+    if feed.nonfinite is None:
         return False
     number = plan.segment_of(step)
     _, indices = feed.get([seeds[block]], number)
-    return bool(feed.spoiled[indices.reshape(-1, feed.batch_size)[step - plan.begin(number)]].any())
+    return bool(feed.nonfinite[indices.reshape(-1, feed.batch_size)[step - plan.begin(number)]].any())
 
 
-def _told(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int) -> dict[str, np.ndarray]:
-    """Tell a call under way, `segments` of which are done, as arrays."""
+def _as_arrays(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int) -> dict[str, np.ndarray]:
+    """Return a call under way, `segments` of which are done, as arrays."""
     found = {"segments": np.array(segments), **packed("lane", lane)}
     found |= packed("logs", jax.tree.map(lambda *a: np.concatenate(a, axis=2), *logs))
     if curves:
@@ -198,7 +198,7 @@ def _told(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int)
 
 
 def begun_lane(program: Program, under_way: Arrays) -> tuple[Lane, int]:
-    """Give the lanes of a call under way, on the host, and its next segment.
+    """Return the lanes of a call under way, on the host, and its next segment.
 
     Raises:
         IntegrityError: they are of another program.
@@ -210,7 +210,7 @@ def begun_lane(program: Program, under_way: Arrays) -> tuple[Lane, int]:
 
 
 def _taken_up(call: _Call, under_way: Arrays) -> tuple[Lane, list[Any], list[Any], int]:
-    """Give the lanes, logs and curves of a call under way, and its next segment."""
+    """Return the lanes, logs and curves of a call under way, and its next segment."""
     lane, segments = begun_lane(call.program, under_way)
     _, log, metrics = call.program.shapes
     curves: list[Any] = []

@@ -12,7 +12,7 @@ from typing import NamedTuple
 class Plan(NamedTuple):
     """How `steps` are cut: segments of `chunks` chunks of `every` steps.
 
-    The last may have room for more; steps past the end are not taken.
+    The last may hold more; steps past the end are not taken.
 
     Every `stride`-th segment ends in an evaluation, and so does the last. Where the batches of a chunk are too large
     to be held at once, `row` is its number of steps, and each segment takes a piece of `every` of them or fewer.
@@ -27,7 +27,7 @@ class Plan(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Steps that a segment has room for."""
+        """Steps that fit into a segment."""
         return self.every * self.chunks
 
     @property
@@ -69,7 +69,7 @@ class Plan(NamedTuple):
         return [self.end(s) for s in range(self.segments) if self.evaluates(s)]
 
     def evaluates(self, segment: int) -> bool:
-        """Tell whether a segment ends in an evaluation."""
+        """Check whether a segment ends in an evaluation."""
         return (segment + 1) % self.stride == 0 or segment + 1 == self.segments
 
     def shortened(self, most: int) -> Plan:
@@ -93,7 +93,7 @@ class Plan(NamedTuple):
 
 
 def plan(steps: int, *, probe_every: int = 0, evaluate_every: int = 0) -> Plan:
-    """Cut a run into segments: 10 to 50 probed steps, one in 25 at most, and 10 evaluations, unless told otherwise."""
+    """Cut a run into segments: 10 to 50 probed steps, one in 25 at most, and 10 evaluations, unless set."""
     every = min(probe_every or max(math.ceil(steps / 50), min(25, math.ceil(steps / 10))), steps)
     total = math.ceil(steps / every)
     chunks = min(math.ceil(evaluate_every / every), total) if evaluate_every else math.ceil(total / 10)

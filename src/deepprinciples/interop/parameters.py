@@ -71,7 +71,7 @@ def tree_of(table: Mapping[str, Any], like: PyTree, where: str) -> PyTree:
 
 
 def tables(states: Mapping[str, Any], seeds: Sequence[int], kind: str) -> dict[str, Any]:
-    """Lay out the final states of learners as they are written to a file.
+    """Arrange the final states of learners as they are written to a file.
 
     Args:
         states: arm -> state of its learner, leading axis: seed.

@@ -5,7 +5,7 @@ mlp, cnn: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ... (nn
 lstm:     lstm, gru or rnn after the cell (nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
 all:      output (nn.Linear)
 
-What has no parameters (activations, pools, sums) is the module's own to write; `docs/guide.md` shows one. This room
+What has no parameters (activations, pools, sums) is the module's own to write; `docs/guide.md` shows one. This module
 knows names and arrays alone: files are read and written in `exchange`.
 """
 
@@ -74,7 +74,7 @@ def twins(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> list[Twin]
 
 
 def _without_twin(section: Mapping[str, Any], shapes: Mapping[str, Shape], channels: int) -> Iterator[tuple[str, str]]:
-    """Give the first parameter of each kind that PyTorch's modules do not have, and why."""
+    """Return the first parameter of each kind that PyTorch's modules do not have, and why."""
     reasons = list(_reasons(section))
     for pattern, why in reasons:
         yield from [(one, why) for one in shapes if re.fullmatch(pattern, one)][:1]
@@ -127,7 +127,7 @@ def _channels(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> int:
 
 
 def _torch_name(section: Mapping[str, Any], own: str) -> str:
-    """Give PyTorch's name of a parameter, "" where there is none."""
+    """Return PyTorch's name of a parameter, "" where there is none."""
     if own in _ENDS:
         return _ENDS[own]
     if found := _LAYER.fullmatch(own):
@@ -150,7 +150,7 @@ def _twin(section: Mapping[str, Any], own: str, channels: int) -> Twin:
 
 
 def shapes_of(pairs: list[Twin], shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Give the shapes of a state_dict, by its names."""
+    """Return the shapes of a state_dict, by its names."""
     found = {}
     for twin in pairs:
         shape = shapes[twin.own]

@@ -1,6 +1,6 @@
 """Windows over the spatial axes of an array: how they are cut, for convolution and for pooling.
 
-Arrays are [B, T, C] or [B, H, W, C], or have more spatial axes. What is done with the windows lives beside this room.
+Arrays are [B, T, C] or [B, H, W, C], or have more spatial axes. What is done with the windows is in the modules beside.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def shifted(x: Array, cut: Windows, fill: Any = 0.0) -> list[Array]:
 
 
 def prefers_batch_last(x: Array) -> bool:
-    """Say whether x [B, ..., C] is better laid out with the batch innermost: on CPU, for batches that fill vectors."""
+    """Check whether x [B, ..., C] is faster with the batch innermost: on CPU, for batches that fill vectors."""
     return jax.default_backend() == "cpu" and x.shape[0] >= 32
 
 

@@ -22,17 +22,17 @@ def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def eigh(matrix: Array) -> tuple[Array, Array]:
-    """Give eigenvalues [n], ascending, and eigenvectors [n, n] of a symmetric matrix [n, n]."""
+    """Return eigenvalues [n], ascending, and eigenvectors [n, n] of a symmetric matrix [n, n]."""
     return _eigh(matrix)
 
 
 def svd(matrix: Array) -> tuple[Array, Array, Array]:
-    """Give u [m, k], s [k] and v [k, n] of a matrix [m, n], k the smaller of m and n."""
+    """Return u [m, k], s [k] and v [k, n] of a matrix [m, n], k the smaller of m and n."""
     return _svd(matrix)
 
 
 def singular_values(matrix: Array) -> Array:
-    """Give the singular values of a matrix [m, n], descending."""
+    """Return the singular values of a matrix [m, n], descending."""
     return _values(matrix)
 
 

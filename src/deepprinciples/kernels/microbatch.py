@@ -48,26 +48,26 @@ def cut(batch: PyTree, count: int) -> PyTree:
 def accumulate(
     take: Callable[[PyTree, Array], tuple[PyTree, PyTree]], batch: PyTree, count: int, whole: PyTree, params: PyTree
 ) -> tuple[PyTree, PyTree]:
-    """Take gradients share by share, and give what is told of the whole batch and the mean gradient.
+    """Take gradients share by share, and return the values of the whole batch and the mean gradient.
 
     Args:
-        take: (share, its number) -> (what is told, gradients).
+        take: (share, its number) -> (values, gradients).
         batch: arrays [B, ...]; `count` divides B.
         count: shares.
-        whole: shapes of what is told of the whole batch.
+        whole: shapes of the values of the whole batch.
         params: arrays of the shapes of the gradients.
 
     Returns:
-        What is told, along the axis of examples where there is one, or else as a mean; and the gradients.
+        The values, along the axis of examples where there is one, or else as a mean; and the gradients.
     """
 
     def add(total: PyTree, given: tuple[PyTree, Array]) -> tuple[PyTree, PyTree]:
-        told, grads = take(*given)
-        return jax.tree.map(jnp.add, total, grads), told
+        values, grads = take(*given)
+        return jax.tree.map(jnp.add, total, grads), values
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    total, told = jax.lax.scan(add, zeros, (cut(batch, count), jnp.arange(count)))
-    return jax.tree.map(_joined, told, whole), jax.tree.map(lambda g: g / count, total)
+    total, values = jax.lax.scan(add, zeros, (cut(batch, count), jnp.arange(count)))
+    return jax.tree.map(_joined, values, whole), jax.tree.map(lambda g: g / count, total)
 
 
 def _joined(parts: Array, whole: jax.ShapeDtypeStruct) -> Array:

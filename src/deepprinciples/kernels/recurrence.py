@@ -3,7 +3,7 @@
 Autodiff of a scan adds up the gradient of the recurrent kernel inside the backward loop and stores every intermediate.
 Here the forward loop stores the factors the chain rule needs, the backward loop holds one product with the transposed
 kernel and a few multiplications, and the gradient of the kernel is one product after it. What comes before the
-recurrence (the input projection) and after it is no part of this room.
+recurrence (the input projection) and after it is not part of this module.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ RULES = {
 
 
 def start(cell: str, projected: Array, kernel: Array) -> Carry:
-    """Give the state of zeros before the first step."""
+    """Return the state of zeros before the first step."""
     zeros = jnp.zeros((projected.shape[1], kernel.shape[0]), projected.dtype)
     return (zeros, zeros) if cell == "lstm" else (zeros,)
 

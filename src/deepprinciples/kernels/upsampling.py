@@ -78,7 +78,7 @@ def _interleaved(phases: Sequence[Array], *, innermost_batch: bool) -> Array:
 
 
 def _meetings(width: int, how: Upsample, phase: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Say which weight t of a window meets which neighbor j at a phase: 0 or 1 [j, t], and the padding."""
+    """Return which weight t of a window meets which neighbor j at a phase: 0 or 1 [j, t], and the padding."""
     low = (width - 1) // 2
     met = [((phase + t - low) // 2, t) for t in range(width) if how == "repeat" or (phase + t - low) % 2]
     neighbors = [j for j, _ in met] or [0]  # a window of one may meet nothing but stuffed zeros

@@ -15,7 +15,7 @@ _STATISTICS = ("mean", "var")  # what batch normalization keeps running, by Line
 
 
 class Averaged(NamedTuple):
-    """An average under way, and the weights of it that are judged: those of the last segment's end."""
+    """An average under way, and the weights of it that are evaluated: those of the last segment's end."""
 
     state: PyTree
     step: Array  # int32: steps so far
@@ -24,12 +24,12 @@ class Averaged(NamedTuple):
 
 
 def begin(average: Average, params: PyTree, model_state: PyTree) -> Averaged:
-    """Start an average; the first weights are judged until there are others."""
+    """Start an average; the first weights are evaluated until there are others."""
     return Averaged(average.init(params), jnp.zeros((), jnp.int32), params, model_state)
 
 
 def follow(average: Average, held: Averaged, params: PyTree, steps: int) -> tuple[Averaged, PyTree]:
-    """Take the weights of one more step into the average; also give those that training goes on from."""
+    """Take the weights of one more step into the average; also return those that training goes on from."""
     step = held.step + 1
     state, params = average.update(held.state, params, step / steps)
     return held._replace(state=state, step=step), params
@@ -39,7 +39,7 @@ Passed = Callable[[PyTree, PyTree, Batch], PyTree]  # (params, model state, batc
 
 
 def settled(average: Average, passed: Passed, state: Any, batches: Batch) -> Averaged:
-    """Ready the average to be judged: its weights, and the statistics of batch normalization that these have.
+    """Ready the average for evaluation: its weights, and the statistics of batch normalization that these have.
 
     Args:
         average: how weights are averaged.

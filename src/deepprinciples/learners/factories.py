@@ -168,7 +168,7 @@ def named(table: Config) -> list[tuple[str, Config]]:
 
 
 def metric_name(config: Config) -> str:
-    """Name the metric a study is judged by."""
+    """Return the name of a study's metric."""
     return name_of(config["study"]["metric"])
 
 

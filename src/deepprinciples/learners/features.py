@@ -42,7 +42,7 @@ def digest(parts: Dataset) -> str:
 
 
 def features_of(parts: Dataset) -> Callable[[Array], Array]:
-    """Give the function examples [N, ...] -> features [N, F] of a data set's classifier, trained at the first call.
+    """Return the function examples [N, ...] -> features [N, F] of a data set's classifier, trained at the first call.
 
     A perceptron for vectors (F = 64 units), a convolutional network for images and signals (F = 64 channels, averaged
     over positions); Adam at 1e-3, 1,000 steps of 128.

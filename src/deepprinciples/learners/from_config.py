@@ -90,7 +90,7 @@ def learner(config: Config, parts: Dataset) -> Learner:
 
 
 def stability_edge(config: Config) -> float | None:
-    """Give the curvature beyond which gradient descent grows on a parabola; None where no simple formula holds.
+    """Return the curvature beyond which gradient descent grows on a parabola; None where no simple formula holds.
 
     2 (1 + b) / rate for momentum b, 2 (1 + b) / ((1 + 2 b) rate) for Nesterov's; averaged, both over 1 - b. For a
     constant rate, no transforms, and the plain rule.
@@ -111,7 +111,7 @@ def stability_edge(config: Config) -> float | None:
 
 
 def higher_is_better(config: Config) -> bool:
-    """Say whether a larger value of the study's metric is better."""
+    """Check whether a larger value of the study's metric is better."""
     return measured.direction(config) == "max"
 
 
@@ -156,7 +156,7 @@ def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
 
 
 def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
-    """Find what does not fit together, on shapes alone: nothing is computed but metrics of constant outputs.
+    """List what does not fit together, on shapes alone: nothing is computed but metrics of constant outputs.
 
     Args:
         config: one arm's resolved config.
@@ -179,7 +179,7 @@ def _none_known(config: Config, parts: Dataset) -> list[str]:
 
 
 def _check_direction(config: Config) -> list[str]:
-    """Find out whether the metric has a direction."""
+    """Check whether the metric has a direction."""
     name, problems = metric_name(config), list[str]()
     with caught(problems, f"study.metric: {name}"):
         if (found := measured.direction(config)) not in ("max", "min"):
@@ -219,5 +219,5 @@ def transform_names(config: Config) -> list[str]:
 
 
 def splits(parts: Dataset) -> dict[str, Batch]:
-    """Give the three splits of a data set as batches of arrays."""
+    """Return the three splits of a data set as batches of arrays."""
     return {name: Batch(*getattr(parts, name)) for name in ("train", "validation", "test")}

@@ -45,7 +45,7 @@ def apart_of(groups: Mapping[str, Group]) -> Apart | None:
 
 
 def joined(free: PyTree, frozen: PyTree) -> PyTree:
-    """Put together what was taken apart."""
+    """Join what was split."""
     if frozen is None:
         return free
     return jax.tree.map(lambda a, b: b if a is None else a, free, frozen, is_leaf=lambda leaf: leaf is None)

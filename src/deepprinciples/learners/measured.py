@@ -85,7 +85,7 @@ def _trait(config: Config, name: str) -> Any:
 
 
 def problems(config: Config, parts: Dataset, *, samples: bool) -> list[str]:
-    """Find metrics that there are not, or that cannot measure these data, one line each.
+    """List metrics that do not exist, or that cannot measure these data, one line each.
 
     Args:
         config: one arm's resolved config.
@@ -111,9 +111,9 @@ def problems(config: Config, parts: Dataset, *, samples: bool) -> list[str]:
             continue
         factory = factory_of("metric", section)
         if "factory" not in section and getattr(factory, "of_samples", False) != samples:
-            makes, judges = ("samples", "answers") if samples else ("answers", "samples")
+            makes, reads = ("samples", "answers") if samples else ("answers", "samples")
             choices = ", ".join(sorted(fitting))
-            found.append(f"{path}: {key} judges {judges}, but the learner makes {makes}; choose one of {choices}")
+            found.append(f"{path}: {key} measures {reads}, but the learner makes {makes}; choose one of {choices}")
         elif "modes" in fields(factory) and parts.modes is None:
             found.append(f"{path}: {name} needs data whose modes are known, such as gaussian_ring")
         elif "features" in fields(factory) and parts.task != "classification":
@@ -122,7 +122,7 @@ def problems(config: Config, parts: Dataset, *, samples: bool) -> list[str]:
 
 
 def needs_features(config: Config) -> bool:
-    """Say whether a metric of a config measures in the features of a classifier of the data."""
+    """Check whether a metric of a config measures in the features of a classifier of the data."""
     own = own_metrics(config)
     return any(asks("metric", one, "features") for name, (_, one) in sections(config).items() if name not in own)
 
@@ -224,7 +224,7 @@ def undefined(metric: Metric, parts: Dataset, outputs: PyTree) -> Iterator[str]:
 
 
 def _reason(parts: Dataset, split: Split) -> str:
-    """Say what a part lacks that may leave a metric undefined, and what to do."""
+    """Describe what a part lacks that may leave a metric undefined, and what to do."""
     if parts.task == "classification" and np.issubdtype(np.asarray(split.targets).dtype, np.integer):
         missing = [str(c) for c in np.setdiff1d(np.arange(parts.outputs), split.targets)]
         if missing:

@@ -122,12 +122,14 @@ def minimize(
         take = _plain(value) if gradient is None else gradient(value)
         if not (splits and objective.separate and all(map(callable, penalties))):
             return take(params, model_state, batch, key)
-        told = jax.eval_shape(value, params, model_state, batch, key)
-        seen = {name: a for name, a in told[1][2].items() if not name.endswith(ASIDE)}
+        shapes = jax.eval_shape(value, params, model_state, batch, key)
+        seen = {name: a for name, a in shapes[1][2].items() if not name.endswith(ASIDE)}
         count = microbatch.count_of(batch.size, seen, params)
         if count == 1:
             return take(params, model_state, batch, key)
-        return microbatch.accumulate(lambda share, _: take(params, model_state, share, key), batch, count, told, params)
+        return microbatch.accumulate(
+            lambda share, _: take(params, model_state, share, key), batch, count, shapes, params
+        )
 
     def step(state: State, batch: Batch, key: Array) -> tuple[State, Info]:
         for number, one in enumerate(augment):

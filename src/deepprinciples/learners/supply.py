@@ -41,7 +41,7 @@ def _evaluations(config: Config, parts: Dataset) -> int:
 
 
 def _splits(config: Config, parts: Dataset) -> bool:
-    """Say whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it."""
+    """Check whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it."""
     del parts
     return all(trait(kind, config[kind], "per_example") for kind in ("gradient", "loss"))
 

@@ -72,7 +72,7 @@ def _why_not(targets: str | None, parts: Dataset, outputs: Any) -> str:
 
 
 def _unlabeled(needed: str | None, parts: Dataset) -> str:
-    """Say where positions have no label, which a regularizer would turn into rows of probabilities and learn."""
+    """Describe where positions have no label, which a regularizer would turn into rows of probabilities and learn."""
     unlabeled = needed and parts.task == "classification" and bool((np.asarray(parts.train.targets) < 0).any())
     return "positions without a label" if unlabeled else ""
 

@@ -23,7 +23,7 @@ class Network(NamedTuple):
 
 
 def networks_of(config: Config, parts: Dataset) -> dict[str, Network]:
-    """Give the networks of a resolved config by the names of their parameters; "" where there is one model."""
+    """Return the networks of a resolved config by the names of their parameters; "" where there is one model."""
     own = getattr(factory_of("learner", config["learner"]), "networks", None)
     if own is not None:
         return own(config, parts)

@@ -13,7 +13,7 @@ from deepprinciples.types import Array, Batch, BatchTransform, Rate, Scalar, Sha
 
 
 def _rows(targets: Array, outputs: int) -> Array:
-    """Give class labels as one-hot rows and let real targets pass."""
+    """Return class labels as one-hot rows and let real targets pass."""
     if jnp.issubdtype(targets.dtype, jnp.integer):
         return jax.nn.one_hot(targets, outputs, dtype=jnp.float32)
     return targets

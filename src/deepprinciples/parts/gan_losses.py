@@ -3,7 +3,7 @@
 A factory returns `GanLoss(discriminator, generator)`, two functions of the same logits, real [B] and fake [B], with
 one value per pair. In the formulas r and f are these logits and s is the logistic function; a logit above 0 says
 "real".
-Penalties on the slope of the discriminator have their own room, and who steps when is the learner's affair.
+Penalties on the slope of the discriminator are in `penalties`; the learner decides who steps when.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def hinge() -> GanLoss:
 
     Returns: GanLoss of functions (real logits [B], fake logits [B]) -> [B].
     Raises: ValueError for logits that do not pair.
-    Expect: Pairs told apart by the margin no longer teach the discriminator, so discriminator_gradient fades and
+    Expect: Pairs separated by the margin no longer teach the discriminator, so discriminator_gradient fades and
       critic_gap stays near 2 where it wins; generator_gradient does not fade with it. Claimed to be steady with
       spectral norm.
     Costs: Nothing that is measurable.

@@ -1,4 +1,4 @@
-"""Metrics: what a trained model is judged by; never followed, so they need no gradient.
+"""Metrics: what a trained model is evaluated by; nothing is trained on them, so they need no gradient.
 
 Every factory returns `(outputs, targets) -> [B]`, one value per example, so that the statistics can average,
 resample and compare as they like. What is no mean over examples (F1, AUC) is in split_metrics. An answer that holds
@@ -20,7 +20,7 @@ Metric = Callable[[Array, Array], Array]
 
 
 def is_classes(outputs: Array, targets: Array) -> bool:
-    """Tell class scores [B, ..., C] from single log-odds [B, ...] or [B, ..., 1] by their static shapes."""
+    """Distinguish class scores [B, ..., C] from single log-odds [B, ...] or [B, ..., 1] by their static shapes."""
     labels = targets.shape == outputs.shape[:-1] and outputs.shape[-1] > 1
     rows = targets.shape == outputs.shape and outputs.shape[-1] > 1 and jnp.issubdtype(targets.dtype, jnp.floating)
     return outputs.ndim >= 2 and (labels or rows)

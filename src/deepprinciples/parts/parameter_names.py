@@ -37,7 +37,7 @@ def matches(patterns: Patterns, name: str) -> bool:
 
 
 def unmatched(patterns: Patterns, names: Sequence[str]) -> list[str]:
-    """Say of each pattern that fits no name so, with the names that are closest; one clause each."""
+    """Describe each pattern that fits no name, with the closest names; one clause each."""
     return [
         f"no parameter matches {_quoted(one)}{_nearest(one, names)}"
         for one in as_patterns(patterns)

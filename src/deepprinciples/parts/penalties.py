@@ -21,7 +21,7 @@ Critic = Callable[[Array], Array]
 
 
 def _slopes(critic: Critic, inputs: Array, strength: Scalar) -> Array:
-    """Give the gradient of every logit with respect to its example, one row each, [B, D]."""
+    """Return the gradient of every logit with respect to its example, one row each, [B, D]."""
     slopes = jax.grad(lambda x: jnp.sum(critic(x)))(inputs)
     slopes = slopes.reshape(slopes.shape[0], -1).astype(jnp.float32)  # [B, D]
     # Without a penalty a critic may grow until the square overflows, and 0 * inf is NaN: off must mean off.

@@ -1,9 +1,9 @@
-"""Sample metrics: what a generator is judged by; a set of generated examples against a set of real ones.
+"""Sample metrics: what a generator is evaluated by; a set of generated examples against a set of real ones.
 
 Every factory returns a `Metric` that gathers samples [N, ...], real examples [N, ...] and weights [N]. None of them is
 a mean over examples: how many modes were found, or how far two clouds lie apart, is a property of the whole set. Rows
 of weight 0 are padding in both sets and may hold anything, even NaN. `modes` and `mode_std` are those of the data set,
-`features` is the build's. What judges one answer at a time belongs to metrics.
+`features` is the build's. What measures one answer at a time belongs to metrics.
 """
 
 from __future__ import annotations

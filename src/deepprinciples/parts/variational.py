@@ -1,4 +1,4 @@
-"""What a variational autoencoder puts out, what it is trained on, and how its reconstructions are judged.
+"""What a variational autoencoder puts out, what it is trained on, and how its reconstructions are measured.
 
 The model that makes a `Variational` is `models.autoencoders.vae`; losses of plain outputs live in `losses`.
 """

@@ -1,7 +1,7 @@
-"""Averages of the weights along a run: what is judged in place of the last weights, which are judged beside it.
+"""Averages of the weights along a run: what is evaluated in place of the last weights, which are evaluated beside it.
 
 Every factory returns an `Average`: init(params) -> state; update(state, params, progress) -> (state, params), after
-each step, progress in (0, 1]; value(state, params) -> the weights to be judged. Only `lookahead` changes the params
+each step, progress in (0, 1]; value(state, params) -> the weights to evaluate. Only `lookahead` changes the params
 that training goes on from. Running statistics of batch normalization belong to the raw weights, so the learner measures
 them anew for the averaged ones.
 """
@@ -34,7 +34,7 @@ class _Slow(NamedTuple):
 
 
 def none() -> None:
-    """Judge the last weights.
+    """Evaluate the last weights.
 
     Returns:
         None: there is no average.
@@ -50,7 +50,7 @@ def none() -> None:
 def ema(*, decay: Decay = 0.999) -> Average:
     """Average all weights so far, recent ones most.
 
-    m_t = decay m_{t-1} + (1 - decay) theta_t, m_0 = 0; judged: m_t / (1 - decay^t), so that the start has no say.
+    m_t = decay m_{t-1} + (1 - decay) theta_t, m_0 = 0; evaluated: m_t / (1 - decay^t), so that the start has no say.
 
     Args:
         decay: share kept at each step; about 1 / (1 - decay) steps count. *Sweepable.* *Neutral: 0.0.*
@@ -58,7 +58,7 @@ def ema(*, decay: Decay = 0.999) -> Average:
     Returns:
         An `Average`.
 
-    Expect: less noise in the weights that are judged, most with a large constant rate; little where the rate has
+    Expect: less noise in the weights that are evaluated, most with a large constant rate; little where the rate has
         fallen to 0. It watches: no probe of the training moves.
 
     Costs: two copies of the weights, and one more forward pass an evaluation.
@@ -87,7 +87,7 @@ def ema(*, decay: Decay = 0.999) -> Average:
 def swa(*, start: Share = 0.75) -> Average:
     """Average the weights of the last part of a run, all alike.
 
-    judged: the mean of theta_t over the steps with t / steps >= start; before that, the last weights.
+    evaluated: the mean of theta_t over the steps with t / steps >= start; before that, the last weights.
 
     Args:
         start: share of the run that is left out, in [0, 1]. *Sweepable.* *Neutral: 1.0.*
@@ -121,7 +121,7 @@ def swa(*, start: Share = 0.75) -> Average:
 def lawa(*, window: Count = 6, period: Count = 20) -> Average:
     """Average the latest few checkpoints.
 
-    judged: the mean of the last `window` of theta_period, theta_2 period, ...; the last weights while there is none.
+    evaluated: the mean of the last `window` of theta_period, theta_2 period, ...; the last weights while there is none.
 
     Args:
         window: checkpoints averaged, 1 or more; as many copies of the weights are in memory.

@@ -24,7 +24,7 @@ _LANES = ("arm", "seed")
 def dataset(
     finished: Any, *, metric: str, higher_is_better: bool, title: str, class_names: Sequence[str] = ()
 ) -> xr.Dataset:
-    """Lay out a study as named arrays: score [arm, seed], curves [arm, seed, step], probes [arm, seed, step, layer].
+    """Arrange a study as named arrays: score [arm, seed], curves [arm, seed, step], probes [arm, seed, step, layer].
 
     Values for each class [arm, seed, class] have the names of classes as a coordinate, or their numbers; those of a
     metric that tells another number of classes have a dimension of their own, such as class_5.
@@ -58,7 +58,7 @@ def dataset(
 def probed(
     logs: Sequence[Mapping[str, Any]], seeds: Sequence[int], steps: Sequence[int]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Lay out what probes told of each arm, values [seed, step] or tables of them: variables and their coordinates."""
+    """Arrange what probes measured of each arm, values [seed, step] or tables of them, as variables and coordinates."""
     shape = (len(seeds), len(steps))
     names = _merged(list(log) for log in logs)
     variables: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def _class_dims(outcomes: Sequence[Any], class_names: Sequence[str]) -> dict[int
 
 
 def _extras(outcomes: Sequence[Any], metric: str, class_dims: Mapping[int, str]) -> dict[str, Any]:
-    """Lay out what an evaluation gave beside metric and loss: further metrics, and arrays such as samples."""
+    """Arrange what an evaluation gave beside metric and loss: further metrics, and arrays such as samples."""
     found: dict[str, Any] = {}
     for name in _merged([n for n in o.curves if n not in (metric, "loss")] for o in outcomes):
         known = next(o for o in outcomes if name in o.curves)
@@ -107,7 +107,7 @@ def _extras(outcomes: Sequence[Any], metric: str, class_dims: Mapping[int, str])
 def _test_sets(
     outcomes: Sequence[Any], metric: str, class_dims: Mapping[int, str], coords: dict[str, Any]
 ) -> dict[str, Any]:
-    """Lay out what further test sets gave, [arm, seed, test_set]: test_set_score, test_set_loss, other metrics."""
+    """Arrange what further test sets gave, [arm, seed, test_set]: test_set_score, test_set_loss, other metrics."""
     names = list(outcomes[0].test_sets)
     if not names:
         return {}

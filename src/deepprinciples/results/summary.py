@@ -42,7 +42,7 @@ def summarize(
         study: the [study] section.
         steps: of a lane.
         bound: the metric's worst possible value, if it has one.
-        kind: "compare", "train" or "lr-find"; of the last `rates.told` has the rest.
+        kind: "compare", "train" or "lr-find"; the rest of the last is in `range_test.summarized`.
         changes: what each arm changes.
         notes: warnings already known, about the data or the config.
         constant: arm -> the score of a constant answer, where it is known.

@@ -1,7 +1,7 @@
 """The run directory: where it is made, what stands in it, and how it is opened again.
 
 A directory is never overwritten, and nothing is made before there is something to run. The files are a contract with
-the user: config.toml, manifest.json, results.nc, summary.json, metrics.jsonl, report.html, figures/. What is in the
+the user: config.toml, manifest.json, results.nc, summary.json, metrics.jsonl, report.html. What is in the
 summary is for the study to say; this room imports no jax.
 """
 

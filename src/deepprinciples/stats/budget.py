@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deepprinciples.stats import planning
 from deepprinciples.stats.searches import Judge, Search, judged_scores
 
-MOST = 64  # budgets told of a long search
+MOST = 64  # budgets listed for a long search
 
 
 def trial_scores(searched: Mapping[str, Sequence[Search]], judge: Judge) -> dict[str, list[NDArray[np.float64]]]:

@@ -19,11 +19,11 @@ from deepprinciples.stats.paired_tests import mean_interval
 from deepprinciples.stats.searches import Search
 from deepprinciples.stats.sentences import plural
 
-ENOUGH = 16  # trials from which hyper-parameters are told apart
+ENOUGH = 16  # trials from which hyper-parameters can be distinguished
 GRID, INNER = 8, 16  # values of one hyper-parameter, and settings of the others at each
 TRIED, DRAWS = 512, 64  # lengths and noises that are weighed, and functions drawn
 MOST = 256  # trials that the model takes: its time grows with their third power
-DECADES = 2.0  # a loss that spans more is looked at in its logarithm
+DECADES = 2.0  # a loss that spans more is analyzed in its logarithm
 
 
 class Components(NamedTuple):
@@ -57,7 +57,7 @@ def components(scores: NDArray[np.float64]) -> Components:
 
 
 def setting_share(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the share of the variance that the setting decides, in [0, 1]; nan where nothing varies.
+    """Return the share of the variance that the setting decides, in [0, 1]; nan where nothing varies.
 
     Args:
         scores: [..., T, S].
@@ -69,7 +69,7 @@ def setting_share(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def share_interval(scores: NDArray[np.float64], *, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the interval of `setting_share`, from F distributions with Satterthwaite's degrees of freedom.
+    """Return the interval of `setting_share`, from F distributions with Satterthwaite's degrees of freedom.
 
     With three tuning seeds it is wide, for what a seed does to all settings was seen three times only; resampling
     trials would not know that.
@@ -101,7 +101,7 @@ def share_interval(scores: NDArray[np.float64], *, confidence: float = 0.95) -> 
 
 
 def main_effects(units: NDArray[np.float64], values: NDArray[np.float64], *, seed: int = 0) -> NDArray[np.float64]:
-    """Give the share of the variance over the search space that each hyper-parameter explains alone (functional ANOVA).
+    """Return the share of the variance that each hyper-parameter explains alone (functional ANOVA).
 
     V_j / V: variance over x_j of the mean over all others, over the variance of all, of functions drawn from a Gaussian
     process that knows the scores; the lengths on which it varies and its noise are drawn too, by their likelihood. At
@@ -146,7 +146,7 @@ def _effects(units: NDArray[np.float64], values: NDArray[np.float64], draw: np.r
 
 
 def _matern(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the covariance of values at a and b that lie this many lengths apart (Matern 5/2)."""
+    """Return the covariance of values at a and b that lie this many lengths apart (Matern 5/2)."""
     apart = np.sqrt(5 * ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=-1))
     return (1 + apart + apart**2 / 3) * np.exp(-apart)
 
@@ -154,7 +154,7 @@ def _matern(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
 def _whitened(
     at: NDArray[np.float64], noise: float, scores: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the root of the scores' covariance, and the scores in its units."""
+    """Return the root of the scores' covariance, and the scores in its units."""
     root = np.asarray(np.linalg.cholesky(_matern(at, at) + noise * np.eye(len(at))), np.float64)
     return root, np.asarray(linalg.solve_triangular(root, scores, lower=True))
 
@@ -188,7 +188,7 @@ def rows(
         higher_is_better: direction of the metric; confidence: of the intervals.
 
     Returns:
-        Rows of name, trials (of all searches), seeds, log (whether the logarithm of the score was looked at), setting,
+        Rows of name, trials (of all searches), seeds, log (whether the logarithm of the score was analyzed), setting,
         interval, seed (shares of the variance), parameters (rows of path, share, interval: of what the setting
         decides), jointly, note.
     """

@@ -171,18 +171,18 @@ def _table(scores: Any, names: Sequence[str] | None, blocks: Sequence[int] | Non
         raise DataError(f"scores: found shape {list(found.shape)}; expected [arms, blocks], one row for each arm")
     if len(found) < 2:
         raise DataError("scores: found one arm; expected two or more, since a verdict is on a difference")
-    told = list(known) if names is None else [str(name) for name in names]
-    told = told or [f"arm {k}" for k in range(len(found))]
-    if len(told) != len(found):
-        raise DataError(f"names: found {len(told)}; expected {len(found)}, one for each arm")
-    if len(set(told)) < len(told):
+    named = list(known) if names is None else [str(name) for name in names]
+    named = named or [f"arm {k}" for k in range(len(found))]
+    if len(named) != len(found):
+        raise DataError(f"names: found {len(named)}; expected {len(found)}, one for each arm")
+    if len(set(named)) < len(named):
         raise DataError(
-            f"names: {quoted(next(n for n in told if told.count(n) > 1))} stands twice; give every arm its own"
+            f"names: {quoted(next(n for n in named if named.count(n) > 1))} stands twice; give every arm its own"
         )
     if blocks is None and hasattr(scores, "coords") and "block" in scores.coords:
         own = np.asarray(scores.coords["block"].values)
         blocks = own.tolist() if own.shape == found.shape[1:] and len(set(own.tolist())) < own.size else None
-    return _Table(told, found, None if blocks is None else [int(block) for block in blocks])
+    return _Table(named, found, None if blocks is None else [int(block) for block in blocks])
 
 
 def _array_of(scores: Any) -> tuple[np.ndarray, list[str]]:

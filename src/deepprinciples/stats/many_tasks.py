@@ -1,6 +1,6 @@
 """Numbers over several tasks: one aggregate with its interval, ranks of methods, screening of many p-values.
 
-Verdicts are given on one task and do not use this room; a benchmark of several tasks is summed up here. The usual tools
+Verdicts are on one task and do not use this module; here a benchmark of several tasks is summarized. The usual tools
 truncate the interquartile mean or draw too narrow an interval at 3 to 5 runs. Numpy and scipy only: no jax, no words.
 """
 
@@ -178,7 +178,7 @@ def friedman(scores: ArrayLike, *, higher_is_better: bool = True) -> Friedman:
 
 
 def nemenyi_distance(k: int, n: int, *, alpha: float = 0.05) -> float:
-    """Give the difference of mean ranks that two of k methods need over n tasks.
+    """Return the difference of mean ranks that two of k methods need over n tasks.
 
     q_{alpha, k, inf} / sqrt(2) * sqrt(k (k + 1) / (6 n)), q the studentized range.
 

@@ -16,7 +16,7 @@ from deepprinciples.errors import DataError
 
 
 class Stage(NamedTuple):
-    """A stretch of training that ends where a loss is reached: its first and last step and their distance, by arm."""
+    """A part of training that ends where a loss is reached: its first and last step and their distance, by arm."""
 
     target: float
     begin: NDArray[np.float64]

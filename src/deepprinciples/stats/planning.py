@@ -1,6 +1,6 @@
 """How much a study can show, before or after it is run: seeds needed, differences visible, trials worth making.
 
-These formulas judge no arms, they say what a judgment could rest on. What judges a pair of arms is in statistics.py;
+These formulas compare no arms; they say what a comparison could show. Arms are compared in paired_tests.py;
 what pools several tasks in many_tasks.py. Numpy and scipy only, as there.
 """
 
@@ -21,7 +21,7 @@ MIN_BLOCKS = 6  # fewer cannot give a p of 0.05: the smallest is 2 / 2^n
 
 
 def noether_n(probability: float, *, alpha: float = 0.05, power: float = 0.95, two_sided: bool = True) -> int:
-    """Give the seeds per arm needed to detect P(A > B) = probability.
+    """Return the seeds per arm needed to detect P(A > B) = probability.
 
     n = (z_{1 - alpha (or alpha / 2)} + z_{power})^2 / (6 (probability - 1/2)^2).
 
@@ -54,7 +54,7 @@ def _noncentrality(n: int, alpha: float, power: float) -> float:
 
 
 def minimum_detectable(sd: float, n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Give the smallest mean paired difference that n pairs show with the given power (two-sided t test).
+    """Return the smallest mean paired difference that n pairs show with the given power (two-sided t test).
 
     delta = c sd / sqrt(n), c the noncentrality at which Student's t passes its critical value with chance `power`.
 
@@ -87,7 +87,7 @@ def can_show(blocks: int, comparisons: int, confidence: float = 0.95) -> dict[st
 
 
 def expected_validation_performance(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> float:
-    """Give the expected best of n trials, from the N trials made.
+    """Return the expected best of n trials, from the N trials made.
 
     Mean of the best over all subsets of n of the N scores: sum_i C(i - 1, n - 1) / C(N, n) x_(i). Unbiased, unlike
     drawing with replacement.
@@ -106,7 +106,7 @@ def expected_validation_performance(scores: ArrayLike, n: int, *, higher_is_bett
 
 
 def spread_of_best(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> float:
-    """Give the standard deviation of the best of n trials, over all subsets of n of the N trials made.
+    """Return the standard deviation of the best of n trials, over all subsets of n of the N trials made.
 
     sqrt(sum_i w_i (x_(i) - m)^2), w_i and m as in `expected_validation_performance`. It is the luck of which trials
     were drawn, exact for these N and 0 at n = N; it knows nothing of trials that were never made.
@@ -125,7 +125,7 @@ def spread_of_best(scores: ArrayLike, n: int, *, higher_is_better: bool = True) 
 
 
 def quartiles_of_best(scores: ArrayLike, n: int, *, higher_is_better: bool = True) -> tuple[float, float]:
-    """Give the lower and the upper quartile of the best of n trials, over all subsets of n of the N trials made.
+    """Return the lower and the upper quartile of the best of n trials, over all subsets of n of the N trials made.
 
     Args:
         scores, n, higher_is_better: as for `spread_of_best`.
@@ -149,7 +149,7 @@ def _ranked(scores: ArrayLike, n: int, higher_is_better: bool) -> NDArray[np.flo
 
 
 def _weights(size: int, n: int) -> NDArray[np.float64]:
-    """Give the chance of each rank from n up to be the best of n out of `size`: C(i - 1, n - 1) / C(size, n)."""
+    """Return the chance of each rank from n up to be the best of n out of `size`: C(i - 1, n - 1) / C(size, n)."""
     rank = np.arange(n, size + 1)
     log_weight = special.gammaln(rank) - special.gammaln(n) - special.gammaln(rank - n + 1)
     log_total = special.gammaln(size + 1) - special.gammaln(n + 1) - special.gammaln(size - n + 1)

@@ -1,6 +1,6 @@
 """What the searches of a study chose, what they promised, and how much of the spread of the scores is their luck.
 
-Numpy and scipy only, no jax. Whether two arms differ is judged in `verdicts`; here each arm stands alone.
+Numpy and scipy only, no jax. Whether two arms differ is decided in `verdicts`; here each arm stands alone.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Terms(NamedTuple):
 
 
 def sentence(row: Mapping[str, Any], gain: NDArray[np.float64], margin: float, terms: Terms) -> str:
-    """Say the verdict of one comparison with its numbers.
+    """Return the verdict of one comparison with its numbers.
 
     Args:
         row: from `verdicts.compare`, without its sentence; gain: paired differences [n], above 0 where `a` is better.

@@ -36,7 +36,7 @@ def compare(
     min_pairs: int = planning.MIN_BLOCKS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Judge pairs of arms; every comparison made belongs to one family.
+    """Compare pairs of arms; every comparison made belongs to one family.
 
     The unit is the block. Where an arm of a pair was tuned, the seeds that report the setting of one search are one
     block and enter as their mean, so the luck of the search is in every test and interval. Where neither was tuned,
@@ -167,7 +167,7 @@ def headline(
     *,
     claim_seeds: int = CLAIM_SEEDS,
 ) -> str:
-    """Say the verdict of a study in one sentence.
+    """Return the verdict of a study in one sentence.
 
     Args:
         comparisons: from `compare`; arms: from `arm_rows`; metric: its name; claim_seeds: fewer are called exploratory.
@@ -198,7 +198,7 @@ def _judged(
 def _check(pairs: Sequence[tuple[int, int]], arms: int, confidence: float, equivalence_margin: float) -> None:
     for i, j in pairs:
         if i == j or not (0 <= i < arms and 0 <= j < arms):
-            raise DataError(f"pairs: found ({i}, {j}); expected two different arms from 0 to {arms - 1}; mend the pair")
+            raise DataError(f"pairs: found ({i}, {j}); expected two different arms from 0 to {arms - 1}; fix the pair")
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence: found {confidence}; expected between 0 and 1; 0.95 is usual")
     if not 0 <= equivalence_margin < math.inf:

@@ -1,5 +1,4 @@
-"""Where a config becomes a comparison, and the comparison an honest verdict.
+"""From a resolved config to a finished comparison: groups, programs, phases and the files of a run.
 
-The rooms: what runs (arms, build, protocol) and what may be said about it (statistics, verdicts). Nothing here knows
-how a lane is trained, how a file is written or how a page looks; statistics and verdicts never import jax.
+How a lane trains is the engine's, what the numbers allow to be said is in `stats`, what a page looks like in `report`.
 """

@@ -30,7 +30,7 @@ def compare(
         config: a dictionary, or the path of a TOML or JSON file.
         out: the run directory; by default runs/<name>-<number>. Never overwritten.
         name: stem of the default directory; by default the file's or the title's.
-        progress: hears how far the study is.
+        progress: called with how far the study is.
         command: what the user typed, for the report.
 
     Returns:
@@ -64,7 +64,7 @@ def train(
         config: a dictionary, or the path of a TOML or JSON file.
         out: the run directory; by default runs/<name>-<number>. Never overwritten.
         name: stem of the default directory.
-        progress: hears how far the run is.
+        progress: called with how far the run is.
         command: what the user typed, for the report.
 
     Returns:
@@ -139,7 +139,7 @@ def resume(
     strict: bool = False,
     progress: protocol.Progress | None = None,
 ) -> Run:
-    """Go on with a run that was stopped or killed, from its last checkpoint, to the result it would have had.
+    """Resume an interrupted run from its latest checkpoint.
 
     On the same machine and versions the results are the same to the bit; measured times are not. A finished run is
     only opened.
@@ -149,7 +149,7 @@ def resume(
         allow_inexact: go on though the machine or a version is another; the summary then warns of it.
         allow_data_change: go on though the data are others; the summary then warns of it.
         strict: refuse where the newest checkpoint is damaged; else the one before it is taken, and the summary warns.
-        progress: hears how far the run is.
+        progress: called with how far the run is.
 
     Returns:
         The finished run.
@@ -209,7 +209,7 @@ def add_seeds(
         seeds: total number of seeds that report for each arm, more than there are.
         out: the new run directory; by default runs/<name>-<number>.
         allow_inexact: continue although the machine or a version is another; the summary then warns of it.
-        progress: hears how far the run is.
+        progress: called with how far the run is.
 
     Returns:
         The longer run.

@@ -207,7 +207,7 @@ def _told(
         },
     )
     if kind == "lr-find":
-        summary |= range_test.told(found, resolved, summary["arms"])
+        summary |= range_test.summarized(found, resolved, summary["arms"])
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     shapes |= {arm: one["shape"] for arm, one in narrowed.items()}
     if shapes:  # a repeat takes the shapes that were measured

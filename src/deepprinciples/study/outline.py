@@ -45,7 +45,7 @@ def _each(plan: StudyPlan, tuned: bool) -> str:
 
 
 def what_can_be_seen(blocks: int, comparisons: int, family: int, confidence: float, *, by_search: bool) -> str:
-    """Say what so many blocks can show at best, whatever their scores; Holm corrects for the whole family."""
+    """Describe what so many blocks can show at best, whatever their scores; Holm corrects for the whole family."""
     able = planning.can_show(blocks, family, confidence)
     unit = "search" if by_search else "seed"
     what = f"{_count(comparisons, 'comparison')} of {_count(blocks, unit)}"

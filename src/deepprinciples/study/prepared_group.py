@@ -111,16 +111,16 @@ def calibrated(
     alone()
     most = math.ceil(max(block_counts) / program.layout.devices)
     make = lambda layout: _built(bench.group, dataset, layout, cut).program
-    best, told = autotune.choose(program, make, functools.partial(cost, count=cut.every), most)
-    fastest = next(one for one in told if one.layout == best.layout)
+    best, tried = autotune.choose(program, make, functools.partial(cost, count=cut.every), most)
+    fastest = next(one for one in tried if one.layout == best.layout)
     layout, shorter = autotune.shortened(best.layout, cut, size, fastest.seconds)
     if (layout, shorter) == (best.layout, cut):
-        return bench._replace(program=best, measured=tuple(told))
-    return _built(bench.group, dataset, layout, shorter)._replace(measured=tuple(told))
+        return bench._replace(program=best, measured=tuple(tried))
+    return _built(bench.group, dataset, layout, shorter)._replace(measured=tuple(tried))
 
 
 def repeats_itself(bench: Bench) -> bool:
-    """Tell whether the program, started twice, takes its first step to the same bits."""
+    """Check whether the program, started twice, takes its first step to the same bits."""
     data, _ = bench.feed.get([0], 0)
     values = bench.group.values[0]
     return autotune.repeats_itself(bench.program, bench.plan, data, values, bench.feed.batch_size)
@@ -166,7 +166,7 @@ def train(
 
 
 def outcome_like(bench: Bench, *, judged: bool, keep_states: bool) -> Outcome:
-    """Give the structure of the outcomes of `train`, whatever stands in it."""
+    """Return the structure of the outcomes of `train`, whatever stands in it."""
     lanes, log, metrics = bench.program.shapes
     further = {name: metrics for name in bench.judges if name != "test"} if judged else {}
     state = lanes.state if keep_states else None

@@ -66,7 +66,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
 
     Args:
         plan: what is to be done; more than one arm makes a comparison.
-        progress: hears how far it is.
+        progress: called with how far it is.
         keep: of how many report seeds the final states of learners are kept.
         ledger: keeps what is done, and knows what was done before.
 
@@ -91,7 +91,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
         shape = {**shape_of(made), "devices": made.program.layout.devices}
         ledger.enter(UnderWay(group.arms[0], shape, len(group.arms), *_facts(made.program)))
         if made.measured:
-            ledger.measured[group.arms[0]] = [one.told() for one in made.measured]
+            ledger.measured[group.arms[0]] = [one.described() for one in made.measured]
         ledger.repeats[group.arms[0]] = (
             prepared_group.repeats_itself(made) if data[group.arms[0]].stream is None else None
         )
@@ -219,7 +219,7 @@ def _of_arm(outcome: Outcome, index: int, transforms: Sequence[str]) -> Outcome:
 
 
 def shape_of(made: prepared_group.Bench) -> dict[str, Any]:
-    """Give the shape of a group's program as the config records it."""
+    """Return the shape of a group's program as the config records it."""
     layout = made.program.layout
     return {"mode": layout.mode, "blocks": layout.blocks, "chunks": made.plan.chunks}
 

@@ -26,7 +26,7 @@ _LOST = 1e300  # the loss of a lane that diverged: huge, and still a number
 RISE = 4.0  # within a doubling of the rate; more is no training
 LEAST_FALL = 0.01  # of the loss at the start; less than that is no training
 WORDS = (
-    "It is a guess: it looked at the training loss of a few hundred steps at rates that never stayed the same.",
+    "It is a guess: it read the training loss of a few hundred steps at rates that never stayed the same.",
     "The best rate of a whole run is often lower, and depends on its length and its schedule: tune in the range, with "
     "deepprinciples compare; what that finds overrides this.",
 )
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
 
 
 def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, seeds: int) -> dict[str, Any]:
-    """Give the config of a range test: each arm as it is, but for a rate that rises by equal factors from low to high.
+    """Return the config of a range test: each arm with a rate that rises by equal factors from low to high.
 
     rate(t) = low (high / low)^(t / steps): the learning rate is `low`, the schedule `exponential` up to high / low.
 
@@ -115,7 +115,7 @@ def _kept(edits: Mapping[str, Any], low: float) -> dict[str, Any]:
 
 
 def rates_of(arm: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Give the learning rate at each step of a range test [steps], the same in all arms."""
+    """Return the learning rate at each step of a range test [steps], the same in all arms."""
     steps, span = arm["train"]["steps"], arm["schedule"]["final"]
     return arm["optimizer"]["learning_rate"] * span ** (np.arange(steps) / steps)
 
@@ -180,7 +180,7 @@ def _steepest(curve: NDArray[np.float64], bottom: int) -> int:
 
 
 def suggestion(reading: Reading, highest: float) -> tuple[float, float]:
-    """Give the range to tune in: a tenth of the rate of the steepest fall, to where training breaks.
+    """Return the range to tune in: a tenth of the rate of the steepest fall, to where training breaks.
 
     Both ends are moved outward to 1, 2 or 5 times a power of ten. Where nothing broke it ends at the last rate tried.
     """
@@ -195,7 +195,7 @@ def _round(value: float, *, up: bool) -> float:
     return min(s for s in steps if s >= value * (1 - 1e-9)) if up else max(s for s in steps if s <= value * (1 + 1e-9))
 
 
-def told(results: xr.Dataset, resolved: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarized(results: xr.Dataset, resolved: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put a range test into the summary: `rates`, and in place of a verdict what to tune in.
 
     Args:

@@ -93,7 +93,7 @@ def digests(arms: Mapping[str, Config]) -> dict[str, str]:
 
 
 def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterable[int]) -> list[str]:
-    """Say which report seeds begin from the weights of another seed, one line for each start."""
+    """List which report seeds begin from the weights of another seed, one line for each start."""
     said: dict[str, None] = {}
     for name, config in arms.items():
         found = start_of(config, data[name])

@@ -1,6 +1,6 @@
 """Pictures of the user's, in and out: files that Pillow reads become arrays, arrays become PNG files.
 
-What a picture is used for is decided elsewhere. This room imports no jax.
+What a picture is used for is decided elsewhere. This module imports no jax.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def scale(pixels: np.ndarray, size: int, where: str = "picture") -> np.ndarray:
 
 
 def photographs(size: int) -> list[np.ndarray]:
-    """Give the two photographs that scikit-learn carries, a tower in China and a flower, scaled by `scale`.
+    """Return the two photographs that scikit-learn carries, a tower in China and a flower, scaled by `scale`.
 
     License: CC BY 2.0 (see the package sklearn.datasets.images).
     """
@@ -85,7 +85,7 @@ def photographs(size: int) -> list[np.ndarray]:
 
 
 def refusals(out: str) -> list[str]:
-    """Say what speaks against writing a new PNG file there, before minutes are spent; "" is no file and no problem."""
+    """Return why no new PNG file can be written there, before minutes are spent; "" is no file and no problem."""
     path = Path(out)
     if out and path.suffix.lower() != ".png":
         return [f"out: found {out[:60]!r}, expected a name that ends in .png"]

@@ -107,7 +107,7 @@ def transfer_losses(pictures: Array, wanted: Mapping[str, Array], goal: Goal) ->
     L = w_c mean_l content_loss_l + mean_l style_loss_l + w_v total_variation.
 
     Args:
-        pictures: what is judged, [B, H, W, 3] in [0, 1].
+        pictures: what is measured, [B, H, W, 3] in [0, 1].
         wanted: features of the pictures whose layout is asked for.
         goal: the style and the weights.
 
@@ -252,8 +252,8 @@ def _mean_square(maps: Array) -> Array:
 
 
 def _crops(key: Array, picture: Array, side: int, count: int) -> Array:
-    room = jnp.array([picture.shape[0] - side + 1, picture.shape[1] - side + 1])
-    corners = jax.random.randint(key, (count, 2), 0, room[None])
+    space = jnp.array([picture.shape[0] - side + 1, picture.shape[1] - side + 1])
+    corners = jax.random.randint(key, (count, 2), 0, space[None])
     return jax.vmap(lambda corner: jax.lax.dynamic_slice(picture, (*corner, 0), (side, side, 3)))(corners)
 
 

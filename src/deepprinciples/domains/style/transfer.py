@@ -31,7 +31,7 @@ class Pictures(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A painted picture [H, W, 3], the share of patches told apart (and by chance), and losses before and after."""
+    """A painted picture [H, W, 3], the share of patches distinguished (and by chance), and losses before and after."""
 
     picture: Array
     right: float
@@ -82,11 +82,11 @@ def transfer(
         given.every, key_features, steps=feature_steps, tell=_teller("features", feature_steps, tell)
     )
     goal = stylize.goal_of(features, given.style, content=CONTENT, variation=VARIATION)
-    recolored, told = perceptual.match_colors(given.content, given.style), _teller(way, steps, tell)
+    recolored, report = perceptual.match_colors(given.content, given.style), _teller(way, steps, tell)
     if way == "optimize":
-        painted, _ = stylize.optimize(recolored, goal, steps=steps, tell=told)
+        painted, _ = stylize.optimize(recolored, goal, steps=steps, tell=report)
     else:
-        paint, _ = stylize.learn_transfer(recolored, goal, key_transfer, steps=steps, tell=told)
+        paint, _ = stylize.learn_transfer(recolored, goal, key_transfer, steps=steps, tell=report)
         painted = paint(recolored)
     judge = jax.jit(lambda x, y: stylize.transfer_losses(x[None], features(y[None]), goal))
     stages = {"content": given.content, "recolored": recolored, "painted": painted}

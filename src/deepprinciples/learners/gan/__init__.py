@@ -91,8 +91,8 @@ def gan(
         average: decay of the generator's moving average, which is evaluated in its place. *Sweepable*. *Neutral: 0.0*.
         instance_noise: standard deviation of noise on all that the discriminator is shown. *Sweepable*. *Neutral: 0.0*.
         anneal_noise: let that noise fall to 0 over the run.
-        pac_size: examples that the discriminator judges together.
-        conditional: tell both players the class label.
+        pac_size: examples that the discriminator sees together.
+        conditional: show both players the class label.
         snapshots: samples kept at every evaluation.
 
     References:

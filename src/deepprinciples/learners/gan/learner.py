@@ -34,7 +34,7 @@ def learner_of(
     Of the config, `update` is the order of moves, and `n_critic` the updates of the discriminator before each of the
     generator, each on its own share of the batch. Floats, all *Sweepable*: `consensus`, the strength of that term
     (*Neutral: 0.0*); `weight_clip`, the bound on every parameter of the discriminator (*Neutral: inf*); `average`, the
-    decay of the generator's moving average, which is judged in its place (*Neutral: 0.0*); `instance_noise`, the
+    decay of the generator's moving average, which is evaluated in its place (*Neutral: 0.0*); `instance_noise`, the
     standard deviation of noise on all that is shown (*Neutral: 0.0*); with `anneal_noise` it falls to 0 over `steps`.
 
     Args:
@@ -118,7 +118,7 @@ def _snapshots(setup: Setup, state: GanState, count: int) -> dict[str, Array]:
 
 
 def _apart(examples: Array) -> Array:
-    """Give the mean distance between neighbors in a batch."""
+    """Return the mean distance between neighbors in a batch."""
     flat = examples.reshape(len(examples), -1)
     return jnp.mean(jnp.linalg.norm(flat - jnp.roll(flat, 1, axis=0), axis=1))
 

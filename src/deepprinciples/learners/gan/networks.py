@@ -42,7 +42,7 @@ def _discriminator(config: Config) -> Model:
 
 
 def networks(config: Config, parts: Dataset) -> dict[str, Network]:
-    """Give both networks: the generator reads noise [B, latent], or a pair (noise, labels [B]) where it has labels."""
+    """Build both networks; a generator reads noise [B, latent], or a pair (noise, labels [B]) where it has labels."""
     learner = config["learner"]
     classes = parts.outputs if learner["conditional"] else 0
 

@@ -48,7 +48,7 @@ class Judged(NamedTuple):
 class Setup(NamedTuple):
     """Where the game is played: the players, the loss between them, and what the discriminator is shown.
 
-    shape: of one example. classes: above 0, both players are told the label. pack: examples judged together.
+    shape: of one example. classes: above 0, both players see the label. pac_size: examples seen together.
     """
 
     generator: Player
@@ -62,12 +62,12 @@ class Setup(NamedTuple):
 
     @property
     def separate(self) -> bool:
-        """Say whether both gradients of a batch are the means of those of shares of it, where no noise is added."""
+        """Check whether both gradients of a batch are the means of those of shares of it, where no noise is added."""
         alone = self.generator.model.separate and self.discriminator.model.separate and self.loss.separate
         return alone and not self.penalties and self.pac_size == 1
 
     def asked(self, noise: Array, labels: Array) -> Array:
-        """Lay out what the generator reads: noise [B, latent], and labels where they are told."""
+        """Arrange what the generator reads: noise [B, latent], and labels where there are some."""
         return jnp.concatenate([noise, jax.nn.one_hot(labels, self.classes)], axis=1) if self.classes else noise
 
     def generate(self, params: PyTree, state: PyTree, noise: Array, labels: Array, *, train: bool) -> tuple:
@@ -77,19 +77,19 @@ class Setup(NamedTuple):
         return made.reshape(-1, *self.shape), state, activations
 
     def shown(self, examples: Array, labels: Array) -> Array:
-        """Lay out what the discriminator sees: labels as further channels, `pack` examples side by side."""
+        """Arrange what the discriminator sees: labels as further channels, `pack` examples side by side."""
         if self.classes:
-            told = jax.nn.one_hot(labels, self.classes)
-            told = told.reshape(len(labels), *([1] * (len(self.shape) - 1)), self.classes)
-            told = jnp.broadcast_to(told, (*examples.shape[:-1], self.classes))
-            examples = jnp.concatenate([examples, told], axis=-1)
+            rows = jax.nn.one_hot(labels, self.classes)
+            rows = rows.reshape(len(labels), *([1] * (len(self.shape) - 1)), self.classes)
+            rows = jnp.broadcast_to(rows, (*examples.shape[:-1], self.classes))
+            examples = jnp.concatenate([examples, rows], axis=-1)
         if self.pac_size == 1:
             return examples
         packed = jnp.moveaxis(examples.reshape(-1, self.pac_size, *examples.shape[1:]), 1, -2)
         return packed.reshape(*packed.shape[:-2], self.pac_size * examples.shape[-1])  # [B / pack, ..., C * pack]
 
     def judge(self, params: PyTree, state: PyTree, examples: Array, labels: Array, key: Array, *, train: bool) -> tuple:
-        """Give logits [B / pack] to examples [B, *shape]: (logits, new state, activations)."""
+        """Return logits [B / pack] to examples [B, *shape]: (logits, new state, activations)."""
         seen = self.shown(examples, labels)
         logits, state, activations = self.discriminator.model.apply(params, state, seen, key=key, train=train)
         return logits[:, 0], state, activations
@@ -114,7 +114,7 @@ class UpdateInputs(NamedTuple):
 
 
 def is_off(value: Scalar) -> bool:
-    """Tell a plain 0.0 of the config from a value that is swept: noise that nobody can ask for need not be drawn."""
+    """Check for a plain 0.0, as opposed to a swept value: noise that nobody can ask for need not be drawn."""
     return isinstance(value, float) and value == 0.0
 
 
@@ -163,7 +163,7 @@ def begin(player: Player, key: Array, shown: Any) -> PlayerState:
 
 
 def move(player: Player, state: PlayerState, grads: PyTree, value: Array, key: Array) -> tuple[PlayerState, PyTree]:
-    """Let a player's optimizer take a step; also give the updates."""
+    """Let a player's optimizer take a step; also return the updates."""
     chain = optax.with_extra_args_support(player.optimizer)
     updates, opt_state = chain.update(grads, state.opt_state, state.params, key=stream(key, "noise"), value=value)
     return state._replace(params=optax.apply_updates(state.params, updates), opt_state=opt_state), updates

@@ -60,17 +60,17 @@ class GanState(NamedTuple):
 
     @property
     def making(self) -> PyTree:
-        """Give the generator's parameters that make the examples to be judged: the average, where there is one."""
+        """Return the generator's parameters that make the examples to be evaluated: the average, where there is one."""
         return self.generator.params if self.average is None else self.average
 
     @property
     def making_state(self) -> PyTree:
-        """Give the state of the model that goes with `making`: running statistics belong to their weights."""
+        """Return the state of the model that goes with `making`: running statistics belong to their weights."""
         return self.generator.model_state if self.average is None else self.average_state
 
     @property
     def eval_params(self) -> dict[str, PyTree]:
-        """Give the parameters that are evaluated and kept."""
+        """Return the parameters that are evaluated and kept."""
         return {"generator": self.making, "discriminator": self.discriminator.params}
 
     @property
@@ -131,11 +131,11 @@ def _slope(
     whole = one.batch, setup.noise(one.key, one.batch.size)
     if not (setup.separate and is_off(one.blur)):
         return take(whole)
-    _, told = jax.eval_shape(partial(of, objective), whole)
-    count = microbatch.count_of(one.batch.size, told.activations, own.params)
+    _, shapes = jax.eval_shape(partial(of, objective), whole)
+    count = microbatch.count_of(one.batch.size, shapes.activations, own.params)
     if count == 1:
         return take(whole)
-    seen, grads = microbatch.accumulate(lambda share, _: take(share)[::-1], whole, count, told, own.params)
+    seen, grads = microbatch.accumulate(lambda share, _: take(share)[::-1], whole, count, shapes, own.params)
     return grads, seen
 
 

@@ -46,7 +46,7 @@ def input_gradient_penalty(*, strength: Strength = 0.01) -> Rule:
     g = d / d params (L + strength / 2 mean_i |d L_i / d x_i|^2)
 
     L_i is the loss of example i; where examples meet inside the model (batch norm), d L_i / d x_i stands for B times
-    the slope of the mean. The loss that is told leaves the penalty out. Counted as two gradient evaluations: one for
+    the slope of the mean. The reported loss leaves the penalty out. Counted as two gradient evaluations: one for
     the slopes of the inputs, one for the way back through it.
 
     Args:
@@ -67,15 +67,15 @@ def input_gradient_penalty(*, strength: Strength = 0.01) -> Rule:
                 if not jnp.issubdtype(leaf.dtype, jnp.floating):
                     raise ValueError(f"input_gradient_penalty: inputs are {leaf.dtype} (tokens?), expected floats")
             at = lambda x: loss_fn(params, model_state, batch._replace(inputs=x), key)
-            told, slopes = jax.value_and_grad(at, has_aux=True)(batch.inputs)
+            values, slopes = jax.value_and_grad(at, has_aux=True)(batch.inputs)
             # An infinite slope times a strength of 0 is NaN: off must mean off.
             squares = [jnp.sum(jnp.square(jnp.where(strength == 0, 0.0, s))) for s in jax.tree.leaves(slopes)]
             examples = len(jax.tree.leaves(batch.inputs)[0])
-            return told[0] + 0.5 * strength * examples * sum(squares, start=jnp.zeros(())), told
+            return values[0] + 0.5 * strength * examples * sum(squares, start=jnp.zeros(())), values
 
         def gradient_fn(*args: Any) -> tuple:
-            (_, told), grads = jax.value_and_grad(total, has_aux=True)(*args)
-            return told, grads
+            (_, values), grads = jax.value_and_grad(total, has_aux=True)(*args)
+            return values, grads
 
         return gradient_fn
 

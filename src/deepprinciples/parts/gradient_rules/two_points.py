@@ -18,7 +18,7 @@ from deepprinciples.types import Epsilon, Positive, PyTree, Rule, Scalar, Streng
 
 
 def _moved(params: PyTree, direction: PyTree, amount: Scalar) -> PyTree:
-    """Give params + amount * direction, and params to the bit where amount is 0, even if the direction is infinite."""
+    """Return params + amount * direction; exactly params where amount is 0, even if the direction is infinite."""
     return jax.tree.map(lambda w, d: jnp.where(amount == 0, w, w + amount * d).astype(w.dtype), params, direction)
 
 
@@ -34,8 +34,8 @@ def _at(second: Callable[[PyTree, PyTree], PyTree]) -> Rule:
         take = jax.value_and_grad(loss_fn, has_aux=True)
 
         def gradient_fn(params: PyTree, *args: Any) -> tuple:
-            told, grads = take(params, *args)
-            return told, take(second(params, grads), *args)[1]
+            values, grads = take(params, *args)
+            return values, take(second(params, grads), *args)[1]
 
         return gradient_fn
 
@@ -110,7 +110,7 @@ def gradient_norm_penalty(*, strength: Strength = 0.01, radius: Positive = 0.05)
     g + strength / radius (grad L(w + radius g / |g|) - g)
 
     The difference is exact on a quadratic and, unlike a second derivative, works for every kernel. strength = radius is
-    SAM with rho = radius. The loss that is told leaves the penalty out.
+    SAM with rho = radius. The reported loss leaves the penalty out.
 
     Args:
       strength: weight of the norm. *Sweepable.* *Neutral: 0.0.*
@@ -126,10 +126,10 @@ def gradient_norm_penalty(*, strength: Strength = 0.01, radius: Positive = 0.05)
         take = jax.value_and_grad(loss_fn, has_aux=True)
 
         def gradient_fn(params: PyTree, *args: Any) -> tuple:
-            told, grads = take(params, *args)
+            values, grads = take(params, *args)
             ahead = take(_moved(params, _unit(grads), radius), *args)[1]
             rise = jax.tree.map(jnp.subtract, ahead, grads)
-            return told, _moved(grads, rise, strength / radius)
+            return values, _moved(grads, rise, strength / radius)
 
         return gradient_fn
 

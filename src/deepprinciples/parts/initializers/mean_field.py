@@ -100,7 +100,7 @@ def critical_tanh(*, bias_variance: Scalar = 0.05) -> Draw:
     Returns: function (key, shape, dtype) -> Array of that shape.
     Raises: ValueError for shapes with fewer than 2 axes.
     Expect: Theory: gradient_mean_square is the same in every layer of a wide tanh network at the start, and inputs are
-      told apart through many; activation_mean_square settles. Off the line gradients vanish or explode with depth.
+      distinguished through many; activation_mean_square settles. Off the line gradients vanish or explode with depth.
     Costs: Nothing that is measurable: it is drawn once, after some loops over 401 numbers.
     References: Schoenholz et al., arXiv:1611.01232; Poole et al., arXiv:1606.05340.
     """

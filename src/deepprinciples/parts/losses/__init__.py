@@ -2,8 +2,8 @@
 
 Every factory returns `(outputs, targets) -> [B]`: one value per example, further axes (steps, regression targets)
 are averaged. Outputs are raw: no softmax or sigmoid before the loss. Class losses take integer labels or, where the
-formula allows, probabilities; the static dtype decides. The rooms: `classes` (one of many), `values` (each output on
-its own), and `pairing` below both. What is only looked at, never followed, is a metric; what depends on the weights
+formula allows, probabilities; the static dtype decides. The modules: `classes` (one of many), `values` (each output on
+its own), and `pairing` below both. What is only measured, never minimized, is a metric; what depends on the weights
 alone is a regularizer; losses of two players belong to the game learner.
 """
 

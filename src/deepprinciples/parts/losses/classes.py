@@ -129,7 +129,7 @@ def kl_divergence() -> Loss:
 
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
-    Expect: Every probe as with softmax_cross_entropy, since the gradient is the same; only the loss that is told is
+    Expect: Every probe as with softmax_cross_entropy, since the gradient is the same; only the reported loss is
       lower, by the entropy of the targets. Nothing at all with labels.
     Costs: Nothing that is measurable.
     References: Kullback and Leibler 1951, On information and sufficiency.

@@ -44,7 +44,7 @@ def filter_normalized(key: Array, params: PyTree) -> PyTree:
 
 
 def along(objective: Objective, params: PyTree, direction: PyTree, places: Array) -> Array:
-    """Give the loss at params + place * direction, for each place [P] -> [P]."""
+    """Return the loss at params + place * direction, for each place [P] -> [P]."""
     return jax.lax.map(lambda t: objective(jax.tree.map(lambda p, d: p + t * d, params, direction)), places)
 
 

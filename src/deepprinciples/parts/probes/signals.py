@@ -165,7 +165,7 @@ def _recurrent(branch: PyTree) -> Array | None:
 
 
 def _radius(kernel: Array) -> Array:
-    """Give the largest spectral radius over gates, by Gelfand's formula and ten squarings."""
+    """Return the largest spectral radius over gates, by Gelfand's formula and ten squarings."""
     size = kernel.shape[0]
     gates = kernel.reshape(size, -1, size).swapaxes(0, 1)  # [gates, H, H]
 

@@ -26,7 +26,7 @@ def l1(*, strength: Strength = 1e-4, biases: bool = False) -> Penalty:
       biases: also act on leaves with fewer than two axes.
     Returns: function (params) -> scalar float32.
     Expect: Many weights come near zero, none to exact zeros (see proximal_sgd); rank should fall. gradient_norm and
-      sharpness are those of the loss with the penalty, the loss that is told leaves it out.
+      sharpness are those of the loss with the penalty, the reported loss leaves it out.
     Costs: One pass over the weights, which is hardly measurable.
     References: Tibshirani 1996, Regression shrinkage and selection via the lasso.
     """

@@ -15,7 +15,7 @@ from deepprinciples.types import ASIDE, ActivationPenalty, Array, Count, Functio
 
 
 def _last_hidden(name: str, activations: Mapping[str, Array]) -> Array:
-    """Find what the last hidden layer gives on; a model of a stranger names its layers as it likes."""
+    """Return the output of the last hidden layer; a user's model names its layers as it likes."""
     hidden = [one for one in activations if not one.endswith(ASIDE) and one not in ("output", "embedding")]
     layers = sorted(one for one in hidden if one.startswith("layer_")) or hidden
     if not layers:
@@ -42,7 +42,7 @@ def activation_l2(*, strength: Strength = 1.0) -> ActivationPenalty:
     Returns: ActivationPenalty; apply(activations) -> scalar float32.
     Raises: ValueError where the model tells no hidden activations.
     Expect: Claimed to help recurrent language models, beside dropout. activation_mean_square of the last hidden layer
-      should fall; gradient_norm and sharpness are those of the loss with the penalty, the loss that is told leaves it
+      should fall; gradient_norm and sharpness are those of the loss with the penalty, the reported loss leaves it
       out.
     Costs: Nothing that is measurable.
     References: Merity et al., arXiv:1708.01009.
@@ -61,7 +61,7 @@ def temporal_activation_l2(*, strength: Strength = 1.0) -> ActivationPenalty:
     Returns: ActivationPenalty; apply(activations) -> scalar float32.
     Raises: ValueError where the last hidden layer has no time axis, or a single step.
     Expect: Claimed to help recurrent language models, beside dropout: states change less from step to step.
-      gradient_norm and sharpness are those of the loss with the penalty, the loss that is told leaves it out.
+      gradient_norm and sharpness are those of the loss with the penalty, the reported loss leaves it out.
     Costs: Nothing that is measurable.
     References: Merity et al., arXiv:1708.01009.
     """

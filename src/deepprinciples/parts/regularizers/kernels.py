@@ -1,6 +1,6 @@
 """Penalties that see a kernel as a whole, by its units or its singular values, where l1 and l2 see single weights.
 
-Users find them in `regularizers.TABLE`; how kernels are told from biases stands here, because both sides ask it.
+Users find them in `regularizers.TABLE`. What counts as a kernel and not a bias is defined here for both modules.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def group_lasso(*, strength: Strength = 1e-4, groups: Literal["outputs", "inputs
         channel ("inputs", a slice along the last axis but one).
     Returns: function (params) -> scalar float32.
     Expect: Whole units fall silent instead of single weights, which come near zero and not to it; rank should fall, and
-      dead_units may rise. gradient_norm is that of the loss with the penalty, the loss that is told leaves it out.
+      dead_units may rise. gradient_norm is that of the loss with the penalty, the reported loss leaves it out.
     Costs: One pass over the weights, which is hardly measurable.
     References: Yuan and Lin 2006, Model selection and estimation in regression with grouped variables; Wen et al.,
       arXiv:1608.03665.

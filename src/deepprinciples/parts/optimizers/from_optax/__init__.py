@@ -1,6 +1,6 @@
 """The optimizers that are optax's own, each with the exact signature and card that optax's mixed ones cannot give.
 
-This is the door of three rooms, by what a step is measured with: `moments`, `geometry`, `self_tuning`; `cards` is below
+Three modules, by what a step is measured with: `moments`, `geometry`, `self_tuning`; `cards` is below
 them. Users find all in `optimizers.TABLE`; what is not optax's is written there.
 
 Left out, since they would not be what their name says here: lbfgs and sophia (need the loss function), schedule_free

@@ -1,5 +1,5 @@
 """How an optax factory becomes a part: an exact signature and a card, which optax's mixed ones (None, masks, callables)
-cannot give. What an optimizer is called, and what it defaults to, stands in the rooms beside.
+cannot give. What an optimizer is called, and what it defaults to, stands in the modules beside.
 """
 
 from __future__ import annotations
