@@ -51,7 +51,7 @@ class Ranking(NamedTuple):
         """Write the diagram as .svg and .png into a folder; returns the two paths."""
         from deepprinciples.report.figures import plots
 
-        return plots.save(self.diagram(), folder)
+        return plots.save_all([self.diagram()], folder)
 
 
 def rank(runs: Sequence[Run]) -> Ranking:

@@ -1,4 +1,4 @@
-"""Words and numbers as a reader sees them: one place that cleans, escapes, shortens and formats.
+"""Words and numbers as a reader sees them: one place that cleans, shortens and formats.
 
 Everything the report shows passes through here, because names, titles and configs may come from a stranger. Layout
 and color do not belong here.
@@ -10,6 +10,8 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from rich.cells import cell_len, set_cell_size
 
 NOTHING = "–"
 _MINUS = "\u2212"
@@ -52,25 +54,11 @@ def name(value: Any) -> str:
 
 def shorten(value: Any, width: int) -> str:
     """Return a name of at most `width` columns; the middle is cut, because names often differ at their end."""
-    text = name(value)
-    if columns(text) <= width:
+    text, tail = name(value), (width - 1) // 3
+    if cell_len(text) <= width:
         return text
-    head, tail = (width - 1) - (width - 1) // 3, (width - 1) // 3
-    return _fit(text, head).rstrip() + "…" + _fit(text[::-1], tail)[::-1].lstrip()
-
-
-def columns(text: str) -> int:
-    """Return how many columns a text takes, wide characters counted twice."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-
-
-def _fit(text: str, width: int) -> str:
-    used = 0
-    for index, char in enumerate(text):
-        used += columns(char)
-        if used > width:
-            return text[:index]
-    return text
+    head = set_cell_size(text, width - 1 - tail).rstrip()
+    return head + "…" + set_cell_size(text[::-1], tail)[::-1].lstrip()
 
 
 def finite(value: Any) -> float | None:

@@ -132,7 +132,7 @@ def write(
     place, drawn = Path(path), plots.figures(results, summary)
     put(place, render(results, summary, manifest, drawn).encode("utf-8"))
     if figures:
-        plots.save_all(results, summary, place.parent / "figures", drawn)
+        plots.save_all(drawn, place.parent / "figures")
     return place
 
 

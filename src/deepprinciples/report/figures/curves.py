@@ -15,9 +15,8 @@ from matplotlib.axes import Axes
 
 from deepprinciples.report import formatting, selections
 from deepprinciples.report.figures import mpl_style
-from deepprinciples.report.figures.mpl_style import WIDTH, Plot
+from deepprinciples.report.figures.mpl_style import Plot
 
-_TALL = 190.0
 _BAND = (
     "The line is the median over seeds and the band holds the middle half of them (quartiles); a diverged seed counts "
     "as the worst value, so a line that stops means that half of the seeds have diverged."
@@ -52,7 +51,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
     if log:
         low = np.where(low > 0, low, middle)
     names = selections.labels(results, "arm")
-    figure, axes = _board(title, names, range(len(names)))
+    figure, axes = mpl_style.board(title, 190.0, "step", names, range(len(names)))
     limits = _limits(low, middle, high, log)
     for index in range(len(names)):
         # The quartile beyond the worst outcome lies outside of the picture, on its bad side.
@@ -63,9 +62,8 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
             when, bottom, ceiling, where=seen, color=mpl_style.look(index)["color"], alpha=0.16, linewidth=0
         )
         _line(axes, when, middle[index], index)
-    if log:
-        axes.set_yscale("log")
-    _finish(axes, when, limits, log)
+    mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
+    mpl_style.axis(axes, "y", limits, log=log)
     return Plot(
         name.replace("_", "-"),
         "learning",
@@ -217,25 +215,20 @@ def _panel(
     if not seen:
         return None
     when = selections.steps(results, "step")
-    figure, axes = _board(title, [names[index] for index in seen], [places[index] for index in seen], tall=130.0)
+    shown = [names[index] for index in seen], [places[index] for index in seen]
+    figure, axes = mpl_style.board(title, 130.0, "step", *shown)
     for index in seen:
         _line(axes, when, lines[index], places[index])
     for index, height in marks.items():
         axes.axhline(height, color=mpl_style.look(places[index])["color"], linewidth=1.0, linestyle=":")
     log = selections.spans_decades(lines, 1.5) and (name in _LOGARITHMIC or name.endswith("_gradient"))
-    if log:
-        axes.set_yscale("log")
     held = np.concatenate([lines[np.isfinite(lines)], [marks[index] for index in marks if index in seen]])
-    limits = mpl_style.frame(held[held > 0] if log else held, log=log)
-    if name in _SIGNED:  # these may be below 0
-        _finish(axes, when, limits, log)
-        return _told(name, title, what, seen, figure)
-    least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air
-    _finish(axes, when, limits if log else (min(limits[0], -0.02 * limits[1]), max(limits[1], least)), log)
-    return _told(name, title, what, seen, figure)
-
-
-def _told(name: str, title: str, what: str, seen: Sequence[int], figure: Any) -> Plot:
+    low, high = mpl_style.frame(held[held > 0] if log else held, log=log)
+    if name not in _SIGNED and not log:
+        least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air
+        low, high = min(low, -0.02 * high), max(high, least)
+    mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
+    mpl_style.axis(axes, "y", (low, high), log=log)
     return Plot(
         name.replace("_", "-"),
         "units",
@@ -245,23 +238,7 @@ def _told(name: str, title: str, what: str, seen: Sequence[int], figure: Any) ->
     )
 
 
-def _board(title: str, names: Sequence[str], places: Sequence[int], tall: float = _TALL) -> tuple[Any, Axes]:
-    top = 36.0 + mpl_style.legend_height(len(names))
-    figure = mpl_style.sheet(top + tall + 36, title)
-    mpl_style.legend(figure, 34, names, places)
-    axes = mpl_style.panel(figure, 46, top, WIDTH - 60, tall)
-    mpl_style.write(figure, 46 + (WIDTH - 60) / 2, top + tall + 29, "step", ha="center")
-    return figure, axes
-
-
 def _line(axes: Axes, when: np.ndarray, values: np.ndarray, place: int) -> None:
     every = max(1, len(when) // 6)
     start = place % every  # markers of different arms sit at different steps
     axes.plot(when, values, linewidth=1.6, markersize=4, markevery=(start, every), **mpl_style.look(place))
-
-
-def _finish(axes: Axes, when: np.ndarray, limits: tuple[float, float], log: bool) -> None:
-    axes.set_xlim(*mpl_style.frame(when, log=False, margin=0.02))
-    axes.set_ylim(*limits)
-    mpl_style.scale(axes, "x", log=False)
-    mpl_style.scale(axes, "y", log=log)

@@ -17,7 +17,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from deepprinciples.report import formatting
 
@@ -98,21 +98,23 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float, 
     return axes
 
 
-def scale(axes: Axes, which: str, *, log: bool, most: int = 5) -> None:
-    """Set a linear or logarithmic scale with few, plain tick labels."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
+def axis(
+    axes: Axes, which: str, limits: tuple[float, float] | None = None, *, log: bool = False, most: int = 5
+) -> None:
+    """Set the scale of an axis, "x" or "y", its limits where they are given, and few, plain tick labels."""
     if log:
-        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-        low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
-        narrow = high / low < 30
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=most + 1))
-        axis.set_minor_locator(NullLocator())
-        axis.set_minor_formatter(NullFormatter())
+        axes.set(**{f"{which}scale": "log"})
+    if limits is not None:
+        axes.set(**{f"{which}lim": limits})
+    one, (low, high) = getattr(axes, f"{which}axis"), sorted(getattr(axes, f"get_{which}lim")())
+    if log:
+        one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 30 else (1.0,), numticks=most + 1))
+        one.set_minor_locator(NullLocator())
     else:
-        # Tick places carry rounding dust near zero, which would read as "1.4e-17".
-        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
-    reach = max(abs(end) for end in (axes.get_xlim() if which == "x" else axes.get_ylim()))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value if log or abs(value) > 1e-9 * reach else 0.0)))
+        one.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    # Tick places carry rounding dust near zero, which would read as "1.4e-17".
+    dust = 0.0 if log else 1e-9 * max(abs(low), abs(high))
+    one.set_major_formatter(lambda value, _: tick(value if abs(value) > dust else 0.0))
 
 
 def tick(value: float) -> str:
@@ -132,23 +134,51 @@ def look(index: int) -> dict[str, Any]:
     }
 
 
-def legend(figure: Figure, top: float, names: Sequence[str], places: Sequence[int]) -> float:
-    """Draw the key of the arms in two columns below the title and return the height it took."""
+def board(
+    title: str,
+    tall: float,
+    under: str,
+    names: Sequence[str] = (),
+    places: Sequence[int] = (),
+    *,
+    left: float = 46.0,
+    below: float = 0.0,
+) -> tuple[Figure, Axes]:
+    """Return a figure with a key of arms in two columns, one panel, and words under it.
+
+    Args:
+      title: at the top left.
+      tall: height of the panel.
+      under: words at the middle of the lower edge.
+      names: of the arms in the key.
+      places: of the arms among all, which choose their looks.
+      left: where the panel begins.
+      below: height that is left free between the panel and the words.
+    """
+    top = 36.0 + 13.0 * ((len(names) + 1) // 2)
+    figure = sheet(top + tall + below + 36, title)
     height = figure.get_figheight() * 72
     for index, (words, place) in enumerate(zip(names, places, strict=True)):
-        x, y = 10 + (index % 2) * 174, top + 13 * (index // 2)
+        x, y = 10 + (index % 2) * 174, 34 + 13 * (index // 2)
         line = Line2D(
             [x / WIDTH, (x + 12) / WIDTH, (x + 24) / WIDTH], [1 - (y - 3) / height] * 3,
             transform=figure.transFigure, linewidth=1.6, markersize=4, markevery=[1], **look(place),
         )  # fmt: skip
         figure.add_artist(line)
         write(figure, x + 30, y, formatting.shorten(words, 24), color=INK)
-    return legend_height(len(names))
+    wide = WIDTH - left - 14
+    write(figure, left + wide / 2, height - 7, under, ha="center")
+    return figure, panel(figure, left, top, wide, tall)
 
 
-def legend_height(count: int) -> float:
-    """Return the height the key of this many arms takes."""
-    return 13.0 * ((count + 1) // 2)
+def listing(title: str, count: int, tall: float, *, below: float, grid: str = "") -> tuple[Figure, Axes]:
+    """Return a figure with a panel of rows, numbered from 0 at the top, each `tall` units high, and space below."""
+    figure = sheet(32 + tall * count + below, title)
+    axes = panel(figure, 14, 32, WIDTH - 28, tall * count, grid=grid)
+    axes.set_ylim(count, 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    return figure, axes
 
 
 def frame(values: Iterable[float], *, log: bool, margin: float = 0.05) -> tuple[float, float]:
