@@ -149,7 +149,7 @@ def replay_table(found: Mapping[str, Any], console: Console) -> None:
         console: where to print.
     """
     titles = ("step", "loss", "gradient norm", "update norm", "parameter norm")
-    body = [
+    body: list[list[str | Text]] = [
         [str(row["step"]), *(f"{row[key]:.4g}" for key in ("loss", "gradient_norm", "update_norm", "parameter_norm")),
          rich_text.plain(console, formatting.name(row["first_bad"]) if row["first_bad"] else "", "red")]
         for row in found["looks"]
