@@ -39,7 +39,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["nothing"] = formatting.NOTHING
+    made.globals |= {"nothing": formatting.NOTHING, "tables": tables, "words": formatting}
     return made
 
 
@@ -79,29 +79,17 @@ def render(
     probed = summary.get("kind") == "probe"
     return environment().get_template("page.html").render(
         _header(summary, manifest),
-        arms=tables.arms(summary),
-        averages=formatting.rows(summary.get("averages")),
-        command=summary.get("command"),
-        comparisons=formatting.rows(summary.get("comparisons")),
-        config=summary.get("config_toml"),
-        could_show=search_text.can_show(summary),
         cost=_cost(summary),
+        could_show=search_text.can_show(summary),
         divergence=None if probed else tables.divergence(results),
         figures_of=lambda group: shown.get(group, []),
-        importance=formatting.rows(summary.get("importance")),
-        limits=formatting.sentences(summary.get("limits")),
         measures=tables.measures(results) if probed else [],
-        metric=formatting.name(summary.get("metric")),
-        others={key: value for key, value in manifest.items() if key != "versions" and value is not None},
+        notes=search_text.notes(summary),
         paste="\n".join(formatting.paste(formatting.rows(summary.get("rates")))),
         probed=probed,
-        protocol=formatting.table(summary.get("protocol")),
-        rates=tables.rates(summary) if summary.get("rates") is not None else None,
-        sets=formatting.rows(summary.get("test_sets")),
+        run={key: value for key, value in manifest.items() if key != "versions" and value is not None},
         summary=summary,
-        tables=tables,
         tuning=search_text.budget(summary),
-        notes=search_text.notes(summary),
         versions=formatting.table(manifest.get("versions")),
     ).lstrip()  # fmt: skip
 

@@ -80,26 +80,24 @@ def _mean(row: Mapping[str, Any], places: int | None) -> list[str]:
 
 def arms(summary: Mapping[str, Any]) -> Table:
     """Return the arms: mean, interval, diverged, tuned point, changes."""
-    rows = formatting.rows(summary.get("arms"))
+    rows, body = formatting.rows(summary.get("arms")), []
     places = formatting.decimals(row.get("interval") for row in rows)
+    for row in rows:
+        share = formatting.pair(row.get("diverged_interval"))
+        chance = f" ({' to '.join(map(formatting.percent, share))})" if share and row.get("diverged") else ""
+        body.append([
+            formatting.name(row.get("name")),
+            *_mean(row, places),
+            search_text.runs(row),
+            formatting.number(row.get("diverged")) + chance,
+            Mark(", ".join(search_text.tuned(row)) or NOTHING, "on the edge" * (row.get("on_edge") is True), "flag"),
+            formatting.settings(row.get("changes")),
+        ])  # fmt: skip
     head = [
         _ARM, (f"mean {formatting.name(summary.get('metric'))}", ""), (f"{confidence(summary)} interval", ""),
         ("seeds", ""), ("diverged", ""), ("tuned to", "text"), ("changes to the base", "text"),
     ]  # fmt: skip
-    return Table("Arms", head, [_arm(row, places) for row in rows])
-
-
-def _arm(row: Mapping[str, Any], places: int | None) -> list[Any]:
-    share = formatting.pair(row.get("diverged_interval"))
-    chance = f" ({' to '.join(map(formatting.percent, share))})" if share and row.get("diverged") else ""
-    return [
-        formatting.name(row.get("name")),
-        *_mean(row, places),
-        search_text.runs(row),
-        formatting.number(row.get("diverged")) + chance,
-        Mark(", ".join(search_text.tuned(row)) or NOTHING, "on the edge" * (row.get("on_edge") is True), "flag"),
-        formatting.settings(row.get("changes")),
-    ]
+    return Table("Arms", head, body)
 
 
 def test_sets(summary: Mapping[str, Any]) -> Table:
@@ -116,34 +114,28 @@ def test_sets(summary: Mapping[str, Any]) -> Table:
 
 def comparisons(summary: Mapping[str, Any]) -> Table:
     """Return the comparisons: difference, chance to win, p-values and the verdict in words."""
-    rows = formatting.rows(summary.get("comparisons"))
+    rows, body = formatting.rows(summary.get("comparisons")), []
     places = formatting.decimals(row.get("interval") for row in rows)
+    for row in rows:
+        interval, chance, verdict = row.get("interval"), row.get("probability_interval"), word(row.get("verdict"))
+        if row.get("meaningful") is False and search_text.verdict(row.get("verdict"))[0] in ("better", "worse"):
+            verdict = verdict._replace(note="not shown to be meaningful")
+        wins = formatting.estimate(row.get("probability"), chance)
+        body.append([
+            [formatting.name(row.get("a")), formatting.name(row.get("b"))],
+            verdict,
+            formatting.estimate(row.get("difference"), interval, signed=True, places=places),
+            formatting.bounds(interval, signed=True, places=places),
+            wins + (f" {formatting.bounds(chance)}" if formatting.pair(chance) else ""),
+            *(formatting.probability(row.get(key)) for key in ("p", "p_adjusted")),
+            search_text.pairs(row),
+            *(formatting.number(row.get(key), 2) for key in ("correlation", "smallest_visible")),
+        ])  # fmt: skip
     numbers = (
         "difference", f"{confidence(summary)} interval", "P(first wins)", "p", "p, Holm", "pairs of", "correlation",
         "smallest visible",
     )  # fmt: skip
-    head = [("comparison", "text"), ("verdict", "short"), *((title, "") for title in numbers)]
-    return Table("Comparisons", head, [_comparison(row, places) for row in rows])
-
-
-def _comparison(row: Mapping[str, Any], places: int | None) -> list[Any]:
-    interval, chance = row.get("interval"), row.get("probability_interval")
-    verdict = word(row.get("verdict"))
-    if row.get("meaningful") is False and search_text.verdict(row.get("verdict"))[0] in ("better", "worse"):
-        verdict = verdict._replace(note="not shown to be meaningful")
-    return [
-        [formatting.name(row.get("a")), formatting.name(row.get("b"))],
-        verdict,
-        formatting.estimate(row.get("difference"), interval, signed=True, places=places),
-        formatting.bounds(interval, signed=True, places=places),
-        formatting.estimate(row.get("probability"), chance)
-        + (f" {formatting.bounds(chance)}" if formatting.pair(chance) else ""),
-        formatting.probability(row.get("p")),
-        formatting.probability(row.get("p_adjusted")),
-        search_text.pairs(row),
-        formatting.number(row.get("correlation"), 2),
-        formatting.number(row.get("smallest_visible"), 2),
-    ]
+    return Table("Comparisons", [("comparison", "text"), ("verdict", "short"), *((one, "") for one in numbers)], body)
 
 
 def divergence(results: xr.Dataset) -> Table | None:
@@ -183,22 +175,22 @@ def _lost_trials(results: xr.Dataset) -> list[tuple[int, int]]:
 
 def programs(summary: Mapping[str, Any]) -> Table:
     """Return the compiled programs that a study ran as."""
-    titles = ("lanes", "width", "devices"), ("compiled", "compiling", "running")
-    first, last = ([(title, "") for title in part] for part in titles)
-    head = [("program", ""), ("arms", "text"), *first, ("lanes run", "text"), *last]
-    return Table("Compiled programs", head, [_program(row) for row in formatting.rows(summary.get("programs"))])
-
-
-def _program(row: Mapping[str, Any]) -> list[Any]:
-    count = row.get("compiles")
-    return [
-        formatting.number(row.get("group")),
-        [formatting.name(arm) for arm in row.get("arms") or []] or NOTHING,
-        *(formatting.number(row.get(key)) for key in ("lanes", "width", "devices")),
-        _MODES.get(str(row.get("mode")), NOTHING),
-        f"{formatting.number(count)} ×" if count is not None else NOTHING,
-        *(formatting.duration(row.get(key)) for key in ("compile_seconds", "run_seconds")),
+    body = [
+        [
+            formatting.number(row.get("group")),
+            [formatting.name(arm) for arm in row.get("arms") or []] or NOTHING,
+            *(formatting.number(row.get(key)) for key in ("lanes", "width", "devices")),
+            _MODES.get(str(row.get("mode")), NOTHING),
+            f"{formatting.number(row['compiles'])} ×" if row.get("compiles") is not None else NOTHING,
+            *(formatting.duration(row.get(key)) for key in ("compile_seconds", "run_seconds")),
+        ]
+        for row in formatting.rows(summary.get("programs"))
     ]
+    head = [
+        ("program", ""), ("arms", "text"), ("lanes", ""), ("width", ""), ("devices", ""), ("lanes run", "text"),
+        ("compiled", ""), ("compiling", ""), ("running", ""),
+    ]  # fmt: skip
+    return Table("Compiled programs", head, body)
 
 
 def layouts(summary: Mapping[str, Any]) -> list[str]:
@@ -233,21 +225,21 @@ def mapping(values: Any) -> Table:
 
 def promises(summary: Mapping[str, Any]) -> Table:
     """Return validation scores when a setting was chosen and with fresh seeds, of the arms that were tuned."""
-    held = [row for row in formatting.rows(summary.get("arms")) if formatting.table(row.get("promise"))]
-    places = formatting.decimals(row["promise"].get("interval") for row in held)
-    head = [_ARM, ("promised", ""), ("fresh", ""), ("drop", ""), (f"{confidence(summary)} interval", ""), ("", "short")]
-    return Table("Promises", head, [_promise(formatting.name(row.get("name")), row["promise"], places) for row in held])
-
-
-def _promise(name: str, one: Mapping[str, Any], places: int | None) -> list[Any]:
-    interval = one.get("interval")
-    return [
-        name,
-        *(formatting.estimate(one.get(key), interval, places=places) for key in ("promised", "fresh")),
-        formatting.estimate(one.get("drop"), interval, signed=True, places=places),
-        formatting.bounds(interval, signed=True, places=places),
-        Mark("", "falls short" * (one.get("broken") is True), "flag"),
+    rows = [(row.get("name"), formatting.table(row.get("promise"))) for row in formatting.rows(summary.get("arms"))]
+    places = formatting.decimals(one.get("interval") for _, one in rows if one)
+    body = [
+        [
+            formatting.name(name),
+            *(formatting.estimate(one.get(key), one.get("interval"), places=places) for key in ("promised", "fresh")),
+            formatting.estimate(one.get("drop"), one.get("interval"), signed=True, places=places),
+            formatting.bounds(one.get("interval"), signed=True, places=places),
+            Mark("", "falls short" * (one.get("broken") is True), "flag"),
+        ]
+        for name, one in rows
+        if one
     ]
+    head = [_ARM, ("promised", ""), ("fresh", ""), ("drop", ""), (f"{confidence(summary)} interval", ""), ("", "short")]
+    return Table("Promises", head, body)
 
 
 def variance(summary: Mapping[str, Any]) -> Table:
