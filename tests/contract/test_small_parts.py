@@ -78,38 +78,35 @@ def inputs_of(name: str) -> Array:
 def result(room: str, name: str, hypers: dict):
     """Use a part once, the way the engine does."""
     factory = ROOMS[room].TABLE[name]
-    if "outputs" in inspect.signature(factory).parameters:
-        hypers = {**hypers, "outputs": 3}
-    if "steps" in inspect.signature(factory).parameters:
-        hypers = {**hypers, "steps": 4}
-    if name == "top_k_accuracy":
-        hypers = {**hypers, "k": 2}
-    part = factory(**hypers)
-    if room == "activations":
-        return part(REAL)
-    if room == "initializers":
-        return part(KEY, (2, 3, 4), jnp.float32)
-    if room == "schedules":
-        return part(jnp.linspace(0.0, 1.0, 11))
-    if room in ("losses", "metrics"):
-        return part(LOGITS, targets_of(name))
-    if room == "regularizers":
-        if isinstance(part, ActivationPenalty):
-            return part.apply({"layer_00": LOGITS, "layer_01": PARAMS["output"]["kernel"], "output": LOGITS})
-        if isinstance(part, FunctionPenalty):
-            return part.apply(jnp.sin, REAL, KEY)
-        return part(PARAMS)
-    if room == "augment":
-        return part.apply(KEY, Batch(inputs_of(name), LABELS))
-    if room == "weights":
-        return part.apply(*part.after(*part.init(KEY, PARAMS)))
-    if room == "gradient_rules":
-        return part(curved)(PARAMS, {}, Batch(REAL, LABELS), KEY)
-    return descend(part)
+    given = {"outputs": 3, "steps": 4, **({"k": 2} if name == "top_k_accuracy" else {})}
+    asked = {key: value for key, value in given.items() if key in inspect.signature(factory).parameters}
+    return USE[room](factory(**hypers, **asked), name)
+
+
+def penalty(part, name):
+    del name
+    if isinstance(part, ActivationPenalty):
+        return part.apply({"layer_00": LOGITS, "layer_01": PARAMS["output"]["kernel"], "output": LOGITS})
+    return part.apply(jnp.sin, REAL, KEY) if isinstance(part, FunctionPenalty) else part(PARAMS)
+
+
+USE = {  # kind -> (part, its name) -> what it computes
+    "activations": lambda part, _: part(REAL),
+    "initializers": lambda part, _: part(KEY, (2, 3, 4), jnp.float32),
+    "schedules": lambda part, _: part(jnp.linspace(0.0, 1.0, 11)),
+    "losses": lambda part, name: part(LOGITS, targets_of(name)),
+    "metrics": lambda part, name: part(LOGITS, targets_of(name)),
+    "regularizers": penalty,
+    "augment": lambda part, name: part.apply(KEY, Batch(inputs_of(name), LABELS)),
+    "weights": lambda part, _: part.apply(*part.after(*part.init(KEY, PARAMS))),
+    "gradient_rules": lambda part, _: part(curved)(PARAMS, {}, Batch(REAL, LABELS), KEY),
+    "optimizers": lambda part, _: descend(part),
+    "transforms": lambda part, _: descend(part),
+}
 
 
 def curved(params, state, batch, key):
-    """Give a loss that is a mean over examples, with a state and something to tell, as an engine does."""
+    """Compute a loss that is a mean over examples, with a state and auxiliary values, as a learner does."""
     del key
     hidden = jnp.tanh(batch.inputs @ params["output"]["kernel"].reshape(3, 4))
     loss = jnp.mean(jnp.sum(hidden**2, axis=1) + 0.1 * batch.targets * hidden[:, 0])
