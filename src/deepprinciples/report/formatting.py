@@ -1,6 +1,6 @@
 """Words and numbers as a reader sees them: one place that cleans, shortens and formats.
 
-Everything the report shows passes through here, because names, titles and configs may come from a stranger. Layout
+Everything the report shows passes through here, because names, titles and configs may come from anybody. Layout
 and color do not belong here.
 """
 
@@ -204,10 +204,10 @@ def series(row: Mapping[str, Any], *keys: str) -> list[tuple[float, ...]]:
     held = [values for key in keys if isinstance(values := row.get(key), (list, tuple))]
     if len(held) < len(keys):
         return []
-    told = [
+    numbers = [
         [number for value in values if (number := finite(value)) is not None] for values in zip(*held, strict=False)
     ]
-    return [tuple(numbers) for numbers in told if len(numbers) == len(keys)]
+    return [tuple(row) for row in numbers if len(row) == len(keys)]
 
 
 def share(value: Any) -> str:
@@ -223,13 +223,13 @@ def shares(interval: Any) -> str:
 
 
 def parameters(row: Mapping[str, Any]) -> str:
-    """Return what each hyper-parameter explains alone, and what only their combination does; or why it is not told."""
+    """Return what each hyper-parameter explains alone, and what only their combination does; or why it is not known."""
     known = rows(row.get("parameters"))
     if not known:
         return name(row.get("note")) if row.get("note") else ""
     words = last_words(one.get("path") for one in known)
-    told = sorted(zip(known, words, strict=True), key=lambda pair: -(finite(pair[0].get("share")) or 0.0))
-    alone = [f"{name(word)} {share(one.get('share'))} ({shares(one.get('interval'))})" for one, word in told]
+    largest = sorted(zip(known, words, strict=True), key=lambda pair: -(finite(pair[0].get("share")) or 0.0))
+    alone = [f"{name(word)} {share(one.get('share'))} ({shares(one.get('interval'))})" for one, word in largest]
     note = [name(row.get("note"))] if row.get("note") else []
     return "; ".join([*alone, f"jointly {share(row.get('jointly'))}", *note])
 

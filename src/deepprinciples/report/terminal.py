@@ -71,7 +71,7 @@ def console() -> Console:
 
 
 class _Steady:
-    """A stream whose reader may go away."""
+    """Stream whose reader may go away."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream, self._lost = stream, False

@@ -86,8 +86,8 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     held = score[np.isfinite(score)]
     log = selections.spans_decades(held) and not maximize
     rows = {str(row.get("name")): row for row in formatting.rows(summary.get("arms"))}
-    told = [formatting.pair(row.get("interval")) or (formatting.finite(row.get("mean")),) for row in rows.values()]
-    reach = [*held, *(value for ends in told for value in ends if value is not None and (value > 0 or not log))]
+    bars = [formatting.pair(row.get("interval")) or (formatting.finite(row.get("mean")),) for row in rows.values()]
+    reach = [*held, *(value for ends in bars for value in ends if value is not None and (value > 0 or not log))]
     low, high = mpl_style.frame(reach, log=log)
     edge = low if maximize else high
     shown = np.where(np.isfinite(score), score, edge)

@@ -95,7 +95,7 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool)
 
 
 def _row_name(layer: str) -> str:
-    """Name a layer of a game by its player's initial, since a label has little room, and a decade by its end."""
+    """Return a short label: a layer of a GAN by its player's initial, a decade by its end."""
     if layer.startswith("decade_"):
         exponent = int(layer.removeprefix("decade_")) - 8
         return f"< 1e{exponent}".replace("-", "\u2212")

@@ -36,7 +36,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         found += curves.learning(results, summary)
         found += samples.pictures(results)
         found += curves.players(results)
-        if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables tell it
+        if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables show it
             found += heat_maps.heat_maps(results)
             found += curves.units(results)
             found += curves.deep(results, summary)

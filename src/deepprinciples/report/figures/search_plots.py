@@ -19,11 +19,11 @@ _BAR = 15.0
 
 def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     """Draw the best validation score to expect of a number of trials, one line for each arm that tuned."""
-    told = [
+    rows = [
         (formatting.name(row.get("name")), formatting.series(row, "trials", "expected", "low", "high"))
         for row in formatting.rows(formatting.table(summary.get("budget")).get("arms"))
     ]
-    drawn = [(name, np.array(series)) for name, series in told if len(series) > 1]
+    drawn = [(name, np.array(series)) for name, series in rows if len(series) > 1]
     if not drawn:
         return None
     places = {formatting.name(name): index for index, name in enumerate(selections.labels(results, "arm"))}
@@ -115,7 +115,7 @@ def _marks(axes: Axes, rate: np.ndarray, losses: np.ndarray, row: Mapping[str, A
 
 
 def _ends(row: Mapping[str, Any]) -> tuple[float, ...]:
-    """Give the range to tune in, empty where there is none."""
+    """Return the range to tune in, empty where there is none."""
     low, high = formatting.finite(row.get("low")), formatting.finite(row.get("high"))
     return (low, high) if low is not None and high is not None and 0 < low < high else ()
 

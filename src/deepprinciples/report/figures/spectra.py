@@ -1,6 +1,6 @@
-"""Figures of what probes tell as whole curves: spectra, gradients through time, and the loss around solutions.
+"""Figures of probes that measure whole curves: spectra, gradients through time, and the loss around solutions.
 
-Each says in its caption how it is read. What is drawn over steps is in `curves` and `flow`.
+Each says in its caption how it is read. What is drawn over steps is in `curves` and `heat_maps`.
 """
 
 from __future__ import annotations
