@@ -14,7 +14,6 @@ import os
 import struct
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
 from deepprinciples.learners import from_config
 from deepprinciples.parts.data import Source
-from deepprinciples.report import plots
 from deepprinciples.results.finished_run import Run
 
 BASE: dict[str, Any] = {
@@ -79,12 +77,9 @@ def _empty_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _ready() -> Iterator[None]:
-    """Importing JAX is not what the time limit is about, nor are figures what the few runs are about."""
+def _ready() -> None:
+    """Importing JAX is not what the time limit is about."""
     assert dp.compare
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save_all", lambda *given: [])
-        yield
 
 
 def refused(edits: dict[str, Any]) -> DeepprinciplesError:

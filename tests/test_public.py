@@ -57,7 +57,8 @@ def test_every_name_is_described(name: str) -> None:
 def test_every_example_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: the first thing that is copied."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(page, "write_all", lambda *given: None)  # reports take longest, and have tests of their own
+    # Reports take longest, and have tests of their own.
+    monkeypatch.setattr(page, "write", lambda path, *given, **options: path)
     Path("mine.toml").write_text(dp.config.dumps(CONFIG), encoding="utf-8")
     example = textwrap.dedent(sections(DOCUMENTED[name])["Example"])
     if "runs/first" in example:

@@ -23,7 +23,6 @@ from deepprinciples.cli.main import app
 from deepprinciples.learners import TABLES
 from deepprinciples.learners.from_config import KINDS
 from deepprinciples.parts.models.adapters import coerce
-from deepprinciples.report import plots
 from deepprinciples.results.finished_run import Run
 from deepprinciples.study import range_test
 
@@ -56,14 +55,7 @@ def spaces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
     found = {}
     strict = jax.config.jax_numpy_rank_promotion
     jax.config.update("jax_numpy_rank_promotion", "allow")  # a reader's code may do as it likes
-    drawn: list[Path] = []
-
-    def draw(*given: Any) -> None:  # one set of figures says it all; the rest is time
-        drawn.append(save_all(*given) if not drawn else given[2])
-
-    save_all = plots.save_all
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save_all", draw)
         for name in RUN:
             room = tmp_path_factory.mktemp("reader")
             patch.chdir(room)

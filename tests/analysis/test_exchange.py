@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.interop import torch_names
 from deepprinciples.learners import from_config
 from deepprinciples.parts.models import TABLE
-from deepprinciples.report import plots
 from deepprinciples.study import plan
 from deepprinciples.types import path_to_names
 
@@ -199,11 +198,9 @@ class Runs(dict[str, Path]):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Give runs of the models that are asked for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save_all", lambda results, summary, folder, drawn=None: folder)  # nobody looks at these
-        yield Runs(tmp_path_factory.mktemp("runs"))
+    return Runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,6 @@ FILES = {
     "results.nc",
     "metrics.jsonl",
     "report.html",
-    "figures",
     "checkpoints",
 }
 
@@ -207,6 +207,17 @@ def test_report_writes_the_same_bytes_again(room: Path, compared: Result) -> Non
     after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert before.keys() == after.keys()
     assert [path.name for path in before if before[path] != after[path]] == []
+
+
+def test_figures_are_written_when_asked(room: Path, compared: Result) -> None:
+    """Lost: the figures as files for a paper; or seconds of every run for files that nobody asked for."""
+    folder = Path("runs/demo-1/figures")
+    assert not folder.exists()
+    done = command("report", "runs/demo-1", "--figures")
+    assert (done.code, done.err) == (0, "")
+    names = {path.name for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    assert {"forest.svg", "forest.png", "validation.svg"} <= names and len(names) % 2 == 0
 
 
 def test_report_of_what_is_no_whole_run(room: Path, compared: Result, tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deepprinciples.report import plots
+from deepprinciples.report.figures import plots
 
 TORTURE = os.environ.get("TORTURE", "")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave out the files of figures: a run draws them for seconds, and only one file here is about them."""
+    """Leave out the files of figures: only one file here is about them."""
     with pytest.MonkeyPatch.context() as patch:
         if request.module.__name__ != "test_places":
             patch.setattr(plots, "save_all", lambda *given: [])

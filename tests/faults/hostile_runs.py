@@ -119,12 +119,9 @@ RUNS: dict[str, hostile.Make] = {
 def opened(path: Path) -> None:
     """Open a run, read all of it, and write its report into its own directory, as `deepprinciples report` does."""
     import deepprinciples as dp
-    from deepprinciples.report import page, plots
 
     found = dp.load(path)
-    results = found.results
-    page.write(path / "report.html", results, found.summary, found.manifest)
-    plots.save_all(results, found.summary, path / "figures")
+    found.report(path / "report.html", figures=True)
     found.report(path / "other.html")
 
 

@@ -28,12 +28,10 @@ from small_runs import GAME, STUDY, told
 import deepprinciples.cli.main as cli
 from deepprinciples.runs.files import read_jsonl
 
-for module in ("study.commands", "report.page", "report.plots", "report.terminal"):  # a child has them at once
+for module in ("study.commands", "report.page", "report.terminal"):  # a child has them at once
     importlib.import_module(f"deepprinciples.{module}")
 for module in ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "scipy.io", "sklearn.datasets"):
     importlib.import_module(module)
-
-importlib.import_module("deepprinciples.report.plots").save_all = lambda *given: []  # drawn last, and for seconds
 
 LONGER = {**STUDY["train"], "steps": 400, "evaluate_every": 4}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {

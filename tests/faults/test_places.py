@@ -13,7 +13,8 @@ import small
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError, IntegrityError, ResourceError
-from deepprinciples.report import page, plots
+from deepprinciples.report import page
+from deepprinciples.report.figures import plots
 from deepprinciples.runs import arrays, checkpoints, directory, files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes as POSIX has them")
@@ -99,15 +100,16 @@ def test_check_7_a_report_is_written_through_no_link(tmp_path: Path, secret: Pat
     run = dp.load(path)
     (path / "report.html").symlink_to(secret)
     (path / "figures").mkdir()
-    name = f"{plots.figures(run.results, run.summary)[0].name}.svg"
+    drawn = plots.figures(run.results, run.summary)
+    name = f"{drawn[0].name}.svg"
     (path / "figures" / name).symlink_to(secret)
     page.write(path / "report.html", run.results, run.summary, run.manifest)
-    plots.save_all(run.results, run.summary, path / "figures")
+    plots.save_all(drawn, path / "figures")
     assert secret.read_text() == SECRET
     assert (path / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     (path / "linked").symlink_to(secret.parent)
     with pytest.raises(ResourceError, match="is a link"):
-        plots.save_all(run.results, run.summary, path / "linked")
+        plots.save_all(drawn, path / "linked")
     with pytest.raises(ResourceError, match="cannot be written"):
         page.write(path / "none" / "report.html", run.results, run.summary, run.manifest)
     assert os.listdir(secret.parent) == ["secret"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import functools
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from rich.cells import cell_len
 
-from deepprinciples.report import formatting, html_tables, mpl_style, page, plots, search_tables, search_text
+from deepprinciples.report import formatting, page, search_text, tables
+from deepprinciples.report.figures import plots
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -62,6 +68,17 @@ def parse(document):
     return tree
 
 
+def pictures(document):
+    """Return the figures of a page as XML; one that is not well-formed raises."""
+    found = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', document)
+    return [ElementTree.fromstring(base64.b64decode(data)) for data in found]
+
+
+def shapes(document):
+    """Return the elements of all figures with the names of their attributes."""
+    return [(node.tag, tuple(sorted(node.attrib))) for root in pictures(document) for node in root.iter()]
+
+
 def poisoned(study, *poisons):
     """Return a study in which every string, keys included, carries a poison; equal strings carry the same one."""
     results, summary, manifest = study(arms=("one", "two", "three"), seeds=6, layers=3, steps=6, trials=4)
@@ -95,11 +112,13 @@ def whole(study):
 
 def test_hostile_strings_leave_the_element_tree_as_it_is(study):
     """Lost otherwise: opening a colleague's report could run code or hide what was found."""
-    plain = parse(page.render(*poisoned(study, "x")))
+    drawn = page.render(*poisoned(study, "x"))
+    plain = parse(drawn)
     assert plain.depth == 0
     for turn in (0, 5):  # each string meets two of them; all together they meet all
-        tree = parse(page.render(*poisoned(study, *HOSTILE[turn:], *HOSTILE[:turn])))
-        assert tree.nodes == plain.nodes
+        document = page.render(*poisoned(study, *HOSTILE[turn:], *HOSTILE[:turn]))
+        tree = parse(document)
+        assert tree.nodes == plain.nodes and shapes(document) == shapes(drawn)
         assert not [name for _, name, _ in tree.values if name.startswith("on")]
 
 
@@ -115,7 +134,9 @@ def test_strings_that_hold_nothing_printable_still_make_a_page(study):
 def test_dollars_are_not_formulas(study):
     """Lost otherwise: an arm called $x_2$ is drawn as mathematics, and a lone $ may raise."""
     results, summary, manifest = poisoned(study, "$x_2$")
-    assert page.render(results, summary, manifest).count("one$x_2$") > 8
+    document = page.render(results, summary, manifest)
+    drawn = [root for root in pictures(document) if "one$x_2$" in "".join(root.itertext())]
+    assert document.count("one$x_2$") > 4 and len(drawn) > 8
 
 
 def test_the_page_is_offline_and_runs_nothing(whole):
@@ -127,8 +148,13 @@ def test_the_page_is_offline_and_runs_nothing(whole):
     assert not names & {"script", "iframe", "link", "object", "embed", "base", "form"}
     for tag, name, value in tree.values:
         if name in ("href", "src", "xlink:href", "action"):
-            assert value.startswith(("#", "data:image/png;base64,")), (tag, name, value[:60])
+            assert value.startswith(("#", "data:image/svg+xml;base64,")), (tag, name, value[:60])
     assert not re.search(r"https?://|//[a-z]+\.|@import|javascript:", whole)
+    for node in (node for root in pictures(whole) for node in root.iter()):
+        assert node.tag.startswith("{http://www.w3.org/2000/svg}") and not node.tag.endswith("}script")
+        for name, value in node.attrib.items():
+            assert not name.startswith("on") and "javascript:" not in value
+            assert not name.endswith("href") or value.startswith(("#", "data:image/png;base64,"))
 
 
 def test_ids_are_unique_and_links_find_them(whole):
@@ -136,8 +162,11 @@ def test_ids_are_unique_and_links_find_them(whole):
     tree = parse(whole)
     assert len(tree.ids) == len(set(tree.ids))
     links = [value[1:] for _, name, value in tree.values if name == "href" and value.startswith("#")]
-    clips = [found for _, _, value in tree.values for found in re.findall(r"url\(#([^)]+)\)", value)]
-    assert links and clips and set(links + clips) <= set(tree.ids)
+    assert links and set(links) <= set(tree.ids)
+    for root in pictures(whole):
+        ids = [node.get("id") for node in root.iter() if node.get("id")]
+        clips = [found for node in root.iter() for found in re.findall(r"url\(#([^)]+)\)", str(node.attrib))]
+        assert clips and set(clips) <= set(ids) and len(ids) == len(set(ids))
 
 
 def test_the_same_study_gives_the_same_bytes_and_a_small_file(whole, study):
@@ -158,7 +187,8 @@ def test_everything_a_reader_needs_is_there(whole, study):
         assert line in words
     assert "seed 100 at step 750" in words and "on the edge" in words and "4 of 20" in words
     figures = whole.count("<figure>")
-    assert figures == whole.count("<figcaption>") == whole.count('role="img"') == 16
+    assert figures == whole.count("<figcaption>") == len(pictures(whole)) == 16
+    assert all(value for tag, name, value in parse(whole).values if (tag, name) == ("img", "alt"))
     assert whole.index(summary["headline"]) < whole.index("<table>")
     assert '<meta name="viewport"' in whole and "@media print" in whole
 
@@ -206,7 +236,8 @@ def test_an_arm_that_diverged_everywhere_is_shown_and_told(study):
     results["diverged_at"].values[0] = 0
     results["tuning_diverged_at"].values[0] = 0
     document = page.render(results, summary, manifest)
-    assert "4 of 4" in document and "36 of 36" in document and "no values" in document
+    assert "4 of 4" in document and "36 of 36" in document
+    assert any("no values" in "".join(root.itertext()) for root in pictures(document))
     everything = results.copy(deep=True)
     for name in everything.data_vars:
         if everything[name].dtype.kind == "f" and name != "tuning_point":
@@ -224,7 +255,7 @@ def test_a_file_is_written_as_utf8_in_any_locale(study, tmp_path):
 def test_the_room_does_not_wake_jax():
     """Lost otherwise: `report` takes seconds to start and needs an accelerator's libraries."""
     code = (
-        "import sys; from deepprinciples.report import page, terminal, plots;"
+        "import sys; from deepprinciples.report import page, terminal;"
         "sys.exit(any(m.split('.')[0] in ('jax', 'flax', 'pyplot') or m == 'matplotlib.pyplot' for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -241,32 +272,29 @@ def test_numbers_read_as_a_person_writes_them():
     assert formatting.number(1e-7) == "1e\u22127" and formatting.number(330000) == "330,000"
     assert formatting.duration(59.6) == "1 min 0 s" and formatting.duration(7380) == "2 h 3 min"
     assert formatting.duration(-1) == formatting.NOTHING
-    assert (
-        formatting.shorten("a" * 40 + "z", 9) == "aaaaaa…az"
-        and formatting.columns(formatting.shorten("漢" * 30, 11)) <= 11
-    )
+    assert formatting.shorten("a" * 40 + "z", 9) == "aaaaaa…az" and cell_len(formatting.shorten("漢" * 30, 11)) <= 11
 
 
 def test_only_known_verdicts_choose_a_color():
     """Lost otherwise: a string from a file becomes part of the page's markup."""
-    assert 'class="word better"' in html_tables.word("better")
-    assert 'class="word other"' in html_tables.word('better" onclick="x')
-    assert 'class="word better soft"' in html_tables.word("better for the settings found")
-    assert 'class="word other"' in html_tables.word("cannot be judged")
-    found = lambda *words: html_tables.strongest({"comparisons": [{"verdict": word} for word in words]})
+    assert tables.word("better").kind == "better"
+    assert tables.word('better" onclick="x').kind == "other"
+    assert tables.word("better for the settings found").kind == "better soft"
+    assert tables.word("cannot be judged").kind == "other"
+    found = lambda *words: tables.strongest({"comparisons": [{"verdict": word} for word in words]})
     assert found("no evidence", "worse for the settings found") == "worse soft"
     assert found("worse for the settings found", "better") == "better" and found("cannot be judged") == "other"
 
 
 def test_the_shapes_that_were_measured_are_told(study):
     """Why lanes ran one after another would stay a riddle."""
-    summary = study()[1]
+    results, summary, manifest = study(arms=("one", "two", "three", "four"), seeds=2, layers=2, steps=4, trials=3)
     tried = [
         {"mode": "map", "width": 10, "ms_per_model_step": 0.17},
         {"mode": "vmap", "width": 4, "ms_per_model_step": 0.25},
     ]
     rows = [{**row, "mode": "map", "measured": tried if not i else []} for i, row in enumerate(summary["programs"])]
-    html = html_tables.cost({**summary, "programs": rows})
+    html = page.render(results, {**summary, "programs": rows}, manifest)
     assert "measured in 2 shapes; one after another, 10 wide: 0.17 ms" in html
     assert html.count("measured in") == 1
 
@@ -302,26 +330,36 @@ def test_a_damaged_search_is_left_out(study, range_test):
     page.render(results * np.nan, summary, manifest)
 
 
-def test_a_study_without_tuning_is_not_said_to_have_tuned():
+def test_a_study_without_tuning_is_not_said_to_have_tuned(study):
     """A reader would be told of a budget of 0 trials that was spent on validation data."""
     protocol = {"searches": 10, "trials": 8, "tuning_seeds": 3}
-    assert "10 searches of 8 trials with 3 tuning seeds each" in search_tables.tuning({"protocol": protocol})
-    assert search_tables.tuning({"protocol": protocol | {"trials": 0}}) == "<p>Nothing was tuned.</p>"
+    assert "10 searches of 8 trials with 3 tuning seeds each" in search_text.budget({"protocol": protocol})[0]
+    assert search_text.budget({"protocol": protocol | {"trials": 0}}) == []
+    results, summary, manifest = study(arms=("one", "two"), seeds=2, layers=2, steps=4, trials=3)
+    untuned = {**summary, "protocol": protocol | {"trials": 0}, "arms": [{"name": "one"}, {"name": "two"}]}
+    assert "<p>Nothing was tuned.</p>" in page.render(results, untuned, manifest)
 
 
 def test_a_run_is_drawn_once(study, tmp_path, monkeypatch):
     """Every report would take twice as long; or its page and its files show different figures."""
     prints: list[object] = []
-    real = mpl_style.FigureCanvasSVG.print_svg
-    monkeypatch.setattr(
-        mpl_style.FigureCanvasSVG, "print_svg", lambda self, *a, **k: prints.append(self.figure) or real(self, *a, **k)
-    )
+    real = FigureCanvasSVG.print_svg
+
+    @functools.wraps(real)
+    def counted(self, *given, **options):
+        prints.append(self.figure)
+        return real(self, *given, **options)
+
+    monkeypatch.setattr(FigureCanvasSVG, "print_svg", counted)
     results, summary, manifest = study()
-    page.write_all(tmp_path, results, summary, manifest)
+    page.write(tmp_path / "report.html", results, summary, manifest)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    prints.clear()
+    page.write(tmp_path / "report.html", results, summary, manifest, figures=True)
     files = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert len(files) == 2 * len(prints) == 2 * len(set(map(id, prints))) > 0
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page.render(results, summary, manifest)
-    assert plots.save_all(results, summary, tmp_path / "none", []) == []
+    assert plots.save_all([], tmp_path / "none") == []
 
 
 def test_a_broken_promise_is_flagged(study):
@@ -339,12 +377,13 @@ def test_the_spread_of_scores_is_taken_apart(study):
     """Lost otherwise: whether more searches or more seeds would sharpen the verdict."""
     results, summary, manifest = study(arms=("one", "two"), seeds=6, layers=2, steps=4, trials=3)
     summary["arms"][1] |= {"chosen": [], "variance": {"search": 0.0, "seed": 0.4, "rest": 0.6}}
-    table = search_tables.variance(summary)
+    document = page.render(results, summary, manifest)
+    table = document.partition('aria-label="Shares of variance"')[2].partition("</table>")[0]
     assert "54 %" in table and "width:54.0%" in table and "60 %" in table
     assert f"<td>{formatting.NOTHING}</td>" in table  # an arm that was not tuned
-    assert table in page.render(results, summary, manifest)
     unknown = dict.fromkeys(("search", "seed", "rest"))
-    assert search_tables.variance({"arms": [row | {"variance": unknown} for row in summary["arms"]]}) == ""
+    unknown = {**summary, "arms": [row | {"variance": unknown} for row in summary["arms"]]}
+    assert "Shares of variance" not in page.render(results, unknown, manifest)
 
 
 def test_what_a_study_could_show_is_said(study):
@@ -385,7 +424,7 @@ def test_diverged_trials_are_counted_out_of_those_made(study):
     results["tuning_diverged_at"].values[1] = -1
     results["diverged_at"].values[:] = -1
     results["diverged_at"].values[:2, [0, 1, 7]] = 3
-    document = html_tables.divergence(results)
+    document = page.render(results, {}, {}).partition('aria-label="What diverged"')[2]
     assert "9 of 45" in document and "12 of 48" in document
     rows = {name: next(row for row in document.split("<tr>") if f"<bdi>{name}<" in row) for name in ("one", "two")}
     assert "3 of 8, in 2 of 4 searches" in rows["one"] and "<td>3 of 8</td>" in rows["two"]
@@ -393,10 +432,12 @@ def test_diverged_trials_are_counted_out_of_those_made(study):
 
 def test_an_importance_that_is_not_known_is_one_sentence(study):
     """Lost otherwise: with one tuning seed, the default, a table of dashes."""
-    _, summary, _ = study(arms=("one", "two"), seeds=6, layers=2, steps=4, trials=3)
+    results, summary, manifest = study(arms=("one", "two"), seeds=6, layers=2, steps=4, trials=3)
     none = {"setting": None, "interval": None, "seed": None, "parameters": [], "note": "24 trials x 1 tuning seed"}
     rows = [row | none for row in summary["importance"]]
-    made = search_tables.importance({"importance": rows})
+    made = page.render(results, summary | {"importance": rows}, manifest)
+    made = made.partition("Setting or seed?")[2].partition("</section>")[0]
     assert made.count("24 trials x 1 tuning seed") == 1 and "<table>" not in made
     rows[0] |= {"parameters": [{"path": "a.rate", "share": 0.7, "interval": [0.6, 0.8]}], "jointly": 0.3}
-    assert "24 trials x 1 tuning seed" in search_tables.importance({"importance": rows[:1]})
+    made = page.render(results, summary | {"importance": rows[:1]}, manifest)
+    assert "24 trials x 1 tuning seed" in made.partition("Setting or seed?")[2].partition("</table>")[0]

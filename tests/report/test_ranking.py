@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepprinciples.report import plots, ranking
-from deepprinciples.report.mpl_style import WIDTH
+from deepprinciples.report.figures import plots, ranking
+from deepprinciples.report.figures.mpl_style import WIDTH
 
 
 def test_groups_are_the_longest_runs_within_the_distance():
@@ -32,7 +32,8 @@ def test_methods_stand_at_their_ranks_and_the_best_is_left(tmp_path):
     assert "2 groups" in plot.alt
     heights = [y for item in plot.figure.texts for y in [item.get_position()[1]]]
     assert min(heights) > 0 and max(heights) < 1 and np.isfinite(heights).all()
-    first = [path.read_bytes() for path in plots.save(plot, tmp_path / "one")]
+    first = [path.read_bytes() for path in plots.save_all([plot], tmp_path / "one")]
     assert len(first) == 2 and first == [
-        path.read_bytes() for path in plots.save(ranking.critical_difference(names, ranks, distance), tmp_path / "two")
+        path.read_bytes()
+        for path in plots.save_all([ranking.critical_difference(names, ranks, distance)], tmp_path / "two")
     ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepprinciples.report import heat_maps, mpl_style, plots, spectra
+from deepprinciples.report.figures import heat_maps, mpl_style, plots, spectra
 
 
 def deep_study(arms=2, seeds=3, steps=4):
@@ -87,5 +87,5 @@ def test_nothing_measured_is_nothing_drawn():
 
 def test_the_page_takes_them_all(tmp_path):
     """Lost: a figure that cannot be written."""
-    names = {path.stem for path in plots.save_all(deep_study(), {"kind": "probe"}, tmp_path)}
+    names = {path.stem for path in plots.save_all(plots.figures(deep_study(), {"kind": "probe"}), tmp_path)}
     assert {"gradient-through-time", "hessian-spectrum", "landscape", "between", "similarity"} <= names

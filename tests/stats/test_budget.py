@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from deepprinciples.cli.main import app
-from deepprinciples.report import plots
 from deepprinciples.stats import budget, planning
 from deepprinciples.stats.searches import Judge, Search
 from deepprinciples.stats.trials import Axis
@@ -83,7 +82,7 @@ def test_a_long_search_is_told_in_few_numbers():
     assert (np.diff(row["expected"]) > 0).all()
 
 
-def test_a_study_tells_and_shows_its_search(study, monkeypatch):
+def test_a_study_tells_and_shows_its_search(study):
     """Lost: the numbers of a finished run, in its summary or at the command that asks for them."""
     summary = study.summary
     rows = summary["budget"]["arms"]
@@ -95,7 +94,6 @@ def test_a_study_tells_and_shows_its_search(study, monkeypatch):
         best = [max(three) for three in itertools.combinations(scores.reshape(-1), 3)]
         np.testing.assert_allclose(row["expected"][-1], np.mean(best), rtol=1e-6)
     assert [row["name"] for row in summary["importance"]] == ["plain", "clipping", "tanh"]
-    monkeypatch.setattr(plots, "save_all", lambda *args: [])  # the figures are there
     done = CliRunner().invoke(app, ["report", str(study.path), "--show", "importance", "--show", "budget"])
     assert done.exit_code == 0, done.output
     after = done.stdout.split(summary["headline"])[1]

@@ -16,13 +16,13 @@ from deepprinciples.learners import from_config
 from deepprinciples.runs import arrays, files
 from deepprinciples.study import groups, prepared_group
 
-FILES = {"config.toml", "manifest.json", "results.nc", "summary.json", "metrics.jsonl", "report.html", "figures"}
+FILES = {"config.toml", "manifest.json", "results.nc", "summary.json", "metrics.jsonl", "report.html"}
 
 
 def test_a_run_directory_holds_what_it_promises(study):
     """A user would miss a file that the documentation names."""
     assert {path.name for path in study.path.iterdir()} >= FILES
-    assert list((study.path / "figures").iterdir()) and (study.path / "report.html").stat().st_size > 1000
+    assert (study.path / "report.html").stat().st_size > 1000
 
 
 def test_a_run_opens_again_as_it_was(study):

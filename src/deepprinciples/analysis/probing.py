@@ -306,5 +306,5 @@ def _write(path: Path, run: Run, found: xr.Dataset, subject: _Subject) -> Run:
     files.write_json(path / directory.SUMMARY, summary)
     manifest = directory.manifest(seeds=subject.seeds, files=directory.file_hashes(path))
     files.write_json(path / directory.MANIFEST, manifest)
-    page.write_all(path, found, summary, manifest)
+    page.write(path / "report.html", found, summary, manifest)
     return load(path)

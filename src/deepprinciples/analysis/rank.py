@@ -14,7 +14,7 @@ from deepprinciples.results.finished_run import Run
 from deepprinciples.stats.many_tasks import friedman, nemenyi_distance
 
 if TYPE_CHECKING:
-    from deepprinciples.report.mpl_style import Plot
+    from deepprinciples.report.figures.mpl_style import Plot
 
 
 class Ranking(NamedTuple):
@@ -43,15 +43,15 @@ class Ranking(NamedTuple):
 
     def diagram(self) -> Plot:
         """Draw mean ranks on a line, with bars that join what cannot be distinguished; `.figure` is matplotlib's."""
-        from deepprinciples.report import ranking
+        from deepprinciples.report.figures import ranking
 
         return ranking.critical_difference(self.names, self.ranks.tolist(), self.distance)
 
     def save(self, folder: Path | str) -> list[Path]:
         """Write the diagram as .svg and .png into a folder; returns the two paths."""
-        from deepprinciples.report import plots
+        from deepprinciples.report.figures import plots
 
-        return plots.save(self.diagram(), folder)
+        return plots.save_all([self.diagram()], folder)
 
 
 def rank(runs: Sequence[Run]) -> Ranking:

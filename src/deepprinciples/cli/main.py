@@ -218,15 +218,20 @@ def probe(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run directory.")], show: Show = None, debug: Debug = False
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Write each figure as SVG and PNG too, into figures/ of the run.")
+    ] = False,
+    show: Show = None,
+    debug: Debug = False,
 ) -> None:
     """Write the report of a run again and show its verdicts."""
     with one_line_errors(debug):
-        from deepprinciples.report import page, terminal
+        from deepprinciples.report import terminal
         from deepprinciples.results.finished_run import load
 
         loaded = load(run)
-        page.write_all(loaded.path, loaded.results, loaded.summary, loaded.manifest)
+        loaded.report(loaded.path / "report.html", figures=figures)
         tell(loaded.path, loaded.summary, terminal.console(), show)
 
 

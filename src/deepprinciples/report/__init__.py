@@ -1,4 +1,4 @@
-"""The report room: what a study found, drawn and put into words, on one offline page and in the terminal.
+"""The report: what a study found, in figures and words, on one offline page and in the terminal.
 
 It reads three things and changes none: the results (an xarray.Dataset), the summary and the manifest (plain dicts).
 All of them are untrusted: every string is cleaned and escaped on its way out. No statistics are made here (the

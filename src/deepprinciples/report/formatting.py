@@ -1,16 +1,17 @@
-"""Words and numbers as a reader sees them: one place that cleans, escapes, shortens and formats.
+"""Words and numbers as a reader sees them: one place that cleans, shortens and formats.
 
-Everything the report shows passes through here, because names, titles and configs may come from a stranger. Layout
+Everything the report shows passes through here, because names, titles and configs may come from anybody. Layout
 and color do not belong here.
 """
 
 from __future__ import annotations
 
-import html
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from rich.cells import cell_len, set_cell_size
 
 NOTHING = "–"
 _MINUS = "\u2212"
@@ -30,6 +31,8 @@ def clean(value: Any, *, lines: bool = False) -> str:
       Text that is safe to print in a terminal, but not yet escaped for HTML.
     """
     text = "" if value is None else str(value)
+    if text.isprintable():  # most are, and figures are long
+        return text
     return "".join(kept for kept in (_keep(char, lines) for char in text) if kept)
 
 
@@ -49,32 +52,13 @@ def name(value: Any) -> str:
     return clean(value).strip() or "(unnamed)"
 
 
-def escape(value: Any, *, lines: bool = False) -> str:
-    """Return cleaned text, safe inside HTML elements and quoted attributes."""
-    return html.escape(clean(value, lines=lines), quote=True)
-
-
 def shorten(value: Any, width: int) -> str:
     """Return a name of at most `width` columns; the middle is cut, because names often differ at their end."""
-    text = name(value)
-    if columns(text) <= width:
+    text, tail = name(value), (width - 1) // 3
+    if cell_len(text) <= width:
         return text
-    head, tail = (width - 1) - (width - 1) // 3, (width - 1) // 3
-    return _fit(text, head).rstrip() + "…" + _fit(text[::-1], tail)[::-1].lstrip()
-
-
-def columns(text: str) -> int:
-    """Return how many columns a text takes, wide characters counted twice."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-
-
-def _fit(text: str, width: int) -> str:
-    used = 0
-    for index, char in enumerate(text):
-        used += columns(char)
-        if used > width:
-            return text[:index]
-    return text
+    head = set_cell_size(text, width - 1 - tail).rstrip()
+    return head + "…" + set_cell_size(text[::-1], tail)[::-1].lstrip()
 
 
 def finite(value: Any) -> float | None:
@@ -220,10 +204,10 @@ def series(row: Mapping[str, Any], *keys: str) -> list[tuple[float, ...]]:
     held = [values for key in keys if isinstance(values := row.get(key), (list, tuple))]
     if len(held) < len(keys):
         return []
-    told = [
+    numbers = [
         [number for value in values if (number := finite(value)) is not None] for values in zip(*held, strict=False)
     ]
-    return [tuple(numbers) for numbers in told if len(numbers) == len(keys)]
+    return [tuple(row) for row in numbers if len(row) == len(keys)]
 
 
 def share(value: Any) -> str:
@@ -239,13 +223,13 @@ def shares(interval: Any) -> str:
 
 
 def parameters(row: Mapping[str, Any]) -> str:
-    """Return what each hyper-parameter explains alone, and what only their combination does; or why it is not told."""
+    """Return what each hyper-parameter explains alone, and what only their combination does; or why it is not known."""
     known = rows(row.get("parameters"))
     if not known:
         return name(row.get("note")) if row.get("note") else ""
     words = last_words(one.get("path") for one in known)
-    told = sorted(zip(known, words, strict=True), key=lambda pair: -(finite(pair[0].get("share")) or 0.0))
-    alone = [f"{name(word)} {share(one.get('share'))} ({shares(one.get('interval'))})" for one, word in told]
+    largest = sorted(zip(known, words, strict=True), key=lambda pair: -(finite(pair[0].get("share")) or 0.0))
+    alone = [f"{name(word)} {share(one.get('share'))} ({shares(one.get('interval'))})" for one, word in largest]
     note = [name(row.get("note"))] if row.get("note") else []
     return "; ".join([*alone, f"jointly {share(row.get('jointly'))}", *note])
 

@@ -1,6 +1,6 @@
 """Where the report's files go: each is whole or not there, and none is written through a link.
 
-A report is written into the run directory, which a stranger may have packed: a link in it could lead to any file of
+A report is written into the run directory, which may have come from anybody: a link in it could lead to any file of
 the reader's.
 """
 

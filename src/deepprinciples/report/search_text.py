@@ -98,3 +98,30 @@ def can_show(summary: Mapping[str, Any]) -> str:
         return said
     spread = f"standard deviations of the differences between {'searches' if unit == 'search' else 'seeds'}"
     return f"{said} A true difference of {formatting.number(visible, 2)} {spread} is found 4 times in 5."
+
+
+def budget(summary: Mapping[str, Any]) -> list[str]:
+    """Return how the arms were tuned, with the values that lie on an edge in most searches; empty without tuning."""
+    protocol = formatting.table(summary.get("protocol"))
+    trials, seeds, searches = (protocol.get(key) for key in ("trials", "tuning_seeds", "searches"))
+    lines = []
+    if trials:
+        each = f"{count(trials, 'trial')} with {count(seeds, 'tuning seed')} each"
+        lines.append(
+            f"Every arm got the same budget: {count(searches or 1, 'search')} of {each}, scored on validation data; "
+            "the setting that each search chose was trained on seeds of its own, and scored once on test data."
+        )
+    for row in formatting.rows(summary.get("arms")):
+        if row.get("on_edge") is True:
+            edges, arm = ", ".join(formatting.sentences(row.get("edges"))) or "value", formatting.name(row.get("name"))
+            lines.append(
+                f"{arm}: in most searches the best {edges} is on the edge of its range, which may be too narrow."
+            )
+    return lines
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """Return why the importance of arms is not known: one sentence where it is the same for all of them."""
+    rows = [row for row in formatting.rows(summary.get("importance")) if row.get("note")]
+    found = [(formatting.name(row.get("name")), formatting.parameters(row)) for row in rows]
+    return [found[0][1]] if len({note for _, note in found}) == 1 else [f"{name}: {note}" for name, note in found]

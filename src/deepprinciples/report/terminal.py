@@ -20,8 +20,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from deepprinciples.report import formatting, search_text, terminal_sections
-from deepprinciples.report.rich_text import Voice, ruled, that_fits
+from deepprinciples.report import formatting, rich_text, search_text, terminal_sections
 
 _COLORS = {"better": "green", "worse": "red", "equivalent": "blue"}
 _EVERY = 5.0  # seconds between plain lines
@@ -34,45 +33,45 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
       summary: the dict of `summary.json`; any value may be None.
       console: where to print; without a terminal no color is used.
     """
-    say = Voice(console)
     arms, comparisons = formatting.rows(summary.get("arms")), formatting.rows(summary.get("comparisons"))
-    say.line(formatting.name(summary.get("title")), "bold")
-    if summary.get("rates") is not None:
+    tested = summary.get("rates") is not None
+    rich_text.line(console, formatting.name(summary.get("title")), "bold")
+    if tested:
         terminal_sections.rates(summary, console)
     elif arms:
-        ways: list[dict[str, bool]] = [{}, {"split": True}, {"split": True, "stacked": True}]
-        console.print(that_fits(console, *(_arms(say, summary, arms, **way) for way in ways)))
+        ways = ((False, False), (True, False), (True, True))
+        rich_text.show(console, *(_arms(console, summary, arms, *way) for way in ways))
     if comparisons:
-        console.print(that_fits(console, _comparisons(say, comparisons), _comparisons(say, comparisons, stacked=True)))
+        rich_text.show(console, *(_comparisons(console, comparisons, stacked) for stacked in (False, True)))
         if known := search_text.can_show(summary):
-            say.line(known, "dim")
-    if summary.get("headline") is not None and summary.get("rates") is None:
-        say.line(formatting.name(summary.get("headline")), "bold")
+            rich_text.line(console, known, "dim")
+    if summary.get("headline") is not None and not tested:
+        rich_text.line(console, formatting.name(summary.get("headline")), "bold")
     for one in formatting.rows(summary.get("test_sets")):
-        say.line(formatting.name(one.get("headline")))
+        rich_text.line(console, formatting.name(one.get("headline")))
     for warning in formatting.sentences(summary.get("warnings")):
-        say.line(f"warning: {warning.removeprefix('warning: ')}", "yellow")
+        rich_text.line(console, f"warning: {warning.removeprefix('warning: ')}", "yellow")
     cost = formatting.table(summary.get("cost"))
-    told = [
-        f"{formatting.number(cost.get('model_steps'))} model steps" if cost.get("model_steps") is not None else "",
-        formatting.duration(cost.get("seconds")) if cost.get("seconds") is not None else "",
-        f"compiling {formatting.duration(cost['compile_seconds'])} of work"
-        if cost.get("compile_seconds") is not None
-        else "",
-    ]
-    if any(told):
-        say.line("cost: " + ", ".join(part for part in told if part), "dim")
-    if _probes(cost) and summary.get("rates") is None:
-        say.line(_probes(cost), "dim")
+    for words in (_spent(cost), "" if tested else _probes(cost)):
+        if words:
+            rich_text.line(console, words, "dim")
+
+
+def _spent(cost: Mapping[str, Any]) -> str:
+    steps, seconds, compiling = (cost.get(key) for key in ("model_steps", "seconds", "compile_seconds"))
+    parts = [f"{formatting.number(steps)} model steps"] if steps is not None else []
+    parts += [formatting.duration(seconds)] if seconds is not None else []
+    parts += [f"compiling {formatting.duration(compiling)} of work"] if compiling is not None else []
+    return f"cost: {', '.join(parts)}" if parts else ""
 
 
 def console() -> Console:
-    """Give a console on the standard output that outlives it: a closed terminal or pipe makes it mute, no more."""
+    """Return a console on the standard output that outlives it: a closed terminal or pipe makes it mute, no more."""
     return Console(file=cast(IO[str], _Steady(sys.stdout)))
 
 
 class _Steady:
-    """A stream whose reader may go away."""
+    """Stream whose reader may go away."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream, self._lost = stream, False
@@ -113,34 +112,33 @@ def _probes(cost: Mapping[str, Any]) -> str:
 
 
 def _arms(
-    say: Voice, summary: Mapping[str, Any], rows: list[Mapping[str, Any]], *, split: bool = False, stacked: bool = False
+    console: Console, summary: Mapping[str, Any], rows: list[Mapping[str, Any]], split: bool, stacked: bool
 ) -> Table:
     """Return the table of arms; narrower with tuned values split from their ranges, and intervals below the means."""
     metric = formatting.shorten(summary.get("metric"), 16)
     places = formatting.decimals(row.get("interval") for row in rows)
-    table = ruled(say("Arms", "bold"))
-    table.add_column(say("arm"), overflow="fold", min_width=8)
-    for name in (metric,) if stacked else (metric, "interval", "diverged"):
-        table.add_column(say(name), justify="right", no_wrap=True)
-    table.add_column(say("tuned to"), overflow="fold", no_wrap=not split)
+    body = []
     for row in rows:
         mean = formatting.estimate(row.get("mean"), row.get("interval"), places=places)
         interval = formatting.bounds(row.get("interval"), places=places)
-        failed, count = row.get("diverged"), row.get("n")
-        lost = formatting.NOTHING if failed is None else f"{formatting.number(failed)} of {formatting.number(count)}"
-        numbers = [say(mean), say(interval), say(lost, "red" * bool(failed))]
+        failed, n = row.get("diverged"), row.get("n")
+        lost = formatting.NOTHING if failed is None else f"{formatting.number(failed)} of {formatting.number(n)}"
+        cells: list[str | Text] = [mean, interval, rich_text.plain(console, lost, "red" * bool(failed))]
         if stacked:
-            numbers[2].append(" diverged")
-            numbers = [Text("\n").join(numbers if failed else numbers[:2])]
-        table.add_row(say(formatting.name(row.get("name"))), *numbers, _tuned(say, row, split))
-    return table
+            diverged = [rich_text.plain(console, f"{lost} diverged", "red")] if failed else []
+            cells = [rich_text.stacked(console, [mean, interval, *diverged])]
+        body.append([formatting.name(row.get("name")), *cells, _tuned(console, row, split)])
+    titles = (metric,) if stacked else (metric, "interval", "diverged")
+    tuned = rich_text.folding("tuned to", no_wrap=not split)
+    columns = [rich_text.folding("arm", min_width=8), *rich_text.numbers(*titles), tuned]
+    return rich_text.grid(console, "Arms", columns, body)
 
 
-def _tuned(say: Voice, row: Mapping[str, Any], split: bool) -> Text:
+def _tuned(console: Console, row: Mapping[str, Any], split: bool) -> Text:
     values = search_text.tuned(row, short=True) or [formatting.NOTHING]
     lines = [part for value in values for part in (value.replace(" (", "\n(").split("\n") if split else [value])]
-    edge = [say("on the edge", "yellow")] if row.get("on_edge") is True else []
-    return Text("\n").join([*map(say, lines), *edge])
+    edge = [rich_text.plain(console, "on the edge", "yellow")] if row.get("on_edge") is True else []
+    return rich_text.stacked(console, [*lines, *edge])
 
 
 def replay_table(found: Mapping[str, Any], console: Console) -> None:
@@ -150,25 +148,22 @@ def replay_table(found: Mapping[str, Any], console: Console) -> None:
         found: `lane`, `diverged_at`, `cause`, `notes`, and `looks`: rows of `step`, `loss`, three norms, `first_bad`.
         console: where to print.
     """
-    say = Voice(console)
-    table = ruled(say(f"Last steps of {formatting.name(found['lane'])}", "bold"))
-    for name in ("step", "loss", "gradient norm", "update norm", "parameter norm"):
-        table.add_column(say(name), justify="right")
-    table.add_column(say("first not finite"), overflow="fold")
-    for row in found["looks"]:
-        numbers = [row[key] for key in ("loss", "gradient_norm", "update_norm", "parameter_norm")]
-        table.add_row(
-            say(str(row["step"])),
-            *(say(f"{value:.4g}") for value in numbers),
-            say(formatting.name(row["first_bad"]) if row["first_bad"] else "", "red"),
-        )
-    console.print(that_fits(console, table))
+    titles = ("step", "loss", "gradient norm", "update norm", "parameter norm")
+    body: list[list[str | Text]] = [
+        [str(row["step"]), *(f"{row[key]:.4g}" for key in ("loss", "gradient_norm", "update_norm", "parameter_norm")),
+         rich_text.plain(console, formatting.name(row["first_bad"]) if row["first_bad"] else "", "red")]
+        for row in found["looks"]
+    ]  # fmt: skip
+    title = f"Last steps of {formatting.name(found['lane'])}"
+    columns = [*rich_text.numbers(*titles, no_wrap=False), rich_text.folding("first not finite")]
+    rich_text.show(console, rich_text.grid(console, title, columns, body))
     if found["diverged_at"] < 0:
-        console.print(say("It did not diverge."))
+        console.print(rich_text.plain(console, "It did not diverge."))
     else:
-        console.print(say(f"Diverged at step {found['diverged_at']}: {_CAUSES[found['cause']]}", "red"))
+        words = f"Diverged at step {found['diverged_at']}: {_CAUSES[found['cause']]}"
+        console.print(rich_text.plain(console, words, "red"))
     for note in found["notes"]:
-        console.print(say(note, "yellow"), soft_wrap=True)
+        console.print(rich_text.plain(console, note, "yellow"), soft_wrap=True)
 
 
 _CAUSES = {
@@ -178,25 +173,24 @@ _CAUSES = {
 }
 
 
-def _comparisons(say: Voice, rows: list[Mapping[str, Any]], *, stacked: bool = False) -> Table:
+def _comparisons(console: Console, rows: list[Mapping[str, Any]], stacked: bool) -> Table:
     """Return the table of comparisons; stacked, a narrow one with p below the verdict and without the chance to win."""
-    table = ruled(say("Comparisons (first minus second; p after Holm)", "bold"))
-    table.add_column(say("comparison"), overflow="fold", min_width=12)
-    table.add_column(say("verdict"), overflow="fold", min_width=11)
-    for name in ("difference",) if stacked else ("difference", "interval", "P(wins)", "p"):
-        table.add_column(say(name), justify="right", no_wrap=True)
     places = formatting.decimals(row.get("interval") for row in rows)
+    body = []
     for row in rows:
         p = formatting.probability(row.get("p_adjusted"))
-        verdict = say(formatting.name(row.get("verdict")), _color(row.get("verdict")))
-        difference = say(formatting.estimate(row.get("difference"), row.get("interval"), signed=True, places=places))
-        interval = say(formatting.bounds(row.get("interval"), signed=True, places=places))
-        numbers = [difference, interval, say(formatting.number(row.get("probability"), 2)), say(p)]
+        verdict = rich_text.plain(console, formatting.name(row.get("verdict")), _color(row.get("verdict")))
+        difference = formatting.estimate(row.get("difference"), row.get("interval"), signed=True, places=places)
+        interval = formatting.bounds(row.get("interval"), signed=True, places=places)
+        cells: list[str | Text] = [difference, interval, formatting.number(row.get("probability"), 2), p]
         if stacked:
-            verdict = Text("\n").join([verdict, say(f"p {p}" if p.startswith("<") else f"p = {p}")])
-            numbers = [Text("\n").join([difference, interval])]
-        table.add_row(say(f"{formatting.name(row.get('a'))} - {formatting.name(row.get('b'))}"), verdict, *numbers)
-    return table
+            verdict = rich_text.stacked(console, [verdict, f"p {p}" if p.startswith("<") else f"p = {p}"])
+            cells = [rich_text.stacked(console, [difference, interval])]
+        body.append([f"{formatting.name(row.get('a'))} - {formatting.name(row.get('b'))}", verdict, *cells])
+    titles = ("difference",) if stacked else ("difference", "interval", "P(wins)", "p")
+    names = [rich_text.folding("comparison", min_width=12), rich_text.folding("verdict", min_width=11)]
+    title = "Comparisons (first minus second; p after Holm)"
+    return rich_text.grid(console, title, [*names, *rich_text.numbers(*titles)], body)
 
 
 def _color(verdict: Any) -> str:
@@ -209,35 +203,36 @@ class Progress:
     """How far a long job is; made by `progress`. Use it as a context manager or call `close()`."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
-        self._say, self._clock = Voice(console), clock
+        self._console, self._clock = console, clock
         self._start: float | None = None
-        self._first, self._told, self._last = 0.0, float("-inf"), ""
+        self._first, self._shown, self._last = 0.0, float("-inf"), ""
         self._bar: Bar | None = None
         if console.is_terminal:
-            columns = (TextColumn("{task.percentage:>3.0f}%"), BarColumn(24), _Words())
+            words = TextColumn("{task.fields[words]}", markup=False)  # a name that looks like markup stays as it is
+            columns = (TextColumn("{task.percentage:>3.0f}%"), BarColumn(24), words)
             self._bar = Bar(*columns, console=console, transient=True)
-            self._task = self._bar.add_task("", total=1.0, words=Text(""))
+            self._task = self._bar.add_task("", total=1.0, words="")
             self._bar.start()
 
     def update(self, done: float, total: float, words: str = "") -> None:
-        """Tell that `done` of `total` is done, and in a few words what is being done."""
+        """Show that `done` of `total` is done, and in a few words what is being done."""
         now = self._clock()
         if self._start is None:
             self._start, self._first = now, done
         share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
         left = self._left(now, done, total)
         if self._bar is not None:
-            told = self._say(", ".join(part for part in (left, words) if part))
-            self._bar.update(self._task, completed=share, words=told)
+            shown = rich_text.plain(self._console, ", ".join(part for part in (left, words) if part))
+            self._bar.update(self._task, completed=share, words=shown.plain)
             return
-        if now - self._told < _EVERY and (share < 1 or self._last == "100%"):
+        if now - self._shown < _EVERY and (share < 1 or self._last == "100%"):
             return
-        self._told, self._last = now, f"{int(100 * share)}%"
-        self._say.line("  ".join(part for part in (f"{self._last:>4}", left, words) if part))
+        self._shown, self._last = now, f"{int(100 * share)}%"
+        rich_text.line(self._console, "  ".join(part for part in (f"{self._last:>4}", left, words) if part))
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
-        self._say.line(line, "dim")
+        rich_text.line(self._console, line, "dim")
 
     def _left(self, now: float, done: float, total: float) -> str:
         moved = done - self._first
@@ -246,7 +241,7 @@ class Progress:
         return f"{formatting.duration((now - self._start) * (total - done) / moved)} left"
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -273,14 +268,3 @@ def progress(console: Console, *, clock: Callable[[], float] = time.monotonic) -
       An object with `update(done, total, words)` and `close()`, which is also a context manager.
     """
     return Progress(console, clock)
-
-
-class _Words(TextColumn):
-    """The words beside the bar, as text: a column with a format string would read markup in them."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-
-    def render(self, task: Any) -> Text:
-        words: Text = task.fields["words"]
-        return words

@@ -11,10 +11,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from deepprinciples.report import formatting
-from deepprinciples.report.rich_text import Voice, ruled, that_fits
+from deepprinciples.report import formatting, rich_text
+from deepprinciples.report.search_text import count
 
 _COLUMNS = 4  # budgets that 80 columns hold
 
@@ -26,29 +25,26 @@ def budget(summary: Mapping[str, Any], console: Console) -> None:
         summary: the dict of `summary.json`; any value may be None.
         console: where to print.
     """
-    say, told = Voice(console), formatting.table(summary.get("budget"))
-    rows = [(row, formatting.series(row, "trials", "expected", "spread")) for row in formatting.rows(told.get("arms"))]
+    known = formatting.table(summary.get("budget"))
+    rows = [(row, formatting.series(row, "trials", "expected", "spread")) for row in formatting.rows(known.get("arms"))]
     if not any(series for _, series in rows):
-        say.line(_nothing(summary, "budget"))
+        rich_text.line(console, _nothing(summary, "budget"))
         return
     shown = _some([int(n) for n, *_ in max((series for _, series in rows), key=len)])
-    metric = formatting.shorten(formatting.name(summary.get("metric")), 24)
-    table = ruled(say(f"Best validation {metric} to expect of so many trials (± luck)", "bold"))
-    table.add_column(say("arm"), overflow="fold", min_width=8)
-    for count in shown:
-        table.add_column(say(f"{formatting.number(count)} trial{'s' * (count != 1)}"), justify="right")
+    body = []
     for row, series in rows:
-        held = {int(n): (best, spread) for n, best, spread in series}
-        cells = [
-            f"{formatting.number(held[n][0])} ± {formatting.number(held[n][1], 2)}" if n in held else formatting.NOTHING
-            for n in shown
-        ]
-        table.add_row(say(formatting.name(row.get("name"))), *(say(cell) for cell in cells))
-    console.print(that_fits(console, table))
-    for row in formatting.rows(told.get("leaders")):
+        held = {int(n): f"{formatting.number(best)} ± {formatting.number(spread, 2)}" for n, best, spread in series}
+        body.append([formatting.name(row.get("name")), *(held.get(n, formatting.NOTHING) for n in shown)])
+    title = f"Best validation {formatting.shorten(summary.get('metric'), 24)} to expect of so many trials (± luck)"
+    columns = [
+        rich_text.folding("arm", min_width=8),
+        *rich_text.numbers(*(count(n, "trial") for n in shown), no_wrap=False),
+    ]
+    rich_text.show(console, rich_text.grid(console, title, columns, body))
+    for row in formatting.rows(known.get("leaders")):
         if formatting.sentences(row.get("arms")):
-            say.line(leader(row))
-    say.line(LUCK, "dim")
+            rich_text.line(console, leader(row))
+    rich_text.line(console, LUCK, "dim")
 
 
 LUCK = (
@@ -58,16 +54,14 @@ LUCK = (
 
 
 def leader(row: Mapping[str, Any]) -> str:
-    """Say which arm leads from which budget to which."""
-    arms = formatting.sentences(row.get("arms"))
-    first, last = row.get("first"), row.get("last")
-    span = f"With {formatting.number(first)}" + (f" to {formatting.number(last)}" if last != first else "")
-    trials = f"{span} trial{'s' * (last != 1)}"
-    return f"{trials} {', '.join(arms)} {'leads' if len(arms) == 1 else 'are level'}."
+    """Return a sentence on which arm leads from which budget to which."""
+    arms, first, last = formatting.sentences(row.get("arms")), row.get("first"), row.get("last")
+    span = f"{formatting.number(first)} to " if last != first else ""
+    return f"With {span}{count(last, 'trial')} {', '.join(arms)} {'leads' if len(arms) == 1 else 'are level'}."
 
 
 def _some(counts: list[int]) -> list[int]:
-    """Take at most four budgets by equal factors, the first and the last among them."""
+    """Choose at most four budgets by equal factors, the first and the last among them."""
     if len(counts) <= _COLUMNS:
         return counts
     wanted = [counts[-1] ** (k / (_COLUMNS - 1)) for k in range(_COLUMNS)]
@@ -87,27 +81,26 @@ def importance(summary: Mapping[str, Any], console: Console) -> None:
         summary: the dict of `summary.json`; any value may be None.
         console: where to print.
     """
-    say, rows = Voice(console), formatting.rows(summary.get("importance"))
+    rows = formatting.rows(summary.get("importance"))
     if not rows:
-        say.line(_nothing(summary, "importance"))
+        rich_text.line(console, _nothing(summary, "importance"))
         return
-    console.print(that_fits(console, _importance(say, rows), _importance(say, rows, stacked=True)))
-    say.line(RANGE, "dim")
+    rich_text.show(console, *(_importance(console, rows, stacked) for stacked in (False, True)))
+    rich_text.line(console, RANGE, "dim")
 
 
-def _importance(say: Voice, rows: list[Mapping[str, Any]], *, stacked: bool = False) -> Table:
+def _importance(console: Console, rows: list[Mapping[str, Any]], stacked: bool) -> Table:
     """Return the table of importance; stacked, a narrow one whose interval stands below the share."""
-    table = ruled(say("What the scores of the trials depend on (share of their variance)", "bold"))
-    table.add_column(say("arm"), overflow="fold")
-    for name in ("setting", "seed") if stacked else ("setting", "interval", "seed"):
-        table.add_column(say(name), justify="right", no_wrap=True)
-    table.add_column(say("of what the setting decides"), overflow="fold")
+    body = []
     for row in rows:
-        shares = [say(formatting.share(row.get("setting"))), say(formatting.shares(row.get("interval")))]
-        shares = [Text("\n").join(shares)] if stacked else shares
-        seed, parameters = say(formatting.share(row.get("seed"))), say(formatting.parameters(row))
-        table.add_row(say(formatting.name(row.get("name"))), *shares, seed, parameters)
-    return table
+        shares = [formatting.share(row.get("setting")), formatting.shares(row.get("interval"))]
+        cells = [rich_text.stacked(console, shares)] if stacked else shares
+        seed, decided = formatting.share(row.get("seed")), formatting.parameters(row)
+        body.append([formatting.name(row.get("name")), *cells, seed, decided])
+    titles = ("setting", "seed") if stacked else ("setting", "interval", "seed")
+    columns = [rich_text.folding("arm"), *rich_text.numbers(*titles), rich_text.folding("of what the setting decides")]
+    title = "What the scores of the trials depend on (share of their variance)"
+    return rich_text.grid(console, title, columns, body)
 
 
 RANGE = (
@@ -123,22 +116,21 @@ def rates(summary: Mapping[str, Any], console: Console) -> None:
         summary: the dict of `summary.json` of a lr-find run; any value may be None.
         console: where to print.
     """
-    say, rows = Voice(console), formatting.rows(summary.get("rates"))
-    table = ruled(say("Learning rates at which the training loss ...", "bold"))
-    table.add_column(say("arm"), overflow="fold", min_width=8)
-    for name in ("falls fastest", "breaks", "breaks, over seeds", "tune in"):
-        table.add_column(say(name), justify="right")
-    for row in rows:
-        steepest, _, *others = formatting.rate_cells(row)
-        table.add_row(*(say(cell) for cell in (formatting.name(row.get("name")), steepest, *others)))
-    console.print(that_fits(console, table))
+    rows = formatting.rows(summary.get("rates"))
+    titles = ("falls fastest", "breaks", "breaks, over seeds", "tune in")
+    columns = [rich_text.folding("arm", min_width=8), *rich_text.numbers(*titles, no_wrap=False)]
+    cells = [(formatting.name(row.get("name")), formatting.rate_cells(row)) for row in rows]
+    body = [[name, steepest, *others] for name, (steepest, _, *others) in cells]
+    title = "Learning rates at which the training loss ..."
+    rich_text.show(console, rich_text.grid(console, title, columns, body))
     for row in rows:
         if row.get("note"):
-            say.line(f"{formatting.name(row.get('name'))}: {formatting.name(row.get('note'))}", "yellow")
+            note = f"{formatting.name(row.get('name'))}: {formatting.name(row.get('note'))}"
+            rich_text.line(console, note, "yellow")
     if summary.get("headline") is not None:
-        say.line(formatting.name(summary.get("headline")), "bold")
-    for line in formatting.paste(rows):
-        console.print(say(line), soft_wrap=True)  # a line broken by the terminal could not be pasted
+        rich_text.line(console, formatting.name(summary.get("headline")), "bold")
+    for words in formatting.paste(rows):  # a line broken by the terminal could not be pasted
+        console.print(rich_text.plain(console, words), soft_wrap=True)
 
 
 TABLE: Mapping[str, Callable[[Mapping[str, Any], Console], None]] = MappingProxyType(

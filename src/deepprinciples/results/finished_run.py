@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from deepprinciples.report.plots import Plots
+    from deepprinciples.report.figures.plots import Plots
     from deepprinciples.results.trained_model import TrainedModel
 
 
@@ -50,11 +50,16 @@ class Run(NamedTuple):
         """Everything that was measured, by name; read from results.nc, whose hash is checked again."""
         return directory.results(self.path, self.manifest)
 
-    def report(self, path: Path | str) -> Path:
-        """Write the report as one HTML file; returns its path."""
+    def report(self, path: Path | str, *, figures: bool = False) -> Path:
+        """Write the report as one HTML file; returns its path.
+
+        Args:
+            path: the file.
+            figures: write each figure as .svg and .png too, into the folder figures/ beside the file.
+        """
         from deepprinciples.report import page
 
-        return page.write(path, self.results, self.summary, self.manifest)
+        return page.write(path, self.results, self.summary, self.manifest, figures=figures)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the test scores as a tidy table: one row for each arm and seed.
@@ -107,7 +112,7 @@ class Run(NamedTuple):
     @property
     def plot(self) -> Plots:
         """The figures of the report: `run.plot.curves()`, and the others by the names that `dir(run.plot)` lists."""
-        from deepprinciples.report.plots import Plots
+        from deepprinciples.report.figures.plots import Plots
 
         return Plots(self.results, self.summary)
 

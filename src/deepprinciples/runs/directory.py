@@ -1,8 +1,8 @@
 """The run directory: where it is made, what stands in it, and how it is opened again.
 
 A directory is never overwritten, and nothing is made before there is something to run. The files are a contract with
-the user: config.toml, manifest.json, results.nc, summary.json, metrics.jsonl, report.html, figures/. What is in the
-summary is decided in the study. No jax is imported here.
+the user: config.toml, manifest.json, results.nc, summary.json, metrics.jsonl, report.html. What is in the summary is
+decided in the study. No jax is imported here.
 """
 
 from __future__ import annotations

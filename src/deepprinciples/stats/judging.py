@@ -58,9 +58,9 @@ class Verdicts(NamedTuple):
         return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:
-        from deepprinciples.report import formatting, notebook
+        from deepprinciples.report import notebook
 
-        return notebook.styled(f"<p>{formatting.escape(self.headline)}</p>{notebook.verdicts(self.summary)}")
+        return notebook.verdicts({**self.summary, "headline": self.headline})
 
 
 class _Table(NamedTuple):

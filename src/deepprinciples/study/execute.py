@@ -261,7 +261,7 @@ def _write(
         files=directory.file_hashes(path),
     )
     files.write_json(path / directory.MANIFEST, manifest)
-    page.write_all(path, found, summary, manifest)
+    page.write(path / "report.html", found, summary, manifest)
     return load(path)
 
 

@@ -13,8 +13,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepprinciples.report import formatting, mpl_style, search_text, selections
-from deepprinciples.report.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
+from deepprinciples.report import formatting, search_text, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
 
 _ROW = 32.0
 
@@ -30,26 +31,23 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
         return None
     metric = formatting.name(summary.get("metric"))
     conditional = any(search_text.verdict(row.get("verdict"))[1] for row in rows)
-    height = 32 + _ROW * len(rows) + 44 + 14 * conditional
-    figure = mpl_style.sheet(height, f"Difference in {formatting.shorten(metric, 30)}")
-    axes = mpl_style.panel(figure, 14, 32, WIDTH - 28, _ROW * len(rows), grid="x")
+    title, below = f"Difference in {formatting.shorten(metric, 30)}", 66 + _ROW * len(rows)
+    figure, axes = mpl_style.listing(title, len(rows), _ROW, below=44 + 14 * conditional, grid="x")
     reach = [0.0]
     for index, row in enumerate(rows):
         reach += _difference(figure, axes, index, row)
-    _rows_only(axes, len(rows))
     # Room on both sides of zero, so that "which side is better" always has a place to be read.
     low, high = mpl_style.frame(reach, log=False, margin=0.06)
     width = high - low
-    axes.set_xlim(min(low, -0.12 * width), max(high, 0.12 * width))
-    mpl_style.scale(axes, "x", log=False)
+    mpl_style.axis(axes, "x", (min(low, -0.12 * width), max(high, 0.12 * width)))
+    _rules(axes, len(rows))
     good, bad = ("first is better →", "← second is better")
     if summary.get("direction") == "min":
         good, bad = ("second is better →", "← first is better")
-    below = height - 10 - 14 * conditional
     mpl_style.write(figure, 14, below, bad)
     mpl_style.write(figure, WIDTH - 14, below, good, ha="right")
     if conditional:
-        mpl_style.write(figure, 14, height - 10, "* for the settings found")
+        mpl_style.write(figure, 14, below + 14, "* for the settings found")
     return Plot(
         "forest",
         "effects",
@@ -88,26 +86,22 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     held = score[np.isfinite(score)]
     log = selections.spans_decades(held) and not maximize
     rows = {str(row.get("name")): row for row in formatting.rows(summary.get("arms"))}
-    told = [formatting.pair(row.get("interval")) or (formatting.finite(row.get("mean")),) for row in rows.values()]
-    reach = [*held, *(value for ends in told for value in ends if value is not None and (value > 0 or not log))]
+    bars = [formatting.pair(row.get("interval")) or (formatting.finite(row.get("mean")),) for row in rows.values()]
+    reach = [*held, *(value for ends in bars for value in ends if value is not None and (value > 0 or not log))]
     low, high = mpl_style.frame(reach, log=log)
     edge = low if maximize else high
     shown = np.where(np.isfinite(score), score, edge)
     metric = formatting.name(summary.get("metric"))
-    height = 32 + _ROW * len(arms) + 48
-    figure = mpl_style.sheet(height, f"Every seed's {formatting.shorten(metric, 30)} on test data")
-    axes = mpl_style.panel(figure, 14, 32, WIDTH - 28, _ROW * len(arms), grid="x")
+    title = f"Every seed's {formatting.shorten(metric, 30)} on test data"
+    figure, axes = mpl_style.listing(title, len(arms), _ROW, below=48, grid="x")
     places = np.arange(len(arms)) + 0.68
     axes.plot(shown, places, color=FAINT, linewidth=0.6, alpha=0.7)
     for index, arm in enumerate(arms):
         _seed_row(axes, index, shown[index], lost[index], rows.get(arm, {}))
         mpl_style.write(figure, 14, 32 + _ROW * index + 11, formatting.shorten(arm, 48), color=INK)
-    _rows_only(axes, len(arms))
-    if log:
-        axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    mpl_style.scale(axes, "x", log=log)
-    mpl_style.write(figure, WIDTH / 2, height - 8, formatting.shorten(metric, 40), ha="center")
+    _rules(axes, len(arms))
+    mpl_style.axis(axes, "x", (low, high), log=log)
+    mpl_style.write(figure, WIDTH / 2, 72 + _ROW * len(arms), formatting.shorten(metric, 40), ha="center")
     return Plot(
         "seeds",
         "effects",
@@ -135,10 +129,7 @@ def _seed_row(axes: Axes, index: int, values: np.ndarray, lost: np.ndarray, row:
         axes.plot([middle, middle], [y - 0.24, y + 0.24], color=INK, linewidth=1.8)
 
 
-def _rows_only(axes: Axes, count: int) -> None:
-    axes.set_ylim(count, 0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+def _rules(axes: Axes, count: int) -> None:
     for index in range(1, count):
         axes.axhline(index, color=mpl_style.RULE, linewidth=0.7)
 
@@ -201,14 +192,8 @@ def _tuning(
         median = formatting.finite(typical.get(names[arm], {}).get(parameter))
         if median is not None:
             axes.axvline(median, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
-        if log:
-            axes.set_xscale("log")
-        if steep:
-            axes.set_yscale("log")
-        axes.set_xlim(*limits)
-        axes.set_ylim(*heights)
-        mpl_style.scale(axes, "x", log=log, most=4)
-        mpl_style.scale(axes, "y", log=steep, most=4)
+        mpl_style.axis(axes, "x", limits, log=log, most=4)
+        mpl_style.axis(axes, "y", heights, log=steep, most=4)
         axes.tick_params(labelsize=8.5, labelbottom=place + 2 >= len(arms), labelleft=place % 2 == 0)
     mpl_style.write(figure, WIDTH / 2, height - 8, formatting.shorten(parameter, 50), ha="center")
     one = score.shape[2] == 1

@@ -1,6 +1,6 @@
-"""Figures of what probes tell as whole curves: spectra, gradients through time, and the loss around solutions.
+"""Figures of probes that measure whole curves: spectra, gradients through time, and the loss around solutions.
 
-Each says in its caption how it is read. What is drawn over steps is in `curves` and `flow`.
+Each says in its caption how it is read. What is drawn over steps is in `curves` and `heat_maps`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import INK, WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _TALL = 52.0, 130.0
 _POINTS = 300  # where a density is drawn
@@ -37,10 +38,9 @@ def _through_time(results: xr.Dataset) -> Plot | None:
     seen = [a for a in range(len(names)) if np.any(middle[a] > 0)]
     if not seen:
         return None
-    top = 36.0 + mpl_style.legend_height(len(seen))
-    figure = mpl_style.sheet(top + _TALL + 36, "Gradient through time")
-    mpl_style.legend(figure, 34, [names[a] for a in seen], seen)
-    axes = mpl_style.panel(figure, _LEFT, top, WIDTH - _LEFT - 14, _TALL)
+    under = "time steps before the last"
+    shown = [names[a] for a in seen], seen
+    figure, axes = mpl_style.board("Gradient through time", _TALL, under, *shown, left=_LEFT)
     drawn = []
     for a in seen:
         known = [k for k in range(len(when)) if np.any(middle[a, k] > 0)]
@@ -49,15 +49,8 @@ def _through_time(results: xr.Dataset) -> Plot | None:
             axes.plot(lags, line, linewidth=1.6, markersize=3.5, alpha=strength, **mpl_style.look(a))
             drawn.append(line)
     held = np.concatenate(drawn)
-    limits = mpl_style.frame(held[np.isfinite(held)], log=True)
-    axes.set_yscale("log")
-    axes.set_xlim(*mpl_style.frame(lags, log=False, margin=0.02))
-    axes.set_ylim(*limits)
-    mpl_style.scale(axes, "x", log=False)
-    mpl_style.scale(axes, "y", log=True)
-    mpl_style.write(
-        figure, _LEFT + (WIDTH - _LEFT - 14) / 2, top + _TALL + 29, "time steps before the last", ha="center"
-    )
+    mpl_style.axis(axes, "x", mpl_style.frame(lags, log=False, margin=0.02))
+    mpl_style.axis(axes, "y", mpl_style.frame(held[np.isfinite(held)], log=True), log=True)
     return Plot(
         "gradient-through-time",
         "flow",
@@ -86,10 +79,10 @@ def _spectrum(results: xr.Dataset) -> Plot | None:
             where, density = _density(nodes[a, :, k], weights[a, :, k])
             style = {"color": mpl_style.look(a)["color"], "alpha": 0.45 if place < len(marks) - 1 else 1.0}
             axes.plot(where, np.maximum(density, 1e-6), linewidth=1.5, **style)
+        mpl_style.axis(axes, "x")
         axes.set_yscale("log")
         axes.set_ylim(1e-5, None)
-        mpl_style.scale(axes, "x", log=False)
-        mpl_style.scale(axes, "y", log=True)
+        mpl_style.axis(axes, "y", log=True)
         said = " and ".join(mpl_style.tick(when[k]) for k in marks)
         mpl_style.write(figure, WIDTH - 14, top + 6, f"step {said}", ha="right")
         top += _TALL + 34
@@ -149,20 +142,14 @@ def _lines(name: str, title: str, lines: np.ndarray, places: np.ndarray, under: 
     held = lines[np.isfinite(lines)]
     if not held.size:
         return None
-    figure = mpl_style.sheet(36 + _TALL + 36, title)
-    axes = mpl_style.panel(figure, _LEFT, 36, WIDTH - _LEFT - 14, _TALL)
+    figure, axes = mpl_style.board(title, _TALL, under, left=_LEFT)
     for line in lines:
         axes.plot(
             places, np.where(np.isfinite(line), line, np.nan), linewidth=1.1, alpha=0.7, color=mpl_style.COLORS[0]
         )
     log = selections.spans_decades(lines, 1.5)
-    if log:
-        axes.set_yscale("log")
-    axes.set_xlim(*mpl_style.frame(places, log=False, margin=0.0))
-    axes.set_ylim(*mpl_style.frame(held, log=log))
-    mpl_style.scale(axes, "x", log=False)
-    mpl_style.scale(axes, "y", log=log)
-    mpl_style.write(figure, _LEFT + (WIDTH - _LEFT - 14) / 2, 36 + _TALL + 29, under, ha="center")
+    mpl_style.axis(axes, "x", mpl_style.frame(places, log=False, margin=0.0))
+    mpl_style.axis(axes, "y", mpl_style.frame(held, log=log), log=log)
     return Plot(name, "landscape", caption, f"{title}: {len(lines)} lines.", figure)
 
 

@@ -11,10 +11,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import INK, WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
-_LEFT, _RIGHT = 74.0, 14.0
+_LEFT, _RIGHT, _TOP = 74.0, 14.0, 74.0
+_COLORS = matplotlib.colormaps["cividis"].with_extremes(bad="#d5d9e0")
 _QUANTITIES = {
     "gradient_norm": ("Gradient norm of the weights", "the norm of a layer's weight gradient"),
     "gradient_mean_square": ("Mean square gradient at activations", "the mean square gradient of a layer's output"),
@@ -52,22 +54,30 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool)
     low, high = float(np.quantile(held, 0.01)), float(np.quantile(held, 0.99))
     if high - low < 0.2:
         low, high = low - 0.1, high + 0.1
-    names, layers = (
-        selections.labels(results, "arm"),
-        np.array([_row_name(one) for one in selections.labels(results, dim)]),
-    )
+    names, layers = selections.labels(results, "arm"), list(map(_row_name, selections.labels(results, dim)))
     kept = [np.flatnonzero(np.any(~np.isnan(maps[arm]), axis=0)) for arm in range(len(names))]
     heights = [min(130.0, max(54.0, 5.6 * len(rows))) for rows in kept]
-    height = 74 + sum(tall + 20 for tall in heights) + 30
+    height = _TOP + sum(tall + 20 for tall in heights) + 30
     figure = mpl_style.sheet(height, title)
     _color_bar(figure, low, high, log=log)
-    top = 74.0
+    # All maps are in one panel, whose y is in units from its top: axes of their own would take most of the time.
+    axes = mpl_style.panel(figure, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, height - _TOP - 35, grid="")
+    axes.spines[:].set_visible(False)
+    ticks: dict[float, str] = {}
+    below = 15.0
     for arm, (rows, tall) in enumerate(zip(kept, heights, strict=True)):
-        mpl_style.write(figure, 10, top + 10, formatting.shorten(names[arm], 48), color=INK)
-        axes = mpl_style.panel(figure, _LEFT, top + 15, WIDTH - _LEFT - _RIGHT, tall, grid="")
-        _map(axes, maps[arm][:, rows].T, layers[rows], low, high)
-        _step_ticks(axes, selections.steps(results, "step"), shown=arm == len(names) - 1)
-        top += tall + 20
+        mpl_style.write(figure, 10, _TOP + below - 5, formatting.shorten(names[arm], 48), color=INK)
+        _map(axes, maps[arm][:, rows].T, below, tall, low, high)
+        places = np.arange(0, len(rows), -(-len(rows) // 5) or 1)
+        ticks |= {below + tall * (1 - (k + 0.5) / len(rows)): formatting.shorten(layers[rows[k]], 13) for k in places}
+        below += tall + 20
+    axes.set_ylim(height - _TOP - 35, 0)
+    axes.set_yticks(list(ticks), list(ticks.values()), fontsize=8.5, parse_math=False)
+    when = selections.steps(results, "step")
+    # Columns are probes, not steps: labels stay right where probes are unevenly spaced.
+    columns = np.unique(np.linspace(0, len(when) - 1, min(len(when), 5)).round().astype(int))
+    axes.set_xlim(-0.5, len(when) - 0.5)
+    axes.set_xticks(columns, [mpl_style.tick(step) for step in when[columns]], fontsize=8.5)
     mpl_style.write(figure, (WIDTH + _LEFT) / 2, height - 6, "step", ha="center")
     scale, reading = "a log scale", ": an even color from bottom to top means the signal reaches every layer, grey"
     if not log:
@@ -85,42 +95,28 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool)
 
 
 def _row_name(layer: str) -> str:
-    """Name a layer of a game by its player's initial, since a label has little room, and a decade by its end."""
+    """Return a short label: a layer of a GAN by its player's initial, a decade by its end."""
     if layer.startswith("decade_"):
         exponent = int(layer.removeprefix("decade_")) - 8
         return f"< 1e{exponent}".replace("-", "\u2212")
     return layer.replace("discriminator.", "D.").replace("generator.", "G.")
 
 
-def _map(axes: Axes, values: np.ndarray, layers: np.ndarray, low: float, high: float) -> None:
-    axes.set_facecolor("#d5d9e0")
-    axes.spines[["top", "right"]].set_visible(True)
+def _map(axes: Axes, values: np.ndarray, top: float, tall: float, low: float, high: float) -> None:
+    """Draw a map [layer, step], the first layer at the bottom, at a height in units from the top of the panel."""
     if not values.size:
-        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=INK)
-        axes.set_yticks([])
+        axes.text(0.5, top + tall / 2, "no values", transform=axes.get_yaxis_transform(), ha="center", va="center")
         return
     shown = np.ma.masked_invalid(np.where(np.isneginf(values), low - 1, values))
-    axes.imshow(
-        shown, cmap=matplotlib.colormaps["cividis"], vmin=low, vmax=high, aspect="auto", origin="lower",
-        interpolation="none",
-    )  # fmt: skip
-    places = np.arange(0, len(layers), -(-len(layers) // 5))
-    axes.set_yticks(places, [formatting.shorten(layers[place], 13) for place in places], fontsize=8.5, parse_math=False)
-
-
-def _step_ticks(axes: Axes, when: np.ndarray, *, shown: bool) -> None:
-    # Columns are probes, not steps: labels stay right where probes are unevenly spaced.
-    places = np.unique(np.linspace(0, len(when) - 1, min(len(when), 5)).round().astype(int))
-    axes.set_xlim(-0.5, len(when) - 0.5)
-    axes.set_xticks(places, [mpl_style.tick(when[place]) if shown else "" for place in places], fontsize=8.5)
+    extent = (-0.5, values.shape[1] - 0.5, top + tall, top)
+    axes.imshow(shown, cmap=_COLORS, vmin=low, vmax=high, aspect="auto", interpolation="none", extent=extent,
+                origin="lower")  # fmt: skip
 
 
 def _color_bar(figure: Figure, low: float, high: float, *, log: bool) -> None:
     axes = mpl_style.panel(figure, _LEFT, 42, WIDTH - _LEFT - _RIGHT, 9, grid="")
     ramp = np.linspace(0, 1, 64)[None, :]
-    axes.imshow(
-        ramp, cmap=matplotlib.colormaps["cividis"], aspect="auto", interpolation="none", extent=(low, high, 0, 1)
-    )
+    axes.imshow(ramp, cmap=_COLORS, aspect="auto", interpolation="none", extent=(low, high, 0, 1))
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     first, last = np.ceil(low), np.floor(high)

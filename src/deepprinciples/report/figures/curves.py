@@ -13,10 +13,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import Plot
 
-_TALL = 190.0
 _BAND = (
     "The line is the median over seeds and the band holds the middle half of them (quartiles); a diverged seed counts "
     "as the worst value, so a line that stops means that half of the seeds have diverged."
@@ -51,7 +51,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
     if log:
         low = np.where(low > 0, low, middle)
     names = selections.labels(results, "arm")
-    figure, axes = _board(title, names, range(len(names)))
+    figure, axes = mpl_style.board(title, 190.0, "step", names, range(len(names)))
     limits = _limits(low, middle, high, log)
     for index in range(len(names)):
         # The quartile beyond the worst outcome lies outside of the picture, on its bad side.
@@ -62,9 +62,8 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
             when, bottom, ceiling, where=seen, color=mpl_style.look(index)["color"], alpha=0.16, linewidth=0
         )
         _line(axes, when, middle[index], index)
-    if log:
-        axes.set_yscale("log")
-    _finish(axes, when, limits, log)
+    mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
+    mpl_style.axis(axes, "y", limits, log=log)
     return Plot(
         name.replace("_", "-"),
         "learning",
@@ -85,51 +84,16 @@ def _limits(low: np.ndarray, middle: np.ndarray, high: np.ndarray, log: bool) ->
     return mpl_style.frame(held, log=log)
 
 
-def units(results: xr.Dataset) -> list[Plot]:
-    """Draw small panels over steps: dead and saturated units, gates, size of updates, how often transforms act."""
-    share = "averaged over layers"
-    found = [
-        _small(results, "dead_units", "Dead units", f"Share of units that give nothing on any input, {share}"),
-        _small(results, "saturated_units", "Saturated units", f"Share of units with almost no slope, {share}"),
-        _small(results, "gate_open", "Open gates", "Share of gates above 0.9, averaged over gates", over="gate"),
-        _small(results, "gate_closed", "Closed gates", "Share of gates below 0.1, averaged over gates", over="gate"),
-        _triggers(results),
-        _small(results, "update_ratio", "Size of updates", f"Norm of a step over the norm of the weights, {share}"),
-    ]
-    return [plot for plot in found if plot is not None]
-
-
-def _small(results: xr.Dataset, name: str, title: str, what: str, over: str = "layer") -> Plot | None:
-    values = selections.take(results, name, ("arm", "seed", "step", over))
-    if values is None:
-        return None
-    lines = selections.median(selections.mean(values, axis=3), axis=1)  # [arm, step]
-    return _panel(results, name, title, what, lines, selections.labels(results, "arm"), range(lines.shape[0]))
-
-
 _PLAYERS = {
     "discriminator_real": ("D on real examples", "Mean probability that the discriminator gives to real examples"),
     "discriminator_fake": ("D on made examples", "Mean probability that the discriminator gives to made examples"),
     "critic_gap": ("Critic gap", "Mean logit of real examples less that of made ones"),
     "diversity": ("Diversity", "Mean distance of two made examples over that of two real ones; 1 is as diverse"),
-    "rotation": ("Rotation", "Cosine between the game's gradients before and after a step; below 1 the game turns"),
+    "rotation": ("Rotation", "Cosine between the players' gradients before and after a step; below 1 they turn"),
     "generator_gradient": ("Gradient of the generator", "Norm of all gradients of the generator"),
     "discriminator_gradient": ("Gradient of the discriminator", "Norm of all gradients of the discriminator"),
     "penalty": ("Penalty", "Value of all penalties on the discriminator"),
 }
-
-
-def players(results: xr.Dataset) -> list[Plot]:
-    """Draw small panels over steps of what both players of a game do; none where no game was played."""
-    found = []
-    for name, (title, what) in _PLAYERS.items():
-        values = selections.take(results, name, ("arm", "seed", "step"))
-        if values is None or not np.any(values):
-            continue
-        lines = selections.median(values, axis=1)
-        plot = _panel(results, name, title, what, lines, selections.labels(results, "arm"), range(lines.shape[0]))
-        found += [plot._replace(group="players")] if plot is not None else []
-    return found
 
 
 _LOGARITHMIC = (
@@ -160,6 +124,37 @@ _DEEP = {
 }
 
 
+_SHARE = "averaged over layers"
+_UNITS = {
+    "dead_units": ("Dead units", f"Share of units that give nothing on any input, {_SHARE}", "layer"),
+    "saturated_units": ("Saturated units", f"Share of units with almost no slope, {_SHARE}", "layer"),
+    "gate_open": ("Open gates", "Share of gates above 0.9, averaged over gates", "gate"),
+    "gate_closed": ("Closed gates", "Share of gates below 0.1, averaged over gates", "gate"),
+    "update_ratio": ("Size of updates", f"Norm of a step over the norm of the weights, {_SHARE}", "layer"),
+}
+
+
+def units(results: xr.Dataset) -> list[Plot]:
+    """Draw small panels over steps: dead and saturated units, gates, how often transforms act, size of updates."""
+    found = []
+    for name, (title, what, over) in _UNITS.items():
+        values = selections.take(results, name, ("arm", "seed", "step", over))
+        lines = None if values is None else selections.median(selections.mean(values, axis=3), axis=1)
+        found += [_triggers(results)] if name == "update_ratio" else []
+        found.append(_by_arm(results, name, "units", title, what, lines))
+    return [plot for plot in found if plot is not None]
+
+
+def players(results: xr.Dataset) -> list[Plot]:
+    """Draw small panels over steps of what both players of a GAN do; none where there are no players."""
+    found = []
+    for name, words in _PLAYERS.items():
+        values = selections.take(results, name, ("arm", "seed", "step"))
+        if values is not None and np.any(values):
+            found.append(_by_arm(results, name, "players", *words, selections.median(values, axis=1)))
+    return [plot for plot in found if plot is not None]
+
+
 def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     """Draw small panels over steps of curvature and of noise between examples; none where nothing was measured.
 
@@ -168,18 +163,31 @@ def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     found = []
     for name, (title, what) in _DEEP.items():
         values = selections.take(results, name, ("arm", "seed", "step"))
-        if values is None:
-            continue
-        lines, names = selections.median(values, axis=1), selections.labels(results, "arm")
-        edges = _edges(summary, names) if name == "sharpness" else {}
-        said = f"{what}; beyond the dotted line of its color a step grows, the edge of stability" if edges else what
-        plot = _panel(results, name, title, said, lines, names, range(lines.shape[0]), edges)
-        found += [plot._replace(group="curvature")] if plot is not None else []
-    return found
+        lines = None if values is None else selections.median(values, axis=1)
+        edges = _edges(summary, selections.labels(results, "arm")) if name == "sharpness" else {}
+        if edges:
+            what += "; beyond the dotted line of its color a step grows, the edge of stability"
+        found.append(_by_arm(results, name, "curvature", title, what, lines, edges))
+    return [plot for plot in found if plot is not None]
+
+
+def _by_arm(
+    results: xr.Dataset,
+    name: str,
+    group: str,
+    title: str,
+    what: str,
+    lines: np.ndarray | None,
+    marks: Mapping[int, float] = MappingProxyType({}),
+) -> Plot | None:
+    if lines is None:
+        return None
+    names = selections.labels(results, "arm")
+    return _panel(results, name, group, title, what, lines, names, range(len(names)), marks)
 
 
 def _edges(summary: Mapping[str, Any], names: Sequence[str]) -> dict[int, float]:
-    """Give the edges of stability that the summary tells, by the places of the arms."""
+    """Return the edges of stability that the summary holds, by the places of the arms."""
     known = formatting.table(summary.get("stability_edges"))
     found = {index: known.get(name) for index, name in enumerate(names)}
     return {index: float(edge) for index, edge in found.items() if isinstance(edge, int | float) and edge > 0}
@@ -199,12 +207,13 @@ def _triggers(results: xr.Dataset) -> Plot | None:
         places = list(range(len(seen)))
     what = f"Share of steps in which {', '.join(formatting.name(item) for item in transforms)} changed the gradient"
     lines = np.stack([middle[a, :, t] for a, t in seen])
-    return _panel(results, "trigger_rate", "How often the gradient was changed", what, lines, names, places)
+    return _panel(results, "trigger_rate", "units", "How often the gradient was changed", what, lines, names, places)
 
 
 def _panel(
     results: xr.Dataset,
     name: str,
+    group: str,
     title: str,
     what: str,
     lines: np.ndarray,
@@ -216,51 +225,30 @@ def _panel(
     if not seen:
         return None
     when = selections.steps(results, "step")
-    figure, axes = _board(title, [names[index] for index in seen], [places[index] for index in seen], tall=130.0)
+    shown = [names[index] for index in seen], [places[index] for index in seen]
+    figure, axes = mpl_style.board(title, 130.0, "step", *shown)
     for index in seen:
         _line(axes, when, lines[index], places[index])
     for index, height in marks.items():
         axes.axhline(height, color=mpl_style.look(places[index])["color"], linewidth=1.0, linestyle=":")
     log = selections.spans_decades(lines, 1.5) and (name in _LOGARITHMIC or name.endswith("_gradient"))
-    if log:
-        axes.set_yscale("log")
     held = np.concatenate([lines[np.isfinite(lines)], [marks[index] for index in marks if index in seen]])
-    limits = mpl_style.frame(held[held > 0] if log else held, log=log)
-    if name in _SIGNED:  # these may be below 0
-        _finish(axes, when, limits, log)
-        return _told(name, title, what, seen, figure)
-    least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air
-    _finish(axes, when, limits if log else (min(limits[0], -0.02 * limits[1]), max(limits[1], least)), log)
-    return _told(name, title, what, seen, figure)
-
-
-def _told(name: str, title: str, what: str, seen: Sequence[int], figure: Any) -> Plot:
+    low, high = mpl_style.frame(held[held > 0] if log else held, log=log)
+    if name not in _SIGNED and not log:
+        least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air
+        low, high = min(low, -0.02 * high), max(high, least)
+    mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
+    mpl_style.axis(axes, "y", (low, high), log=log)
     return Plot(
         name.replace("_", "-"),
-        "units",
+        group,
         f"{what}; each line is the median over the seeds that had not diverged.",
         f"{title} over steps for {len(seen)} arms.",
         figure,
     )
 
 
-def _board(title: str, names: Sequence[str], places: Sequence[int], tall: float = _TALL) -> tuple[Any, Axes]:
-    top = 36.0 + mpl_style.legend_height(len(names))
-    figure = mpl_style.sheet(top + tall + 36, title)
-    mpl_style.legend(figure, 34, names, places)
-    axes = mpl_style.panel(figure, 46, top, WIDTH - 60, tall)
-    mpl_style.write(figure, 46 + (WIDTH - 60) / 2, top + tall + 29, "step", ha="center")
-    return figure, axes
-
-
 def _line(axes: Axes, when: np.ndarray, values: np.ndarray, place: int) -> None:
     every = max(1, len(when) // 6)
     start = place % every  # markers of different arms sit at different steps
     axes.plot(when, values, linewidth=1.6, markersize=4, markevery=(start, every), **mpl_style.look(place))
-
-
-def _finish(axes: Axes, when: np.ndarray, limits: tuple[float, float], log: bool) -> None:
-    axes.set_xlim(*mpl_style.frame(when, log=False, margin=0.02))
-    axes.set_ylim(*limits)
-    mpl_style.scale(axes, "x", log=False)
-    mpl_style.scale(axes, "y", log=log)

@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
 
 _TALL = 170.0
 _BAR = 15.0
@@ -18,11 +19,11 @@ _BAR = 15.0
 
 def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     """Draw the best validation score to expect of a number of trials, one line for each arm that tuned."""
-    told = [
+    rows = [
         (formatting.name(row.get("name")), formatting.series(row, "trials", "expected", "low", "high"))
         for row in formatting.rows(formatting.table(summary.get("budget")).get("arms"))
     ]
-    drawn = [(name, np.array(series)) for name, series in told if len(series) > 1]
+    drawn = [(name, np.array(series)) for name, series in rows if len(series) > 1]
     if not drawn:
         return None
     places = {formatting.name(name): index for index, name in enumerate(selections.labels(results, "arm"))}
@@ -31,26 +32,17 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     log = summary.get("direction") == "min" and selections.spans_decades(held, 1.3)
     names = [name for name, _ in drawn]
     marks = [places.get(name, number) for number, name in enumerate(names)]
-    top = 36.0 + mpl_style.legend_height(len(names))
-    figure = mpl_style.sheet(top + _TALL + 36, f"Best validation {formatting.shorten(metric, 24)} of so many trials")
-    mpl_style.legend(figure, 34, names, marks)
-    axes = mpl_style.panel(figure, 46, top, WIDTH - 60, _TALL)
+    title = f"Best validation {formatting.shorten(metric, 24)} of so many trials"
+    figure, axes = mpl_style.board(title, _TALL, "trials", names, marks)
     for place, (_, series) in zip(marks, drawn, strict=True):
         trials, best, low, high = series.T
         style = mpl_style.look(place)
         axes.fill_between(trials, low, high, color=style["color"], alpha=0.1, linewidth=0)
         axes.plot(trials, best, linewidth=1.6, markersize=4, markevery=max(1, len(trials) // 8), **style)
-    if log:
-        axes.set_yscale("log")
-    axes.set_ylim(*mpl_style.frame(held, log=log, margin=0.12))
     longest = max(float(series[-1, 0]) for _, series in drawn)
     wide = count > 5  # the first trials are the ones that differ
-    if wide:
-        axes.set_xscale("log")
-    axes.set_xlim(*mpl_style.frame([1.0, longest], log=wide, margin=0.03))
-    mpl_style.scale(axes, "x", log=wide)
-    mpl_style.scale(axes, "y", log=log)
-    mpl_style.write(figure, 46 + (WIDTH - 60) / 2, top + _TALL + 29, "trials", ha="center")
+    mpl_style.axis(axes, "x", mpl_style.frame([1.0, longest], log=wide, margin=0.03), log=wide)
+    mpl_style.axis(axes, "y", mpl_style.frame(held, log=log, margin=0.12), log=log)
     return Plot(
         "budget",
         "tuning",
@@ -75,11 +67,11 @@ def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     names = selections.labels(results, "arm")
     rows = {formatting.name(row.get("name")): row for row in formatting.rows(summary.get("rates"))}
     held = [name for name in names if _ends(rows.get(formatting.name(name), {}))]
-    top, below = 36.0 + mpl_style.legend_height(len(names)), 8 + _BAR * max(1, len(held))
-    figure = mpl_style.sheet(top + _TALL + below + 50, "Training loss against learning rate")
-    mpl_style.legend(figure, 34, names, range(len(names)))
-    axes = mpl_style.panel(figure, 46, top, WIDTH - 60, _TALL)
-    ranges = mpl_style.panel(figure, 46, top + _TALL + 12, WIDTH - 60, below, grid="x")
+    below = 8 + _BAR * max(1, len(held))
+    title = "Training loss against learning rate"
+    figure, axes = mpl_style.board(title, _TALL, "learning rate", names, range(len(names)), below=below + 14)
+    top = figure.get_figheight() * 72 - below - 38
+    ranges = mpl_style.panel(figure, 46, top, WIDTH - 60, below, grid="x")
     seen = middle[np.isfinite(middle) & (middle < 1.6 * started.max())]
     log = selections.spans_decades(seen, 1.3)
     limits = mpl_style.frame([*seen, *started], log=log)
@@ -94,19 +86,13 @@ def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
             ranges.plot(
                 _ends(row), [held.index(name) + 0.5] * 2, color=style["color"], linewidth=4, solid_capstyle="butt"
             )
-    if log:
-        axes.set_yscale("log")
-    axes.set_ylim(*limits)
-    mpl_style.scale(axes, "y", log=log)
+    mpl_style.axis(axes, "y", limits, log=log)
     for one in (axes, ranges):
-        one.set_xscale("log")
-        one.set_xlim(float(rate[0]), float(rate[-1]))
-        mpl_style.scale(one, "x", log=True)
+        mpl_style.axis(one, "x", (float(rate[0]), float(rate[-1])), log=True)
     axes.tick_params(labelbottom=False)
     ranges.set_ylim(max(1, len(held)), -0.2)
     ranges.set_yticks([])
     ranges.spines["left"].set_visible(False)
-    mpl_style.write(figure, 46 + (WIDTH - 60) / 2, top + _TALL + below + 42, "learning rate", ha="center")
     return Plot(
         "rates",
         "rates",
@@ -129,7 +115,7 @@ def _marks(axes: Axes, rate: np.ndarray, losses: np.ndarray, row: Mapping[str, A
 
 
 def _ends(row: Mapping[str, Any]) -> tuple[float, ...]:
-    """Give the range to tune in, empty where there is none."""
+    """Return the range to tune in, empty where there is none."""
     low, high = formatting.finite(row.get("low")), formatting.finite(row.get("high"))
     return (low, high) if low is not None and high is not None and 0 < low < high else ()
 
@@ -162,21 +148,12 @@ def _numbers(values: Any) -> list[float]:
 def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Mapping[str, Any]]]) -> Plot:
     every = [value for _, row, region in rows for value in [*_numbers(region.get("ends")), *_values(row, region)]]
     log = min(every) > 0 and all(region.get("log") is True for _, _, region in rows)
-    height = 32 + _CHOSEN * len(rows) + 44
-    figure = mpl_style.sheet(height, f"Chosen {formatting.shorten(path, 42)}")
-    axes = mpl_style.panel(figure, 14, 32, WIDTH - 28, _CHOSEN * len(rows), grid="")
-    limits = mpl_style.frame(every, log=log, margin=0.03)
-    if log:
-        axes.set_xscale("log")
-    axes.set_xlim(*limits)
-    axes.set_ylim(len(rows), 0)
+    figure, axes = mpl_style.listing(f"Chosen {formatting.shorten(path, 42)}", len(rows), _CHOSEN, below=44)
+    mpl_style.axis(axes, "x", mpl_style.frame(every, log=log, margin=0.03), log=log)
     for index, (place, row, region) in enumerate(rows):
         mpl_style.write(figure, 14, 32 + _CHOSEN * index + 11, formatting.shorten(row.get("name"), 48), color=INK)
         _chosen_row(axes, index, mpl_style.look(place), row, region)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    mpl_style.scale(axes, "x", log=log)
-    mpl_style.write(figure, WIDTH / 2, height - 8, formatting.shorten(path, 50), ha="center")
+    mpl_style.write(figure, WIDTH / 2, 68 + _CHOSEN * len(rows), formatting.shorten(path, 50), ha="center")
     most = max(len(_values(row, region)) for _, row, region in rows)
     return Plot(
         f"chosen-{number}",

@@ -1,6 +1,6 @@
-"""The critical difference diagram: methods on a line of mean ranks, joined where a test cannot tell them apart.
+"""The critical difference diagram: methods on a line of mean ranks, joined where a test cannot distinguish them.
 
-Ranks and the distance come from `study.many_tasks`; no statistics are made here. A study of one task has no such
+Ranks and the distance come from `stats.many_tasks`; no statistics are made here. A study of one task has no such
 figure, so it is no part of the page: whoever compared over several tasks draws it.
 """
 
@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deepprinciples.report import formatting, mpl_style
-from deepprinciples.report.mpl_style import INK, SOFT, WIDTH, Plot
+from deepprinciples.report import formatting
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, SOFT, WIDTH, Plot
 
-_SIDE, _LINE, _STEP, _BAR = 100.0, 78.0, 18.0, 7.0  # room for names, height of the line, of a name, of a bar
+_SIDE, _LINE, _STEP, _BAR = 100.0, 78.0, 18.0, 7.0  # space for names, height of the line, of a name, of a bar
 
 
 def groups(ranks: Sequence[float], distance: float) -> list[tuple[int, int]]:
@@ -23,7 +24,7 @@ def groups(ranks: Sequence[float], distance: float) -> list[tuple[int, int]]:
 
     Args:
       ranks: mean ranks, ascending.
-      distance: methods that differ by more are told apart.
+      distance: methods that differ by more are not joined.
 
     Returns:
       (first, last) places of each run of two or more; none lies inside another.
@@ -37,7 +38,7 @@ def groups(ranks: Sequence[float], distance: float) -> list[tuple[int, int]]:
 
 
 def critical_difference(names: Sequence[str], ranks: Sequence[float], distance: float) -> Plot:
-    """Draw mean ranks on a line, the best at the left; bars join methods that the test cannot tell apart.
+    """Draw mean ranks on a line, the best at the left; bars join methods that the test cannot distinguish.
 
     Args:
       names: of the methods, two or more.
@@ -74,7 +75,7 @@ def critical_difference(names: Sequence[str], ranks: Sequence[float], distance: 
         "effects",
         f"Mean ranks over the tasks, the best at the left. Methods under one bar differ by no more than {distance:.2f} "
         "ranks, which chance explains.",
-        f"Mean ranks of {len(placed)} methods; {len(joined)} groups cannot be told apart.",
+        f"Mean ranks of {len(placed)} methods; {len(joined)} groups cannot be distinguished.",
         figure,
     )
 

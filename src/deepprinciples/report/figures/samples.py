@@ -5,12 +5,16 @@ Always the first seed that did not diverge, named in the caption, so that nobody
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from deepprinciples.report import formatting, mpl_style, selections
-from deepprinciples.report.mpl_style import INK, WIDTH, Plot
+from deepprinciples.report import formatting, selections
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _MARGIN, _MOST_ARMS = 10.0, 10.0, 12
 
@@ -23,7 +27,7 @@ def pictures(results: xr.Dataset) -> list[Plot]:
     values, seeds = made
     names = selections.labels(results, "arm")[:_MOST_ARMS]
     if values.ndim == 4 and values.shape[-1] == 2:  # [arm, time, sample, 2]
-        return [_points(values[: len(names)], names, seeds), _ways(values[: len(names)], names, seeds)]
+        return _planes(values[: len(names)], names, seeds)
     if values.ndim != 6 or values.shape[-1] not in (1, 3):  # [arm, time, sample, row, column, channel]
         return []
     values = _bright(values[: len(names)])
@@ -40,7 +44,7 @@ def pictures(results: xr.Dataset) -> list[Plot]:
 
 
 def _of_first_seed(results: xr.Dataset, name: str) -> tuple[np.ndarray, list[str]] | None:
-    """Take each arm's first seed that did not diverge: [arm, eval_step, sample, ...], and the seeds' names."""
+    """Return each arm's first seed that did not diverge, [arm, eval_step, sample, ...], and the seeds' names."""
     if name not in results.variables or results[name].size == 0:
         return None
     values = np.asarray(results[name].values, dtype=float)  # [arm, seed, eval_step, sample, ...]
@@ -91,40 +95,38 @@ def _reach(values: np.ndarray) -> float:
     return float(np.quantile(np.abs(held), 0.99)) * 1.15 if held.size else 1.0
 
 
-def _scatter(axes: Axes, points: np.ndarray, arm: int, reach: float, size: float) -> None:
-    axes.plot(points[:, 0], points[:, 1], ".", markersize=size, alpha=0.5, color=mpl_style.look(arm)["color"])
-    axes.set_xlim(-reach, reach)
-    axes.set_ylim(-reach, reach)
-    axes.set_xticks([])
-    axes.set_yticks([])
+def _plane(figure: Figure, left: float, top: float, side: float, points: np.ndarray, **options: Any) -> Axes:
+    """Draw points [sample, 2] into a square at a place in units from the top left corner."""
+    axes = mpl_style.panel(figure, left, top, side, side, grid="")
+    axes.plot(points[:, 0], points[:, 1], ".", alpha=0.5, **options)
+    axes.set(xticks=[], yticks=[])
+    return axes
 
 
-def _ways(values: np.ndarray, names: list[str], seeds: list[str]) -> Plot:
-    """Draw samples in the plane over the evaluations, one row an arm, [arm, time, sample, 2]."""
+def _planes(values: np.ndarray, names: list[str], seeds: list[str]) -> list[Plot]:
+    """Draw samples in the plane, [arm, time, sample, 2]: the last ones, two arms a row, and all of them over time."""
+    held = np.abs(values[:, -1][np.isfinite(values[:, -1])])
+    reach = float(np.quantile(held, 0.99)) * 1.15 if held.size else 1.0  # most points
     times = np.unique(np.linspace(0, values.shape[1] - 1, min(5, values.shape[1])).round().astype(int))
-    wide = (WIDTH - (len(times) + 1) * 4) / len(times)
-    figure = mpl_style.sheet(44 + len(names) * (wide + 18), "How samples came about")
-    reach = _reach(values[:, -1])
+    wide, small = (WIDTH - 3 * _MARGIN) / 2, (WIDTH - (len(times) + 1) * 4) / len(times)
+    last = mpl_style.sheet(44 + -(-len(names) // 2) * (wide + 18), "Samples at the end")
+    ways = mpl_style.sheet(44 + len(names) * (small + 18), "How samples came about")
     for arm, label in enumerate(names):
-        top = 42 + arm * (wide + 18)
-        mpl_style.write(figure, 4, top + 9, formatting.shorten(label, 48), color=INK)
-        for column, time in enumerate(times):
-            axes = mpl_style.panel(figure, 4 + column * (wide + 4), top + 13, wide, wide, grid="")
-            _scatter(axes, values[arm, time, :128], arm, reach, 1.6)
-    caption = _caption(seeds, "the samples over the evaluations of the run, left to right")
-    return Plot("progress", "samples", caption, f"Samples in the plane over time for {len(names)} arms.", figure)
-
-
-def _points(values: np.ndarray, names: list[str], seeds: list[str]) -> Plot:
-    """Draw the last samples of every arm as points in the plane, [arm, time, sample, 2], two arms a row."""
-    wide = (WIDTH - 3 * _MARGIN) / 2
-    figure = mpl_style.sheet(44 + -(-len(names) // 2) * (wide + 18), "Samples at the end")
-    last, reach = values[:, -1], _reach(values[:, -1])
-    for arm, label in enumerate(names):
-        left, top = _MARGIN + arm % 2 * (wide + _MARGIN), 42 + arm // 2 * (wide + 18)
-        mpl_style.write(figure, left, top + 9, formatting.shorten(label, 24), color=INK)
-        axes = mpl_style.panel(figure, left, top + 13, wide, wide, grid="")
-        _scatter(axes, last[arm], arm, reach, 2.5)
-    words = "the samples of the last evaluation, all panels at one scale"
-    caption = _caption(seeds, words).replace("Each row", "Each panel")
-    return Plot("samples", "samples", caption, f"Samples in the plane for {len(names)} arms.", figure)
+        color = mpl_style.look(arm)["color"]
+        left, top, below = _MARGIN + arm % 2 * (wide + _MARGIN), 42 + arm // 2 * (wide + 18), 42 + arm * (small + 18)
+        mpl_style.write(last, left, top + 9, formatting.shorten(label, 24), color=INK)
+        mpl_style.write(ways, 4, below + 9, formatting.shorten(label, 48), color=INK)
+        drawn = [_plane(last, left, top + 13, wide, values[arm, -1], markersize=2.5, color=color)]
+        for k, time in enumerate(times):
+            left, points = 4 + k * (small + 4), values[arm, time, :128]
+            drawn.append(_plane(ways, left, below + 13, small, points, markersize=1.6, color=color))
+        for axes in drawn:
+            axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    caption = _caption(seeds, "the samples of the last evaluation, all panels at one scale")
+    caption = caption.replace("Each row", "Each panel")
+    over_time = _caption(seeds, "the samples over the evaluations of the run, left to right")
+    arms = f"for {len(names)} arms."
+    return [
+        Plot("samples", "samples", caption, f"Samples in the plane {arms}", last),
+        Plot("progress", "samples", over_time, f"Samples in the plane over time {arms}", ways),
+    ]

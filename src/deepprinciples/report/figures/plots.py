@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
-from deepprinciples.report import curves, forest_plot, heat_maps, io, mpl_style, samples, search_plots, spectra
-from deepprinciples.report.mpl_style import Plot
+from deepprinciples.report import io
+from deepprinciples.report.figures import curves, forest_plot, heat_maps, mpl_style, samples, search_plots, spectra
+from deepprinciples.report.figures.mpl_style import Plot
 
 
 def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
@@ -35,7 +36,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         found += curves.learning(results, summary)
         found += samples.pictures(results)
         found += curves.players(results)
-        if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables tell it
+        if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables show it
             found += heat_maps.heat_maps(results)
             found += curves.units(results)
             found += curves.deep(results, summary)
@@ -79,29 +80,15 @@ def _by_name(plots: Plots) -> dict[str, Plot]:
     return {plot.name.replace("-", "_"): plot for plot in figures(plots.results, plots.summary)}
 
 
-def save_all(
-    results: xr.Dataset, summary: Mapping[str, Any], folder: str | Path, drawn: Sequence[Plot] | None = None
-) -> list[Path]:
-    """Write every figure as .svg and .png.
+def save_all(drawn: Sequence[Plot], folder: str | Path) -> list[Path]:
+    """Write figures as .svg and .png into a folder, made if it is missing; returns the paths.
 
-    Args:
-      results: as for `figures`.
-      summary: as for `figures`.
-      folder: where the files go; made if it is missing.
-      drawn: the figures, where they are drawn already.
-
-    Returns:
-      The paths written, in page order.
+    Raises:
+      ResourceError: the folder is a link, or something cannot be written.
     """
-    place = io.folder(Path(folder))
-    drawn = figures(results, summary) if drawn is None else drawn
-    return [path for plot in drawn for path in save(plot, place)]
-
-
-def save(plot: Plot, folder: str | Path) -> list[Path]:
-    """Write one figure as .svg and .png into a folder, made if it is missing; gives the two paths."""
-    place = io.folder(Path(folder))
-    drawing, picture = place / f"{plot.name}.svg", place / f"{plot.name}.png"
-    io.put(drawing, (mpl_style.to_svg(plot, inline=False) + "\n").encode("utf-8"))
-    io.put(picture, mpl_style.to_png(plot))
-    return [drawing, picture]
+    place, written = io.folder(Path(folder)), []
+    for plot in drawn:
+        for content, suffix in ((mpl_style.to_svg(plot), "svg"), (mpl_style.to_png(plot), "png")):
+            written.append(place / f"{plot.name}.{suffix}")
+            io.put(written[-1], content)
+    return written

@@ -1,0 +1,217 @@
+"""The paper every figure is drawn on: sizes, colors, type, and how a figure becomes a repeatable file.
+
+Figures are 360 units wide, so that one unit is about one pixel on a phone and text stays readable there. Positions are
+given in units from the top left corner and never follow the width of a text: a long or strange name cannot move or
+clip anything. What is drawn does not belong here.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from deepprinciples.report import formatting
+
+WIDTH = 360.0
+INK, SOFT, FAINT, RULE = "#1c2430", "#56606e", "#c9cfd8", "#e6e9ee"
+# Okabe and Ito's colors without the yellow, which is too pale for lines on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3a3a3a")
+LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+VERDICTS = {
+    "better": ("#00684a", "o"),
+    "worse": ("#b34700", "s"),
+    "equivalent": ("#005a8f", "D"),
+    "no evidence": ("#56606e", "o"),
+    "cannot be judged": ("#56606e", "v"),
+}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "deepprinciples",
+    "text.parse_math": False,  # a "$" in a name is a dollar, not a formula
+    "axes.unicode_minus": True,
+    "font.family": ["sans-serif"],
+    # The first is the one that positions are measured with; a reader without it sees the next.
+    "font.sans-serif": ["DejaVu Sans", "Segoe UI", "Roboto", "Helvetica Neue", "Arial"],
+    "font.size": 9.5,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": "#8a93a0",
+    "axes.labelcolor": SOFT,
+    "xtick.color": "#8a93a0",
+    "ytick.color": "#8a93a0",
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+}
+
+
+class Plot(NamedTuple):
+    """A finished figure: file name, group on the page, how to read it, and what it shows in words."""
+
+    name: str
+    group: str
+    caption: str
+    alt: str
+    figure: Figure
+
+
+def style() -> Any:
+    """Return the context in which every figure is made and saved."""
+    return matplotlib.rc_context(_STYLE)
+
+
+def sheet(height: float, title: str) -> Figure:
+    """Return an empty figure of the common width with its title at the top left."""
+    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="white")
+    write(figure, 8, 17, formatting.shorten(title, 50), size=11, weight="bold", color=INK)
+    return figure
+
+
+def write(
+    figure: Figure, x: float, y: float, words: str, *, size: float = 9.5, color: str = SOFT, **options: Any
+) -> None:
+    """Write words at a place in units from the top left; y is the base line."""
+    height = figure.get_figheight() * 72
+    figure.text(x / WIDTH, 1 - y / height, words, fontsize=size, color=color, **options)
+
+
+def panel(figure: Figure, left: float, top: float, width: float, height: float, *, grid: str = "both") -> Axes:
+    """Return axes at a place in units from the top left, without upper and right border."""
+    total = figure.get_figheight() * 72
+    axes = figure.add_axes((left / WIDTH, 1 - (top + height) / total, width / WIDTH, height / total))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(visible=True, axis=grid, color=RULE, linewidth=0.7)  # type: ignore[arg-type]
+    return axes
+
+
+def axis(
+    axes: Axes, which: str, limits: tuple[float, float] | None = None, *, log: bool = False, most: int = 5
+) -> None:
+    """Set the scale of an axis, "x" or "y", its limits where they are given, and few, plain tick labels."""
+    if log:
+        axes.set(**{f"{which}scale": "log"})
+    if limits is not None:
+        axes.set(**{f"{which}lim": limits})
+    one, (low, high) = getattr(axes, f"{which}axis"), sorted(getattr(axes, f"get_{which}lim")())
+    if log:
+        one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 30 else (1.0,), numticks=most + 1))
+        one.set_minor_locator(NullLocator())
+    else:
+        one.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    # Tick places carry rounding dust near zero, which would read as "1.4e-17".
+    dust = 0.0 if log else 1e-9 * max(abs(low), abs(high))
+    one.set_major_formatter(lambda value, _: tick(value if abs(value) > dust else 0.0))
+
+
+def tick(value: float) -> str:
+    """Return a tick label: "0.01", "1e-5"."""
+    if 0 < abs(value) < 9.99e-4 or abs(value) >= 1e5:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", "\u2212")
+    return formatting.number(float(value), 5)
+
+
+def look(index: int) -> dict[str, Any]:
+    """Return color, line style and marker of the arm at this place; all twelve of a dozen arms differ."""
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": LINES[index % len(LINES)],
+        "marker": MARKERS[index % len(MARKERS)],
+    }
+
+
+def board(
+    title: str,
+    tall: float,
+    under: str,
+    names: Sequence[str] = (),
+    places: Sequence[int] = (),
+    *,
+    left: float = 46.0,
+    below: float = 0.0,
+) -> tuple[Figure, Axes]:
+    """Return a figure with a key of arms in two columns, one panel, and words under it.
+
+    Args:
+      title: at the top left.
+      tall: height of the panel.
+      under: words at the middle of the lower edge.
+      names: of the arms in the key.
+      places: of the arms among all, which choose their looks.
+      left: where the panel begins.
+      below: height that is left free between the panel and the words.
+    """
+    top = 36.0 + 13.0 * ((len(names) + 1) // 2)
+    figure = sheet(top + tall + below + 36, title)
+    height = figure.get_figheight() * 72
+    for index, (words, place) in enumerate(zip(names, places, strict=True)):
+        x, y = 10 + (index % 2) * 174, 34 + 13 * (index // 2)
+        line = Line2D(
+            [x / WIDTH, (x + 12) / WIDTH, (x + 24) / WIDTH], [1 - (y - 3) / height] * 3,
+            transform=figure.transFigure, linewidth=1.6, markersize=4, markevery=[1], **look(place),
+        )  # fmt: skip
+        figure.add_artist(line)
+        write(figure, x + 30, y, formatting.shorten(words, 24), color=INK)
+    wide = WIDTH - left - 14
+    write(figure, left + wide / 2, height - 7, under, ha="center")
+    return figure, panel(figure, left, top, wide, tall)
+
+
+def listing(title: str, count: int, tall: float, *, below: float, grid: str = "") -> tuple[Figure, Axes]:
+    """Return a figure with a panel of rows, numbered from 0 at the top, each `tall` units high, and space below."""
+    figure = sheet(32 + tall * count + below, title)
+    axes = panel(figure, 14, 32, WIDTH - 28, tall * count, grid=grid)
+    axes.set_ylim(count, 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    return figure, axes
+
+
+def frame(values: Iterable[float], *, log: bool, margin: float = 0.05) -> tuple[float, float]:
+    """Return axis limits that hold all values with a margin, never of zero width."""
+    held = list(values)
+    low, high = min(held), max(held)
+    if log:
+        factor = max((high / low) ** margin, 1.15)
+        return low / factor, high * factor
+    space = (high - low) * margin or max(abs(high) * 0.05, 1e-9)
+    return low - space, high + space
+
+
+def to_svg(plot: Plot) -> bytes:
+    """Return a figure as SVG without metadata: the same figure has the same bytes."""
+    if plot.figure not in _drawn:
+        _drawn[plot.figure] = _saved(
+            plot.figure, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    return _drawn[plot.figure]
+
+
+_drawn: weakref.WeakKeyDictionary[Figure, bytes] = weakref.WeakKeyDictionary()  # the page and a file show the same
+
+
+def to_png(plot: Plot) -> bytes:
+    """Return a figure as PNG at twice the common size."""
+    return _saved(plot.figure, format="png", dpi=160, metadata={"Software": None})
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    with style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's own fonts have it
+        stream = io.BytesIO()
+        figure.savefig(stream, **options)
+    return stream.getvalue()
