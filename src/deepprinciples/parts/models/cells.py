@@ -15,12 +15,13 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, recur
+from deepprinciples.kernels.recurrence import GATES, Cell, project, recur
 from deepprinciples.kernels.recurrent_regularizers import Between, recur_between
 from deepprinciples.parts.models.design import Design, Function, Step
+from deepprinciples.parts.models.kernel_transforms import transform_of
 from deepprinciples.parts.models.layers import Weights
 from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, thinned
-from deepprinciples.parts.models.normalization import Rescale, Spectral, enough, over_spread, standardized
+from deepprinciples.parts.models.normalization import enough, over_spread
 from deepprinciples.types import Array, Scalar
 
 CellNormalization = Literal["none", "layer"]
@@ -85,7 +86,6 @@ class Recurrence(nn.Module):
     bias_initializer: Function
     cell_normalization: CellNormalization
     reverse: bool
-    kernels: Kernels
 
     @nn.compact
     def __call__(
@@ -97,7 +97,7 @@ class Recurrence(nn.Module):
             "activation": self.design.activation, "push": push, "mask": mask, "reverse": self.reverse,
         }  # fmt: skip
         if between is None:
-            hidden, read = recur(self.cell, projected, kernel, kernels=self.kernels, **options)
+            hidden, read = recur(self.cell, projected, kernel, kernels=self.design.kernels, **options)
         else:
             hidden, read = recur_between(self.cell, projected, kernel, between, **options)
         gates = None
@@ -109,31 +109,21 @@ class Recurrence(nn.Module):
 
     def _prepared(self, x: Array, step: Step) -> tuple[Array, Array, Between | None]:
         """Give the projected inputs [T, B, gates * H], the recurrent kernel, and what is done between steps, if any."""
-        gates, kind = GATES[self.cell], self.design.normalization
-        weighted, normed = kind == "weight", self.cell_normalization == "layer"
-        own_bias = None if weighted and not normed else self.bias_initializer
-        table = Weights(gates * self.width, stacked(self.design.initializer, gates), own_bias, name="input")
-        v, bias = table(x.shape[-1])
-        recurrent = Weights(gates * self.width, stacked(self.recurrent_initializer, gates), None, name="recurrent")
-        kernel, _ = recurrent(self.width)
-        if kind == "spectral":
-            v = Spectral(name="input_norm")(v, step.train)
-            kernel = Spectral(name="recurrent_norm")(kernel, step.train)
-        if kind == "weight_standardized":
-            v, kernel = standardized(v), standardized(kernel)
-        if weighted:
-            kernel = Rescale(name="recurrent_scale")(kernel, kernel)
+        gates, normed = GATES[self.cell], self.cell_normalization == "layer"
+        transform = transform_of(self.design)
+        shape = (x.shape[-1], gates * self.width)
+        v, bias = Weights(shape, stacked(self.design.initializer, gates), self.bias_initializer, name="input")()
+        shape = (self.width, gates * self.width)
+        kernel, _ = Weights(shape, stacked(self.recurrent_initializer, gates), None, name="recurrent")()
+        v, kernel = transform(v, step, "input"), transform(kernel, step, "recurrent")
         kernel = drop_weights(kernel, step, (*self.path, "recurrent"))
         between = _between(self, step, *x.shape[:2])
         if normed:
-            v = Rescale(name="input_scale")(v, v) if weighted else v
             projected, between = _cell_norm(self, x @ v, bias, between or Between())
-        elif weighted:
-            projected = Rescale(self.bias_initializer, name="input_scale")(x @ v, v)
         else:  # with the bias as one more row, its gradient is part of the kernel's product and no sum of its own
             with_one = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
             rows = jnp.concatenate([v, bias[None]])
-            projected = project(with_one, rows) if self.kernels == "auto" else with_one @ rows
+            projected = project(with_one, rows) if self.design.kernels == "auto" else with_one @ rows
         return projected, kernel, between
 
 
