@@ -135,8 +135,6 @@ def _documented(build: Callable[..., Model], groups: dict[str, Any], flat: Colle
 
 
 def _entries(text: str) -> dict[str, str]:
-    """Return the entries of a docstring's Args, each with its further lines."""
-    section = re.search(r"^Args:\n((?:    .*\n?)*)", text, flags=re.MULTILINE)
-    found = re.findall(r"^    (\w+): (?:.*\n?)(?:     .*\n?)*", section[1] if section else "", flags=re.MULTILINE)
-    bodies = re.finditer(r"^    \w+: .*\n?(?:     .*\n?)*", section[1] if section else "", flags=re.MULTILINE)
-    return {name: body[0].rstrip("\n") + "\n" for name, body in zip(found, bodies, strict=True)}
+    """Return the entries under "Args:" in a docstring by name, each with its further lines."""
+    section = text.partition("\nArgs:\n")[2].partition("\n\n")[0] + "\n"
+    return {one[1]: one[0] for one in re.finditer(r"^    (\w+): .*\n(?:     .*\n)*", section, flags=re.MULTILINE)}

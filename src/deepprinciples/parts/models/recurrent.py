@@ -14,13 +14,14 @@ from deepprinciples.kernels.recurrence import GATES, Cell
 from deepprinciples.parts import initializers
 from deepprinciples.parts.models.cells import (
     CellNormalization,
+    Cells,
     Recurrence,
     Through,
     drop_through_time,
     lstm_bias,
     stacked,
 )
-from deepprinciples.parts.models.design import Design, Function, Step, design_of, resolve, row, step_of
+from deepprinciples.parts.models.design import Step, design_of, resolve, row, step_of
 from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
 from deepprinciples.parts.models.layers import (
     Flow,
@@ -34,20 +35,7 @@ from deepprinciples.parts.models.layers import (
 )
 from deepprinciples.parts.models.noise import dropout, is_off
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import (
-    GATE,
-    SLOPE,
-    Array,
-    Count,
-    Depth,
-    Initializer,
-    Limit,
-    Model,
-    Rate,
-    Scalar,
-    Size,
-    traits,
-)
+from deepprinciples.types import GATE, SLOPE, Array, Count, Depth, Initializer, Limit, Model, Rate, Scalar, Size, traits
 
 
 class Recurrent(NamedTuple):
@@ -101,22 +89,10 @@ class Recurrent(NamedTuple):
     cell_normalization: CellNormalization = "none"
 
 
-class _Cells(NamedTuple):
-    """The static part of all layers."""
-
-    cell: Cell
-    width: int
-    bidirectional: bool
-    design: Design
-    recurrent_initializer: Function
-    gate_bias: Function
-    normalization: CellNormalization
-
-
 class _Layer(nn.Module):
     """One recurrent layer with its skip and normalization; see `lstm`."""
 
-    cells: _Cells
+    cells: Cells
 
     @nn.compact
     def __call__(self, flow: Flow, step: Step, number: int, mask: Array | None) -> tuple[Flow, dict[str, Array]]:
@@ -130,16 +106,7 @@ class _Layer(nn.Module):
         if push is not None:  # with skip "dense" this layer's own features come last
             pushes = [*jnp.split(push[..., -cells.width * len(names) :], len(names), axis=-1)]
         runs = [
-            Recurrence(
-                cells.width,
-                cells.cell,
-                design,
-                cells.recurrent_initializer,
-                cells.gate_bias,
-                cells.normalization,
-                reverse=direction == "backward",
-                name=direction,
-            )(read, p, mask, step)
+            Recurrence(cells, direction == "backward", name=direction)(read, p, mask, step)
             for direction, p in zip(names, pushes, strict=True)
         ]
         hiddens, reads, gates = zip(*runs, strict=True)
@@ -152,7 +119,7 @@ class _Layer(nn.Module):
 
 
 class _Recurrent(nn.Module):
-    cells: _Cells
+    cells: Cells
     depth: int
     readout: str
     embedding: int
@@ -214,12 +181,12 @@ def _network(
     longest_lag: int = 0,
     cell_zoneout: Scalar = 0.0,
 ) -> Model:
-    """Build a recurrent network of one kind of cell; the last three keywords are those of `lstm`."""
+    """Build the network of one kind of cell; the last three keywords are those of `lstm`."""
     r, design = recurrent, design_of(cell, layers)
     kernel = resolve(initializers.TABLE, r.recurrent_initializer, f"{cell}.recurrent_initializer")
     bias = row(design.bias_initializer, r.width)
     gate_bias = lstm_bias(bias, forget_bias, longest_lag) if cell == "lstm" else stacked(bias, GATES[cell])
-    cells = _Cells(cell, r.width, r.bidirectional, design, kernel, gate_bias, r.cell_normalization)
+    cells = Cells(cell, r.width, r.bidirectional, design, kernel, gate_bias, r.cell_normalization)
     network = _Recurrent(cells, r.depth, r.readout, r.embedding, r.vocabulary, r.padding, outputs)
     through = Through(r.variational_dropout, r.zoneout, cell_zoneout, r.max_gradient)
     still = all(map(is_off, through[:3]))
