@@ -15,7 +15,7 @@ ERROR = ("loss=mse", "study.metric=mse")
 TASKS = {
     "digits": (),
     "mnist_1d": ("data.name=mnist_1d", "model={ name = 'cnn', depth = 2, width = 8, kernel = 5 }"),
-    "adding": ("data={ name = 'adding', length = 15 }", "model={ name = 'lstm', cell = 'gru', width = 16 }", *ERROR),
+    "adding": ("data={ name = 'adding', length = 15 }", "model={ name = 'gru', width = 16 }", *ERROR),
     "diabetes": ("data={ name = 'diabetes', batch_size = 32 }", *ERROR),
 }
 

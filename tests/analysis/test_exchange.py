@@ -135,11 +135,11 @@ TWINS: dict[str, Any] = {  # data, our model, PyTorch's
         lambda: Recurrent("lstm", 8, 6, num_layers=2, bidirectional=True),
     ),
     "gru": (
-        IDS, {"name": "lstm", "cell": "gru", "width": 6, "embedding": 5, "readout": "mean"},
+        IDS, {"name": "gru", "width": 6, "embedding": 5, "readout": "mean"},
         lambda: Recurrent("gru", 5, 6, tokens=17, mean=True),
     ),
     "rnn": (
-        ROWS, {"name": "lstm", "cell": "rnn", "width": 6, "activation": "relu"},
+        ROWS, {"name": "rnn", "width": 6, "activation": "relu"},
         lambda: Recurrent("rnn", 8, 6, nonlinearity="relu"),
     ),
 }  # fmt: skip
@@ -276,7 +276,7 @@ def test_any_model_is_taken_in_its_own_names(tmp_path: Path) -> None:
     path = dp.export_parameters(dp.train(config, tmp_path / "run").path, tmp_path / "own", naming="own")
     params = dp.import_parameters(path, config)
     assert list(load_file(path)) == ["0"] and isinstance(params, list) and params[0].shape == (13, 3)
-    with pytest.raises(ConfigError, match="model.name: found nothing; expected mlp, cnn, lstm"):
+    with pytest.raises(ConfigError, match="model.name: found nothing; expected mlp, cnn, lstm, gru, rnn"):
         dp.export_parameters(tmp_path / "run", tmp_path / "torch")
 
 
@@ -284,7 +284,7 @@ WITHOUT = {
     "a highway": ("mlp", {"skip": "highway"}, "layer_01/gate/bias"),
     "a rezero": ("mlp", {"skip": "rezero"}, "layer_01/alpha"),
     "running statistics": ("cnn", {"normalization": "batch"}, "layer_00/norm/bias"),
-    "two for one": ("mlp", {"normalization": "weight"}, "layer_00/linear_scale/bias"),
+    "two for one": ("mlp", {"normalization": "weight"}, "layer_00/linear_scale/scale"),
     "a state": ("mlp", {"normalization": "spectral"}, "layer_00/linear/kernel"),
     "ghosts": ("mlp", {"normalization": "ghost"}, "layer_00/norm/bias"),
     "other kernels": ("mlp", {"normalization": "weight_standardized"}, "layer_00/linear/kernel"),
@@ -304,7 +304,7 @@ def test_what_pytorch_lacks_is_refused_by_name(name: str) -> None:
     x = np.zeros((2, 8, 8) if model == "lstm" else (2, 8, 8, 1), np.float32)
     params = jax.eval_shape(lambda key: TABLE[model](outputs=3, **keywords).init(key, x)[0], jax.random.key(0))
     shapes = {one: leaf.shape for one, leaf in _flat(params).items()}
-    section = {"name": model, "cell": "lstm", "activation": {"name": "tanh"}, **keywords}
+    section = {"name": model, "activation": {"name": "tanh"}, **keywords}
     with pytest.raises(ConfigError) as caught:
         torch_names.twins(section, shapes)
     assert len(caught.value.problems) == 1
@@ -319,7 +319,7 @@ def _flat(params: Any) -> dict[str, Any]:
 
 def test_models_without_pytorchs_naming_are_refused() -> None:
     """Lost: the way out, for a residual network or a game."""
-    with pytest.raises(ConfigError, match='model.name: found the string "resnet"; expected mlp, cnn, lstm'):
+    with pytest.raises(ConfigError, match='model.name: found the string "resnet"; expected mlp, cnn, lstm, gru, rnn'):
         torch_names.twins({"name": "resnet"}, {})
     with pytest.raises(ConfigError, match="is unknown in a model mlp"):
         torch_names.twins({"name": "mlp"}, {"layer_00/strange/kernel": (2, 2)})

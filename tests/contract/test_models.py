@@ -19,6 +19,8 @@ CASES = {
     "cnn": {"depth": 2, "width": 4, "stages": 1, "skip": "residual", "normalization": "batch"},
     "resnet": {"blocks": 1, "width": 4},
     "lstm": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
+    "gru": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
+    "rnn": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
 }
 # compiling is most of the time here, so XLA optimizes little
 every = pytest.mark.parametrize("name", sorted(CASES))

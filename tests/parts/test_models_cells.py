@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.models import lstm
+from deepprinciples.parts.models import TABLE, lstm, rnn
 
 KEY = jax.random.key(0)
 X = np.asarray(jax.random.normal(jax.random.key(1), (2, 5, 3)))
 SMALL = {"outputs": 2, "width": 4, "bias_initializer": "ones"}
+TRICKS = ("variational_dropout", "zoneout", "cell_zoneout", "max_gradient")
 # h_t = W x_t + U h_{t-1} with W = U = 1: states can be told by counting
 PLAIN = {
-    "outputs": 1, "cell": "rnn", "activation": "identity", "initializer": "identity",
+    "outputs": 1, "activation": "identity", "initializer": "identity",
     "recurrent_initializer": "identity", "bias_initializer": "zeros",
 }  # fmt: skip
 
@@ -40,7 +41,7 @@ def standard(x):
 def test_sequences_that_begin_with_zeros_have_a_gradient(cell):
     """Lost: every run with layer normalization in its cells on padded series, at its first step."""
     x = np.concatenate([np.zeros((2, 30, 3), np.float32), X], axis=1)
-    model = lstm(outputs=2, cell=cell, width=4, cell_normalization="layer")
+    model = TABLE[cell](outputs=2, width=4, cell_normalization="layer")
     params, state = jax.jit(model.init)(KEY, x)
     loss = lambda p: jnp.sum(jnp.sin(model.apply(p, state, x, key=KEY, train=True)[0]))
     for path, slope in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(params)):
@@ -87,7 +88,7 @@ def learned(params):
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_layer_normalization_in_cells_by_hand(cell):
     """Lost: the paper's cell: sums of inputs and states apart, c before the output gate, the bias after."""
-    model = lstm(**SMALL, cell=cell, cell_normalization="layer", recurrent_initializer="he_normal")
+    model = TABLE[cell](**SMALL, cell_normalization="layer", recurrent_initializer="he_normal")
     params, hidden = run(model, X, change=learned)
     np.testing.assert_allclose(hidden, norm_by_hand(cell, params, X), atol=1e-4)
 
@@ -104,7 +105,7 @@ def test_layer_normalization_in_cells_takes_normalized_kernels():
 def test_variational_dropout_drops_the_same_units_at_all_steps():
     """Lost: noise that is drawn anew at every step, which wipes out what a recurrent network remembers."""
     steps = np.ones((300, 4, 1), np.float32)
-    model = lstm(**PLAIN, width=1, variational_dropout=jnp.float32(0.4))
+    model = rnn(**PLAIN, width=1, variational_dropout=jnp.float32(0.4))
     params, hidden = run(model, steps, train=True)
     hidden = hidden[..., 0]
     seen, carried = hidden[:, 0], hidden[:, 1] - hidden[:, 0]  # x m / 0.6, and then h m' / 0.6
@@ -120,7 +121,7 @@ def test_variational_dropout_drops_the_same_units_at_all_steps():
 
 def test_variational_dropout_reaches_the_outputs():
     """Lost: the paper's third mask, between the last layer and the outputs."""
-    model = lstm(**{**PLAIN, "outputs": 1, "readout": "every"}, width=1, variational_dropout=jnp.float32(0.4))
+    model = rnn(**{**PLAIN, "outputs": 1, "readout": "every"}, width=1, variational_dropout=jnp.float32(0.4))
     x = jnp.ones((200, 3, 1))
 
     @jax.jit
@@ -139,7 +140,7 @@ def test_variational_dropout_reaches_the_outputs():
 def test_zoneout_by_hand():
     """Lost: entries that keep their last value, one by one; and in evaluation, the mean of what training draws."""
     x = np.asarray(jax.random.normal(KEY, (400, 6, 1)))
-    model = lstm(**{**PLAIN, "recurrent_initializer": "zeros"}, width=1, zoneout=jnp.float32(0.3))  # candidate: x_t
+    model = rnn(**{**PLAIN, "recurrent_initializer": "zeros"}, width=1, zoneout=jnp.float32(0.3))  # candidate: x_t
     _, drawn = run(model, x, train=True)
     _, mean = run(model, x)
     before = np.concatenate([np.zeros((400, 1, 1)), drawn[:, :-1]], axis=1)
@@ -173,7 +174,7 @@ def test_gradients_between_steps_are_bounded(cell):
     """Lost: clipped backpropagation through time. With U = 2 gradients of 1, 2, 4, 8, 16 become 1, 2, 3, 3, 3."""
     x = jnp.zeros((1, 5, 1))
     initializer = jax.nn.initializers.constant(2.0)
-    model = lstm(**{**PLAIN, "recurrent_initializer": initializer}, width=1, max_gradient=jnp.float32(3.0))
+    model = rnn(**{**PLAIN, "recurrent_initializer": initializer}, width=1, max_gradient=jnp.float32(3.0))
 
     def slopes(model, weight=1.0):
         def loss(tap):
@@ -196,13 +197,13 @@ def test_gradients_between_steps_are_bounded(cell):
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_neutral_tricks_leave_values_and_gradients(cell):
     """Lost: an arm with all tricks carried along at their neutral values would train otherwise."""
-    off = {"variational_dropout": 0.0, "zoneout": 0.0, "cell_zoneout": 0.0, "max_gradient": float("inf")}
+    off = {name: value for name, value in TABLE[cell].neutral.items() if name in TRICKS}
     tokens = jnp.array([[3, 1, 2, 0, 0], [2, 2, 6, 1, 0]])
-    sizes = {**SMALL, "cell": cell, "vocabulary": 7, "padding": 0}
+    sizes = {**SMALL, "vocabulary": 7, "padding": 0}
 
     @jax.jit
     def call(values):
-        models = lstm(**sizes), lstm(**sizes, **values)
+        models = TABLE[cell](**sizes), TABLE[cell](**sizes, **values)
         params, state = models[0].init(KEY, tokens)
         loss = lambda p, m: jnp.sum(jnp.sin(m.apply(p, state, tokens, key=KEY, train=True)[0]))
         return [jax.value_and_grad(loss)(params, model) for model in models]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from deepprinciples.parts.models import cnn, lstm, mlp
-from deepprinciples.parts.models.normalization import Rescale, Spectral, groups_of, standardized
+from deepprinciples.parts.models import cnn, mlp, rnn
+from deepprinciples.parts.models.kernel_transforms import Spectral, WeightNorm, standardized
+from deepprinciples.parts.models.normalization import groups_of
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 5))
@@ -102,7 +103,7 @@ def test_standardized_convolutions_are_the_papers():
 
 def test_both_kernels_of_a_recurrence_are_standardized():
     """Lost: the recurrence would keep its own scale. h_1 = W x, h_2 = U h_1, before the groups."""
-    model = lstm(outputs=2, cell="rnn", width=4, activation="identity", normalization="weight_standardized")
+    model = rnn(outputs=2, width=4, activation="identity", normalization="weight_standardized")
     x = jnp.zeros((3, 2, 3)).at[:, 0].set(jnp.eye(3))
     params, _, activations = run(model, x)
     w, u = (np.asarray(standardized(params["layer_00"]["forward"][n]["kernel"])) for n in ("input", "recurrent"))
@@ -165,9 +166,9 @@ def test_a_batch_too_small_for_statistics_is_refused(normalization, examples):
 def test_a_kernel_of_zeros_is_the_plain_map_under_weight_normalization():
     """Lost: 0 / 0 from the start, or a unit that never moves."""
     x, v = jnp.ones((2, 3)), jnp.zeros((3, 4)).at[:, 0].set(2.0)
-    module = Rescale()
-    params = module.init(KEY, x @ v, v)
-    out, slope = jax.value_and_grad(lambda v: jnp.sum(module.apply(params, x @ v, v)))(v)
+    module = WeightNorm()
+    params = module.init(KEY, v)
+    out, slope = jax.value_and_grad(lambda v: jnp.sum(x @ module.apply(params, v)))(v)
     np.testing.assert_allclose(out, 12.0, rtol=1e-6)
     np.testing.assert_allclose(slope[:, 1:], np.full((3, 3), 2.0), rtol=1e-6)
     assert np.isfinite(slope).all()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.models import lstm
+from deepprinciples.parts.models import gru, lstm, rnn
 from deepprinciples.types import SLOPE
 
 # compiling is most of the time here, so XLA optimizes little
@@ -63,7 +63,7 @@ def test_lstm_by_hand():
 
 def test_plain_cell_by_hand():
     """The plain recurrent network would be another one."""
-    params, outputs, _ = run(lstm(**SMALL, cell="rnn", readout="mean"), X)
+    params, outputs, _ = run(rnn(**SMALL, readout="mean"), X)
     w, u, b = weights(params)
     h, hidden = np.zeros((2, 4)), []
     for t in range(5):
@@ -75,7 +75,7 @@ def test_plain_cell_by_hand():
 
 def test_gru_equals_linens():
     """The GRU would be another cell than Linen's."""
-    params, _, activations = run(lstm(**SMALL, cell="gru", readout="every"), X)
+    params, _, activations = run(gru(**SMALL, readout="every"), X)
     w, u, b = (np.split(a, 3, axis=-1) for a in weights(params))
     theirs = {f"i{gate}": {"kernel": w[n], "bias": b[n]} for n, gate in enumerate("rzn")}
     theirs |= {f"h{gate}": {"kernel": u[n]} for n, gate in enumerate("rzn")}
@@ -129,12 +129,12 @@ def test_dense_bidirectional_layers_end_at_both_ends():
 
 def test_parameters_are_counted_by_hand():
     """Arms would differ in size where the user thinks they differ in method."""
-    count = lambda **changes: sum(
-        leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lstm(**(SMALL | changes)).init, KEY, X)[0])
+    count = lambda factory=lstm, **changes: sum(
+        leaf.size for leaf in jax.tree.leaves(jax.eval_shape(factory(**(SMALL | changes)).init, KEY, X)[0])
     )
     assert count() == 4 * (3 * 4 + 4 * 4 + 4) + 10
-    assert count(cell="gru") == 3 * (3 * 4 + 4 * 4 + 4) + 10
-    assert count(cell="rnn") == (3 * 4 + 4 * 4 + 4) + 10
+    assert count(gru) == 3 * (3 * 4 + 4 * 4 + 4) + 10
+    assert count(rnn) == (3 * 4 + 4 * 4 + 4) + 10
     assert count(bidirectional=True) == 2 * 4 * (3 * 4 + 4 * 4 + 4) + (8 * 2 + 2)
     assert count(depth=2, skip="dense") == 4 * (3 * 4 + 4 * 4 + 4) + 4 * (4 * 4 + 4 * 4 + 4) + (8 * 2 + 2)
     assert count(normalization="weight") == 4 * (3 * 4 + 4 * 4 + 4) + 2 * 16 + 10

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.models import TABLE, lstm
-from deepprinciples.parts.models.design import Normalization, Skip
+from deepprinciples.parts.models import TABLE
+from deepprinciples.parts.models.keywords import Normalization, Skip
 
 KEY = jax.random.key(0)
 SKIPS, NORMALIZATIONS = get_args(Skip), get_args(Normalization)
@@ -95,7 +95,7 @@ def test_weight_normalized_cells_start_plain_and_their_gradient_is_orthogonal(ce
     """The start would differ from the plain cell's, or the norm of a kernel would still steer the function."""
     x = jax.random.normal(KEY, (2, 5, 3))
     plain, normed = (
-        lstm(outputs=2, width=4, cell=cell, bias_initializer="ones", normalization=n) for n in ("none", "weight")
+        TABLE[cell](outputs=2, width=4, bias_initializer="ones", normalization=n) for n in ("none", "weight")
     )
 
     @jax.jit

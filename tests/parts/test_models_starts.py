@@ -9,7 +9,7 @@ from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config
 from deepprinciples.parts.models import cnn, mlp, resnet
-from deepprinciples.parts.models.layers import unit_variance
+from deepprinciples.parts.models.layers import Window, unit_variance
 
 KEY = jax.random.key(0)
 X = 3.0 * jax.random.normal(jax.random.key(1), (50, 20)) + 1.0
@@ -47,9 +47,9 @@ def test_convolutions_start_at_unit_variance():
     _, outputs, activations = run(cnn(outputs=4, depth=2, width=6, stages=1, activation="identity", lsuv=True), x)
     assert activations["layer_00"].std() == pytest.approx(1.0, rel=1e-4)
     assert outputs.std() == pytest.approx(1.0, rel=1e-3)
-    kernel = unit_variance(jax.nn.initializers.ones, x, stride=2)(KEY, (1, 1, 3, 1))
+    kernel = unit_variance(jax.nn.initializers.ones, x, Window(1, stride=2))(KEY, (1, 1, 3, 1))
     assert jnp.std(x[:, ::2, ::2].sum(axis=-1) * kernel[0, 0, 0, 0]) == pytest.approx(1.0, rel=1e-4)
-    np.testing.assert_array_equal(unit_variance(jax.nn.initializers.zeros, x)(KEY, (1, 1, 3, 1)), 0 * kernel)
+    np.testing.assert_array_equal(unit_variance(jax.nn.initializers.zeros, x, Window(1))(KEY, (1, 1, 3, 1)), 0 * kernel)
 
 
 def test_a_config_gives_lsuv_the_first_batch():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.models import TABLE, cnn, lstm, mlp
+from deepprinciples.parts.models import TABLE, cnn, lstm, mlp, rnn
 from deepprinciples.parts.models.generators import resize_cnn
 
 # compiling is most of the time here, so XLA optimizes little
@@ -143,8 +143,8 @@ def test_an_upsampling_convolution_has_norm_one_as_a_matrix():
 
 def test_both_kernels_of_a_recurrence_have_norm_one():
     """The recurrence would keep its norm, and the gradient through time grow as before."""
-    model = lstm(
-        outputs=2, cell="rnn", width=4, activation="identity", recurrent_initializer="he_normal",
+    model = rnn(
+        outputs=2, width=4, activation="identity", recurrent_initializer="he_normal",
         normalization="spectral",
     )  # fmt: skip
     x = jnp.zeros((3, 2, 3)).at[:, 0].set(jnp.eye(3))  # h_1 = W x, h_2 = U h_1

@@ -123,7 +123,7 @@ def adding_config(cell: str) -> dict[str, Any]:
     """Give the run on the adding problem: 60 steps, 32 units, Adam 3e-3, clipped at norm 1."""
     return {
         "data": {"name": "adding", "length": 60, "size": 50_000, "batch_size": 64},
-        "model": {"name": "lstm", "cell": cell, "width": 32},
+        "model": {"name": cell, "width": 32},
         "loss": {"name": "mse"},
         "optimizer": {"name": "adam", "learning_rate": 3e-3},
         "transforms": {"clip_by_global_norm": {"max_norm": 1.0}},
@@ -135,7 +135,7 @@ def copying_config(delay: int) -> dict[str, Any]:
     """Give the run on the copy task: a tanh network of 32 units, Adam 3e-3, clipped at norm 1."""
     return {
         "data": {"name": "copy_memory", "delay": delay, "size": 20_000, "batch_size": 64},
-        "model": {"name": "lstm", "cell": "rnn", "width": 32, "readout": "every"},
+        "model": {"name": "rnn", "width": 32, "readout": "every"},
         "loss": {"name": "softmax_cross_entropy"},
         "optimizer": {"name": "adam", "learning_rate": 3e-3},
         "transforms": {"clip_by_global_norm": {"max_norm": 1.0}},

@@ -15,8 +15,8 @@ from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels import recurrence
 from deepprinciples.learners.objective import minimize, objective_of
 from deepprinciples.parts import probes
+from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.models.mlp import mlp
-from deepprinciples.parts.models.recurrent import lstm
 from deepprinciples.parts.probes import curvature, gradients, signals
 from deepprinciples.types import Batch, Info
 
@@ -138,7 +138,7 @@ def test_gradient_entries_by_decade() -> None:
 def test_gates_are_those_of_the_cell(cell: Any, names: tuple[str, ...], backward: bool) -> None:
     """Lost: whether a cell keeps or forgets. The twin walks through time with the cell's own sums; 0 is padding."""
     tokens = jnp.array([[3, 1, 2, 1, 0], [2, 3, 0, 0, 0]])
-    model = lstm(outputs=2, cell=cell, width=4, bidirectional=backward, vocabulary=4, embedding=3, padding=0)
+    model = TABLE[cell](outputs=2, width=4, bidirectional=backward, vocabulary=4, embedding=3, padding=0)
     learner = learner_of(model, tokens)
     state = learner.init(KEY)
     wide = jax.tree.map(lambda w: 6.0 * w + 1.0, state.params)  # so that some gates are near 0 and some near 1
@@ -169,7 +169,7 @@ def test_gates_are_those_of_the_cell(cell: Any, names: tuple[str, ...], backward
 def test_gradient_through_time_is_that_of_the_hidden_states(cell: Any) -> None:
     """Lost: how far back a recurrent net learns. The twin walks back by the cell's own Jacobians."""
     x = jax.random.normal(KEY, (3, 9, 2))
-    learner = learner_of(lstm(outputs=2, cell=cell, width=4), x)
+    learner = learner_of(TABLE[cell](outputs=2, width=4), x)
     state = learner.init(KEY)
     _, info = learner.step(state, Batch(x, jnp.zeros(3)), KEY)
     found = signals.gradient_through_time()(info)["gradient_through_time"]

@@ -2,7 +2,7 @@
 
 mlp, cnn: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ... (nn.LayerNorm, nn.GroupNorm,
           nn.InstanceNorm1d or 2d with affine=True, or nn.RMSNorm, with eps 1e-6)
-lstm:     lstm, gru or rnn after the cell (nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
+lstm, gru, rnn: lstm, gru or rnn (one nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
 all:      output (nn.Linear)
 
 What has no parameters (activations, pools, sums) is the module's own to write; `docs/guide.md` shows one. This module
@@ -20,9 +20,9 @@ import numpy as np
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 
-MODELS = ("mlp", "cnn", "lstm")
 Shape = tuple[int, ...]
 _HIDDEN = {"lstm": ("tanh",), "gru": ("tanh",), "rnn": ("tanh", "relu")}  # what PyTorch's cells can apply
+MODELS = ("mlp", "cnn", *_HIDDEN)
 _LAYER = re.compile(r"layer_(\d{1,6})/(linear|norm)/(kernel|scale|bias)")
 _RECURRENT = re.compile(r"layer_(\d{1,6})/(forward|backward)/(input|recurrent)/(kernel|bias)")
 _ENDS = {"output/kernel": "output.weight", "output/bias": "output.bias", "embedding/embedding": "embedding.weight"}
@@ -102,9 +102,9 @@ def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield r".*/norm/.*", "batch normalization keeps running statistics, which are no parameters"
     if section.get("minibatch_deviation"):
         yield r"output/kernel", "its last row reads the minibatch deviation"
-    if section["name"] != "lstm":
+    cell = section["name"]
+    if cell not in _HIDDEN:
         return
-    cell = section.get("cell")
     if section.get("cell_normalization", "none") != "none":
         yield r".*_gain|.*/cell_bias", "PyTorch's cells have nothing that normalizes inside"
     if section.get("zoneout") or (cell == "lstm" and section.get("cell_zoneout")):
@@ -115,9 +115,9 @@ def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield r"layer_0*[1-9]\d*/.*", "PyTorch's recurrent modules have no skip between their layers"
     activation = section.get("activation")
     activation = activation.get("name") if isinstance(activation, Mapping) else activation
-    known = _HIDDEN.get(cell, ()) if isinstance(cell, str) else ()
+    known = _HIDDEN[cell]
     if activation not in known:
-        yield r"layer_.*/kernel", f"PyTorch's cells apply {' or '.join(known) or 'nothing else'}"
+        yield r"layer_.*/kernel", f"PyTorch's cells apply {' or '.join(known)}"
 
 
 def _channels(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> int:
@@ -137,13 +137,13 @@ def _torch_name(section: Mapping[str, Any], own: str) -> str:
     word = _WORDS.get(f"{found[3]}/{found[4]}") if found else None
     if not found or not word:
         return ""
-    return f"{section.get('cell')}.{word}_l{int(found[1])}{'_reverse' if found[2] == 'backward' else ''}"
+    return f"{section['name']}.{word}_l{int(found[1])}{'_reverse' if found[2] == 'backward' else ''}"
 
 
 def _twin(section: Mapping[str, Any], own: str, channels: int) -> Twin:
     name = _torch_name(section, own)
     if ".bias_ih" in name:
-        return Twin(own, name, "gates", inner=section.get("cell") == "gru")
+        return Twin(own, name, "gates", inner=section["name"] == "gru")
     if own.endswith("/kernel"):
         return Twin(own, name, "kernel", channels if own == "output/kernel" else 0)
     return Twin(own, name, "same")

@@ -1,4 +1,4 @@
-"""Models: what a config's `model` section can name. Their layers and adapters live in the rooms beside."""
+"""Models: what a config's `model` section can name. Their layers and adapters are in the modules beside."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from deepprinciples.parts.models import autoencoders, generators
 from deepprinciples.parts.models.cnn import cnn
 from deepprinciples.parts.models.mlp import mlp
-from deepprinciples.parts.models.recurrent import lstm
+from deepprinciples.parts.models.recurrent import gru, lstm, rnn
 from deepprinciples.parts.models.resnet import resnet
 from deepprinciples.types import Model
 
-TABLE = {f.__name__: f for f in (mlp, cnn, resnet, lstm)} | autoencoders.TABLE
+TABLE = {f.__name__: f for f in (mlp, cnn, resnet, lstm, gru, rnn)} | autoencoders.TABLE
 # What makes examples of noise; its outputs are given the examples' shape.
 GENERATORS: dict[str, Callable[..., Model]] = {"mlp": mlp, **generators.TABLE}

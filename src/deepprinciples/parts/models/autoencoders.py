@@ -11,11 +11,11 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.kernels import random
-from deepprinciples.parts.models import layers
-from deepprinciples.parts.models.design import Design, Normalization, design_of
-from deepprinciples.parts.models.layers import Flow, Layer, Step
+from deepprinciples.parts.models.design import Design, Step, design_of
+from deepprinciples.parts.models.keywords import BEYOND_PLAIN, Layers, flat_keywords
+from deepprinciples.parts.models.layers import Flow, Layer, described, from_network, layer_name, readout_of
 from deepprinciples.parts.variational import Variational
-from deepprinciples.types import Activation, Array, Count, Depth, Initializer, Model
+from deepprinciples.types import Array, Count, Depth, Model
 
 
 class _Autoencoder(nn.Module):
@@ -31,14 +31,14 @@ class _Autoencoder(nn.Module):
         if x.shape[1:] != self.shape or not jnp.issubdtype(x.dtype, jnp.floating):
             expected = f"[B, {', '.join(map(str, self.shape))}]"
             name = "vae" if self.variational else "autoencoder"
-            raise ValueError(f"{name}: inputs must be floats {expected}; found {layers.described(x)}")
+            raise ValueError(f"{name}: inputs must be floats {expected}; found {described(x)}")
         size = 2 * self.latent if self.variational else self.latent
         flow, activations = self._hidden(Flow(x.reshape(x.shape[0], -1)), step, range(self.depth))
-        code = layers.readout(flow, self.design, size, step, self.depth, name="code")
+        code = readout_of(flow, self.design, size, step, self.depth, name="code")
         mean, log_variance = code[:, : self.latent], code[:, self.latent :]
         z = _drawn(mean, log_variance, step) if self.variational else code
         flow, seen = self._hidden(Flow(z), step, range(self.depth, 2 * self.depth))
-        flat = layers.readout(flow, self.design, math.prod(self.shape), step, 2 * self.depth)
+        flat = readout_of(flow, self.design, math.prod(self.shape), step, 2 * self.depth)
         activations |= {"code": code, **seen, "output": flat}
         made = flat.reshape(x.shape)
         return Variational(made, mean, log_variance) if self.variational else made, activations
@@ -46,7 +46,7 @@ class _Autoencoder(nn.Module):
     def _hidden(self, flow: Flow, step: Step, numbers: range) -> tuple[Flow, dict[str, Array]]:
         activations: dict[str, Array] = {}
         for number in numbers:
-            layer = Layer(self.width, self.design, name=layers.layer_name(number, 2 * self.depth))
+            layer = Layer(self.width, self.design, name=layer_name(number, 2 * self.depth))
             flow, seen = layer(flow, step, number)
             activations |= seen
         return flow, activations
@@ -61,6 +61,7 @@ def _drawn(mean: Array, log_variance: Array, step: Step) -> Array:
     return mean + jnp.exp(0.5 * log_variance) * random.normal(step.key, mean.shape, mean.dtype)
 
 
+@flat_keywords(without=(*BEYOND_PLAIN, "kernels"))
 def autoencoder(
     *,
     outputs: int,
@@ -68,10 +69,7 @@ def autoencoder(
     depth: Depth = 1,
     width: Count = 64,
     latent: int = 8,
-    activation: Activation | str = "relu",
-    initializer: Initializer | str = "he_normal",
-    bias_initializer: Initializer | str = "zeros",
-    normalization: Normalization = "none",
+    layers: Layers,
 ) -> Model:
     """Build an autoencoder of two perceptrons.
 
@@ -83,11 +81,7 @@ def autoencoder(
         depth: hidden layers of the encoder, and of the decoder; 0 is the linear autoencoder.
         width: units of each hidden layer.
         latent: numbers in a code.
-        activation: of the hidden layers, elementwise.
-        initializer: of all kernels [in, out].
-        bias_initializer: of all biases [out].
-        normalization: of what the activation reads; "weight" and "spectral" normalize kernels instead. Code and outputs
-            have none but "spectral".
+        layers: see `Layers`.
 
     Returns:
         A tapped `Model` on inputs [B, *shape]: outputs alike; activations "layer_00", ... [B, width] (first the
@@ -107,10 +101,10 @@ def autoencoder(
         doi:10.1126/science.1127647.
     """
     del outputs
-    design = design_of("autoencoder", activation, initializer, bias_initializer, "none", normalization)
-    return layers.from_network(_Autoencoder(tuple(shape), depth, width, latent, False, design))
+    return from_network(_Autoencoder(tuple(shape), depth, width, latent, False, design_of("autoencoder", layers)))
 
 
+@flat_keywords(without=(*BEYOND_PLAIN, "kernels"))
 def vae(
     *,
     outputs: int,
@@ -118,10 +112,7 @@ def vae(
     depth: Depth = 1,
     width: Count = 64,
     latent: int = 8,
-    activation: Activation | str = "relu",
-    initializer: Initializer | str = "he_normal",
-    bias_initializer: Initializer | str = "zeros",
-    normalization: Normalization = "none",
+    layers: Layers,
 ) -> Model:
     """Build a variational autoencoder of two perceptrons.
 
@@ -134,11 +125,7 @@ def vae(
         depth: hidden layers of the encoder, and of the decoder.
         width: units of each hidden layer.
         latent: numbers in a code.
-        activation: of the hidden layers, elementwise.
-        initializer: of all kernels [in, out].
-        bias_initializer: of all biases [out].
-        normalization: of what the activation reads; "weight" and "spectral" normalize kernels instead. Code and outputs
-            have none but "spectral".
+        layers: see `Layers`.
 
     Returns:
         A tapped `Model` on inputs [B, *shape]: outputs `Variational`(reconstruction [B, *shape], mean [B, latent],
@@ -161,8 +148,7 @@ def vae(
         arXiv:1312.6114.
     """
     del outputs
-    design = design_of("vae", activation, initializer, bias_initializer, "none", normalization)
-    return layers.from_network(_Autoencoder(tuple(shape), depth, width, latent, True, design))
+    return from_network(_Autoencoder(tuple(shape), depth, width, latent, True, design_of("vae", layers)))
 
 
 TABLE = {f.__name__: f for f in (autoencoder, vae)}

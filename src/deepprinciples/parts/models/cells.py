@@ -15,15 +15,28 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.kernels.recurrence import GATES, Cell, Kernels, project, recur
+from deepprinciples.kernels.recurrence import GATES, Cell, project, recur
 from deepprinciples.kernels.recurrent_regularizers import Between, recur_between
 from deepprinciples.parts.models.design import Design, Function, Step
+from deepprinciples.parts.models.kernel_transforms import transform_of
 from deepprinciples.parts.models.layers import Weights
 from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, thinned
-from deepprinciples.parts.models.normalization import Rescale, Spectral, enough, over_spread, standardized
+from deepprinciples.parts.models.normalization import enough, over_spread
 from deepprinciples.types import Array, Scalar
 
 CellNormalization = Literal["none", "layer"]
+
+
+class Cells(NamedTuple):
+    """The static part of all layers of a recurrent network."""
+
+    cell: Cell
+    width: int
+    bidirectional: bool
+    design: Design
+    recurrent_initializer: Function
+    gate_bias: Function
+    normalization: CellNormalization
 
 
 class Through(NamedTuple):
@@ -78,30 +91,25 @@ class Recurrence(nn.Module):
     between the steps.
     """
 
-    width: int
-    cell: Cell
-    design: Design
-    recurrent_initializer: Function
-    bias_initializer: Function
-    cell_normalization: CellNormalization
+    kind: Cells
     reverse: bool
-    kernels: Kernels
 
     @nn.compact
     def __call__(
         self, x: Array, push: Array | None, mask: Array | None, step: Step
     ) -> tuple[Array, Array, Array | None]:
         x, push, mask = jax.tree.map(lambda a: a.swapaxes(0, 1), (x, push, mask))  # time first
+        cell, design = self.kind.cell, self.kind.design
         projected, kernel, between = self._prepared(x, step)
         options: dict[str, Any] = {
-            "activation": self.design.activation, "push": push, "mask": mask, "reverse": self.reverse,
+            "activation": design.activation, "push": push, "mask": mask, "reverse": self.reverse,
         }  # fmt: skip
-        if between is None:
-            hidden, read = recur(self.cell, projected, kernel, kernels=self.kernels, **options)
-        else:
-            hidden, read = recur_between(self.cell, projected, kernel, between, **options)
+        if between is not None:
+            hidden, read = recur_between(cell, projected, kernel, between, **options)
+            return hidden.swapaxes(0, 1), read.swapaxes(0, 1), None
+        hidden, read = recur(cell, projected, kernel, kernels=design.kernels, **options)
         gates = None
-        if between is None and self.cell in _SIGMOIDS:
+        if cell in _SIGMOIDS:
             gates = _gates(self, projected, kernel, hidden)
             gates = gates if mask is None else jnp.where(mask[..., None, None], gates, jnp.nan)
             gates = gates.swapaxes(0, 1)
@@ -109,31 +117,21 @@ class Recurrence(nn.Module):
 
     def _prepared(self, x: Array, step: Step) -> tuple[Array, Array, Between | None]:
         """Give the projected inputs [T, B, gates * H], the recurrent kernel, and what is done between steps, if any."""
-        gates, kind = GATES[self.cell], self.design.normalization
-        weighted, normed = kind == "weight", self.cell_normalization == "layer"
-        own_bias = None if weighted and not normed else self.bias_initializer
-        table = Weights(gates * self.width, stacked(self.design.initializer, gates), own_bias, name="input")
-        v, bias = table(x.shape[-1])
-        recurrent = Weights(gates * self.width, stacked(self.recurrent_initializer, gates), None, name="recurrent")
-        kernel, _ = recurrent(self.width)
-        if kind == "spectral":
-            v = Spectral(name="input_norm")(v, step.train)
-            kernel = Spectral(name="recurrent_norm")(kernel, step.train)
-        if kind == "weight_standardized":
-            v, kernel = standardized(v), standardized(kernel)
-        if weighted:
-            kernel = Rescale(name="recurrent_scale")(kernel, kernel)
+        kind, design = self.kind, self.kind.design
+        gates, transform = GATES[kind.cell], transform_of(design)
+        shape = (x.shape[-1], gates * kind.width)
+        v, bias = Weights(shape, stacked(design.initializer, gates), kind.gate_bias, name="input")()
+        shape = (kind.width, gates * kind.width)
+        kernel, _ = Weights(shape, stacked(kind.recurrent_initializer, gates), None, name="recurrent")()
+        v, kernel = transform(v, step, "input"), transform(kernel, step, "recurrent")
         kernel = drop_weights(kernel, step, (*self.path, "recurrent"))
         between = _between(self, step, *x.shape[:2])
-        if normed:
-            v = Rescale(name="input_scale")(v, v) if weighted else v
+        if kind.normalization == "layer":
             projected, between = _cell_norm(self, x @ v, bias, between or Between())
-        elif weighted:
-            projected = Rescale(self.bias_initializer, name="input_scale")(x @ v, v)
         else:  # with the bias as one more row, its gradient is part of the kernel's product and no sum of its own
             with_one = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
             rows = jnp.concatenate([v, bias[None]])
-            projected = project(with_one, rows) if self.kernels == "auto" else with_one @ rows
+            projected = project(with_one, rows) if design.kernels == "auto" else with_one @ rows
         return projected, kernel, between
 
 
@@ -144,26 +142,26 @@ def _gates(one: Recurrence, projected: Array, kernel: Array, hidden: Array) -> A
     """Give the gates [T, B, gates, H] of every step from the hidden states [T, B, H]; unread, it costs nothing."""
     first = jnp.zeros_like(hidden[:1])
     before = jnp.concatenate([hidden[1:], first] if one.reverse else [first, hidden[:-1]])
-    blocks = jnp.split(projected + before @ kernel, GATES[one.cell], axis=-1)
-    return jax.nn.sigmoid(jnp.stack([blocks[number] for number in _SIGMOIDS[one.cell]], axis=2))
+    blocks = jnp.split(projected + before @ kernel, GATES[one.kind.cell], axis=-1)
+    return jax.nn.sigmoid(jnp.stack([blocks[number] for number in _SIGMOIDS[one.kind.cell]], axis=2))
 
 
 def _between(one: Recurrence, step: Step, time: int, batch: int) -> Between | None:
     """Gather the tricks between steps for sequences [T, B]; None where all of them are off."""
     drop, *zoneouts, bound = step.through
-    zoneouts = zoneouts[: 2 if one.cell == "lstm" else 1]
+    zoneouts = zoneouts[: 2 if one.kind.cell == "lstm" else 1]
     if all(is_off(rate) for rate in (drop, *zoneouts)) and is_off(bound, float("inf")):
         return None
     place = "/".join(one.path)
     key = key_of(step, drop, "variational_dropout")
     units = None
     if key is not None:
-        units = thinned(jnp.ones((batch, one.width)), drop, stream(key, f"variational_dropout/{place}"))
+        units = thinned(jnp.ones((batch, one.kind.width)), drop, stream(key, f"variational_dropout/{place}"))
     stays: list[Array | None] = []
     for state, rate in zip("hc", zoneouts, strict=False):
         key = key_of(step, rate, "zoneout")
         if key is not None:
-            stays.append(random.bernoulli(stream(key, f"zoneout/{state}/{place}"), rate, (time, batch, one.width)))
+            stays.append(random.bernoulli(stream(key, f"zoneout/{state}/{place}"), rate, (time, batch, one.kind.width)))
         else:  # in evaluation the mean of what training draws
             stays.append(None if is_off(rate) else jnp.broadcast_to(jnp.asarray(rate, jnp.float32), (time, 1, 1)))
     any_stays = tuple(stays) if any(one is not None for one in stays) else None
@@ -172,8 +170,9 @@ def _between(one: Recurrence, step: Step, time: int, batch: int) -> Between | No
 
 def _cell_norm(one: Recurrence, projected: Array, bias: Array, between: Between) -> tuple[Array, Between]:
     """Normalize the sums inside a cell, as `lstm` has them; raises TooFewValues where a width of 1 or 2 leaves none."""
-    enough(f"cell_normalization of width {one.width}", one.width, "raise the width, or leave it out")
-    cut = [2 * one.width] if one.cell == "gru" else []  # a GRU's candidate is normalized apart from its gates
+    width = one.kind.width
+    enough(f"cell_normalization of width {width}", width, "raise the width, or leave it out")
+    cut = [2 * width] if one.kind.cell == "gru" else []  # a GRU's candidate is normalized apart from its gates
     ones = nn.initializers.ones
 
     def gain(name: str, width: int) -> Array:
@@ -184,13 +183,16 @@ def _cell_norm(one: Recurrence, projected: Array, bias: Array, between: Between)
         return whole * gains.reshape((1,) * (x.ndim - 1) + gains.shape)
 
     recurrent = gain("recurrent_gain", projected.shape[-1])
-    if one.cell == "rnn":
+    if one.kind.cell == "rnn":
         row = jnp.broadcast_to(bias[None], projected.shape[1:])
         return projected, between._replace(normed=lambda x, r: (by_blocks(x + r, recurrent), row))
     inputs = by_blocks(projected, gain("input_gain", projected.shape[-1])) + bias[None, None]
     shown = None
-    if one.cell == "lstm":
-        last, shift = gain("cell_gain", one.width), one.param("cell_bias", nn.initializers.zeros, (one.width,))
+    if one.kind.cell == "lstm":
+        last, shift = (
+            gain("cell_gain", width),
+            one.param("cell_bias", nn.initializers.zeros, (width,)),
+        )
         shown = lambda c: by_blocks(c, last) + shift[None]
     return inputs, between._replace(normed=lambda x, r: (x, by_blocks(r, recurrent)), shown=shown)
 

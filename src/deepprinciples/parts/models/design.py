@@ -1,24 +1,18 @@
-"""What all layers of a model have in common, read once from the model's keywords, and what each call brings."""
+"""The keywords of a model as its layers read them: functions in place of names, and the values of one call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import activations, initializers
+from deepprinciples.parts.models.keywords import Kernels, Layers, Normalization
 from deepprinciples.types import Array, Scalar
 
-Skip = Literal["none", "residual", "highway", "dense", "rezero"]
-Normalization = Literal[
-    "none", "batch", "ghost", "layer", "group", "instance", "rms", "weight", "weight_standardized", "spectral"
-]
-Kernels = Literal["auto", "stock"]
-# The values that switch off what every network has: each declares them as its neutral ones.
-OFF = {"dropout": 0.0, "branch_scale": 1.0, "stream_scale": 1.0, "drop_connect": 0.0, "stochastic_depth": 0.0}
 Function = Callable[..., Array]
 
 
@@ -60,7 +54,7 @@ class Step(NamedTuple):
 
 
 def resolve(table: Mapping[str, Callable], value: Any, where: str) -> Function:
-    """Turn the name of a part into its function with default hyper-parameters; functions pass."""
+    """Return the function of a part's name, with default hyper-parameters; functions pass."""
     if callable(value):
         return value
     if value not in table:
@@ -68,29 +62,26 @@ def resolve(table: Mapping[str, Callable], value: Any, where: str) -> Function:
     return table[value]()
 
 
-def design_of(
-    where: str,
-    activation: Any,
-    initializer: Any,
-    bias_initializer: Any,
-    skip: str,
-    normalization: Normalization,
-    kernels: Kernels = "auto",
-    *,
-    ghost_size: int = 16,
-    lsuv: bool = False,
-) -> Design:
-    """Gather what all layers have in common, with names of parts turned into functions."""
+def design_of(model: str, layers: Layers) -> Design:
+    """Return the static part of the keywords, with names of parts turned into functions."""
     return Design(
-        resolve(activations.TABLE, activation, f"{where}.activation"),
-        resolve(initializers.TABLE, initializer, f"{where}.initializer"),
-        resolve(initializers.TABLE, bias_initializer, f"{where}.bias_initializer"),
-        skip,
-        normalization,
-        kernels,
-        ghost_size,
-        lsuv,
+        resolve(activations.TABLE, layers.activation, f"{model}.activation"),
+        resolve(initializers.TABLE, layers.initializer, f"{model}.initializer"),
+        resolve(initializers.TABLE, layers.bias_initializer, f"{model}.bias_initializer"),
+        layers.skip,
+        layers.normalization,
+        layers.kernels,
+        layers.ghost_size,
+        layers.lsuv,
     )
+
+
+def step_of(layers: Layers, last: int, through: Any = None) -> Step:
+    """Return the numbers of the keywords, as the layers read them in a call."""
+    return Step(
+        rate=layers.dropout, branch_scale=layers.branch_scale, stream_scale=layers.stream_scale,
+        drop_connect=layers.drop_connect, stochastic_depth=layers.stochastic_depth, last=max(last, 1), through=through,
+    )  # fmt: skip
 
 
 def row(initializer: Function, fan_in: int) -> Function:

@@ -14,11 +14,12 @@ import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.kernels.upsampling import Upsample
-from deepprinciples.parts.models import layers
-from deepprinciples.parts.models.design import Design, Kernels, Normalization, design_of
-from deepprinciples.parts.models.layers import Step
-from deepprinciples.parts.models.normalization import normalize, unnormalized
-from deepprinciples.types import SLOPE, Activation, Array, Count, Depth, Initializer, Model, Range
+from deepprinciples.parts.models.design import Design, Step, design_of
+from deepprinciples.parts.models.kernel_transforms import unnormalized
+from deepprinciples.parts.models.keywords import BEYOND_PLAIN, Layers, flat_keywords
+from deepprinciples.parts.models.layers import Window, described, from_network, layer_name, linear, tap, with_slope
+from deepprinciples.parts.models.normalization import normalize
+from deepprinciples.types import SLOPE, Array, Count, Depth, Model, Range
 
 
 class _Stage(nn.Module):
@@ -26,22 +27,19 @@ class _Stage(nn.Module):
 
     start: tuple[int, ...]
     width: int
-    kernel: int
-    upsample: Upsample
+    window: Window
     design: Design
 
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
         name, design = str(self.name), self.design
         if x.ndim == 2:
-            z = layers.linear(x, design, math.prod(self.start) * self.width, name="linear", step=step)
+            z = linear(x, design, math.prod(self.start) * self.width, name="linear", step=step)
             z = z.reshape(-1, *self.start, self.width)
         else:
-            z = layers.linear(
-                x, design, self.width, name="linear", step=step, kernel=self.kernel, upsample=self.upsample
-            )
-        given, slope = layers.with_slope(design.activation, normalize(z, design, step.train))
-        given = layers.tap(given, step, name)
+            z = linear(x, design, self.width, name="linear", step=step, window=self.window)
+        given, slope = with_slope(design.activation, normalize(z, design, step.train))
+        given = tap(given, step, name)
         return given, {name: given, name + SLOPE: slope}
 
 
@@ -58,20 +56,22 @@ class _Generator(nn.Module):
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
         if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(f"{self.model}: latents must be floats [batch, latents]; found {layers.described(x)}")
+            raise ValueError(f"{self.model}: latents must be floats [batch, latents]; found {described(x)}")
         *spatial, channels = self.shape
         start = tuple(-(-n // 2**self.depth) for n in spatial)
+        window = Window(self.kernel, upsample=self.upsample)
         activations: dict[str, Array] = {}
         for number in range(self.depth + 1):
-            name = layers.layer_name(number, self.depth + 1)
-            x, seen = _Stage(start, self.width, self.kernel, self.upsample, self.design, name=name)(x, step)
+            name = layer_name(number, self.depth + 1)
+            x, seen = _Stage(start, self.width, window, self.design, name=name)(x, step)
             activations |= seen
-        y = layers.linear(x, unnormalized(self.design), channels, name="output", step=step, kernel=self.kernel)
+        y = linear(x, unnormalized(self.design), channels, name="output", step=step, window=Window(self.kernel))
         y = y[(slice(None), *(slice(n) for n in spatial))]  # [B, *shape]
-        outputs = layers.tap(jnp.tanh(y) if self.bound else y, step, "output")
+        outputs = tap(jnp.tanh(y) if self.bound else y, step, "output")
         return outputs, {**activations, "output": outputs}
 
 
+@flat_keywords(without=BEYOND_PLAIN)
 def resize_cnn(
     *,
     shape: tuple[int, ...],
@@ -79,11 +79,7 @@ def resize_cnn(
     width: Count = 32,
     kernel: Count = 3,
     bound: bool = False,
-    activation: Activation | str = "relu",
-    initializer: Initializer | str = "he_normal",
-    bias_initializer: Initializer | str = "zeros",
-    normalization: Normalization = "none",
-    kernels: Kernels = "auto",
+    layers: Layers,
 ) -> Model:
     """Build a generator that repeats every value before it convolves.
 
@@ -98,12 +94,7 @@ def resize_cnn(
         width: channels of every hidden map.
         kernel: window along every spatial axis.
         bound: end in tanh, for data within [-1, 1].
-        activation: of the hidden maps, elementwise.
-        initializer: of all kernels [in, out] and [kernel, (kernel,) in, out].
-        bias_initializer: of all biases [out].
-        normalization: of what the activation reads; "weight" and "spectral" normalize kernels instead. The outputs have
-            none but "spectral".
-        kernels: "auto" convolves in the form that is quickest here, "stock" leaves it to XLA.
+        layers: see `Layers`.
 
     Returns:
         A tapped `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
@@ -125,11 +116,12 @@ def resize_cnn(
         doi:10.23915/distill.00003 (resize and convolve), arXiv:1511.06434 (convolutional generators).
     """
     _check("resize_cnn", shape)
-    design = design_of("resize_cnn", activation, initializer, bias_initializer, "none", normalization, kernels)
+    design = design_of("resize_cnn", layers)
     network = _Generator("resize_cnn", tuple(shape), depth, width, kernel, "repeat", bound, design)
-    return layers.from_network(network, separate=design.separate)
+    return from_network(network, separate=design.separate)
 
 
+@flat_keywords(without=BEYOND_PLAIN)
 def transposed_cnn(
     *,
     shape: tuple[int, ...],
@@ -137,11 +129,7 @@ def transposed_cnn(
     width: Count = 32,
     kernel: Annotated[int, Range("[2, inf)")] = 3,
     bound: bool = False,
-    activation: Activation | str = "relu",
-    initializer: Initializer | str = "he_normal",
-    bias_initializer: Initializer | str = "zeros",
-    normalization: Normalization = "none",
-    kernels: Kernels = "auto",
+    layers: Layers,
 ) -> Model:
     """Build a generator of transposed convolutions with strides 2.
 
@@ -155,12 +143,7 @@ def transposed_cnn(
         width: channels of every hidden map.
         kernel: window along every spatial axis, at least 2.
         bound: end in tanh, for data within [-1, 1].
-        activation: of the hidden maps, elementwise.
-        initializer: of all kernels [in, out] and [kernel, (kernel,) in, out].
-        bias_initializer: of all biases [out].
-        normalization: of what the activation reads; "weight" and "spectral" normalize kernels instead. The outputs have
-            none but "spectral".
-        kernels: "auto" convolves in the form that is quickest here, "stock" leaves it to XLA.
+        layers: see `Layers`.
 
     Returns:
         A tapped `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
@@ -184,9 +167,9 @@ def transposed_cnn(
     _check("transposed_cnn", shape)
     if kernel < 2:
         raise ConfigError(f"transposed_cnn.kernel: found {kernel}; expected at least 2, or positions stay empty")
-    design = design_of("transposed_cnn", activation, initializer, bias_initializer, "none", normalization, kernels)
+    design = design_of("transposed_cnn", layers)
     network = _Generator("transposed_cnn", tuple(shape), depth, width, kernel, "zeros", bound, design)
-    return layers.from_network(network, separate=design.separate)
+    return from_network(network, separate=design.separate)
 
 
 def _check(model: str, shape: tuple[int, ...]) -> None:

@@ -1,12 +1,11 @@
-"""What the models here are built of: one hidden layer, linear maps, skips, taps, and the Linen boundary.
+"""The building blocks of the models: linear maps, one hidden layer, skips, taps, and the Linen boundary.
 
-Linen's layers do the arithmetic; this room only joins them, so that every model names its layers, skips, norms and
-activations in the same way. What is dropped at random lives in `noise`, whole models in the rooms beside.
+Every model names its layers, skips, norms and activations in the same way. Dropout of all kinds is in `noise`,
+transforms of kernels are in `kernel_transforms`.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -18,9 +17,11 @@ from jax import lax
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
-from deepprinciples.parts.models.design import Design, Function, Kernels, Step, row
-from deepprinciples.parts.models.noise import draws_nothing, drop_branch, drop_weights, dropout, is_off
-from deepprinciples.parts.models.normalization import Rescale, Spectral, normalize, standardized, through, unnormalized
+from deepprinciples.parts.models.design import Design, Function, Step, row
+from deepprinciples.parts.models.kernel_transforms import transform_of, unnormalized
+from deepprinciples.parts.models.keywords import Kernels
+from deepprinciples.parts.models.noise import draws_nothing, drop_branch, drop_weights, dropout
+from deepprinciples.parts.models.normalization import normalize
 from deepprinciples.types import SLOPE, Array, Model, PyTree
 
 HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)
@@ -49,83 +50,73 @@ def with_slope(activation: Function, x: Array) -> tuple[Array, Array]:
     return jax.jvp(activation, (x,), (jnp.ones_like(x),))
 
 
-class Weights(nn.Module):
-    """The kernel [in, out] and, with an initializer, the bias [out] of a dense layer, named as Linen does."""
+class Window(NamedTuple):
+    """How a convolution of padding "SAME" slides along every spatial axis; no `Window` stands for a dense map."""
 
-    features: int
+    size: int
+    stride: int = 1
+    pooled: bool = False  # by `pool`, before the bias is added: the same to the bit, on a quarter of the data
+    upsample: Upsample | None = None  # first double the spatial axes, by repeated values or by stuffed zeros
+
+
+class Weights(nn.Module):
+    """The kernel [..., in, out] and, with an initializer, the bias [out] of a linear map, named as Linen does."""
+
+    shape: tuple[int, ...]
     initializer: Function
     bias_initializer: Function | None
 
     @nn.compact
-    def __call__(self, fan_in: int) -> tuple[Array, Any]:
-        kernel = self.param("kernel", self.initializer, (fan_in, self.features), jnp.float32)
+    def __call__(self) -> tuple[Array, Any]:
+        kernel = self.param("kernel", self.initializer, self.shape, jnp.float32)
         if self.bias_initializer is None:
             return kernel, None
-        return kernel, self.param("bias", self.bias_initializer, (self.features,), jnp.float32)
+        return kernel, self.param("bias", self.bias_initializer, self.shape[-1:], jnp.float32)
 
 
-def linear(
-    x: Array,
-    design: Design,
-    width: int,
-    *,
-    name: str,
-    step: Step,
-    kernel: int = 0,
-    stride: int = 1,
-    pooled: bool = False,
-    upsample: Upsample | None = None,
-) -> Array:
-    """Apply a dense map, or a convolution where `kernel` is above 0; call it inside a compact Linen module.
+def linear(x: Array, design: Design, width: int, *, name: str, step: Step, window: Window | None = None) -> Array:
+    """Apply a dense map or a convolution; call it inside a compact Linen module.
 
-    With normalization "weight" the kernel is scale * v / |v| per output unit (arXiv:1602.07868), with "spectral" it
-    is divided by its largest singular value (see `Spectral`), with "weight_standardized" it is `standardized`.
+    The kernel passes the transform of the design's normalization (see `kernel_transforms`), then `drop_weights`.
 
     Args:
         x: [B, F], [B, T, C] or [B, H, W, C].
-        design: brings the initializers and the normalization.
+        design: brings the initializers, the normalization and the kernels.
         width: output features.
-        name: of the Linen layer.
+        name: of the layer.
         step: brings the rate of `drop_weights`, and whether "spectral" learns the singular value with this call.
-        kernel: window of a convolution along every spatial axis; 0 is a dense map.
-        stride: of a convolution.
-        pooled: apply `pool` to a convolution, before the bias is added: the same to the bit, on a quarter of the data.
-        upsample: double the spatial axes before a convolution of stride 1, by repeated values or by stuffed zeros.
+        window: of a convolution; None is a dense map.
 
     Returns:
-        x with its last axis mapped to `width`, and its spatial axes divided by `stride` (and halved by the pool).
+        x with its last axis mapped to `width`, and its spatial axes divided by the stride (and halved by the pool).
     """
-    weighted = design.normalization == "weight"
-    window = (kernel,) * (x.ndim - 2) if kernel else ()
-    bias = row(design.bias_initializer, math.prod(window) * x.shape[-1])
-    initializer = unit_variance(design.initializer, x, stride) if design.lsuv else design.initializer
-    options: dict[str, Any] = {"kernel_init": initializer, "bias_init": bias, "use_bias": not weighted}
-    early = pooled and not weighted
-    product: Function = lax.conv_general_dilated if kernel else lax.dot_general
-    if kernel and design.kernels == "auto":
-        halved = (2,) * len(window) if early and _can_halve(x, stride) else ()
-        product = functools.partial(convolve, pool_window=halved)
-        product = functools.partial(upsample_convolve, how=upsample) if upsample else product
-    elif early:
-        product = lambda *a, **k: pool(lax.conv_general_dilated(*a, **k), design.kernels)
-    if not is_off(step.drop_connect):
-        product = through(product, lambda w: drop_weights(w, step, layer.path))
-    if design.normalization == "weight_standardized":
-        product = through(product, standardized)
-    elif design.normalization == "spectral":
-        spectral = Spectral(name=f"{name}_norm")
-        product = through(product, lambda w: spectral(w, step.train))
-    if kernel:
-        strides = (stride,) * len(window)
-        layer: nn.Module = nn.Conv(width, window, strides, conv_general_dilated=product, name=name, **options)
-    else:
-        layer = nn.Dense(width, dot_general=product, name=name, **options)
-    x = enlarge(x, upsample) if upsample and design.kernels == "stock" else x
-    y = layer(x)
-    if not weighted:
-        return y
-    y = Rescale(bias, name=f"{name}_scale")(y, layer.variables["params"]["kernel"])
-    return pool(y, design.kernels) if pooled else y
+    shape = (x.shape[-1], width)
+    if window:
+        shape = (window.size,) * (x.ndim - 2) + shape
+    initializer = unit_variance(design.initializer, x, window) if design.lsuv else design.initializer
+    weights = Weights(shape, initializer, row(design.bias_initializer, math.prod(shape[:-1])), name=name)
+    kernel, bias = weights()
+    kernel = drop_weights(transform_of(design)(kernel, step, name), step, weights.path)
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
+    y = product(x, kernel, window, design.kernels)
+    return y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+def product(x: Array, kernel: Array, window: Window | None, kernels: Kernels) -> Array:
+    """Multiply inputs [B, ..., in] and a kernel [..., in, out]: [B, ..., out]."""
+    if window is None:
+        return x @ kernel
+    axes = x.ndim - 2
+    strides = (window.stride,) * axes
+    if kernels == "stock":
+        order = ("NHC", "HIO", "NHC") if axes == 1 else ("NHWC", "HWIO", "NHWC")
+        x = enlarge(x, window.upsample) if window.upsample else x
+        y = lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=order)
+        return pool(y, kernels) if window.pooled else y
+    if window.upsample:
+        return upsample_convolve(x, kernel, how=window.upsample)
+    halved = (2,) * axes if window.pooled and _can_halve(x, window.stride) else ()
+    return convolve(x, kernel, strides, "SAME", pool_window=halved)
 
 
 def pool(x: Array, kernels: Kernels) -> Array:
@@ -159,8 +150,7 @@ class Layer(nn.Module):
 
     width: int
     design: Design
-    kernel: int = 0
-    pooled: bool = False
+    window: Window | None = None  # its `pooled` asks for a pool at the end of the layer
 
     @nn.compact
     def __call__(self, flow: Flow, step: Step, number: int) -> tuple[Flow, dict[str, Array]]:
@@ -169,21 +159,25 @@ class Layer(nn.Module):
         summed = design.skip in ("residual", "rezero")
         gated = design.skip == "highway" and flow.given.shape[-1] == self.width
         mixed = number > 0 and (gated or design.skip == "dense")
-        early = self.pooled and not (summed or mixed)
-        z = linear(read, design, self.width, name="linear", step=step, kernel=self.kernel, pooled=early)
+        window = self.window
+        late = (
+            window is not None and window.pooled and (summed or mixed)
+        )  # after the sum, or after the features are side by side
+        unpooled = window and window._replace(pooled=False)
+        z = linear(read, design, self.width, name="linear", step=step, window=unpooled if late else window)
         if summed:
             stream = join(self, design, flow.stream, z, step, read, number)
-            stream = tap(pool(stream, design.kernels) if self.pooled else stream, step, name)
+            stream = tap(pool(stream, design.kernels) if late else stream, step, name)
             given, slope = with_slope(design.activation, normalize(stream, design, step.train))
             return Flow(given, stream), {name: stream, name + SLOPE: slope}
         given, slope = with_slope(design.activation, normalize(z, design, step.train))
         if mixed:
-            given = join(self, design, flow.given, given, step, read, number, kernel=self.kernel)
-        given = tap(pool(given, design.kernels) if self.pooled and mixed else given, step, name)
+            given = join(self, design, flow.given, given, step, read, number, unpooled)
+        given = tap(pool(given, design.kernels) if late else given, step, name)
         return Flow(given), {name: given, name + SLOPE: slope}
 
 
-def readout(flow: Flow, design: Design, outputs: int, step: Step, number: int, name: str = "output") -> Array:
+def readout_of(flow: Flow, design: Design, outputs: int, step: Step, number: int, name: str = "output") -> Array:
     """Map what the last layer gave on to the outputs; not activated, and not normalized except by "spectral"."""
     read = dropout(flow.given, step, number) if number else flow.given
     y = linear(read, unnormalized(design), outputs, name=name, step=step)
@@ -203,9 +197,7 @@ def join(
     step: Step,
     read: Array,
     number: int,
-    *,
-    kernel: int = 0,
-    stride: int = 1,
+    window: Window | None = None,
 ) -> Array:
     """Join a branch to the stream by the skip of the design; call it inside a compact Linen module.
 
@@ -216,10 +208,9 @@ def join(
             ("dense" excepted: it takes any number of features).
         branch: [B, ..., C].
         step: brings branch_scale, stream_scale and the rate of `drop_branch`, for skips that are a sum.
-        read: what the gate of skip "highway" reads, by a `linear` map with this kernel and stride.
+        read: what the gate of skip "highway" reads, by a `linear` map.
         number: of the layer.
-        kernel: window of the gate.
-        stride: of the gate.
+        window: of the gate, where it is a convolution.
 
     Returns:
         The new stream, an array like branch; with skip "dense" it has the features of both.
@@ -232,7 +223,7 @@ def join(
     if stream.shape != branch.shape:
         return branch
     if skip == "highway":
-        logits = linear(read, design, branch.shape[-1], name="gate", step=step, kernel=kernel, stride=stride)
+        logits = linear(read, design, branch.shape[-1], name="gate", step=step, window=window)
         gate = jax.nn.sigmoid(logits + HIGHWAY_BIAS)
         return gate * branch + (1.0 - gate) * stream
     if skip == "rezero":
@@ -240,16 +231,16 @@ def join(
     return step.stream_scale * stream + step.branch_scale * drop_branch(branch, step, number)
 
 
-def unit_variance(initializer: Function, x: Array, stride: int = 1) -> Function:
-    """Scale a drawn kernel so that what it makes of x has variance 1 (one step of LSUV, exact without a bias).
+def unit_variance(initializer: Function, x: Array, window: Window | None = None) -> Function:
+    """Scale a drawn kernel so that its product with x has variance 1 (one step of LSUV, exact without a bias).
 
     Args:
         initializer: draws the kernel, [in, out] or [kernel, (kernel,) in, out].
-        x: what the kernel reads when the model is initialized.
-        stride: of a convolution.
+        x: input of the layer when the model is initialized.
+        window: of a convolution; it is measured before the pool.
 
     Returns:
-        An initializer. What layers before were given is already scaled when their successors are drawn.
+        An initializer. Kernels of earlier layers are already scaled when their successors are drawn.
 
     References:
         arXiv:1511.06422.
@@ -257,17 +248,10 @@ def unit_variance(initializer: Function, x: Array, stride: int = 1) -> Function:
 
     def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         kernel = initializer(key, shape, dtype)
-        axes = shape[:-2]
-        made = x @ kernel if not axes else _convolved(x, kernel, (stride,) * len(axes))
-        std = jnp.std(made)
+        std = jnp.std(product(x, kernel, window and window._replace(pooled=False), "stock"))
         return kernel / jnp.where(std > 0, std, 1.0)
 
     return init
-
-
-def _convolved(x: Array, kernel: Array, strides: tuple[int, ...]) -> Array:
-    order = ("NHC", "HIO", "NHC") if x.ndim == 3 else ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, kernel, strides, "SAME", dimension_numbers=order)
 
 
 def from_network(network: nn.Module, settings: Step | None = None, *, separate: bool = False) -> Model:

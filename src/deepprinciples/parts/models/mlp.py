@@ -8,11 +8,11 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.batchwise import with_deviation
-from deepprinciples.parts.models.design import OFF, Design, Normalization, Skip, design_of
-from deepprinciples.parts.models.layers import Flow, Layer, Step
-from deepprinciples.types import Activation, Array, Count, Depth, Initializer, Model, Rate, Scalar, traits
+from deepprinciples.parts.models.design import Design, Step, design_of, step_of
+from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
+from deepprinciples.parts.models.layers import Flow, Layer, described, from_network, layer_name, readout_of
+from deepprinciples.types import Array, Count, Depth, Model, traits
 
 
 class _Mlp(nn.Module):
@@ -25,38 +25,23 @@ class _Mlp(nn.Module):
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
         if x.ndim < 2 or not jnp.issubdtype(x.dtype, jnp.floating):
-            found = layers.described(x)
+            found = described(x)
             raise ValueError(f"mlp: inputs must be floats [batch, ...]; found {found}; use model lstm for token ids")
         flow = Flow(x.reshape(x.shape[0], -1))
         activations: dict[str, Array] = {}
         for number in range(self.depth):
-            layer = Layer(self.width, self.design, name=layers.layer_name(number, self.depth))
+            layer = Layer(self.width, self.design, name=layer_name(number, self.depth))
             flow, seen = layer(flow, step, number)
             activations |= seen
         flow = Flow(with_deviation(flow.given)) if self.minibatch_deviation else flow
-        outputs = layers.readout(flow, self.design, self.outputs, step, self.depth)
+        outputs = readout_of(flow, self.design, self.outputs, step, self.depth)
         return outputs, {**activations, "output": outputs}
 
 
 @traits(neutral=OFF)
+@flat_keywords(without=("kernels",))
 def mlp(
-    *,
-    outputs: int,
-    depth: Depth = 2,
-    width: Count = 128,
-    activation: Activation | str = "relu",
-    initializer: Initializer | str = "he_normal",
-    bias_initializer: Initializer | str = "zeros",
-    skip: Skip = "none",
-    normalization: Normalization = "none",
-    dropout: Rate = 0.0,
-    branch_scale: Scalar = 1.0,
-    stream_scale: Scalar = 1.0,
-    drop_connect: Rate = 0.0,
-    stochastic_depth: Rate = 0.0,
-    ghost_size: Count = 16,
-    lsuv: bool = False,
-    minibatch_deviation: bool = False,
+    *, outputs: int, depth: Depth = 2, width: Count = 128, layers: Layers, minibatch_deviation: bool = False
 ) -> Model:
     """Build a multilayer perceptron.
 
@@ -71,24 +56,7 @@ def mlp(
         outputs: number of classes or regression targets.
         depth: hidden layers; 0 is the linear model.
         width: units of each hidden layer (with skip "dense": units each layer adds).
-        activation: of the hidden layers, elementwise.
-        initializer: of all kernels [in, out].
-        bias_initializer: of all biases [out].
-        skip: how a layer passes on what it was given.
-        normalization: of what the activation reads; "weight" normalizes kernels instead, and "spectral" divides them
-            by their largest singular value; "weight_standardized" standardizes kernels and then normalizes by groups.
-            The outputs have none but "spectral". "instance" needs positions, which there are none.
-        dropout: rate at which what a layer gives on is dropped before the next linear map. *Sweepable.* *Neutral: 0.0.*
-        branch_scale: factor of each branch with skip "residual" or "rezero", such as 1 / sqrt(depth). *Sweepable.*
-            *Neutral: 1.0.*
-        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
-            *Neutral: 1.0.*
-        drop_connect: rate at which single weights are dropped, for a batch at a time. *Sweepable.* *Neutral: 0.0.*
-        stochastic_depth: rate at which an example goes past the last hidden layer, with skip "residual" or "rezero";
-            it falls in proportion to the number of the layer, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
-        ghost_size: examples in a part of the batch, with normalization "ghost".
-        lsuv: scale every kernel so that what it makes of the first batch has variance 1; the paper's initializer is
-            orthogonal.
+        layers: see `Layers`.
         minibatch_deviation: let the outputs also read how much the examples of the batch differ, as one more feature
             (see `with_deviation`); they are then no longer functions of one example each.
 
@@ -112,13 +80,5 @@ def mlp(
         arXiv:1903.10520 (weight standardization), arXiv:1705.08741 (ghost), arXiv:1603.09382 (stochastic depth),
         arXiv:1511.06422 (LSUV), arXiv:1710.10196 (minibatch deviation).
     """
-    design = design_of(
-        "mlp", activation, initializer, bias_initializer, skip, normalization,
-        ghost_size=ghost_size, lsuv=lsuv,
-    )  # fmt: skip
-    network = _Mlp(depth, width, outputs, design, minibatch_deviation)
-    numbers = Step(
-        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
-        stochastic_depth=stochastic_depth, last=max(depth - 1, 1),
-    )  # fmt: skip
-    return layers.from_network(network, numbers)
+    network = _Mlp(depth, width, outputs, design_of("mlp", layers), minibatch_deviation)
+    return from_network(network, step_of(layers, depth - 1))

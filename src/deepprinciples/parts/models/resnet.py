@@ -9,12 +9,24 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.models import layers
 from deepprinciples.parts.models.cnn import Readout, check_windows, gather
-from deepprinciples.parts.models.design import OFF, Design, Function, Kernels, Normalization, Skip, design_of
-from deepprinciples.parts.models.layers import Flow, Layer, Step
+from deepprinciples.parts.models.design import Design, Function, Step, design_of, step_of
+from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
+from deepprinciples.parts.models.layers import (
+    Flow,
+    Layer,
+    Window,
+    from_network,
+    join,
+    layer_name,
+    linear,
+    readout_of,
+    tap,
+    with_slope,
+)
+from deepprinciples.parts.models.noise import dropout
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import SLOPE, Activation, Array, Count, Initializer, Model, Rate, Scalar, Size, traits
+from deepprinciples.types import SLOPE, Array, Count, Model, Size, traits
 
 
 class _Block(nn.Module):
@@ -32,21 +44,19 @@ class _Block(nn.Module):
         if self.fixup:
             first = design._replace(initializer=_scaled(design.initializer, self.fixup**-0.5))
             second = design._replace(initializer=nn.initializers.zeros)
-        z = layers.linear(flow.given, first, self.width, name="first", step=step, kernel=3, stride=self.stride)
+        z = linear(flow.given, first, self.width, name="first", step=step, window=Window(3, self.stride))
         z = design.activation(normalize(z, design, step.train, "norm_inner"))
-        z = layers.dropout(z, step, number)
-        z = layers.linear(z, second, self.width, name="second", step=step, kernel=3)
+        z = dropout(z, step, number)
+        z = linear(z, second, self.width, name="second", step=step, window=Window(3))
         if self.fixup:
             z = z * self.param("multiplier", nn.initializers.ones, (), jnp.float32)
-        shortcut = flow.stream
+        shortcut, point = flow.stream, Window(1, self.stride)
         if design.skip != "none" and self.stride > 1:
-            shortcut = layers.linear(
-                flow.given, design, self.width, name="shortcut", step=step, kernel=1, stride=self.stride
-            )
-        stream = layers.join(self, design, shortcut, z, step, flow.given, number, kernel=1, stride=self.stride)
-        stream = layers.tap(stream, step, name)
+            shortcut = linear(flow.given, design, self.width, name="shortcut", step=step, window=point)
+        stream = join(self, design, shortcut, z, step, flow.given, number, point)
+        stream = tap(stream, step, name)
         normed = normalize(stream, design, step.train)
-        given, slope = layers.with_slope(design.activation, normed)
+        given, slope = with_slope(design.activation, normed)
         return Flow(given, stream), {name: stream, name + SLOPE: slope}
 
 
@@ -64,17 +74,17 @@ class _Resnet(nn.Module):
         check_windows("resnet", x)
         total = self.blocks * self.stages
         stem = self.design._replace(skip="residual")
-        flow, activations = Layer(self.width, stem, kernel=3, name=layers.layer_name(0, total + 1))(Flow(x), step, 0)
+        flow, activations = Layer(self.width, stem, Window(3), name=layer_name(0, total + 1))(Flow(x), step, 0)
         for number in range(1, total + 1):
             stage, block = divmod(number - 1, self.blocks)
             stride = 2 if stage and not block else 1
-            name = layers.layer_name(number, total + 1)
+            name = layer_name(number, total + 1)
             block_of = _Block(self.width * 2**stage, self.design, stride, total if self.fixup else 0, name=name)
             flow, seen = block_of(flow, step, number)
             activations |= seen
         flow = Flow(gather(flow.given, self.readout))
         last = self.design._replace(initializer=nn.initializers.zeros) if self.fixup else self.design
-        outputs = layers.readout(flow, last, self.outputs, step, total + 1)
+        outputs = readout_of(flow, last, self.outputs, step, total + 1)
         return outputs, {**activations, "output": outputs}
 
 
@@ -84,6 +94,7 @@ def _scaled(initializer: Function, factor: float) -> Function:
 
 
 @traits(neutral=OFF)
+@flat_keywords(skip="residual", normalization="batch")
 def resnet(
     *,
     outputs: int,
@@ -91,20 +102,8 @@ def resnet(
     stages: Size = 2,
     width: Count = 16,
     readout: Readout = "mean",
-    activation: Activation | str = "relu",
-    initializer: Initializer | str = "he_normal",
-    bias_initializer: Initializer | str = "zeros",
-    skip: Skip = "residual",
-    normalization: Normalization = "batch",
-    dropout: Rate = 0.0,
-    branch_scale: Scalar = 1.0,
-    stream_scale: Scalar = 1.0,
-    drop_connect: Rate = 0.0,
-    stochastic_depth: Rate = 0.0,
-    ghost_size: Count = 16,
-    lsuv: bool = False,
+    layers: Layers,
     fixup: bool = False,
-    kernels: Kernels = "auto",
 ) -> Model:
     """Build a small pre-activation residual network.
 
@@ -121,26 +120,11 @@ def resnet(
         stages: the channels double and the map halves at each one after the first.
         width: channels of the first stage.
         readout: "mean" over all positions, or "flatten".
-        activation: of the hidden layers, elementwise.
-        initializer: of all kernels.
-        bias_initializer: of all biases.
-        skip: how a block passes on what it was given.
-        normalization: before each activation; "weight" and "spectral" normalize kernels instead, and
-            "weight_standardized" the kernels and then, by groups, what the activation reads.
-        dropout: rate, between the two convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
-        branch_scale: factor of each branch with skip "residual" or "rezero". *Sweepable.* *Neutral: 1.0.*
-        stream_scale: factor of what such a branch is added to: 1 / sqrt(2) for both keeps the variance. *Sweepable.*
-            *Neutral: 1.0.*
-        drop_connect: rate at which single weights are dropped, for a batch at a time. *Sweepable.* *Neutral: 0.0.*
-        stochastic_depth: rate at which an example goes past the last block, where the skip is a sum; it falls in
-            proportion to the number of the block. *Sweepable.* *Neutral: 0.0.*
-        ghost_size: examples in a part of the batch, with normalization "ghost".
-        lsuv: scale every kernel so that what it makes of the first batch has variance 1.
+        layers: see `Layers`.
         fixup: start every second convolution and the outputs' kernel at zero, scale the first convolution of each of
             the L blocks by 1 / sqrt(L), and give each block a learned multiplier, so that neither depth nor the
             learning rate asks for a normalization (take "none"). The biases of the convolutions stand in for the
             paper's scalar ones.
-        kernels: "auto" convolves and pools in the form that is quickest here, "stock" leaves both to XLA.
 
     Returns:
         A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00" (the
@@ -167,16 +151,9 @@ def resnet(
     """
     if stages < 1:
         raise ConfigError(f"resnet.stages: found {stages}; expected at least 1, which never halves the map")
-    if fixup and (skip != "residual" or lsuv):
-        found = "lsuv = true" if lsuv else f'skip = "{skip}"'
+    if fixup and (layers.skip != "residual" or layers.lsuv):
+        found = "lsuv = true" if layers.lsuv else f'skip = "{layers.skip}"'
         raise ConfigError(f'resnet.fixup: found {found}; expected skip = "residual" and lsuv = false beside it')
-    design = design_of(
-        "resnet", activation, initializer, bias_initializer, skip, normalization, kernels,
-        ghost_size=ghost_size, lsuv=lsuv,
-    )  # fmt: skip
+    design = design_of("resnet", layers)
     network = _Resnet(blocks, stages, width, readout, outputs, design, fixup)
-    numbers = Step(
-        rate=dropout, branch_scale=branch_scale, stream_scale=stream_scale, drop_connect=drop_connect,
-        stochastic_depth=stochastic_depth, last=blocks * stages,
-    )  # fmt: skip
-    return layers.from_network(network, numbers, separate=design.separate)
+    return from_network(network, step_of(layers, blocks * stages), separate=design.separate)
