@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 import typing
 
 import jax
@@ -153,7 +154,11 @@ def test_signature_is_a_schema(room: str, name: str) -> None:
         if isinstance(parameter.default, float):
             assert hints[key] == Scalar, key
         elif parameter.default is not inspect.Parameter.empty:
-            assert hints[key] in (int, bool, str) or typing.get_origin(hints[key]) in (tuple, typing.Literal), key
+            assert hints[key] in (int, bool, str) or typing.get_origin(hints[key]) in (
+                tuple,
+                typing.Literal,
+                types.UnionType,
+            ), key
         assert f"\n  {key}: " in inspect.cleandoc(factory.__doc__), f"{key} is not on the card"
     card = inspect.cleandoc(factory.__doc__)
     assert "Returns:" in card and card.splitlines()[0].endswith(".")

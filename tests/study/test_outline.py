@@ -75,4 +75,4 @@ def test_the_smallest_p(blocks: int, comparisons: int, p: float) -> None:
     assert able["p"] == p and (p <= 0.05) == (blocks >= able["needed"])
     assert able["difference"] == planning.minimum_detectable(1.0, blocks, alpha=(1 - 0.95) / comparisons)
     assert planning.can_show(1, 1)["difference"] is None
-    assert "30 searches" in outline.power(30, 1, 1, 0.95, by_search=True)
+    assert "30 searches" in outline.what_can_be_seen(30, 1, 1, 0.95, by_search=True)

@@ -130,7 +130,8 @@ def _documented(build: Callable[..., Model], groups: dict[str, Any], flat: Colle
     shared = [_entries(inspect.getdoc(group) or "") for group in groups.values()]
     for name, group in groups.items():
         words = [next(one[key] for one in shared if key in one) for key in group._fields if key in {*flat} - known]
-        text = re.sub(rf"^    {name}: .*\n", lambda _, words=words: "".join(words), text, flags=re.MULTILINE)
+        before, line, after = re.split(rf"^(    {name}: .*\n)", text, maxsplit=1, flags=re.MULTILINE)
+        text = f"{before}{''.join(words) if line else ''}{after}"
     return text
 
 

@@ -90,7 +90,7 @@ def linear(x: Array, design: Design, width: int, *, name: str, step: Step, windo
     Returns:
         x with its last axis mapped to `width`, and its spatial axes divided by the stride (and halved by the pool).
     """
-    shape = (x.shape[-1], width)
+    shape: tuple[int, ...] = (x.shape[-1], width)
     if window:
         shape = (window.size,) * (x.ndim - 2) + shape
     initializer = unit_variance(design.initializer, x, window) if design.lsuv else design.initializer
