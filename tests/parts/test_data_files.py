@@ -275,9 +275,9 @@ def test_csv_is_read_with_and_without_header(tmp_path, mark):
             "not readable as CSV (Error tokenizing data. C error: Expected 2 fields in line 3, saw 3)",
         ),
         (b"a,b\n1\n", ': line 2, column "b": found an empty cell'),
-        (b"a,b\n1,2\n\xff,3\n", "not UTF-8"),
+        (b"a,b\n1,2\n\xff,3\n", ": line 3: not UTF-8"),
         (b'a,b\n1,"2\n', "not readable as CSV"),
-        (b"a,b\n" + b"1,0\n" * 40_000 + b"1,\xff\n", "not UTF-8"),
+        (b"a,b\n" + b"1,0\n" * 40_000 + b"1,\xff\n", ": line 40002: not UTF-8"),
         (b"1.5,x\n2.5,y\n", ': line 1 holds numbers and "x", which may be names of columns or an example'),
     ],
     ids=range(16),
@@ -388,6 +388,13 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
     text = b'note,a,y\n"two\nlines",1,0\n\nx,nan,1\n'
     message = refusal(TABLE["csv"], path=str(written(tmp_path, text)), drop=("note",))
     assert ': line 5, column "a": found "nan", expected a number' in message
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "\u20ac"])
+def test_a_delimiter_is_one_plain_character(tmp_path, delimiter):
+    """Lost when it fails: a typo in the delimiter ends in a message about something else."""
+    path = str(written(tmp_path, b"a,y\n1,0\n"))
+    assert "expected one ASCII character such as ','" in refusal(TABLE["csv"], path=path, delimiter=delimiter)
 
 
 def test_numbers_of_thousands_of_digits_are_refused(tmp_path):

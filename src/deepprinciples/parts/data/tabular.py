@@ -51,8 +51,8 @@ def read_csv(path: PathLike, *, delimiter: str = ",", header: str = "auto", limi
     """
     import pandas as pd  # slow to import, and only this data set needs it
 
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise DataError(f"data.delimiter: found {delimiter!r}, expected one character such as ','")
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+        raise DataError(f"data.delimiter: found {delimiter!r}, expected one ASCII character such as ','")
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -72,7 +72,9 @@ def read_csv(path: PathLike, *, delimiter: str = ",", header: str = "auto", limi
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 cells = pd.read_csv(file, header=0 if named else None, low_memory=False, **options)
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+            file.seek(0)
+            line = next((n for n, raw in enumerate(file, 1) if "\ufffd" in raw.decode(errors="replace")), 1)
+            raise DataError(f"{path}: line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from error
         except pd.errors.EmptyDataError:
             raise DataError(f"{path}: found no row of numbers; expected a table, one example a row") from None
         except pd.errors.ParserWarning:
@@ -116,7 +118,8 @@ def numbers(table: Table, columns: list[int], *, allow_missing: bool, fix: str =
     found = table.cells[columns]
     text = found.select_dtypes(exclude=["number", "bool"])
     values = found.copy(deep=False)
-    values[text.columns] = text.astype(str).apply(pd.to_numeric, errors="coerce")  # fails for long whole numbers
+    # Whole numbers of more than 64 bits come as Python's, on which to_numeric overflows: text does not.
+    values[text.columns] = text.astype(str).apply(pd.to_numeric, errors="coerce")
     bad = values.isna() & found.notna() if allow_missing else values.isna()
     if bad.to_numpy().any():
         row, place = (int(i) for i in np.argwhere(bad.to_numpy())[0])

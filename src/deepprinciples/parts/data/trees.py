@@ -23,6 +23,8 @@ from deepprinciples.parts.data.array_checks import (
 from deepprinciples.types import Split
 
 Bounds = int | Mapping[str, int]
+IDS = "raise the vocabulary or map rare ids to one"
+LABELS = "number the classes from 0; -1 is no label"
 
 
 class Leaves(NamedTuple):
@@ -98,10 +100,8 @@ def convert(part: Split, prefix: str, leaves: Leaves, like: Split | None = None)
       like: the converted training part, which other parts have to look like.
     """
     notes: list[str] = []
-    found = Split(
-        map_leaves(lambda leaf, path: _input(leaf, path, prefix, leaves, notes), part.inputs, f"{prefix}inputs"),
-        map_leaves(lambda leaf, path: _target(leaf, path, prefix, leaves), part.targets, f"{prefix}targets"),
-    )
+    check = lambda leaf, path: _leaf(leaf, path, path.removeprefix(prefix), leaves, notes)
+    found = Split(*(map_leaves(check, tree, prefix + side) for side, tree in part._asdict().items()))
     _refuse_unknown(leaves.vocabulary, found.inputs, "data.vocabulary")
     _refuse_unknown(leaves.classes, found.targets, "data.classes")
     _refuse_lengths(found, prefix)
@@ -111,48 +111,32 @@ def convert(part: Split, prefix: str, leaves: Leaves, like: Split | None = None)
     return found, tuple(dict.fromkeys(notes))
 
 
-def _input(value: Any, path: str, prefix: str, leaves: Leaves, notes: list[str]) -> np.ndarray:
-    x = _array(value, path)
-    if x.dtype.kind in "iu" and x.dtype != np.uint8:
-        bound = _bound(leaves.vocabulary, path.removeprefix(f"{prefix}inputs").lstrip("."), x)
-        refuse_integers(x, path, low=0 if bound else None, high=bound, noun="id", fix=_IDS)
+def _leaf(value: Any, path: str, place: str, leaves: Leaves, notes: list[str]) -> np.ndarray:
+    """Check one leaf, which stands at `place` of its part, such as `targets.boxes`."""
+    x = as_array(value, path)
+    if 0 in x.shape:
+        raise DataError(f"{path}: found shape {show(x.shape)}, expected no axis of length 0")
+    side, _, name = place.partition(".")
+    target = side == "targets"
+    if x.dtype.kind in "iu" and (target or x.dtype != np.uint8):
+        bound = _bound(leaves.classes if target else leaves.vocabulary, name, x)
+        least = -1 if target and x.ndim > 1 else 0
+        low = least if bound or (target and not name) else None
+        noun, fix = ("label", LABELS) if target else ("id", IDS)
+        refuse_integers(x, path, low=low, high=bound, noun=noun, fix=fix)
         x = x.astype(np.int32)
-    elif x.dtype.kind != "b":
+        if target and not name and x.ndim > 1:
+            refuse_no_label(x, path)
+    elif target and x.dtype.kind == "f":
+        refuse_floats(x, path, "drop or fill these examples")
+        x = x.astype(np.float32)
+    elif not target and x.dtype.kind != "b":
         x, more = numbers_of(x, path, leaves.allow_nonfinite)
         x = x.astype(np.float32)
         notes += more
-    if path.endswith(".mask"):
-        _refuse_all_masked(x, path, every=True)
+    if name.split(".")[-1] == "mask":
+        _refuse_all_masked(x, path, every=not target)
     return x
-
-
-def _target(value: Any, path: str, prefix: str, leaves: Leaves) -> np.ndarray:
-    y = _array(value, path)
-    if y.dtype.kind in "iu":
-        name = path.removeprefix(f"{prefix}targets").lstrip(".")
-        bound = _bound(leaves.classes, name, y)
-        low = (-1 if y.ndim > 1 else 0) if bound or not name else None
-        refuse_integers(y, path, low=low, high=bound, noun="label", fix=_LABELS)
-        y = y.astype(np.int32)
-        if not name and y.ndim > 1:
-            refuse_no_label(y, path)
-    elif y.dtype.kind == "f":
-        refuse_floats(y, path, "drop or fill these examples")
-        y = y.astype(np.float32)
-    if path.endswith(".mask"):
-        _refuse_all_masked(y, path, every=False)
-    return y
-
-
-_IDS = "raise the vocabulary or map rare ids to one"
-_LABELS = "number the classes from 0; -1 is no label"
-
-
-def _array(value: Any, path: str) -> np.ndarray:
-    array = as_array(value, path)
-    if 0 in array.shape:
-        raise DataError(f"{path}: found shape {show(array.shape)}, expected no axis of length 0")
-    return array
 
 
 def _bound(bounds: Bounds, name: str, array: np.ndarray) -> int:
