@@ -18,7 +18,7 @@ class Keeper(NamedTuple):
     """Who keeps a run's progress.
 
     begun: what was kept of this run before; empty to start at its first step.
-    offer: told between segments how the run can be told as arrays; it may keep that, or stop the run.
+    offer: called between segments with a function that returns the run as arrays; it may keep them, or stop the run.
     """
 
     begun: Arrays = {}
@@ -54,6 +54,6 @@ def unpacked(name: str, like: PyTree, arrays: Arrays) -> PyTree:
 
 
 def same_shapes(tree: PyTree, like: PyTree) -> bool:
-    """Tell whether arrays have the shapes and types of `like`."""
+    """Check whether arrays have the shapes and types of `like`."""
     pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(like), strict=True)
     return all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)

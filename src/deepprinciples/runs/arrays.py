@@ -106,7 +106,7 @@ def save_arrays(tree: Mapping[str, Any], path: Path | str, metadata: Mapping[str
 
 
 def save_flat(arrays: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Give the bytes of a safetensors file of arrays by name."""
+    """Return the bytes of a safetensors file of arrays by name."""
     import numpy as np
     from safetensors.numpy import save
 

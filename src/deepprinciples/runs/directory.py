@@ -185,10 +185,10 @@ def _processor() -> str:
     """Name the processor and what it can do, by a hash: other instructions give other last bits."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(encoding="utf-8", errors="replace").splitlines() if facts.is_file() else []
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    can = " ".join(sorted(told.get("flags", told.get("Features", "")).split()))
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    can = " ".join(sorted(found.get("flags", found.get("Features", "")).split()))
     known = hashlib.sha256(can.encode()).hexdigest()[:12] if can else "unknown"
-    return f"{told.get('model name') or platform.processor() or platform.machine()}, instructions {known}"
+    return f"{found.get('model name') or platform.processor() or platform.machine()}, instructions {known}"
 
 
 def _version(package: str) -> str | None:
@@ -199,14 +199,14 @@ def _version(package: str) -> str | None:
 
 
 def manifest(**more: Any) -> dict[str, Any]:
-    """Make a manifest: schema version, time of creation (UTC), fingerprint, what else the run tells, and its seal."""
+    """Make a manifest: schema version, time of creation (UTC), fingerprint, further facts, and its seal."""
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    told = plain({"schema_version": MANIFEST_VERSION, "created": created, **fingerprint(), **more})
-    return {**told, "sha256": seal(told)}
+    known = plain({"schema_version": MANIFEST_VERSION, "created": created, **fingerprint(), **more})
+    return {**known, "sha256": seal(known)}
 
 
 def file_hashes(path: Path | str, names: Iterable[str] = _HASHED) -> dict[str, str]:
-    """Give the SHA-256 of files of a run directory, for the manifest's `files`; missing ones are left out."""
+    """Return the SHA-256 of files of a run directory, for the manifest's `files`; missing ones are left out."""
     found = {}
     for name in names:
         with contextlib.suppress(FileNotFoundError), open_regular(Path(path) / name) as file:

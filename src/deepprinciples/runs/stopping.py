@@ -1,4 +1,4 @@
-"""Signals: the first asks a run to save and stop, the second ends it at once. This room imports no jax."""
+"""Signals: the first asks a run to save and stop, the second ends it at once. No jax is imported here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Stop:
             raise Stopped(f"stopped by {self.name}")
 
     def hear(self, number: int, frame: Any) -> None:
-        """Take a signal."""
+        """Handle a signal: ask for a stop, or end the process if one was asked for."""
         del frame
         if self.name:
             os._exit(128 + number)

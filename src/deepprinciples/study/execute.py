@@ -63,7 +63,7 @@ def check_same_environment(
 
 
 def facts(plan: StudyPlan) -> dict[str, Any]:
-    """Tell all that the bits of a run depend on beside its config."""
+    """Return everything the bits of a run depend on beside its config."""
     known = jax.config.values
     train = {key: value for key, value in plan.config["train"].items() if key != "layouts"}
     asked = configs.dumps({**plan.config, "train": train})  # measured shapes are written at the end
@@ -99,7 +99,7 @@ def execute(
     at: ResumePoint,
 ) -> Run:
     """Run a study from its start or from a checkpoint, and write what came of it."""
-    told: dict[str, Any] = {"kind": plan.kind, "stem": stem, "command": command, "notes": at.notes}
+    status: dict[str, Any] = {"kind": plan.kind, "stem": stem, "command": command, "notes": at.notes}
     with stopping.listening() as stop:
         folder, seconds = path / ledgers.FOLDER, plan.train.checkpoint_seconds
         ledger = ledgers.Ledger(folder, seconds, facts(plan), stop, lenient=at.lenient)
@@ -107,7 +107,7 @@ def execute(
             ledger.take_up(at.found)
         try:
             with _on_disk(path):
-                directory.write_status(path, "running", **told)
+                directory.write_status(path, "running", **status)
             # What draws the report takes a second to import: meanwhile a program compiles.
             threading.Thread(target=importlib.import_module, args=["deepprinciples.report.page"], daemon=True).start()
             if plan.kind == "compare" and progress is not None:
@@ -118,17 +118,17 @@ def execute(
             )
             with _on_disk(path):
                 notes = [*at.notes, *ledger.notes]
-                run = _write(path, plan, *_told(plan, finished, stem, command, notes), finished)
+                run = _write(path, plan, *_outputs(plan, finished, stem, command, notes), finished)
                 checkpoints.drop(folder, checkpoints.UNDER_WAY)
-                directory.write_status(path, "finished", **told)
+                directory.write_status(path, "finished", **status)
         except Stopped as stopped:
             with contextlib.suppress(Stopped), stop.held():
-                directory.write_status(path, "stopped", **told)
+                directory.write_status(path, "stopped", **status)
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
         except Exception as error:  # a user's own function may raise anything, at any time
             shown = out_of_memory(error, ledger.program, path) or error
             with contextlib.suppress(Exception), stop.held():
-                directory.write_status(path, "failed", **told, reason=one_line(shown))
+                directory.write_status(path, "failed", **status, reason=one_line(shown))
             if shown is error:
                 raise
             raise shown from None
@@ -167,14 +167,14 @@ def out_of_memory(error: Exception, program: ledgers.UnderWay | None, path: Path
     )
 
 
-def _told(
+def _outputs(
     plan: StudyPlan,
     finished: protocol.Finished,
     stem: str,
     command: str,
     notes: list[str],
 ) -> tuple[dict[str, Any], dict[str, Any], xr.Dataset]:
-    """Give the config that repeats a study, its summary and its results."""
+    """Return the config that repeats a study, its summary and its results."""
     resolved, kind = plan.config, plan.kind
     metric, higher = from_config.metric_name(resolved), from_config.higher_is_better(resolved)
     found = layout.dataset(
@@ -187,7 +187,7 @@ def _told(
     if kind == "lr-find":
         found = found.assign(learning_rate=("step", range_test.rates_of(next(iter(plan.arms.values())).config)))
     begun = starting_weights.notes(plan.configs, plan.data, finished.seeds)
-    heard = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
+    of_data = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
     summary = summarize(
         finished,
         found,
@@ -197,7 +197,7 @@ def _told(
         best=measured.best(resolved),
         kind=kind,
         changes={name: configs.described(arm.changes) for name, arm in plan.arms.items() if "arms" in resolved},
-        notes=[*heard, *_same_arms(plan.arms), *begun, *notes],
+        notes=[*of_data, *_same_arms(plan.arms), *begun, *notes],
         constant={
             name: score
             for name, arm in plan.arms.items()
@@ -215,8 +215,8 @@ def _told(
         for row in summary["arms"]
     }
     known = {arm: edge for arm, edge in edges.items() if edge}
-    told = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
-    return resolved, summary | told, found
+    further = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
+    return resolved, summary | further, found
 
 
 def _same_arms(arms: Mapping[str, Arm]) -> list[str]:
