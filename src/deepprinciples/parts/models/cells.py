@@ -189,10 +189,7 @@ def _cell_norm(one: Recurrence, projected: Array, bias: Array, between: Between)
     inputs = by_blocks(projected, gain("input_gain", projected.shape[-1])) + bias[None, None]
     shown = None
     if one.kind.cell == "lstm":
-        last, shift = (
-            gain("cell_gain", width),
-            one.param("cell_bias", nn.initializers.zeros, (width,)),
-        )
+        last, shift = gain("cell_gain", width), one.param("cell_bias", nn.initializers.zeros, (width,))
         shown = lambda c: by_blocks(c, last) + shift[None]
     return inputs, between._replace(normed=lambda x, r: (x, by_blocks(r, recurrent)), shown=shown)
 

@@ -124,14 +124,15 @@ def flat_keywords(
 
 
 def _documented(build: Callable[..., Model], groups: dict[str, Any], flat: Collection[str]) -> str:
-    """Replace the line of each NamedTuple in the docstring of a factory by the entries of its keywords."""
+    """Replace "see `Layers`." in the docstring of a factory by the entries of its keywords."""
     text = inspect.getdoc(build) or ""
     known = set(_entries(text))
     shared = [_entries(inspect.getdoc(group) or "") for group in groups.values()]
     for name, group in groups.items():
-        words = [next(one[key] for one in shared if key in one) for key in group._fields if key in {*flat} - known]
-        before, line, after = re.split(rf"^(    {name}: .*\n)", text, maxsplit=1, flags=re.MULTILINE)
-        text = f"{before}{''.join(words) if line else ''}{after}"
+        words = "".join(
+            next(one[key] for one in shared if key in one) for key in group._fields if key in {*flat} - known
+        )
+        text = text.replace(f"    {name}: see `{group.__name__}`.\n", words)
     return text
 
 

@@ -90,9 +90,8 @@ def linear(x: Array, design: Design, width: int, *, name: str, step: Step, windo
     Returns:
         x with its last axis mapped to `width`, and its spatial axes divided by the stride (and halved by the pool).
     """
-    shape: tuple[int, ...] = (x.shape[-1], width)
-    if window:
-        shape = (window.size,) * (x.ndim - 2) + shape
+    spatial = (window.size,) * (x.ndim - 2) if window else ()
+    shape = (*spatial, x.shape[-1], width)
     initializer = unit_variance(design.initializer, x, window) if design.lsuv else design.initializer
     weights = Weights(shape, initializer, row(design.bias_initializer, math.prod(shape[:-1])), name=name)
     kernel, bias = weights()
