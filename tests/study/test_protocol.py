@@ -252,8 +252,8 @@ def test_programs_compile_side_by_side_and_one_is_measured_alone(monkeypatch):
         return made
 
     monkeypatch.setattr(protocol.os, "sched_getaffinity", lambda process: {0, 1})
-    monkeypatch.setattr(protocol.bench, "set_up", set_up)
-    monkeypatch.setattr(protocol.bench, "calibrated", calibrated)
+    monkeypatch.setattr(protocol.prepared_group, "set_up", set_up)
+    monkeypatch.setattr(protocol.prepared_group, "calibrated", calibrated)
     groups = [Group((name,), {}, (), ({},)) for name in "abc"]
     yielded = [group.arms[0] for group, _ in protocol._compiled(groups, lambda group: (), protocol.Progress())]
     assert yielded == ["a", "b", "c"]
