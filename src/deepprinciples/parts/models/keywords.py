@@ -38,7 +38,7 @@ class Layers(NamedTuple):
             Outputs, and the code of an autoencoder, have none but "spectral". "instance" needs positions, which an mlp
             does not have.
         dropout: rate applied to the output of each layer, before the next linear map; in a resnet, between the two
-            convolutions of a block. *Sweepable.* *Neutral: 0.0.*
+            convolutions of a block and before the outputs. *Sweepable.* *Neutral: 0.0.*
         branch_scale: factor of each branch with skip "residual" or "rezero", such as 1 / sqrt(depth). *Sweepable.*
             *Neutral: 1.0.*
         stream_scale: factor of the stream that such a branch is added to: 1 / sqrt(2) for both keeps the variance.
