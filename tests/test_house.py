@@ -3,6 +3,7 @@
 import ast
 import functools
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -285,3 +286,27 @@ def test_the_guard_of_the_arrows_can_fail(home, code, tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "FILES", [path])
     with pytest.raises(AssertionError, match="bad.py imports"):
         test_arrows_point_down_only()
+
+
+WORDS = ("told", "room", "rooms", "ledger", "stranger", "strangers", "voice", "spoiled", "hears", "mend", "mended")
+
+
+def test_the_field_has_a_word_for_it():
+    """A reader would have to learn a private language; each of these has a plain word."""
+    above = Path(__file__).parents[1]
+    texts = [*FILES, *ROOT.rglob("*.html"), *above.glob("*.md"), *(above / "docs").glob("*.md")]
+    private = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
+    found = [
+        f"{path.name}:{number}: {line.strip()[:80]}"
+        for path in texts
+        if path.name not in ("CHANGELOG.md", "findings.md")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if private.search(line)
+    ]
+    assert not found, found
+
+
+def test_a_file_name_occurs_once():
+    """Two modules of one name are mistaken for each other in a traceback, a search and an import."""
+    names = [path.name for path in FILES if path.name != "__init__.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

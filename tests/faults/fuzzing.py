@@ -28,7 +28,7 @@ import small
 from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError
 from deepprinciples.parts.data import TABLE
-from deepprinciples.parts.data.files import read_idx, read_npz
+from deepprinciples.parts.data.array_files import read_idx, read_npz
 from deepprinciples.runs import arrays, checkpoints
 from deepprinciples.types import Scalar, better
 

@@ -57,14 +57,14 @@ def stopped_at(
     command, config = KINDS[kind] if isinstance(kind, str) else kind
     looks = []
 
-    def is_time(self: progress_store.Ledger) -> bool:
+    def is_time(self: progress_store.ProgressStore) -> bool:
         looks.append(1)
         if len(looks) == count:
-            self.stop.hear(signal.SIGTERM, None)
+            self.stop.receive(signal.SIGTERM, None)
         return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress_store.Ledger, "_is_time", is_time)
+        patch.setattr(progress_store.ProgressStore, "_is_time", is_time)
         try:
             getattr(dp, command)(config, folder)
         except Stopped as stopped:

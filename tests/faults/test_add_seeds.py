@@ -137,14 +137,14 @@ def test_an_extension_that_was_stopped_goes_on(
     whole = dp.add_seeds(runs["compare"].path, 12, tmp_path / "whole")
     looks: list[int] = []
 
-    def is_time(self: progress_store.Ledger) -> bool:
+    def is_time(self: progress_store.ProgressStore) -> bool:
         looks.append(1)
         if len(looks) == 3:
-            self.stop.hear(signal.SIGTERM, None)
+            self.stop.receive(signal.SIGTERM, None)
         return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress_store.Ledger, "_is_time", is_time)
+        patch.setattr(progress_store.ProgressStore, "_is_time", is_time)
         with pytest.raises(Stopped, match="deepprinciples resume"):
             dp.add_seeds(runs["compare"].path, 12, tmp_path / "run")
     assert told(dp.resume(tmp_path / "run").path) == told(whole.path)

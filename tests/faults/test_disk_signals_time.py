@@ -94,7 +94,9 @@ def test_a_disk_that_is_full_when_the_result_is_written(
         patch.setattr(page, "write", wrapped(page.write))
         with pytest.raises(ResourceError) as caught:
             dp.train(ONE, tmp_path / "run")
-    expected = f"{tmp_path / 'run' / name}: cannot be written (No space left on device); make room, then go on with: "
+    expected = (
+        f"{tmp_path / 'run' / name}: cannot be written (No space left on device); free some space, then resume with: "
+    )
     assert str(caught.value) == f"{expected}deepprinciples resume {tmp_path / 'run'}"
     assert told(dp.resume(tmp_path / "run").path) == whole
 
@@ -127,7 +129,7 @@ def test_a_run_whose_directory_is_taken_away_ends(tmp_path: Path) -> None:
 PHASES: dict[str, tuple[Any, str]] = {
     "eval": (engine, "packed"),
     "save": (checkpoints, "_checksum"),
-    "between": (progress_store.Ledger, "close"),
+    "between": (progress_store.ProgressStore, "close"),
     "summary": (execute, "summarize"),
     "log": (files, "write_jsonl"),
     "report": (page, "write"),

@@ -150,7 +150,7 @@ def test_saving_takes_its_share_of_the_time_and_no_more(
             now[0] += cost
 
         monkeypatch.setattr(checkpoints, "save", save)
-        book = progress_store.Ledger(tmp_path, 60, {}, Stop())
+        book = progress_store.ProgressStore(tmp_path, 60, {}, Stop())
         with book.running("0-report") as keeper:
             begun, lost = now[0], 0.0
             while now[0] < begun + 20000:

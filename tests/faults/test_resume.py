@@ -219,13 +219,13 @@ def test_a_function_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.
             with monkeypatch.context() as once:  # stopped again, it knows what it was allowed
                 looks: list[int] = []
 
-                def soon(self: progress_store.Ledger, looks: list[int] = looks) -> bool:
+                def soon(self: progress_store.ProgressStore, looks: list[int] = looks) -> bool:
                     looks.append(1)
                     if len(looks) == 3:
-                        self.stop.hear(signal.SIGTERM, None)
+                        self.stop.receive(signal.SIGTERM, None)
                     return True
 
-                once.setattr(progress_store.Ledger, "_is_time", soon)
+                once.setattr(progress_store.ProgressStore, "_is_time", soon)
                 with pytest.raises(Stopped):
                     dp.resume(tmp_path / name, allow_inexact=True)
             run = dp.resume(tmp_path / name)

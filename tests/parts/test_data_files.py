@@ -16,7 +16,7 @@ import pytest
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, fashion, prepare
-from deepprinciples.parts.data.files import read_idx, read_npz
+from deepprinciples.parts.data.array_files import read_idx, read_npz
 from deepprinciples.parts.data.held_out import TestSet as Further
 from deepprinciples.parts.data.tabular import read_csv
 

@@ -16,7 +16,7 @@ import pytest
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from rich.cells import cell_len
 
-from deepprinciples.report import formatting, page, search_text, tables
+from deepprinciples.report import formatting, page, search_text, table_rows
 from deepprinciples.report.figures import plots
 
 HOSTILE = (
@@ -277,11 +277,11 @@ def test_numbers_read_as_a_person_writes_them():
 
 def test_only_known_verdicts_choose_a_color():
     """Lost otherwise: a string from a file becomes part of the page's markup."""
-    assert tables.word("better").kind == "better"
-    assert tables.word('better" onclick="x').kind == "other"
-    assert tables.word("better for the settings found").kind == "better soft"
-    assert tables.word("cannot be judged").kind == "other"
-    found = lambda *words: tables.strongest({"comparisons": [{"verdict": word} for word in words]})
+    assert table_rows.word("better").kind == "better"
+    assert table_rows.word('better" onclick="x').kind == "other"
+    assert table_rows.word("better for the settings found").kind == "better soft"
+    assert table_rows.word("cannot be judged").kind == "other"
+    found = lambda *words: table_rows.strongest({"comparisons": [{"verdict": word} for word in words]})
     assert found("no evidence", "worse for the settings found") == "worse soft"
     assert found("worse for the settings found", "better") == "better" and found("cannot be judged") == "other"
 

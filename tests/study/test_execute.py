@@ -37,8 +37,8 @@ def test_a_run_that_breaks_is_failed_and_goes_on(tmp_path, monkeypatch):
     status = directory.status(tmp_path / "run")
     assert (status["state"], status["reason"]) == ("failed", "RuntimeError: the disk is on fire")
     steps = []
-    patch = progress_store.Ledger.close
-    monkeypatch.setattr(progress_store.Ledger, "close", lambda *args: (steps.append(args[1]), patch(*args))[1])
+    patch = progress_store.ProgressStore.close
+    monkeypatch.setattr(progress_store.ProgressStore, "close", lambda *args: (steps.append(args[1]), patch(*args))[1])
     resumed = dp.resume(tmp_path / "run")
     status = directory.status(tmp_path / "run")
     assert status["state"] == "finished" and "reason" not in status and not steps, "it trained again"

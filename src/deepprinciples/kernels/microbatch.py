@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from deepprinciples.types import Array, PyTree
 
 LEAST = 32  # examples of a share: fewer do not fill vectors
-ROOM = 2**19  # bytes of activations that a core's cache holds beside what else is needed
+CACHE = 2**19  # bytes of activations that a core's cache holds beside what else is needed
 READS = 4  # shares read and write the weights' gradients; activations must be as many times larger to outweigh that
 
 
@@ -31,7 +31,7 @@ def count_of(size: int, activations: PyTree, params: PyTree) -> int:
         The largest divisor of `size` that leaves a share 32 examples, or 1.
     """
     behind, weights = _bytes(activations), _bytes(params)
-    if jax.default_backend() != "cpu" or behind <= max(ROOM, READS * weights):
+    if jax.default_backend() != "cpu" or behind <= max(CACHE, READS * weights):
         return 1
     return max(count for count in range(1, max(1, size // LEAST) + 1) if size % count == 0)
 

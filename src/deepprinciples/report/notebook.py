@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from deepprinciples.report import formatting, tables
+from deepprinciples.report import formatting, table_rows
 from deepprinciples.report.figures import curves, forest_plot, mpl_style
 from deepprinciples.report.page import environment, pictures
 
@@ -36,8 +36,8 @@ def verdicts(summary: Mapping[str, Any]) -> str:
 
 def _filled(summary: Mapping[str, Any], **parts: Any) -> str:
     return environment().get_template("notebook.html").render(
-        color=tables.strongest(summary),
+        color=table_rows.strongest(summary),
         headline=formatting.name(summary.get("headline")),
-        tables=[tables.arms(summary), tables.comparisons(summary)],
+        tables=[table_rows.arms(summary), table_rows.comparisons(summary)],
         **parts,
     )  # fmt: skip

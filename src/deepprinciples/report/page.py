@@ -16,7 +16,7 @@ import jinja2
 import xarray as xr
 from markupsafe import Markup
 
-from deepprinciples.report import formatting, search_text, tables
+from deepprinciples.report import formatting, search_text, table_rows
 from deepprinciples.report.figures import plots
 from deepprinciples.report.figures.mpl_style import Plot, to_svg
 from deepprinciples.report.io import put
@@ -39,7 +39,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"nothing": formatting.NOTHING, "tables": tables, "words": formatting}
+    made.globals |= {"nothing": formatting.NOTHING, "tables": table_rows, "words": formatting}
     return made
 
 
@@ -81,9 +81,9 @@ def render(
         _header(summary, manifest),
         cost=_cost(summary),
         could_show=search_text.can_show(summary),
-        divergence=None if probed else tables.divergence(results),
+        divergence=None if probed else table_rows.divergence(results),
         figures_of=lambda group: shown.get(group, []),
-        measures=tables.measures(results) if probed else [],
+        measures=table_rows.measures(results) if probed else [],
         notes=search_text.notes(summary),
         paste="\n".join(formatting.paste(formatting.rows(summary.get("rates")))),
         probed=probed,
@@ -146,7 +146,7 @@ def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str
         "created": manifest.get("created"),
         "title": formatting.name(summary.get("title")),
         "headline": formatting.name(summary.get("headline") or "No verdict was recorded."),
-        "color": tables.strongest(summary),
+        "color": table_rows.strongest(summary),
         "known": facts,
         "warnings": formatting.sentences(summary.get("warnings")),
     }

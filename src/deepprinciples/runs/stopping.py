@@ -35,7 +35,7 @@ class Stop:
         if self.name:
             raise Stopped(f"stopped by {self.name}")
 
-    def hear(self, number: int, frame: Any) -> None:
+    def receive(self, number: int, frame: Any) -> None:
         """Handle a signal: ask for a stop, or end the process if one was asked for."""
         del frame
         if self.name:
@@ -50,13 +50,13 @@ def listening() -> Iterator[Stop]:
     """Take SIGINT and SIGTERM as the wish to stop, and let a closed terminal be. Only the main thread can listen.
 
     Yields:
-        The `Stop` that hears them. The handlers of before come back at the end.
+        The `Stop` that receives them. The handlers of before come back at the end.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    wanted: dict[int, Any] = {signal.SIGINT: stop.hear, signal.SIGTERM: stop.hear}
+    wanted: dict[int, Any] = {signal.SIGINT: stop.receive, signal.SIGTERM: stop.receive}
     if hasattr(signal, "SIGHUP"):
         wanted[signal.SIGHUP] = signal.SIG_IGN
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}

@@ -38,7 +38,7 @@ def compare(
 
     Raises:
         ConfigError: with every problem of the config. DataError: the data cannot be used. Nothing is written then.
-        ResourceError: memory or disk ran out; `dp.resume` continues once there is room.
+        ResourceError: memory or disk ran out; `dp.resume` continues once there is more.
 
     Example:
         run = dp.compare(config)

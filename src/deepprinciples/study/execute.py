@@ -25,8 +25,7 @@ from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import progress_store as ledgers
-from deepprinciples.study import protocol, range_test, starting_weights
+from deepprinciples.study import progress_store, protocol, range_test, starting_weights
 from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import StudyPlan, same
@@ -101,10 +100,10 @@ def execute(
     """Run a study from its start or from a checkpoint, and write what came of it."""
     status: dict[str, Any] = {"kind": plan.kind, "stem": stem, "command": command, "notes": at.notes}
     with stopping.listening() as stop:
-        folder, seconds = path / ledgers.FOLDER, plan.train.checkpoint_seconds
-        ledger = ledgers.Ledger(folder, seconds, facts(plan), stop, lenient=at.lenient)
+        folder, seconds = path / progress_store.FOLDER, plan.train.checkpoint_seconds
+        store = progress_store.ProgressStore(folder, seconds, facts(plan), stop, lenient=at.lenient)
         if at.found is not None:
-            ledger.take_up(at.found)
+            store.take_up(at.found)
         try:
             with _on_disk(path):
                 directory.write_status(path, "running", **status)
@@ -113,11 +112,9 @@ def execute(
             if plan.kind == "compare" and progress is not None:
                 for line in outline(plan)[2:]:
                     progress.say(line)
-            finished = protocol.run_study(
-                plan, progress=progress or protocol.Progress(), keep=_kept(plan), ledger=ledger
-            )
+            finished = protocol.run_study(plan, progress=progress or protocol.Progress(), keep=_kept(plan), store=store)
             with _on_disk(path):
-                notes = [*at.notes, *ledger.notes]
+                notes = [*at.notes, *store.notes]
                 run = _write(path, plan, *_outputs(plan, finished, stem, command, notes), finished)
                 checkpoints.drop(folder, checkpoints.UNDER_WAY)
                 directory.write_status(path, "finished", **status)
@@ -126,7 +123,7 @@ def execute(
                 directory.write_status(path, "stopped", **status)
             raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
         except Exception as error:  # a user's own function may raise anything, at any time
-            shown = out_of_memory(error, ledger.program, path) or error
+            shown = out_of_memory(error, store.program, path) or error
             with contextlib.suppress(Exception), stop.held():
                 directory.write_status(path, "failed", **status, reason=one_line(shown))
             if shown is error:
@@ -143,12 +140,12 @@ def _on_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or path
         raise ResourceError(
-            f"{where}: cannot be written ({error.strerror or error}); make room, then go on with: "
+            f"{where}: cannot be written ({error.strerror or error}); free some space, then resume with: "
             f"deepprinciples resume {path}"
         ) from None
 
 
-def out_of_memory(error: Exception, program: ledgers.UnderWay | None, path: Path) -> ResourceError | None:
+def out_of_memory(error: Exception, program: progress_store.UnderWay | None, path: Path) -> ResourceError | None:
     """Describe in one line an error of JAX or Python that means too little memory; None for any other error."""
     full = isinstance(error, jax.errors.JaxRuntimeError) and any(word in str(error) for word in EXHAUSTED)
     if not full and not isinstance(error, MemoryError):

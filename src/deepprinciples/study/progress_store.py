@@ -1,6 +1,6 @@
 """What a study has done so far, kept in its run directory, so that a stopped run resumes from there.
 
-The protocol is a fixed sequence of phases, each with a label such as "0-tune-0" or "0-report". The ledger writes the
+The protocol is a fixed sequence of phases, each with a label such as "0-tune-0" or "0-report". The store writes the
 outcome of each finished phase, and how far the one under way has come; all else is computed again from the config.
 """
 
@@ -35,7 +35,7 @@ class UnderWay(NamedTuple):
     identity: str = ""
 
 
-class Ledger:
+class ProgressStore:
     """Writes and reads the outcomes of phases, and the lanes under way."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Ledger:
         """Continue from checkpoints.
 
         Raises:
-            IntegrityError: they hold something else than a ledger writes.
+            IntegrityError: they hold something else than a store writes.
         """
         known = {"shapes": {}, "measured": {}, "programs": {}, "notes": [], **found.facts}
         self.shapes, self.measured, self._identities = tables = [known[k] for k in ("shapes", "measured", "programs")]
@@ -139,7 +139,7 @@ class Ledger:
             size = sum(array.nbytes for array in values.values())
             raise ResourceError(
                 f"{self._folder}: a checkpoint of {size:,} bytes cannot be written ({error.strerror or error}); the "
-                "ones before it are whole; make room and resume the run"
+                "ones before it are whole; free some space and resume the run"
             ) from None
 
 
@@ -167,6 +167,6 @@ def with_more_rows(found: checkpoints.Checkpoint) -> dict[str, Any]:
     return joined(begun)
 
 
-def nothing_kept() -> Ledger:
-    """Return a ledger that writes nothing."""
-    return Ledger(None, float("inf"), {}, Stop())
+def nothing_kept() -> ProgressStore:
+    """Return a store that writes nothing."""
+    return ProgressStore(None, float("inf"), {}, Stop())

@@ -26,7 +26,7 @@ from deepprinciples.stats.searches import Budget, Judge, Row, Search, run_search
 from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import Group
 from deepprinciples.study.plan import StudyPlan
-from deepprinciples.study.progress_store import Ledger, UnderWay, nothing_kept
+from deepprinciples.study.progress_store import ProgressStore, UnderWay, nothing_kept
 from deepprinciples.types import Dataset
 
 AHEAD = 4  # most programs that compile at a time
@@ -60,20 +60,20 @@ class Progress(NamedTuple):
     say: Callable[[str], None] = lambda line: None
 
 
-def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Ledger | None = None) -> Finished:
+def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: ProgressStore | None = None) -> Finished:
     """Tune every arm with the same budget in independent searches, then train what each chose on fresh seeds.
 
     Args:
         plan: what is to be done; more than one arm makes a comparison.
         progress: called with how far it is.
         keep: of how many report seeds the final states of learners are kept.
-        ledger: keeps what is done, and knows what was done before.
+        store: keeps what is done, and knows what was done before.
 
     Returns:
         Everything measured.
     """
     begun = time.monotonic()
-    ledger = ledger or nothing_kept()
+    store = store or nothing_kept()
     train, groups, data = plan.train, plan.groups, plan.data
     progress.begin(train.steps * sum(map(plan.most_lanes, groups)))
     searches: dict[str, list[Search]] = {}
@@ -82,18 +82,18 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
     cost = None
 
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
-        settings = train._replace(layouts={**ledger.shapes, **train.layouts})
+        settings = train._replace(layouts={**store.shapes, **train.layouts})
         return data[group.arms[0]], settings, plan.counts(group)
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
         shape = {**shape_of(made), "devices": made.program.layout.devices}
-        ledger.enter(UnderWay(group.arms[0], shape, len(group.arms), *_facts(made.program)))
+        store.enter(UnderWay(group.arms[0], shape, len(group.arms), *_facts(made.program)))
         if made.measured:
-            ledger.measured[group.arms[0]] = [one.described() for one in made.measured]
-        ledger.repeats[group.arms[0]] = (
+            store.measured[group.arms[0]] = [one.described() for one in made.measured]
+        store.repeats[group.arms[0]] = (
             prepared_group.repeats_itself(made) if data[group.arms[0]].stream is None else None
         )
-        phase = CachedPhase(ledger, made, str(number))
+        phase = CachedPhase(store, made, str(number))
         found, searched = search(phase, plan, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
         rows = report_rows(found, plan, group)
@@ -101,8 +101,8 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, ledger: Led
         searches |= found
         for index, arm in enumerate(group.arms):
             outcomes[arm] = _of_arm(outcome, index, from_config.transform_names(plan.arms[arm].config))
-        programs.append(_program_row(number, made, found, searched, outcome, ledger))
-        ledger.program = None
+        programs.append(_program_row(number, made, found, searched, outcome, store))
+        store.program = None
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
             cost = prepared_group.probe_cost(made, data[group.arms[0]], train)
@@ -180,9 +180,9 @@ def _compiled(
 
 
 class CachedPhase(NamedTuple):
-    """A group's runs in the ledger: what is done is not run again."""
+    """A group's runs in the store: what is done is not run again."""
 
-    ledger: Ledger
+    store: ProgressStore
     made: prepared_group.Bench
     group: str
     known_only: bool = False  # nothing is run that is not known
@@ -190,7 +190,7 @@ class CachedPhase(NamedTuple):
     def train(self, name: str, *args: Any, judged: bool, keep: int = 0, **options: Any) -> Outcome:
         """Run `prepared_group.train`, or load its outcome; the states are those of the first `keep` rows."""
         label, keep_states = f"{self.group}-{name}", keep > 0
-        known = self.ledger.outcome(
+        known = self.store.outcome(
             label, prepared_group.outcome_like(self.made, judged=judged, keep_states=keep_states)
         )
         if known is not None:
@@ -198,12 +198,12 @@ class CachedPhase(NamedTuple):
             return known
         if self.known_only:
             raise ConfigError(f"the run was stopped before {label} was done; resume it first")
-        with self.ledger.running(label) as keeper:
+        with self.store.running(label) as keeper:
             outcome = prepared_group.train(
                 self.made, *args, judged=judged, keep_states=keep_states, keeper=keeper, **options
             )
             outcome = outcome._replace(states=jax.tree.map(lambda a: a[:keep], outcome.states))
-            self.ledger.close(label, outcome)
+            self.store.close(label, outcome)
         return outcome
 
 
@@ -229,7 +229,7 @@ def _program_row(
     found: Mapping[str, list[Search]],
     searched: float,
     outcome: Outcome,
-    ledger: Ledger,
+    store: ProgressStore,
 ) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
     tried = sum(one.diverged_at.size for one in next((searches for searches in found.values() if searches), []))
@@ -246,7 +246,7 @@ def _program_row(
         "run_seconds": round(searched + outcome.seconds, 3),
         "memory_bytes": program.memory_bytes,
         "shape": shape_of(made),
-        "repeats_itself": ledger.repeats[arms[0]],
-        "measured": ledger.measured.get(arms[0], []),
+        "repeats_itself": store.repeats[arms[0]],
+        "measured": store.measured.get(arms[0], []),
         "gradient_evaluations_per_step": program.evaluations,
     }

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.files import idx_content, in_one_line, parse_idx
+from deepprinciples.parts.data.array_files import idx_content, in_one_line, parse_idx
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.types import Size, Split
 

@@ -9,7 +9,7 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import tabular
 from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.files import read_idx, read_npz, shown
+from deepprinciples.parts.data.array_files import read_idx, read_npz, shown
 from deepprinciples.parts.data.sources import Source, both_or_neither, source_of
 from deepprinciples.types import Size, Split
 

@@ -9,7 +9,7 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import trees
 from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.files import shown
+from deepprinciples.parts.data.array_files import shown
 from deepprinciples.parts.data.sources import Checked, Source, checked, narrowed
 from deepprinciples.types import Range, Seed, Split
 

@@ -66,7 +66,7 @@ def generate(seed: int = SEED) -> tuple[Split, Split]:
     signal = np.empty((count, LONG))
     blurred, white = np.empty((count, LONG)), np.empty((count, LONG))
     ramp = np.empty(count)
-    # Centered drawings have standard deviation 1/6; 1e-8 lets a drawn zero be told from a padded one.
+    # Centered drawings have standard deviation 1/6; 1e-8 distinguishes a drawn zero from a padded one.
     drawings = DRAWINGS / (6 * DRAWINGS.std(axis=1, keepdims=True)) + 1e-8
     from scipy.ndimage import gaussian_filter1d  # slow to import, and only this data set needs it
 

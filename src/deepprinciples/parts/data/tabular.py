@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.files import LIMIT, PathLike, in_one_line, open_file, shown
+from deepprinciples.parts.data.array_files import LIMIT, PathLike, in_one_line, open_file, shown
 
 if TYPE_CHECKING:
     import pandas as pd

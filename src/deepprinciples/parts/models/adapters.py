@@ -1,7 +1,7 @@
-"""Strangers' models made into ours: one call for a Linen, NNX or Equinox module, or a bare (init, apply) pair.
+"""Adapters for Flax Linen, Flax NNX and Equinox modules: one call for each, or a bare (init, apply) pair.
 
 An adapter draws all weights from the key it is given, so that lanes differ, and lets no module object through. In a
-config a stranger's model is {"factory": f, ...}, where f returns a `Model` or anything `coerce` understands.
+config a user's model is {"factory": f, ...}, where f returns a `Model` or anything `coerce` understands.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def functions(init: Callable[[Array, Array], PyTree], apply: Callable[[PyTree, A
 
 
 def coerce(value: Any) -> Model:
-    """Make a `Model` of what a stranger's factory returned.
+    """Turn what a user's factory returned into a `Model`.
 
     Args:
         value: a `Model`, a Linen module, or a pair of functions (init, apply).

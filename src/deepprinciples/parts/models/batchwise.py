@@ -1,4 +1,4 @@
-"""What an example is told about the others of its batch, so that a model can judge a batch as a whole.
+"""Features of a whole batch beside each example, so that a model can see the batch as a whole.
 
 With these a model is no longer a function of one example: its outputs change with the company the example keeps, in
 evaluation too. What rescales signals by the batch's statistics is `normalization`.

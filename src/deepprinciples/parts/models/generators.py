@@ -1,7 +1,7 @@
 """Convolutional generators: latent vectors to images or signals.
 
 The classifiers beside (`cnn`, `resnet`) halve maps, these double them. What makes them players, and what plays
-against them, is no business of this room; a generator without windows is an `mlp` whose outputs are reshaped.
+against them, is not decided here; a generator without windows is an `mlp` whose outputs are reshaped.
 """
 
 from __future__ import annotations

@@ -113,9 +113,9 @@ class _Layer(nn.Module):
         hidden, before = (jnp.concatenate(parts, axis=-1) for parts in (hiddens, reads))
         stream = tap(join(self, design, flow.stream, hidden, step, read, number), step, name)
         given = normalize(stream, design, step.train)
-        told = {name + GATE: jnp.concatenate(gates, axis=-1)} if gates[0] is not None else {}
+        gate_values = {name + GATE: jnp.concatenate(gates, axis=-1)} if gates[0] is not None else {}
         slope = with_slope(design.activation, before)[1]
-        return Flow(given, stream), {name: stream, name + SLOPE: slope, **told}
+        return Flow(given, stream), {name: stream, name + SLOPE: slope, **gate_values}
 
 
 class _Recurrent(nn.Module):

@@ -2,8 +2,8 @@
 
 Every factory returns an `optax.GradientTransformation`. `learning_rate` is a number, a tracer, or a function of the
 step count (a schedule times a rate). `sgd`, `polyak_sgd` and `adam_l2` are written here because optax's have traps or
-are missing, and so are those of `cautious`, `mended`, `proximal` and `second_order`; the others are optax's own. What
-is done to a gradient before, clipping or L2, is a transform.
+are missing, and so are those of `cautious`, `corrected`, `proximal` and `second_order`; the others are optax's own.
+What is done to a gradient before, clipping or L2, is a transform.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.parts.optimizers.cautious import cautious_adamw, cautious_lion, cautious_sgd
+from deepprinciples.parts.optimizers.corrected import adan, rprop
 from deepprinciples.parts.optimizers.from_optax import (
     acprop,
     adabelief,
@@ -52,7 +53,6 @@ from deepprinciples.parts.optimizers.from_optax import (
     sm3,
     yogi,
 )
-from deepprinciples.parts.optimizers.mended import adan, rprop
 from deepprinciples.parts.optimizers.proximal import projected_sgd, proximal_sgd
 from deepprinciples.parts.optimizers.second_order import shampoo, soap
 from deepprinciples.parts.transforms import CountState, norm

@@ -36,7 +36,7 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
     reach = [0.0]
     for index, row in enumerate(rows):
         reach += _difference(figure, axes, index, row)
-    # Room on both sides of zero, so that "which side is better" always has a place to be read.
+    # Space on both sides of zero, so that "which side is better" always has a place to be read.
     low, high = mpl_style.frame(reach, log=False, margin=0.06)
     width = high - low
     mpl_style.axis(axes, "x", (min(low, -0.12 * width), max(high, 0.12 * width)))

@@ -51,7 +51,7 @@ amsgrad = part(
     "Take Adam's step with the largest second moment seen so far.",
     f"{MOMENTS}; u = max(u, v); params -= learning_rate m / (sqrt(u) + eps)",
     "Reddi et al., arXiv:1904.09237.",
-    "Mends a case in which Adam goes the wrong way. The divisor never falls, so after a peak of gradient_norm "
+    "Fixes a case in which Adam goes the wrong way. The divisor never falls, so after a peak of gradient_norm "
     "update_ratio stays lower than adam's; while squared gradients grow it is adam.",
     "Three copies of the weights.",
     "PyTorch takes the maximum before the correction for the start at zero, so that a first gradient far above the "
