@@ -27,6 +27,8 @@ MODELS = {
     "mlp": ({"depth": 2, "width": 6, "normalization": "layer"}, (5,)),
     "cnn": ({"depth": 1, "width": 3, "stages": 1, "normalization": "batch"}, (4, 4, 1)),
     "lstm": ({"depth": 1, "width": 4}, (5, 2)),
+    "gru": ({"depth": 1, "width": 4}, (5, 2)),
+    "rnn": ({"depth": 1, "width": 4}, (5, 2)),
     "resnet": ({"blocks": 1, "stages": 1, "width": 2}, (4, 4, 1)),
 }
 
