@@ -451,7 +451,8 @@ REFUSED = [
     ("study.metric=acc", 'study.metric.name: no metric "acc" (metrics: accuracy)'),
     ("title=3", "title: expected a text, found 3"),
     ("optimiser=sgd", 'optimiser: unknown key; did you mean "optimizer"? (a config takes: title, data, model, loss, '
-     "rule, optimizer, schedule, average, test_sets, regularizers, transforms, groups, train, study, arms)"),
+     "gradient, optimizer, schedule, weight_averaging, test_sets, augment, regularizers, transforms, groups, train, "
+     "study, arms)"),
     ("arms.x.train.steps=3", "arms.x.train.steps: an arm may not change it; it is the same for all arms"),
     ("arms.x.model.skp='none'", 'arms.x.model.skp: unknown key; did you mean "skip"? '
      "(mlp takes: depth, width, activation, initializer, skip, dropout)"),

@@ -67,7 +67,7 @@ def test_a_probe_that_does_not_fit_the_run_is_left_out_with_a_note(monkeypatch):
 def test_fewer_examples_than_a_batch_become_a_batch():
     """`--examples 10` of a run in shares would end in a traceback."""
     found = subject(10, gradient={"name": "microbatches", "count": 4})
-    assert len(found.batch.targets) == 16 and found.notes[0].startswith("16 examples are looked at in place of 10")
+    assert len(found.batch.targets) == 16 and found.notes[0].startswith("16 examples are used in place of 10")
 
 
 @pytest.mark.parametrize("switch", ["jax_disable_jit", "jax_debug_nans", "jax_debug_infs"])

@@ -192,7 +192,7 @@ def test_every_metric_of_samples_can_judge_a_game():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"study.metric": "accuracy"}, r"study\.metric: accuracy judges answers, but the learner makes samples"),
+        ({"study.metric": "accuracy"}, r"study\.metric: accuracy measures answers, but the learner makes samples"),
         ({"learner.update": "simultaneous", "learner.n_critic": 2},
          r"learner\.n_critic: 2 needs learner\.update = alternating"),
         ({"learner.n_critic": 3}, r"data\.batch_size: 8 is no multiple of n_critic x pac_size = 3"),

@@ -271,7 +271,7 @@ def test_a_saved_run_is_probed_afterwards(run: Any, tmp_path: Any) -> None:
     assert (found.barrier >= 0).all() and (np.diag(found.similarity[0]) > 0.1).all()
     assert (found.sharpness > 0).all() and done.summary["kind"] == "probe"
     page = (done.path / "report.html").read_text()
-    assert '<th scope="row" class="text">sam sharpness</th>' in page  # one step: a table, and no dots
+    assert '<th scope="row" class="text"><bdi>sam sharpness</bdi>' in page  # one step: a table, and no dots
     assert "Around and between solutions" in page and "Trained networks under the probes" in page
 
 

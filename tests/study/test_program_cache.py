@@ -155,6 +155,6 @@ def test_a_run_with_more_seeds_keeps_the_devices_it_had():
     group = groups.group_arms([groups.arm_of("run", resolved)])[0]
     shape = {"mode": "map", "blocks": 1, "chunks": 1}
     for recorded, expected in (({}, 2), ({"devices": 1}, 1), ({"devices": 99}, 2)):
-        settings = Train(**resolved["train"])._replace(shapes={"run": {**shape, **recorded}})
+        settings = Train(**resolved["train"])._replace(layouts={"run": {**shape, **recorded}})
         made = prepared_group.set_up(group, from_config.dataset(resolved), settings, [2])
         assert made.program.layout.devices == expected
