@@ -108,5 +108,5 @@ def test_measuring_tells_a_plausible_time():
     data = place(toy.DATA, made.mesh, shared=True)
     told = autotune.measure(made, toy.CUT, data, toy.point(), toy.BATCH, count=3)
     assert told.layout == toy.WIDE and 0 < told.seconds < 1
-    assert told.told()["ms_per_model_step"] == pytest.approx(1e3 * told.seconds, rel=1e-3, abs=1e-6)
+    assert told.described()["ms_per_model_step"] == pytest.approx(1e3 * told.seconds, rel=1e-3, abs=1e-6)
     assert np.isfinite(jax.tree.leaves(toy.train([(5, PAIR)]).curves)[0]).any()
