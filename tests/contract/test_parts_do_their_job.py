@@ -40,13 +40,13 @@ def test_every_schedule_stays_finite_and_hits_its_ends(name: str) -> None:
             assert last == pytest.approx(known["final"].default, abs=1e-3)
 
 
-@pytest.mark.parametrize(("room", "name"), [
+@pytest.mark.parametrize(("kind", "name"), [
     *(("optimizers", name) for name in optimizers.TABLE), *(("transforms", name) for name in transforms.TABLE),
 ])  # fmt: skip
-def test_types_are_kept_and_nothing_is_compiled_twice(room: str, name: str) -> None:
+def test_types_are_kept_and_nothing_is_compiled_twice(kind: str, name: str) -> None:
     """Lost: weights in bfloat16 that come back in float32, twice as large, and a compilation at every step."""
     chex.clear_trace_counter()
-    part = optax.with_extra_args_support({"optimizers": optimizers, "transforms": transforms}[room].TABLE[name]())
+    part = optax.with_extra_args_support({"optimizers": optimizers, "transforms": transforms}[kind].TABLE[name]())
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), START)
 
     @functools.partial(chex.assert_max_traces, n=2)  # the first state may hold Python numbers
