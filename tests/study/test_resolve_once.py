@@ -24,7 +24,7 @@ ARMS: dict[str, Any] = {
     "slow": {"optimizer.learning_rate": 0.01},
     "tanh": {"model.activation": "tanh"},
 }
-TRACED = 3  # functions of a program, each traced once: init, segment, evaluate
+TRACED = 1  # a lane, from its initialization to its evaluation
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Many lanes as one program: seeds x settings side by side, sharded over devices, with zero collectives.
 
-A `Program` is what lanes of equal static config share: three pure functions (init, segment, evaluate), each traced
-and compiled exactly once at a fixed width, however many lanes go through it. Lanes come in blocks; the lanes of a block
-share their seed, and so each minibatch.
+A `Program` is what lanes of equal static config share: three pure functions (init, segment, evaluate), traced
+together and compiled exactly once at a fixed width, however many lanes go through it. Lanes come in blocks; the lanes
+of a block share their seed, and so each minibatch.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from deepprinciples.engine import evaluation, fit
+from deepprinciples.engine import evaluation, fit, traced_lane
 from deepprinciples.engine.packed_log import Rows, unpacked_shapes
 from deepprinciples.engine.segments import Plan
-from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree
 
@@ -186,7 +185,7 @@ def compile_program(
     split: tuple[Batch, Any],
     given: Given = lambda seed: {},
 ) -> Program:
-    """Trace and compile the three functions of a group, each once; one compiles while the next is traced.
+    """Trace a lane of a group once, and compile its three functions; one compiles while the next is lowered.
 
     Args:
         make_learner: builds the learner from the traced hyper-parameters, inside the traced function.
@@ -203,69 +202,69 @@ def compile_program(
         The compiled `Program`.
     """
     begun = time.monotonic()
-    traces: list[int] = []  # for each trace of a segment, what a step of it costs
     mesh = make_mesh(layout.devices)
-
-    def init(point: Point, seed: Array) -> fit.Lane:
-        return fit.start(make_learner(point.hyper), lane_key(seed))
+    number, unsigned = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((), jnp.uint32)
+    hyper = {**dict.fromkeys(names, jax.ShapeDtypeStruct((), jnp.float32)), **_shapes(given(0))}
+    one = traced_lane.Inputs(
+        Point(number, hyper),
+        seed=unsigned,
+        indices=jax.ShapeDtypeStruct((plan.chunks, plan.every, batch_size), jnp.int32),
+        data=_shapes(data),
+        steps=jax.ShapeDtypeStruct((plan.chunks, plan.every), jnp.int32),
+        total=number,
+        split=_shapes(split),
+    )
+    traced = traced_lane.trace(make_learner, probe, one)
 
     def segment(
         lane: fit.Lane, point: Point, seed: Array, indices: Array, data: Batch, steps: Array, total: Array
     ) -> tuple[fit.Lane, Rows]:
         if layout.mode == "map":  # vmapped, loops of different lengths would choose between two states at every step
             total = jnp.where(lane.diverged_at < 0, total, 0)
-        learner = make_learner(point.hyper)
-        traces.append(learner.evaluations)
-        return fit.segment(learner, probe, lane, lane_key(seed), data, indices, steps, total)
-
-    hosted: dict[str, Metric] = {}
-
-    def evaluate(lane: fit.Lane, point: Point, split: tuple[Batch, Array]) -> dict[str, PyTree]:
-        learner = make_learner(point.hyper)
-        hosted.update({name: metric for name, metric in learner.metrics.items() if metric.host})
-        return evaluation.evaluate(learner, lane, *split)
-
-    def lower(function: Callable, per_lane: int, per_block: int, *args: PyTree, donate: tuple[int, ...] = ()) -> Any:
-        specs = tuple(_LANES if i < per_lane + per_block else _COMMON for i in range(len(args)))
-        lifted = _lift(function, layout.mode, per_lane, per_block)
-        mapped = jax.shard_map(lifted, mesh=mesh, in_specs=specs, out_specs=_LANES, check_vma=False)
-        placed = [_shapes(arg, mesh, spec) for arg, spec in zip(args, specs, strict=True)]
-        return jax.jit(mapped, donate_argnums=donate).lower(*placed)
+        return traced.segment(lane, point, seed, indices, data, steps, total)
 
     blocks = layout.devices * layout.blocks
-    shape = lambda *dims, dtype=jnp.float32: jax.ShapeDtypeStruct(dims, dtype)
-    lanes = (blocks, layout.points)
-    more = jax.tree.map(lambda a: shape(*lanes, *a.shape, dtype=a.dtype), given(0))
-    point = Point(shape(*lanes, dtype=jnp.int32), {**{name: shape(*lanes) for name in names}, **more})
-    seed = shape(blocks, dtype=jnp.uint32)
-    indices = shape(blocks, plan.chunks, plan.every, batch_size, dtype=jnp.int32)
-    steps = shape(plan.chunks, plan.every, dtype=jnp.int32)
+
+    def lower(function: Callable, per_lane: int, per_block: int, *args: PyTree, donate: tuple[int, ...] = ()) -> Any:
+        shared = len(args) - per_lane - per_block
+        axes: list[tuple[int, ...]] = [(blocks, layout.points)] * per_lane + [(blocks,)] * per_block + [()] * shared
+        specs = tuple(_LANES if leading else _COMMON for leading in axes)
+        lifted = _lift(function, layout.mode, per_lane, per_block)
+        mapped = jax.shard_map(lifted, mesh=mesh, in_specs=specs, out_specs=_LANES, check_vma=False)
+        placed = [
+            _shapes(arg, leading, NamedSharding(mesh, spec))
+            for arg, leading, spec in zip(args, axes, specs, strict=True)
+        ]
+        return jax.jit(mapped, donate_argnums=donate).lower(*placed)
+
     # Initialization runs once a lane, and random bits are slow to optimize: it is compiled quickly instead.
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     # Each core runs lanes of its own, so an order of operations made for many threads only costs. XLA holds back from
     # the widest registers; they gain some 5 % of a step of a CNN or a GAN, and where there are none nothing changes.
     serial = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
     quick = {"xla_backend_optimization_level": "1"}
-    with ThreadPoolExecutor(2) as pool:  # XLA needs no interpreter: what is traced compiles while the next is traced
-        compiled = lambda one, options: pool.submit(_compile, one, options if on_cpu else None)
-        lowered_init = lower(init, 1, 1, point, seed)
-        lane = lowered_init.out_info
-        init_fn = compiled(lowered_init, quick)
-        common = (data, steps, shape(dtype=jnp.int32))
-        lowered_segment = lower(segment, 2, 2, lane, point, seed, indices, *common, donate=(0,))
-        segment_fn = compiled(lowered_segment, serial)
-        lowered_evaluate = lower(evaluate, 2, 0, lane, point, split)
-        evaluate_fn = compiled(lowered_evaluate, serial)
-    segment_program = segment_fn.result()
-    memory = segment_program.memory_analysis()
+    lowered: list[Any] = []
+    with ThreadPoolExecutor(2) as pool:  # XLA needs no interpreter: what is lowered compiles while the next is lowered
+
+        def compiled(options: dict[str, Any], *args: Any, **keywords: Any) -> Any:
+            lowered.append(lower(*args, **keywords))
+            return pool.submit(_compile, lowered[-1], options if on_cpu else None)
+
+        common = (one.data, one.steps, one.total)
+        per_block = (one.seed, one.indices)
+        segment_fn = compiled(serial, segment, 2, 2, traced.lane, one.point, *per_block, *common, donate=(0,))
+        evaluate_fn = compiled(serial, traced.evaluate, 2, 0, traced.lane, one.point, one.split)
+        init_fn = compiled(quick, traced.init, 1, 1, one.point, one.seed)
+    program = segment_fn.result()
+    memory = program.memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
-    seconds = time.monotonic() - begun
-    evaluated = evaluation.names_on_host(hosted, lowered_evaluate.out_info)
-    shapes = (lane, unpacked_shapes(lowered_segment.out_info[1]), evaluated)
-    texts = [one.as_text() for one in (lowered_init, lowered_segment, lowered_evaluate)]
-    identity = hashlib.sha256("".join(texts).encode()).hexdigest()
-    functions = (init_fn.result(), segment_program, evaluate_fn.result())
-    return Program(*functions, layout, mesh, seconds, len(traces), used, shapes, identity, hosted, traces[-1], given)
+    (_, rows), evaluated, lanes = (part.out_info for part in lowered)
+    hosted = {name: metric for name, metric in traced.learner.metrics.items() if metric.host}
+    shapes = (lanes, unpacked_shapes(rows), evaluation.names_on_host(hosted, evaluated))
+    identity = hashlib.sha256("".join(part.as_text() for part in lowered).encode()).hexdigest()
+    functions = (init_fn.result(), program, evaluate_fn.result())
+    seconds, evaluations = time.monotonic() - begun, traced.learner.evaluations
+    return Program(*functions, layout, mesh, seconds, 1, used, shapes, identity, hosted, evaluations, given)
 
 
 def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:
@@ -290,6 +289,5 @@ def place(tree: PyTree, mesh: Mesh, *, shared: bool) -> PyTree:
     return jax.device_put(tree, NamedSharding(mesh, _COMMON if shared else _LANES))
 
 
-def _shapes(tree: PyTree, mesh: Mesh, spec: PartitionSpec) -> PyTree:
-    sharding = NamedSharding(mesh, spec)
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree)
+def _shapes(tree: PyTree, leading: tuple[int, ...] = (), sharding: Any = None) -> PyTree:
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*leading, *a.shape), a.dtype, sharding=sharding), tree)
