@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,9 @@ def _known(flag: str) -> bool:
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if "XLA_FLAGS" not in os.environ:  # set once: the workers inherit it
     os.environ["XLA_FLAGS"] = " ".join(filter(_known, QUICK))
+
+# Workers and child processes share what one of them has compiled.
+os.environ.setdefault("DEEPPRINCIPLES_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))
 
 import jax  # noqa: E402
 

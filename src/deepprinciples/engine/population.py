@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from deepprinciples.engine import evaluation, fit, traced_lane
+from deepprinciples.engine import compile_cache, evaluation, fit, traced_lane
 from deepprinciples.engine.packed_log import Rows, unpacked_shapes
 from deepprinciples.engine.segments import Plan
 from deepprinciples.errors import ConfigError, ResourceError
@@ -243,12 +243,15 @@ def compile_program(
     # the widest registers; they gain some 5 % of a step of a CNN or a GAN, and where there are none nothing changes.
     serial = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
     quick = {"xla_backend_optimization_level": "1"}
+    devices = list(mesh.devices.flat)
     lowered: list[Any] = []
+    texts: list[str] = []
     with ThreadPoolExecutor(2) as pool:  # XLA needs no interpreter: what is lowered compiles while the next is lowered
 
         def compiled(options: dict[str, Any], *args: Any, **keywords: Any) -> Any:
             lowered.append(lower(*args, **keywords))
-            return pool.submit(_compile, lowered[-1], options if on_cpu else None)
+            texts.append(lowered[-1].as_text())
+            return pool.submit(compile_cache.compiled, lowered[-1], texts[-1], options if on_cpu else {}, devices)
 
         common = (one.data, one.steps, one.total)
         per_block = (one.seed, one.indices)
@@ -261,19 +264,10 @@ def compile_program(
     (_, rows), evaluated, lanes = (part.out_info for part in lowered)
     hosted = {name: metric for name, metric in traced.learner.metrics.items() if metric.host}
     shapes = (lanes, unpacked_shapes(rows), evaluation.names_on_host(hosted, evaluated))
-    identity = hashlib.sha256("".join(part.as_text() for part in lowered).encode()).hexdigest()
+    identity = hashlib.sha256("".join(texts).encode()).hexdigest()
     functions = (init_fn.result(), program, evaluate_fn.result())
     seconds, evaluations = time.monotonic() - begun, traced.learner.evaluations
     return Program(*functions, layout, mesh, seconds, 1, used, shapes, identity, hosted, evaluations, given)
-
-
-def _compile(lowered: Any, options: dict[str, Any] | None) -> Any:
-    try:
-        return lowered.compile(options)
-    except jax.errors.JaxRuntimeError as error:  # options come and go with jaxlib; all of these only save time
-        if "No such compile option" not in str(error):
-            raise
-        return lowered.compile()
 
 
 _LANES, _COMMON = PartitionSpec("lane"), PartitionSpec()

@@ -1,0 +1,114 @@
+"""Compiled functions on disk: loaded the next time, dropped where damaged, unused where others could write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deepprinciples.engine import compile_cache
+
+X = np.arange(6, dtype=np.float32)
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """An empty cache, and a list that grows with every compilation."""
+    monkeypatch.setenv(compile_cache.SETTING, str(tmp_path / "cache"))
+    seen: list[int] = []
+    real = compile_cache._compile
+    monkeypatch.setattr(compile_cache, "_compile", lambda *args: seen.append(1) or real(*args))
+    return seen
+
+
+def wave(x: Any) -> Any:
+    return jnp.sin(x) + jnp.cumsum(x)
+
+
+def run(function: Any = wave, **options: Any) -> np.ndarray:
+    lowered = jax.jit(function).lower(jax.ShapeDtypeStruct(X.shape, X.dtype))
+    made = compile_cache.compiled(lowered, lowered.as_text(), options, jax.devices()[:1])
+    return np.asarray(made(X))
+
+
+def entries() -> list[Path]:
+    root = compile_cache.root()
+    assert root is not None
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def test_a_function_is_compiled_once_and_loaded_to_the_same_bits(compilations: list[int]) -> None:
+    """The second run of a config would wait for the compiler again."""
+    first = run()
+    assert len(entries()) == 1
+    assert run().tobytes() == first.tobytes()
+    assert len(compilations) == 1
+    run(lambda x: jnp.cos(x) + jnp.cumsum(x))
+    run(xla_cpu_prefer_vector_width=256)
+    assert len(compilations) == len(entries()) == 3, "another function, or other options, is another entry"
+
+
+@pytest.mark.parametrize("place", [0, 40, -1, "short", "empty"])
+def test_a_damaged_entry_is_compiled_anew(compilations: list[int], place: Any) -> None:
+    """A flipped bit in machine code gives a wrong result in silence, or ends the process."""
+    first = run()
+    (entry,) = entries()
+    content = bytearray(entry.read_bytes())
+    if isinstance(place, int):
+        content[place] ^= 1
+    entry.write_bytes({"short": content[:-7], "empty": b""}.get(place, bytes(content)))
+    assert run().tobytes() == first.tobytes()
+    assert len(compilations) == 2
+    assert run().tobytes() == first.tobytes()
+    assert len(compilations) == 2, "what was compiled anew is kept"
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(compilations: list[int]) -> None:
+    """Whoever can write an entry runs code as the user."""
+    run()
+    entries()[0].parent.chmod(0o777)
+    run()
+    assert len(compilations) == 2
+
+
+@pytest.mark.parametrize("setting", ["off", "OFF", "0"])
+def test_the_cache_can_be_off(compilations: list[int], monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    """A user who measures compiling could not."""
+    monkeypatch.setenv(compile_cache.SETTING, setting)
+    assert compile_cache.root() is None
+    run(), run()
+    assert len(compilations) == 2
+
+
+def test_a_folder_that_cannot_be_made_costs_nothing_but_time(
+    compilations: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A read-only home would end every run."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(compile_cache.SETTING, str(tmp_path / "file" / "cache"))
+    assert run().shape == X.shape
+
+
+def test_a_function_that_calls_the_host_is_not_kept(compilations: list[int]) -> None:
+    """Its entry would hold the address of a Python function of another process."""
+    double = lambda x: jax.pure_callback(lambda a: 2 * a, jax.ShapeDtypeStruct(X.shape, X.dtype), x)
+    np.testing.assert_array_equal(run(double), 2 * X)
+    run(double)
+    assert len(compilations) == 2
+    assert entries() == []
+
+
+def test_the_entries_that_were_not_used_for_longest_go(
+    compilations: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder would grow for ever."""
+    run()
+    (old,) = entries()
+    monkeypatch.setattr(compile_cache, "MOST_BYTES", old.stat().st_size + 100)
+    run(lambda x: x + 1)
+    assert old not in entries()
+    assert len(entries()) == 1
