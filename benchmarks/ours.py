@@ -38,7 +38,7 @@ def runner(one: prepared_group.Bench, lanes: int) -> Callable[[int], Any]:
 
     def run(turn: int) -> None:
         rows = [(seed, [{}]) for seed in range(turn * lanes, (turn + 1) * lanes)]
-        prepared_group.train(one, rows, judged=False, progress=lambda steps: None)
+        prepared_group.train(one, rows, on_test=False, progress=lambda steps: None)
 
     return run
 

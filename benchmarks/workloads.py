@@ -146,7 +146,7 @@ def _image_classifier(*, outputs: int) -> Any:
     from deepprinciples.parts.models.cnn import cnn
     from deepprinciples.parts.models.layers import with_slope
     from deepprinciples.parts.models.mlp import mlp
-    from deepprinciples.types import SLOPE, Model
+    from deepprinciples.types import ACTIVATION_DERIVATIVE, Model
 
     body, head = cnn(outputs=64, depth=2, width=16, stages=2, activation="relu"), mlp(outputs=outputs, depth=0)
 
@@ -157,17 +157,17 @@ def _image_classifier(*, outputs: int) -> Any:
         return {"body": params, "head": head.init(key_head, hidden)[0]}, {}
 
     def apply(params: Any, state: Any, x: Any, *, key: Any, train: bool) -> tuple[Any, Any, dict[str, Any]]:
-        taps = state.get("perturbations", {})
-        below = {name: tap for name, tap in taps.items() if name not in ("layer_02", "output")}
+        perturbations = state.get("perturbations", {})
+        below = {name: tap for name, tap in perturbations.items() if name not in ("layer_02", "output")}
         read, _, seen = body.apply(params["body"], {"perturbations": below}, x, key=key, train=train)
         hidden, slope = with_slope(jax.nn.relu, read)
-        hidden = hidden + taps["layer_02"] if "layer_02" in taps else hidden
-        above = {name: tap for name, tap in taps.items() if name == "output"}
+        hidden = hidden + perturbations["layer_02"] if "layer_02" in perturbations else hidden
+        above = {name: tap for name, tap in perturbations.items() if name == "output"}
         outputs, _, last = head.apply(params["head"], {"perturbations": above}, hidden, key=key, train=train)
         seen = {name: a for name, a in seen.items() if name != "output"}
-        return outputs, state, {**seen, "layer_02": hidden, "layer_02" + SLOPE: slope, **last}
+        return outputs, state, {**seen, "layer_02": hidden, "layer_02" + ACTIVATION_DERIVATIVE: slope, **last}
 
-    return Model(init, apply, tapped=True, separate=body.separate)
+    return Model(init, apply, takes_perturbations=True, per_example=body.per_example)
 
 
 _MLP = {"name": "mlp", "depth": 2, "width": 128, "activation": "relu"}

@@ -47,29 +47,29 @@ Rule = Callable[[Callable[..., Any]], Callable[..., Any]]
 Activation = Annotated[Callable[[Array], Array], "activation"]
 Initializer = Annotated[Callable[..., Array], "initializer"]
 
-# activations["layer_00"] is what a layer gives on; activations["layer_00" + SLOPE] is the derivative of its activation.
-SLOPE = ".slope"
-# activations["layer_00" + GATE] are the gates of a recurrent layer, [B, T, gates, H], NaN at steps that are padding.
-GATE = ".gate"
-ASIDE = (SLOPE, GATE)  # endings of what stands beside the activations of layers
+# activations["layer_00"] is a layer's output; with ACTIVATION_DERIVATIVE added, the derivative of its activation.
+ACTIVATION_DERIVATIVE = ".activation_derivative"
+# activations["layer_00" + GATE_VALUES] are the gates of a recurrent layer, [B, T, gates, H]; NaN at padding.
+GATE_VALUES = ".gate_values"
+AUXILIARY = (ACTIVATION_DERIVATIVE, GATE_VALUES)  # endings of what stands beside the activations of layers
 
 
 class Model(NamedTuple):
     """A model as two pure functions.
 
     init(key, x) -> (params, state); apply(params, state, x, *, key, train) -> (outputs, state, activations).
-    `tapped`: apply adds `state["perturbations"][name]`, where given, to the activation of that name, so that the
-    gradient of the loss with respect to every named activation can be read.
-    `separate`: every output is that of one example alone, nothing is drawn and no state changes, so that a batch may be
-    worked through in shares.
+    `takes_perturbations`: apply adds `state["perturbations"][name]`, where given, to the activation of that name. The
+    gradient of the loss with respect to a perturbation is that with respect to the activation.
+    `per_example`: examples are independent (no batch statistics, dropout or state), so a batch may be split into
+    micro-batches.
     `after`, where there is one: (params, begun, state) -> (params, state), to be called after every update, with the
     state from before the step and the one after it; see `Reparameterization`.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[Array, PyTree, dict[str, Array]]]
-    tapped: bool = False
-    separate: bool = False
+    takes_perturbations: bool = False
+    per_example: bool = False
     after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
 
 
@@ -109,12 +109,13 @@ class FunctionPenalty(NamedTuple):
 class GanLoss(NamedTuple):
     """What generator and discriminator minimize, of the logits [B] given to real and to generated examples.
 
-    discriminator(real, fake) -> [B]; generator(real, fake) -> [B]. `separate`: each of them is that of one pair alone.
+    discriminator(real, fake) -> [B]; generator(real, fake) -> [B]. `per_example`: pairs are
+    independent.
     """
 
     discriminator: Callable[[Array, Array], Array]
     generator: Callable[[Array, Array], Array]
-    separate: bool = False
+    per_example: bool = False
 
 
 class CriticPenalty(NamedTuple):
@@ -233,8 +234,8 @@ class Objective(NamedTuple):
 
     Further functions are asked by probes and penalties, where they are given: forward(params, state, inputs) ->
     (outputs, activations), as in evaluation; function(params, state, inputs, key) -> outputs, as in training.
-    held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training. `tapped`,
-    `separate` and `after`: see `Model`.
+    held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training.
+    `takes_perturbations`, `per_example` and `after`: see `Model`.
     """
 
     init: Callable[[Array, Batch], tuple[PyTree, PyTree]]
@@ -243,8 +244,8 @@ class Objective(NamedTuple):
     forward: Callable[[PyTree, PyTree, PyTree], tuple[Any, Mapping[str, Any]]] | None = None
     function: Callable[[PyTree, PyTree, PyTree, Array], Any] | None = None
     held_out: Callable[[Any, PyTree], Array] | None = None
-    tapped: bool = False
-    separate: bool = False
+    takes_perturbations: bool = False
+    per_example: bool = False
     after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
 
 
@@ -276,8 +277,8 @@ class Learner(NamedTuple):
 
     init(key) -> state; step(state, batch, key) -> (state, Info); evaluate(state, batch, key) -> {metric: statistics of
     each example}, values [B] where `metrics` does not say how they are reduced. snapshots(state) -> {name: array},
-    where there is one, gives what else an evaluation keeps. settle(state, batches [K, B, ...], key) -> state, where
-    there is one, readies a state for evaluation after a segment, with the last batches that it saw.
+    where there is one, gives what else an evaluation keeps. finalize_for_eval(state, batches [K, B, ...], key) ->
+    state, where there is one, prepares a state for evaluation after a segment, with the last batches that it saw.
     """
 
     init: Callable[[Array], PyTree]
@@ -286,7 +287,7 @@ class Learner(NamedTuple):
     evaluations: int = 1  # gradient evaluations a step costs
     metrics: Mapping[str, Metric] = MappingProxyType({})
     snapshots: Callable[[PyTree], Mapping[str, Array]] | None = None
-    settle: Callable[[PyTree, Batch, Array], PyTree] | None = None
+    finalize_for_eval: Callable[[PyTree, Batch, Array], PyTree] | None = None
 
 
 class Split(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepprinciples.parts.models import TABLE, autoencoders
-from deepprinciples.types import ASIDE, SLOPE, Scalar
+from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, Scalar
 
 KEY, OTHER = jax.random.key(0), jax.random.key(9)
 SERIES = np.asarray(jax.random.normal(jax.random.key(2), (3, 4, 2)))
@@ -61,9 +61,9 @@ def test_layers_have_one_name_and_states_one_shape(name):
     assert outputs.shape == (3, 3) and bool(jnp.isfinite(outputs).all())
     assert jax.tree.map(jnp.shape, new_state) == jax.tree.map(jnp.shape, state)
     assert "perturbations" not in state and "intermediates" not in state
-    assert {n for n in activations if not n.endswith(ASIDE)} == set(params)
+    assert {n for n in activations if not n.endswith(AUXILIARY)} == set(params)
     assert all(a.shape[0] == 3 for a in activations.values())
-    assert {"layer_00", "layer_00" + SLOPE, "output"} <= set(activations)
+    assert {"layer_00", "layer_00" + ACTIVATION_DERIVATIVE, "output"} <= set(activations)
 
 
 @pytest.mark.parametrize("name", ["mlp"])  # op by op the others take long
@@ -135,9 +135,9 @@ def test_taps_give_the_gradient_of_every_activation(name):
         params, state = model.init(KEY, SERIES)
 
         def loss(lengths):
-            taps = {n: length * d for length, (n, d) in zip(lengths, directions.items(), strict=True)}
-            tapped = {**state, "perturbations": taps}
-            outputs, new_state, _ = model.apply(params, tapped, SERIES, key=None, train=False)
+            perturbations = {n: length * d for length, (n, d) in zip(lengths, directions.items(), strict=True)}
+            takes_perturbations = {**state, "perturbations": perturbations}
+            outputs, new_state, _ = model.apply(params, takes_perturbations, SERIES, key=None, train=False)
             assert "perturbations" not in new_state
             return jnp.sum(jnp.sin(outputs))
 
@@ -149,7 +149,7 @@ def test_taps_give_the_gradient_of_every_activation(name):
     directions = {
         n: jax.random.normal(jax.random.key(number), a.shape) / a.size**0.5
         for number, (n, a) in enumerate(shapes.items())
-        if not n.endswith(ASIDE)
+        if not n.endswith(AUXILIARY)
     }
     differences, gradients = slopes(directions)
     np.testing.assert_allclose(differences, gradients, rtol=0.02, atol=3e-4)

@@ -96,7 +96,7 @@ def _made(config: dict[str, Any], rate: str) -> prepared_group.Bench:
 def lanes(made: prepared_group.Bench, seeds: list[int]) -> list[list[bytes]]:
     """Train lanes; gives the bytes of all that each of them left."""
     rows = [(seed, [{made.group.names[0]: RATE}]) for seed in seeds]
-    outcome = prepared_group.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
+    outcome = prepared_group.train(made, rows, on_test=False, progress=lambda steps: None, keep_states=True)
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
     return [[np.asarray(leaf)[k].tobytes() for leaf in leaves] for k in range(len(seeds))]
 
@@ -118,7 +118,7 @@ def test_a_bad_lane_changes_no_bit_of_the_others(made: prepared_group.Bench, oft
 def spoiled_by(made: prepared_group.Bench, rates: list[float]) -> list[list[bytes]]:
     """Train one call of a lane for each rate, all of them at once."""
     rows = [(7, [{made.group.names[0]: rate}]) for rate in rates]
-    outcome = prepared_group.train(made, rows, judged=False, progress=lambda steps: None, keep_states=True)
+    outcome = prepared_group.train(made, rows, on_test=False, progress=lambda steps: None, keep_states=True)
     leaves = jax.tree.leaves(outcome._replace(seconds=None))
     return [[np.asarray(leaf)[k].tobytes() for leaf in leaves] for k in range(len(rates))]
 

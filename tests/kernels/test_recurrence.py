@@ -95,7 +95,7 @@ def test_values_by_hand(cell, kernels):
     ("reverse", "pushed", "masked"), [(False, True, True), (True, True, True), (True, False, False)]
 )
 def test_gradients_equal_autodiffs(cell, reverse, pushed, masked):
-    """A network would train along a wrong gradient: of inputs, kernel, taps or the activation's own number."""
+    """A network would train along a wrong gradient: of inputs, kernel, perturbations or the activation's own number."""
     compare(cell, (5, 3, 7), np.float32, reverse=reverse, pushed=pushed, masked=masked, atol=2e-5)
 
 

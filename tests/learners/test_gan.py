@@ -112,7 +112,7 @@ def test_each_critic_update_sees_its_own_share():
     d = d + RATE * (3.0 - 0.5)
     np.testing.assert_allclose(state.discriminator.params["slope"], d, rtol=1e-6)
     np.testing.assert_allclose(state.generator.params["at"], 0.5 + RATE * d, rtol=1e-6)
-    np.testing.assert_allclose(info.grads["discriminator.slope"], 0.5 - 3.0, rtol=1e-6)
+    np.testing.assert_allclose(info.grads["discriminator.activation_derivative"], 0.5 - 3.0, rtol=1e-6)
     assert learner.evaluations == EVALUATIONS["alternating"] + 1
 
 
@@ -158,7 +158,7 @@ def test_an_averaged_generator_is_judged_with_statistics_of_its_own(decay):
         state, _ = jax.lax.scan(
             body, learner.init(lane_key(0)), (jnp.arange(6), jax.tree.map(lambda a: a[:6], batches))
         )
-        after = learner.settle(state, batches, lane_key(2))
+        after = learner.finalize_for_eval(state, batches, lane_key(2))
         return state, after, evaluate(learner, fit.Lane(after, -1), batches, jnp.ones((60, 64)))["spread"]
 
     state, after, found = judged()
@@ -248,4 +248,4 @@ def test_measures_tell_the_game(update):
         np.testing.assert_allclose(found["discriminator_real"], 1 / (1 + np.exp(-1.0)), rtol=1e-6)
         np.testing.assert_allclose(found["discriminator_fake"], 1 / (1 + np.exp(-0.5)), rtol=1e-6)
         np.testing.assert_allclose(found["critic_gap"], 0.5, rtol=1e-6)
-    assert set(info.grads) == {"generator.at", "discriminator.slope"}
+    assert set(info.grads) == {"generator.at", "discriminator.activation_derivative"}

@@ -87,7 +87,7 @@ def made(lanes):
 
 def played(seeds, rates=(RATE,)):
     rows = [(seed, [{"generator.optimizer.learning_rate": rate}]) for rate in rates for seed in seeds]
-    return prepared_group.train(made(4), rows, judged=False, progress=lambda steps: None, keep_states=True)
+    return prepared_group.train(made(4), rows, on_test=False, progress=lambda steps: None, keep_states=True)
 
 
 @pytest.mark.slow

@@ -9,11 +9,17 @@ import pytest
 
 from deepprinciples.parts import regularizers
 from deepprinciples.parts.models import lstm, mlp
-from deepprinciples.types import SLOPE
+from deepprinciples.types import ACTIVATION_DERIVATIVE
 
 KEY = jax.random.key(3, impl="threefry2x32")
 HIDDEN = jnp.array([[[1.0, 2.0], [3.0, 2.0], [0.0, -1.0]]])  # [1, 3, 2]
-SEEN = {"embedding": 9 * HIDDEN, "layer_00": 7 * HIDDEN, "layer_01": HIDDEN, "layer_01" + SLOPE: HIDDEN, "output": 5.0}
+SEEN = {
+    "embedding": 9 * HIDDEN,
+    "layer_00": 7 * HIDDEN,
+    "layer_01": HIDDEN,
+    "layer_01" + ACTIVATION_DERIVATIVE: HIDDEN,
+    "output": 5.0,
+}
 
 
 def test_activation_penalties_by_hand() -> None:

@@ -108,13 +108,13 @@ def test_linen_layers_can_be_tapped():
     """The gradient flow of a stranger's network could not be read."""
     model = ADAPTED["linen"]
     params, state = jax.jit(model.init)(KEY, X)
-    assert model.tapped and not ADAPTED["linen_sown"].tapped
+    assert model.takes_perturbations and not ADAPTED["linen_sown"].takes_perturbations
 
-    def loss(taps):
-        return model.apply(params, {**state, "perturbations": taps}, X, key=None, train=False)[0].sum()
+    def loss(perturbations):
+        return model.apply(params, {**state, "perturbations": perturbations}, X, key=None, train=False)[0].sum()
 
-    taps = {"norm": jnp.zeros((4, 16)), "last": jnp.zeros((4, 2)), "output": jnp.zeros((4, 2))}
-    grads = jax.jit(jax.grad(loss))(taps)
+    perturbations = {"norm": jnp.zeros((4, 16)), "last": jnp.zeros((4, 2)), "output": jnp.zeros((4, 2))}
+    grads = jax.jit(jax.grad(loss))(perturbations)
     norm = np.asarray(model.apply(params, state, X, key=None, train=False)[2]["norm"])
     np.testing.assert_allclose(grads["norm"], (norm > 0) * np.asarray(params["last"]["kernel"]).sum(1), atol=1e-6)
     np.testing.assert_array_equal(grads["output"], np.ones((4, 2)))
@@ -322,6 +322,6 @@ def test_every_array_of_the_outputs_can_be_tapped():
     model = adapters.functions(lambda key, x: jnp.ones((3, 2)), apply)
     outputs, _, seen = model.apply(jnp.ones((3, 2)), {}, X, key=None, train=True)
     assert set(seen) == {"output.logits", "output.both.0"} and set(outputs) == {"logits", "both"}
-    taps = {"perturbations": {"output.logits": jnp.ones((4, 2))}}
-    tapped = model.apply(jnp.ones((3, 2)), taps, X, key=None, train=True)[0]
-    np.testing.assert_allclose(tapped["logits"], outputs["logits"] + 1.0)
+    perturbations = {"perturbations": {"output.logits": jnp.ones((4, 2))}}
+    takes_perturbations = model.apply(jnp.ones((3, 2)), perturbations, X, key=None, train=True)[0]
+    np.testing.assert_allclose(takes_perturbations["logits"], outputs["logits"] + 1.0)

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from deepprinciples.parts.models.autoencoders import TABLE, autoencoder, vae
 from deepprinciples.parts.variational import LOSSES, METRICS, Variational, elbo, reconstruction_error
-from deepprinciples.types import SLOPE
+from deepprinciples.types import ACTIVATION_DERIVATIVE
 
 # compiling is most of the time here, so XLA optimizes little
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
@@ -50,8 +50,10 @@ def test_shapes_and_names(name):
     assert made(outputs).shape == X.shape and state == {}
     assert activations["code"].shape == (5, 8 if name == "vae" else 4)
     hidden = [f"layer_{number:02d}" for number in range(4)]
-    assert {n for n in activations if not n.endswith(SLOPE)} == {*hidden, "code", "output"} == set(params)
-    assert all(activations[n].shape == activations[n + SLOPE].shape == (5, 6) for n in hidden)
+    assert (
+        {n for n in activations if not n.endswith(ACTIVATION_DERIVATIVE)} == {*hidden, "code", "output"} == set(params)
+    )
+    assert all(activations[n].shape == activations[n + ACTIVATION_DERIVATIVE].shape == (5, 6) for n in hidden)
     np.testing.assert_array_equal(activations["output"], made(outputs).reshape(5, 6))
     assert params["layer_02"]["linear"]["kernel"].shape == (4, 6)  # the decoder reads a code
 
@@ -97,15 +99,15 @@ def test_codes_are_drawn_in_training_only():
 def test_taps_give_the_gradient_of_every_activation(name):
     """The backward half of the gradient-flow evidence would be wrong: compared with finite differences."""
     model = TABLE[name](**SMALL)
-    assert model.tapped
+    assert model.takes_perturbations
     params, _, _, activations = call(model)
-    names = [n for n in activations if not n.endswith(SLOPE)]
+    names = [n for n in activations if not n.endswith(ACTIVATION_DERIVATIVE)]
     random = np.random.default_rng(1)
     directions = {n: random.normal(size=activations[n].shape).astype("float32") for n in names}
 
     def loss(lengths):
-        taps = {n: length * directions[n] for length, n in zip(lengths, names, strict=True)}
-        outputs = model.apply(params, {"perturbations": taps}, X, key=KEY, train=True)[0]
+        perturbations = {n: length * directions[n] for length, n in zip(lengths, names, strict=True)}
+        outputs = model.apply(params, {"perturbations": perturbations}, X, key=KEY, train=True)[0]
         return jnp.sum(jnp.sin(made(outputs)))
 
     steps = 0.01 * jnp.eye(len(names))

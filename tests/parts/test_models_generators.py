@@ -11,7 +11,7 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.kernels.upsampling import enlarge, upsample_convolve
 from deepprinciples.parts.models import cnn
 from deepprinciples.parts.models.generators import TABLE, resize_cnn, transposed_cnn
-from deepprinciples.types import SLOPE
+from deepprinciples.types import ACTIVATION_DERIVATIVE
 
 # compiling is most of the time here, so XLA optimizes little
 KEY = jax.random.key(0)
@@ -46,8 +46,8 @@ def test_outputs_have_the_shape_of_an_example(name, shape, depth):
     names = [f"layer_{number:02d}" for number in range(depth + 1)]
     for number, layer in enumerate(names):
         expected = (3, *(n * 2**number for n in start), 4)
-        assert activations[layer].shape == activations[layer + SLOPE].shape == expected
-    assert set(activations) == {*names, *(n + SLOPE for n in names), "output"}
+        assert activations[layer].shape == activations[layer + ACTIVATION_DERIVATIVE].shape == expected
+    assert set(activations) == {*names, *(n + ACTIVATION_DERIVATIVE for n in names), "output"}
 
 
 class Twin(nn.Module):
@@ -165,16 +165,16 @@ def test_bound_keeps_outputs_where_the_data_are():
 def test_taps_give_the_gradient_of_every_activation(name):
     """The backward half of the gradient-flow evidence would be wrong: compared with finite differences."""
     model = TABLE[name](shape=(5, 3, 2), width=3, activation="tanh", bound=True)
-    assert model.tapped
+    assert model.takes_perturbations
     params, _, _, activations = call(model)
-    names = [n for n in activations if not n.endswith(SLOPE)]
+    names = [n for n in activations if not n.endswith(ACTIVATION_DERIVATIVE)]
     assert set(names) == set(params)
     random = np.random.default_rng(1)
     directions = {n: random.normal(size=activations[n].shape).astype("float32") for n in names}
 
     def loss(lengths):
-        taps = {n: length * directions[n] for length, n in zip(lengths, names, strict=True)}
-        outputs, state, _ = model.apply(params, {"perturbations": taps}, Z, key=None, train=False)
+        perturbations = {n: length * directions[n] for length, n in zip(lengths, names, strict=True)}
+        outputs, state, _ = model.apply(params, {"perturbations": perturbations}, Z, key=None, train=False)
         assert state == {}
         return jnp.sum(jnp.sin(outputs))
 

@@ -9,7 +9,7 @@ from jax import lax
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts.models import cnn, mlp, resnet
 from deepprinciples.parts.models.layers import Step, dropout, layer_name, pool
-from deepprinciples.types import SLOPE
+from deepprinciples.types import ACTIVATION_DERIVATIVE
 
 # compiling is most of the time here, so XLA optimizes little
 KEY = jax.random.key(0)
@@ -74,7 +74,7 @@ def test_plain_perceptron_by_hand():
         z = dense(params[name]["linear"], a)
         a = np.tanh(z)
         np.testing.assert_allclose(activations[name], a, atol=1e-6)
-        np.testing.assert_allclose(activations[name + SLOPE], 1 - a**2, atol=1e-6)
+        np.testing.assert_allclose(activations[name + ACTIVATION_DERIVATIVE], 1 - a**2, atol=1e-6)
     np.testing.assert_allclose(outputs, dense(params["output"], a), atol=1e-5)
 
 
@@ -90,7 +90,7 @@ def test_residual_perceptron_by_hand(skip):
         factor = 0.5 * (0.3 if skip == "rezero" else 1.0)
         s = 0.9 * s + factor * dense(params[name]["linear"], np.tanh(s))
         np.testing.assert_allclose(activations[name], s, atol=1e-5)
-        np.testing.assert_allclose(activations[name + SLOPE], 1 - np.tanh(s) ** 2, atol=1e-5)
+        np.testing.assert_allclose(activations[name + ACTIVATION_DERIVATIVE], 1 - np.tanh(s) ** 2, atol=1e-5)
     np.testing.assert_allclose(outputs, dense(params["output"], np.tanh(s)), atol=1e-5)
 
 

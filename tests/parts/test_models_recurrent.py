@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deepprinciples.parts.models import gru, lstm, rnn
-from deepprinciples.types import SLOPE
+from deepprinciples.types import ACTIVATION_DERIVATIVE
 
 # compiling is most of the time here, so XLA optimizes little
 KEY = jax.random.key(0)
@@ -55,7 +55,7 @@ def test_lstm_by_hand():
     np.testing.assert_array_equal(weights(params)[2], np.repeat([1.0, 2.0, 1.0, 1.0], 4))
     hidden, cells = lstm_by_hand(params, np.asarray(X))
     np.testing.assert_allclose(activations["layer_00"], hidden, atol=1e-6)
-    np.testing.assert_allclose(activations["layer_00" + SLOPE], 1 - np.tanh(cells) ** 2, atol=1e-6)
+    np.testing.assert_allclose(activations["layer_00" + ACTIVATION_DERIVATIVE], 1 - np.tanh(cells) ** 2, atol=1e-6)
     hidden, _ = lstm_by_hand(params, hidden, layer="layer_01")
     last = hidden[:, -1] @ np.asarray(params["output"]["kernel"]) + 1.0
     np.testing.assert_allclose(outputs, last, atol=1e-5)
@@ -198,9 +198,9 @@ def test_taps_reach_through_the_recurrence():
     """The gradient through time would stop at each step: with the last state read, all steps must matter."""
     model = lstm(**SMALL, depth=2, skip="dense")
 
-    def loss(taps):
+    def loss(perturbations):
         params, state = model.init(KEY, X)
-        return model.apply(params, {**state, "perturbations": taps}, X, key=None, train=False)[0].sum()
+        return model.apply(params, {**state, "perturbations": perturbations}, X, key=None, train=False)[0].sum()
 
     first, both = jax.jit(jax.grad(loss))({"layer_00": jnp.zeros((2, 5, 4)), "layer_01": jnp.zeros((2, 5, 8))}).values()
     copied, own = np.split(np.abs(both), 2, axis=-1)  # what a dense layer only passes on is no part of its recurrence

@@ -38,7 +38,7 @@ def test_a_separate_model_gives_an_example_the_same_outputs_in_any_company(facto
         return state, outputs(x)[:2], outputs(x[:2])[:2]
 
     state, (together, after), (apart, _) = both()
-    assert model.separate and state == {} == after
+    assert model.per_example and state == {} == after
     np.testing.assert_allclose(apart, together[:2], rtol=1e-4, atol=1e-5)
 
 
@@ -54,4 +54,4 @@ def test_a_separate_model_gives_an_example_the_same_outputs_in_any_company(facto
 )  # fmt: skip
 def test_a_model_that_draws_or_mixes_does_not_say_it_is_separate(factory, options):
     """A share would see other statistics, or the same masks as every other share."""
-    assert not factory(**SMALL[factory][1], **options).separate
+    assert not factory(**SMALL[factory][1], **options).per_example

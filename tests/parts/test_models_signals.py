@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepprinciples.parts.models import mlp
-from deepprinciples.types import SLOPE
+from deepprinciples.types import ACTIVATION_DERIVATIVE
 
 # compiling is most of the time here, so XLA optimizes little
 KEYS = jax.random.split(jax.random.key(0), 150)
@@ -22,7 +22,13 @@ def second_moments(inputs, width=64, **changes):
         return {n: jnp.mean(a**2) for n, a in model.apply(params, state, x, key=None, train=False)[2].items()}
 
     moments = jax.jit(jax.vmap(one))(KEYS)
-    return np.array([float(np.mean(v)) for n, v in sorted(moments.items()) if n.startswith("layer") and SLOPE not in n])
+    return np.array(
+        [
+            float(np.mean(v))
+            for n, v in sorted(moments.items())
+            if n.startswith("layer") and ACTIVATION_DERIVATIVE not in n
+        ]
+    )
 
 
 @pytest.mark.parametrize(("initializer", "ratio"), [("he_normal", 1.0), ("glorot_normal", 0.5)])
@@ -52,8 +58,8 @@ def test_rezero_is_the_identity_at_the_start():
 
     def last(push):
         params, state = model.init(KEYS[0], x)
-        taps = {"perturbations": {"layer_00": push[None]}}
-        return model.apply(params, {**state, **taps}, x, key=None, train=False)[2]["layer_05"][0]
+        perturbations = {"perturbations": {"layer_00": push[None]}}
+        return model.apply(params, {**state, **perturbations}, x, key=None, train=False)[2]["layer_05"][0]
 
     np.testing.assert_array_equal(jax.jit(jax.jacobian(last))(jnp.zeros(5)), jnp.eye(5))
 
@@ -74,9 +80,9 @@ def test_gradient_correlation_between_orthogonal_inputs(changes, expected):
         params, state = model.init(key, x)
 
         def units(push):  # an input has no part in the other's units, so the sum keeps them apart
-            taps = {"perturbations": {"layer_00": push}}
-            activations = model.apply(params, {**state, **taps}, x, key=None, train=False)[2]
-            return activations[last][:, :8].sum(axis=0), activations["layer_00" + SLOPE]
+            perturbations = {"perturbations": {"layer_00": push}}
+            activations = model.apply(params, {**state, **perturbations}, x, key=None, train=False)[2]
+            return activations[last][:, :8].sum(axis=0), activations["layer_00" + ACTIVATION_DERIVATIVE]
 
         grads, slope = jax.jacrev(units, has_aux=True)(jnp.zeros((inputs, width)))  # [8, inputs, width]
         if not residual:  # from the gradient of a_0 to that of its sum

@@ -220,7 +220,7 @@ def test_jacobian_of_a_linear_net_is_its_kernel() -> None:
 def test_dormant_units_by_hand() -> None:
     """Lost: units that sleep. Mean sizes 1, 1, 0.01: the third is below 0.025 of the mean 0.67."""
     h = jnp.array([[1.0, -1.0, 0.01], [-1.0, 1.0, 0.01]])
-    seen = {"layer_00": h, "layer_00.slope": h, "output": h}
+    seen = {"layer_00": h, "layer_00.activation_derivative": h, "output": h}
     found = signals.dormant_units()(Info(jnp.zeros(()), {}, {}, {}, (), seen, dict))
     assert [*found["dormant_units"]] == ["layer_00"]
     assert float(found["dormant_units"]["layer_00"]) == pytest.approx(1 / 3)

@@ -29,7 +29,7 @@ from deepprinciples.results.trained_model import used_parameters
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.study.plan import resolve
 from deepprinciples.study.starting_weights import PATH, start_of
-from deepprinciples.types import ASIDE, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
+from deepprinciples.types import AUXILIARY, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
 
 # What can be measured of weights without the optimizer that made them.
 PROBES: Mapping[str, Mapping[str, Any]] = {
@@ -264,7 +264,9 @@ def _alike(subject: _Subject) -> dict[str, Any]:
         assert info.forward is not None
         seen = info.forward(each[0], inputs)[1]
         return {
-            name: h.reshape(min(ALIKE, subject.batch.size), -1) for name, h in seen.items() if not name.endswith(ASIDE)
+            name: h.reshape(min(ALIKE, subject.batch.size), -1)
+            for name, h in seen.items()
+            if not name.endswith(AUXILIARY)
         }
 
     held = jax.jit(lambda every: jax.lax.map(layers, every))((subject.params, np.asarray(subject.seeds, np.uint32)))

@@ -20,7 +20,7 @@ from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, Info, Learner, PyTree
 
 SMALL = 2**13  # numbers: arrays of up to as many are checked as one
-SETTLE = 16  # batches that a learner readies itself with after a segment
+FINALIZE = 16  # batches that a learner prepares itself for evaluation with, after a segment
 STEP = "step"  # the stream that a step draws from, folded with its number
 NEVER = 2**31 - 1  # a step that no run reaches
 Probe = Callable[[Info], Mapping[str, PyTree]]
@@ -89,7 +89,7 @@ def segment(
     """
     count = jnp.clip(total - steps[0, 0], 0, steps.size)
     state, bad, rows = _trained(learner, probe, lane.state, key, data, indices, steps, total, count)
-    state = _settled(learner, state, key, data, indices, count)
+    state = _finalized(learner, state, key, data, indices, count)
     last = steps[0, 0] + count - 1
     bad = jnp.where(stayed_finite(lane.state, state), bad, jnp.minimum(bad, last))
     alive = lane.diverged_at < 0
@@ -148,11 +148,11 @@ def _trained(
     return jax.lax.fori_loop(0, -(-count // every), one_chunk, (state, jnp.int32(NEVER), rows))
 
 
-def _settled(learner: Learner, state: PyTree, key: Array, data: Batch, indices: Array, taken: Array) -> PyTree:
-    """Let the learner ready itself with the last batches of a segment that took so many steps."""
-    if learner.settle is None:
+def _finalized(learner: Learner, state: PyTree, key: Array, data: Batch, indices: Array, taken: Array) -> PyTree:
+    """Prepare the state for evaluation with the last batches of a segment that took so many steps."""
+    if learner.finalize_for_eval is None:
         return state
     rows = indices.reshape(-1, indices.shape[-1])
-    count = min(SETTLE, len(rows))
+    count = min(FINALIZE, len(rows))
     last = jax.lax.dynamic_slice_in_dim(rows, jnp.maximum(taken - count, 0), count)
-    return learner.settle(state, jax.tree.map(lambda array: array[last], data), stream(key, "settle"))
+    return learner.finalize_for_eval(state, jax.tree.map(lambda array: array[last], data), stream(key, "settle"))

@@ -19,7 +19,7 @@ from deepprinciples.engine.run import Block, Padded, nonfinite_batch
 from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.types import ASIDE, Array, Batch, Info, PyTree
+from deepprinciples.types import AUXILIARY, Array, Batch, Info, PyTree
 
 
 class Look(NamedTuple):
@@ -232,7 +232,7 @@ def _stepper(make_learner: MakeLearner) -> Stepper:
 
 def _arrays(batch: Batch, info: Info, after: PyTree) -> Iterator[tuple[str, Array]]:
     """Name all arrays of a step, in the order in which a step makes them; whole numbers are left out."""
-    activations = {name: a for name, a in info.activations.items() if not name.endswith(ASIDE)}
+    activations = {name: a for name, a in info.activations.items() if not name.endswith(AUXILIARY)}
     parts = (
         ("batch", batch._asdict()), ("parameter", info.params), ("activation", activations),
         ("loss", info.loss), ("gradient", info.grads), ("update", info.updates), ("state", after),

@@ -38,7 +38,7 @@ def follow(average: Average, held: Averaged, params: PyTree, steps: int) -> tupl
 Passed = Callable[[PyTree, PyTree, Batch], PyTree]  # (params, model state, batch) -> the model state after a pass
 
 
-def settled(average: Average, passed: Passed, state: Any, batches: Batch) -> Averaged:
+def finalized(average: Average, passed: Passed, state: Any, batches: Batch) -> Averaged:
     """Ready the average for evaluation: its weights, and the statistics of batch normalization that these have.
 
     Args:

@@ -19,7 +19,7 @@ from deepprinciples.kernels.keys import stream
 from deepprinciples.learners import averaging
 from deepprinciples.learners.grouping import Apart, joined, still, without_frozen
 from deepprinciples.types import (
-    ASIDE,
+    AUXILIARY,
     ActivationPenalty,
     Array,
     Aux,
@@ -38,7 +38,7 @@ from deepprinciples.types import (
 
 
 def arrays_of(activations: Mapping[str, Any]) -> dict[str, Array]:
-    """Keep the arrays of floats among what a model tells of its layers: probes and taps read nothing else."""
+    """Keep the arrays of floats among what a model tells of its layers: probes and perturbations read nothing else."""
     plain = lambda one: isinstance(one, jax.Array) and jnp.issubdtype(one.dtype, jnp.floating)
     return {name: one for name, one in activations.items() if plain(one)}
 
@@ -79,7 +79,7 @@ def minimize(
         weight_averaging: evaluated in place of the last ones; those are then recorded as "raw_loss" and so on.
         steps: of the whole run, for the average.
         splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
-            large batches of a `separate` objective then go through in shares, see `kernels.shares`.
+            large batches of a `per_example` objective then go through in shares, see `kernels.shares`.
 
     Returns:
         A `Learner` whose state is a `types.State`.
@@ -120,10 +120,10 @@ def minimize(
     def gradient_of(params: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
         value = lambda free, *given: value_of(free, frozen, *given)
         take = _plain(value) if gradient is None else gradient(value)
-        if not (splits and objective.separate and all(map(callable, penalties))):
+        if not (splits and objective.per_example and all(map(callable, penalties))):
             return take(params, model_state, batch, key)
         shapes = jax.eval_shape(value, params, model_state, batch, key)
-        seen = {name: a for name, a in shapes[1][2].items() if not name.endswith(ASIDE)}
+        seen = {name: a for name, a in shapes[1][2].items() if not name.endswith(AUXILIARY)}
         count = microbatch.count_of(batch.size, seen, params)
         if count == 1:
             return take(params, model_state, batch, key)
@@ -149,11 +149,13 @@ def minimize(
         updates = updates if params is stepped else optax.tree.sub(params, state.params)
 
         def activation_grads() -> Mapping[str, Array]:
-            if not objective.tapped:
+            if not objective.takes_perturbations:
                 return {}
-            taps = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(ASIDE)}
-            tapped = lambda t: value_of(free, frozen, {**state.model_state, "perturbations": t}, batch, key_model)[0]
-            return jax.grad(tapped)(taps)
+            perturbations = {name: jnp.zeros_like(a) for name, a in activations.items() if not name.endswith(AUXILIARY)}
+            takes_perturbations = lambda t: value_of(
+                free, frozen, {**state.model_state, "perturbations": t}, batch, key_model
+            )[0]
+            return jax.grad(takes_perturbations)(perturbations)
 
         def value(params: PyTree, batch: Batch) -> Array:
             free, frozen = apart(params)
@@ -191,13 +193,13 @@ def minimize(
             return raw()
         return rows(state.average.params, state.average.model_state, batch, key) | raw(RAW)
 
-    def settle(average: Average, state: State, batches: Batch, key: Array) -> State:
+    def finalize_for_eval(average: Average, state: State, batches: Batch, key: Array) -> State:
         passed = lambda params, begun, batch: objective.loss(params, begun, batch, key)[1].state
-        return state._replace(average=averaging.settled(average, passed, state, batches))
+        return state._replace(average=averaging.finalized(average, passed, state, batches))
 
-    settles = None if average is None else functools.partial(settle, average)
+    finalize = None if average is None else functools.partial(finalize_for_eval, average)
     every = measured if average is None else {**measured, **{RAW + name: one for name, one in measured.items()}}
-    return Learner(init, step, evaluate, evaluations, metrics=every, settle=settles)
+    return Learner(init, step, evaluate, evaluations, metrics=every, finalize_for_eval=finalize)
 
 
 def _plain(value_of: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,7 +224,7 @@ def objective_of(model: Model, loss: Callable[[Any, PyTree], Array]) -> Objectiv
         forward=forward,
         function=lambda params, state, inputs, key: model.apply(params, state, inputs, key=key, train=True)[0],
         held_out=loss,
-        tapped=model.tapped,
-        separate=model.separate,
+        takes_perturbations=model.takes_perturbations,
+        per_example=model.per_example,
         after=model.after,
     )

@@ -33,8 +33,8 @@ def reparameterized(model: Model, weights: Weights) -> Model:
         return params, {"model": state, "weights": kept}
 
     def apply(params: PyTree, state: PyTree, x: Any, **given: Any) -> tuple[Any, PyTree, dict[str, Array]]:
-        taps = {key: state[key] for key in ("perturbations",) if key in state}
-        own = {**state["model"], **taps} if taps else state["model"]
+        perturbations = {key: state[key] for key in ("perturbations",) if key in state}
+        own = {**state["model"], **perturbations} if perturbations else state["model"]
         outputs, own, seen = model.apply(used(weights, params, state), own, x, **given)
         return outputs, {"model": own, "weights": state["weights"]}, seen
 

@@ -30,8 +30,8 @@ def _paired(name: str, loss: PairLoss) -> PairLoss:
     return checked
 
 
-def _game(name: str, discriminator: PairLoss, generator: PairLoss, *, separate: bool = True) -> GanLoss:
-    return GanLoss(_paired(name, discriminator), _paired(name, generator), separate)
+def _game(name: str, discriminator: PairLoss, generator: PairLoss, *, per_example: bool = True) -> GanLoss:
+    return GanLoss(_paired(name, discriminator), _paired(name, generator), per_example)
 
 
 def _cross_entropy(real_smoothing: Scalar, fake_smoothing: Scalar) -> PairLoss:
@@ -171,7 +171,7 @@ def relativistic_average() -> GanLoss:
     def more_real(a: Array, b: Array) -> Array:
         return jax.nn.softplus(jnp.mean(b) - a) + jax.nn.softplus(b - jnp.mean(a))
 
-    return _game("relativistic_average", more_real, lambda r, f: more_real(f, r), separate=False)
+    return _game("relativistic_average", more_real, lambda r, f: more_real(f, r), per_example=False)
 
 
 TABLE = {

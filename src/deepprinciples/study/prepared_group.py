@@ -64,10 +64,10 @@ def set_up(group: Group, dataset: Dataset, settings: Train, block_counts: Sequen
 def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
     mesh = make_mesh(layout.devices)
     parts = from_config.splits(dataset)
-    judged = {"validation": parts["validation"], "test": parts["test"]}
-    judged |= {name: Batch(*one) for name, one in dataset.test_sets.items()}
-    size = max(len(jax.tree.leaves(one.targets)[0]) for one in judged.values())
-    padded = {name: place(pad_split(one, size=size), mesh, shared=True) for name, one in judged.items()}
+    splits = {"validation": parts["validation"], "test": parts["test"]}
+    splits |= {name: Batch(*one) for name, one in dataset.test_sets.items()}
+    size = max(len(jax.tree.leaves(one.targets)[0]) for one in splits.values())
+    padded = {name: place(pad_split(one, size=size), mesh, shared=True) for name, one in splits.items()}
     validation = padded.pop("validation")
     if dataset.stream is None:
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
@@ -130,7 +130,7 @@ def train(
     bench: Bench,
     rows: Sequence[tuple[int, Sequence[Mapping[str, float]]]],
     *,
-    judged: bool,
+    on_test: bool,
     progress: Callable[[int], None],
     keep_states: bool = False,
     keeper: Keeper = NOBODY,
@@ -140,7 +140,7 @@ def train(
     Args:
         bench: the group.
         rows: (seed, [arm]: settings of the tuned hyper-parameters).
-        judged: evaluate the test split and the further test sets at the end; else the validation split stands.
+        on_test: evaluate the test split and the further test sets at the end; else the validation split stands.
         progress: called with the model-steps done.
         keep_states: bring the final states to the host.
         keeper: keeps the run's progress.
@@ -158,17 +158,17 @@ def train(
         plan=bench.plan,
         feed=bench.feed,
         curve=bench.validation,
-        judges=bench.judges if judged else {},
+        judges=bench.judges if on_test else {},
         keep_states=keep_states,
         progress=progress,
         keeper=keeper,
     )
 
 
-def outcome_like(bench: Bench, *, judged: bool, keep_states: bool) -> Outcome:
+def outcome_like(bench: Bench, *, on_test: bool, keep_states: bool) -> Outcome:
     """Return the structure of the outcomes of `train`, whatever stands in it."""
     lanes, log, metrics = bench.program.shapes
-    further = {name: metrics for name in bench.judges if name != "test"} if judged else {}
+    further = {name: metrics for name in bench.judges if name != "test"} if on_test else {}
     state = lanes.state if keep_states else None
     return Outcome(log, metrics, metrics, further, np.zeros(()), np.zeros(()), state, None)
 
@@ -184,7 +184,7 @@ def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:
     rows: list[tuple[int, list[dict[str, float]]]] = [(seed, [{} for _ in bench.group.arms]) for seed in seeds]
 
     def seconds(one: Bench) -> float:
-        return train(one, rows, judged=False, progress=lambda steps: None).seconds
+        return train(one, rows, on_test=False, progress=lambda steps: None).seconds
 
     seconds(bare), seconds(bench)  # warm
     pairs = [(seconds(bench), seconds(bare)) for _ in range(5)]

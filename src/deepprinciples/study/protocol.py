@@ -97,7 +97,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: Prog
         found, searched = search(phase, plan, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
         rows = report_rows(found, plan, group)
-        outcome = phase.train("report", rows, judged=True, progress=progress.advance, keep=keep)
+        outcome = phase.train("report", rows, on_test=True, progress=progress.advance, keep=keep)
         searches |= found
         for index, arm in enumerate(group.arms):
             outcomes[arm] = _of_arm(outcome, index, from_config.transform_names(plan.arms[arm].config))
@@ -138,7 +138,7 @@ def search(
 
     def train(name: str, rows: list[Row]) -> Outcome:
         progress.phase(f"tuning {', '.join(group.arms)}")
-        return phase.train(name, rows, judged=False, progress=progress.advance)
+        return phase.train(name, rows, on_test=False, progress=progress.advance)
 
     skipped = lambda runs: progress.advance(runs * phase.made.plan.steps)
     found, seconds = run_searches(train, own, budget, judge, skipped)
@@ -187,11 +187,11 @@ class CachedPhase(NamedTuple):
     group: str
     known_only: bool = False  # nothing is run that is not known
 
-    def train(self, name: str, *args: Any, judged: bool, keep: int = 0, **options: Any) -> Outcome:
+    def train(self, name: str, *args: Any, on_test: bool, keep: int = 0, **options: Any) -> Outcome:
         """Run `prepared_group.train`, or load its outcome; the states are those of the first `keep` rows."""
         label, keep_states = f"{self.group}-{name}", keep > 0
         known = self.store.outcome(
-            label, prepared_group.outcome_like(self.made, judged=judged, keep_states=keep_states)
+            label, prepared_group.outcome_like(self.made, on_test=on_test, keep_states=keep_states)
         )
         if known is not None:
             options["progress"](known.diverged_at.size * self.made.plan.steps)
@@ -200,7 +200,7 @@ class CachedPhase(NamedTuple):
             raise ConfigError(f"the run was stopped before {label} was done; resume it first")
         with self.store.running(label) as keeper:
             outcome = prepared_group.train(
-                self.made, *args, judged=judged, keep_states=keep_states, keeper=keeper, **options
+                self.made, *args, on_test=on_test, keep_states=keep_states, keeper=keeper, **options
             )
             outcome = outcome._replace(states=jax.tree.map(lambda a: a[:keep], outcome.states))
             self.store.close(label, outcome)

@@ -81,13 +81,13 @@ def learner_of(
         loss = jnp.concatenate([jnp.repeat(packs, setup.pac_size), jnp.full(len(made) - whole, jnp.mean(packs))])
         return {**{name: metric.statistics(made, batch.inputs) for name, metric in measured.items()}, "loss": loss}
 
-    settle = None if is_off(config.average) else functools.partial(_settled, setup, config)
+    finalize_for_eval = None if is_off(config.average) else functools.partial(_finalized, setup, config)
     shown_samples = (lambda state: _snapshots(setup, state, snapshots)) if snapshots else None
     cost = EVALUATIONS[config.update] + config.n_critic - 1
-    return Learner(init, step, evaluate, cost, measured, shown_samples, settle)
+    return Learner(init, step, evaluate, cost, measured, shown_samples, finalize_for_eval)
 
 
-def _settled(setup: Setup, config: UpdateConfig, state: GanState, batches: Batch, key: Array) -> GanState:
+def _finalized(setup: Setup, config: UpdateConfig, state: GanState, batches: Batch, key: Array) -> GanState:
     """Measure the statistics of the averaged generator on noise, for batches [K, B, ...]; those at hand at decay 0."""
     count, size = batches.targets.shape[:2]
     noise = jax.vmap(lambda number: setup.noise(fold_in(key, number), size))(jnp.arange(count))
@@ -136,7 +136,7 @@ def _info(setup: Setup, config: UpdateConfig, before: GanState, played: Played, 
 
     def spread() -> Array:
         own = jax.tree.map(lambda a: a[None], batch)
-        ready = after if after.average is None else _settled(setup, config, after, own, stream(key, "settle"))
+        ready = after if after.average is None else _finalized(setup, config, after, own, stream(key, "settle"))
         return _apart(_samples(setup, ready, key, batch)) / jnp.maximum(_apart(batch.inputs), 1e-30)
 
     def rotation() -> Array:

@@ -61,9 +61,9 @@ class Setup(NamedTuple):
     pac_size: int
 
     @property
-    def separate(self) -> bool:
+    def per_example(self) -> bool:
         """Check whether both gradients of a batch are the means of those of shares of it, where no noise is added."""
-        alone = self.generator.model.separate and self.discriminator.model.separate and self.loss.separate
+        alone = self.generator.model.per_example and self.discriminator.model.per_example and self.loss.per_example
         return alone and not self.penalties and self.pac_size == 1
 
     def asked(self, noise: Array, labels: Array) -> Array:

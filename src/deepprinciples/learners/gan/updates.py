@@ -129,7 +129,7 @@ def _slope(
 
     take = partial(of, jax.grad(objective, has_aux=True))
     whole = one.batch, setup.noise(one.key, one.batch.size)
-    if not (setup.separate and is_off(one.blur)):
+    if not (setup.per_example and is_off(one.blur)):
         return take(whole)
     _, shapes = jax.eval_shape(partial(of, objective), whole)
     count = microbatch.count_of(one.batch.size, shapes.activations, own.params)

@@ -41,11 +41,11 @@ def linen(module: nn.Module, *, sown: bool = False) -> Model:
         module: called as module(x), with those of `switches` that it accepts as keywords or, failing these, has as
             attributes; its dropout stream is `key`.
         sown: take what the module sows into "intermediates" as activations in place of the layers' outputs; Linen
-            gives no way to tap these.
+            gives no way to perturb these.
 
     Returns:
-        A `Model`, tapped unless `sown`. Its apply raises ValueError where dropout or batch normalization stays off
-        in training, or batch normalization has too few values.
+        A `Model`; unless `sown`, it takes perturbations. Its apply raises ValueError where dropout or batch
+        normalization stays off in training, or batch normalization has too few values.
     """
     called = parameters(type(module).__call__)
 
@@ -65,14 +65,14 @@ def linen(module: nn.Module, *, sown: bool = False) -> Model:
 
     def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
         state = dict(state)
-        taps = state.pop("perturbations", {})
+        perturbations = state.pop("perturbations", {})
 
         def push(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
             if train and context.method_name == "__call__":
                 check_layer(context.module, args, kwargs)
             y = call(*args, **kwargs)
             name = context.module.path[0] if is_layer(context.module, context.method_name) else None
-            return y + taps[name] if name in taps and y.shape == taps[name].shape else y
+            return y + perturbations[name] if name in perturbations and y.shape == perturbations[name].shape else y
 
         moving, options = switched(train)
         with nn.intercept_methods(push):
@@ -88,9 +88,9 @@ def linen(module: nn.Module, *, sown: bool = False) -> Model:
         if train and same_leaves(state.get("batch_stats"), changed.get("batch_stats")):
             raise ValueError(stays_off("batch_stats"))
         seen = _named(changed.pop("intermediates", {}), called=not sown)
-        return _tapped(outputs, {**state, **changed}, taps, seen)
+        return _perturbed(outputs, {**state, **changed}, perturbations, seen)
 
-    return Model(init, apply, tapped=not sown)
+    return Model(init, apply, takes_perturbations=not sown)
 
 
 def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
@@ -101,7 +101,7 @@ def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
             batch statistics follow module.train() and .eval().
 
     Returns:
-        A tapped `Model`: params are a nested dict of the module's `nnx.Param`s, the state holds its other variables
+        A `Model`: params are a nested dict of the module's `nnx.Param`s, the state holds its other variables
         but the random ones, and its only activation is "output". Its apply raises ValueError as that of `linen`.
     """
 
@@ -115,7 +115,7 @@ def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
     def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
         state = dict(state)
-        taps = state.pop("perturbations", {})
+        perturbations = state.pop("perturbations", {})
         # A fresh module holds the static parts and the random streams; under jit its unused weights cost nothing.
         graph, own, streams, rest = parts(make(nnx.Rngs(jax.random.key(0) if key is None else key)))
         nnx.replace_by_pure_dict(own, params)
@@ -129,9 +129,9 @@ def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
         _, _, drawn, after = parts(module)
         if train:
             check_switched(module, x, drew=not same_leaves(begun[0], drawn), moved=not same_leaves(begun[1], after))
-        return _tapped(outputs, nnx.to_pure_dict(after) if train else state, taps, {})
+        return _perturbed(outputs, nnx.to_pure_dict(after) if train else state, perturbations, {})
 
-    return Model(init, apply, tapped=True)
+    return Model(init, apply, takes_perturbations=True)
 
 
 def equinox(make: Callable[[Array], Any]) -> Model:
@@ -144,7 +144,7 @@ def equinox(make: Callable[[Array], Any]) -> Model:
             as keywords; it follows eqx.nn.inference_mode.
 
     Returns:
-        A tapped `Model` on batches: params are {"layers.0": {"weight": ..., "bias": ...}, ...}; its only activation
+        A `Model` on batches: params are {"layers.0": {"weight": ..., "bias": ...}, ...}; its only activation
         is "output".
 
     Raises:
@@ -181,7 +181,7 @@ def equinox(make: Callable[[Array], Any]) -> Model:
 
     def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
         state = dict(state)
-        taps = state.pop("perturbations", {})
+        perturbations = state.pop("perturbations", {})
         own, static = eqx.partition(make(jax.random.key(0)), eqx.is_inexact_array)
         own = jax.tree.map_with_path(lambda path, _: params[place(path)[0]][place(path)[1]], own)
         module = eqx.nn.inference_mode(eqx.combine(own, static), value=not train)
@@ -191,9 +191,9 @@ def equinox(make: Callable[[Array], Any]) -> Model:
             outputs = jax.vmap(lambda one, k: module(one, key=k, **options))(x, jax.random.split(key, x.shape[0]))
         else:
             outputs = jax.vmap(lambda one: module(one, **options))(x)
-        return _tapped(outputs, state, taps, {})
+        return _perturbed(outputs, state, perturbations, {})
 
-    return Model(init, apply, tapped=True)
+    return Model(init, apply, takes_perturbations=True)
 
 
 def functions(init: Callable[[Array, Array], PyTree], apply: Callable[[PyTree, Array], Array]) -> Model:
@@ -204,7 +204,7 @@ def functions(init: Callable[[Array, Array], PyTree], apply: Callable[[PyTree, A
         apply: (params, x) -> outputs.
 
     Returns:
-        A tapped `Model` without state; its only activation is "output".
+        A `Model` without state; its only activation is "output".
     """
 
     def start(key: Array, x: Array) -> tuple[PyTree, PyTree]:
@@ -213,10 +213,10 @@ def functions(init: Callable[[Array, Array], PyTree], apply: Callable[[PyTree, A
     def run(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
         del key, train
         state = dict(state)
-        taps = state.pop("perturbations", {})
-        return _tapped(apply(params, x), state, taps, {})
+        perturbations = state.pop("perturbations", {})
+        return _perturbed(apply(params, x), state, perturbations, {})
 
-    return Model(start, run, tapped=True)
+    return Model(start, run, takes_perturbations=True)
 
 
 def coerce(value: Any) -> Model:
@@ -249,14 +249,14 @@ def accepts(function: Callable, keyword: str) -> bool:
     return any(p.name == keyword or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _tapped(outputs: PyTree, state: PyTree, taps: Mapping[str, Array], seen: Activations) -> Result:
+def _perturbed(outputs: PyTree, state: PyTree, perturbations: Mapping[str, Array], seen: Activations) -> Result:
     """Name the arrays of the outputs, "output" or "output.logits" and so on, and add their taps."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(outputs)
     found: Activations = {}
     for path, leaf in leaves:
         words = jax.tree_util.keystr(path, simple=True, separator=".").replace("/", ".")
         name = f"output.{words}" if words else "output"
-        found[name] = leaf + taps[name] if name in taps else leaf
+        found[name] = leaf + perturbations[name] if name in perturbations else leaf
     outputs = jax.tree.unflatten(structure, list(found.values()))
     return (
         outputs,
@@ -266,7 +266,7 @@ def _tapped(outputs: PyTree, state: PyTree, taps: Mapping[str, Array], seen: Act
 
 
 def _named(intermediates: PyTree, *, called: bool) -> Activations:
-    """Name sown values by their path; of `called` layers only the first call, since a tap acts on all of them."""
+    """Name sown values by their path; of `called` layers the first call alone: a perturbation acts on all."""
     named: Activations = {}
     for path, value in jax.tree.leaves_with_path(intermediates):
         words = jax.tree_util.keystr(path, simple=True, separator="/").split("/")

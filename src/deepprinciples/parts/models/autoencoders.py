@@ -84,7 +84,7 @@ def autoencoder(
         layers: see `Layers`.
 
     Returns:
-        A tapped `Model` on inputs [B, *shape]: outputs alike; activations "layer_00", ... [B, width] (first the
+        A `Model` on inputs [B, *shape]: outputs alike; activations "layer_00", ... [B, width] (first the
         encoder's, then the decoder's), their slopes, "code" [B, latent] and "output" [B, D], flat.
 
     Raises:
@@ -128,7 +128,7 @@ def vae(
         layers: see `Layers`.
 
     Returns:
-        A tapped `Model` on inputs [B, *shape]: outputs `Variational`(reconstruction [B, *shape], mean [B, latent],
+        A `Model` on inputs [B, *shape]: outputs `Variational`(reconstruction [B, *shape], mean [B, latent],
         log_variance [B, latent]); activations "layer_00", ... [B, width] (first the encoder's, then the decoder's),
         their slopes, "code" [B, 2 * latent] (m and v side by side) and "output" [B, D] (the
         reconstruction, flat).

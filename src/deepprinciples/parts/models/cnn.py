@@ -93,7 +93,7 @@ def cnn(
             (see `with_deviation`); they are then no longer functions of one example each.
 
     Returns:
-        A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00", ...
+        A `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00", ...
         [B, ..., channels], their slopes, and "output".
 
     Raises:
@@ -116,4 +116,4 @@ def cnn(
     """
     design = design_of("cnn", layers)
     network = _Cnn(depth, width, min(stages, depth), kernel, readout, outputs, design, minibatch_deviation)
-    return from_network(network, step_of(layers, depth - 1), separate=design.separate and not minibatch_deviation)
+    return from_network(network, step_of(layers, depth - 1), per_example=design.per_example and not minibatch_deviation)

@@ -29,7 +29,7 @@ class Design(NamedTuple):
     lsuv: bool = False
 
     @property
-    def separate(self) -> bool:
+    def per_example(self) -> bool:
         """Say whether examples of a batch go their own ways: no statistics of the batch, no state."""
         return self.normalization not in ("batch", "ghost", "spectral")
 
@@ -45,7 +45,7 @@ class Step(NamedTuple):
     train: bool = False
     rate: Scalar = 0.0
     branch_scale: Scalar = 1.0
-    taps: Mapping[str, Array] = MappingProxyType({})
+    perturbations: Mapping[str, Array] = MappingProxyType({})
     drop_connect: Scalar = 0.0
     stochastic_depth: Scalar = 0.0
     stream_scale: Scalar = 1.0

@@ -17,9 +17,9 @@ from deepprinciples.kernels.upsampling import Upsample
 from deepprinciples.parts.models.design import Design, Step, design_of
 from deepprinciples.parts.models.kernel_transforms import unnormalized
 from deepprinciples.parts.models.keywords import BEYOND_PLAIN, Layers, flat_keywords
-from deepprinciples.parts.models.layers import Window, described, from_network, layer_name, linear, tap, with_slope
+from deepprinciples.parts.models.layers import Window, described, from_network, layer_name, linear, perturb, with_slope
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import SLOPE, Array, Count, Depth, Model, Range
+from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Count, Depth, Model, Range
 
 
 class _Stage(nn.Module):
@@ -39,8 +39,8 @@ class _Stage(nn.Module):
         else:
             z = linear(x, design, self.width, name="linear", step=step, window=self.window)
         given, slope = with_slope(design.activation, normalize(z, design, step.train))
-        given = tap(given, step, name)
-        return given, {name: given, name + SLOPE: slope}
+        given = perturb(given, step, name)
+        return given, {name: given, name + ACTIVATION_DERIVATIVE: slope}
 
 
 class _Generator(nn.Module):
@@ -67,7 +67,7 @@ class _Generator(nn.Module):
             activations |= seen
         y = linear(x, unnormalized(self.design), channels, name="output", step=step, window=Window(self.kernel))
         y = y[(slice(None), *(slice(n) for n in spatial))]  # [B, *shape]
-        outputs = tap(jnp.tanh(y) if self.bound else y, step, "output")
+        outputs = perturb(jnp.tanh(y) if self.bound else y, step, "output")
         return outputs, {**activations, "output": outputs}
 
 
@@ -97,7 +97,7 @@ def resize_cnn(
         layers: see `Layers`.
 
     Returns:
-        A tapped `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
+        A `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
         (the first map), ... [B, ..., width], their slopes, and "output".
 
     Raises:
@@ -118,7 +118,7 @@ def resize_cnn(
     _check("resize_cnn", shape)
     design = design_of("resize_cnn", layers)
     network = _Generator("resize_cnn", tuple(shape), depth, width, kernel, "repeat", bound, design)
-    return from_network(network, separate=design.separate)
+    return from_network(network, per_example=design.per_example)
 
 
 @flat_keywords(without=BEYOND_PLAIN)
@@ -146,7 +146,7 @@ def transposed_cnn(
         layers: see `Layers`.
 
     Returns:
-        A tapped `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
+        A `Model` on latents [B, L] (a condition is part of them): outputs [B, *shape]; activations "layer_00"
         (the first map), ... [B, ..., width], their slopes, and "output".
 
     Raises:
@@ -169,7 +169,7 @@ def transposed_cnn(
         raise ConfigError(f"transposed_cnn.kernel: found {kernel}; expected at least 2, or positions stay empty")
     design = design_of("transposed_cnn", layers)
     network = _Generator("transposed_cnn", tuple(shape), depth, width, kernel, "zeros", bound, design)
-    return from_network(network, separate=design.separate)
+    return from_network(network, per_example=design.per_example)
 
 
 def _check(model: str, shape: tuple[int, ...]) -> None:

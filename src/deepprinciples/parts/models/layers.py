@@ -1,4 +1,4 @@
-"""The building blocks of the models: linear maps, one hidden layer, skips, taps, and the Linen boundary.
+"""The building blocks of the models: linear maps, one hidden layer, skips, perturbations, and the Linen boundary.
 
 Every model names its layers, skips, norms and activations in the same way. Dropout of all kinds is in `noise`,
 transforms of kernels are in `kernel_transforms`.
@@ -22,7 +22,7 @@ from deepprinciples.parts.models.kernel_transforms import transform_of, unnormal
 from deepprinciples.parts.models.keywords import Kernels
 from deepprinciples.parts.models.noise import draws_nothing, drop_branch, drop_weights, dropout
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import SLOPE, Array, Model, PyTree
+from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Model, PyTree
 
 HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)
 
@@ -40,9 +40,9 @@ def layer_name(number: int, depth: int) -> str:
     return f"layer_{number:0{digits}d}"
 
 
-def tap(x: Array, step: Step, name: str) -> Array:
+def perturb(x: Array, step: Step, name: str) -> Array:
     """Add the perturbation of that name, where there is one: its gradient is the gradient of the activation."""
-    return x + step.taps[name] if name in step.taps else x
+    return x + step.perturbations[name] if name in step.perturbations else x
 
 
 def with_slope(activation: Function, x: Array) -> tuple[Array, Array]:
@@ -166,21 +166,21 @@ class Layer(nn.Module):
         z = linear(read, design, self.width, name="linear", step=step, window=unpooled if late else window)
         if summed:
             stream = join(self, design, flow.stream, z, step, read, number)
-            stream = tap(pool(stream, design.kernels) if late else stream, step, name)
+            stream = perturb(pool(stream, design.kernels) if late else stream, step, name)
             given, slope = with_slope(design.activation, normalize(stream, design, step.train))
-            return Flow(given, stream), {name: stream, name + SLOPE: slope}
+            return Flow(given, stream), {name: stream, name + ACTIVATION_DERIVATIVE: slope}
         given, slope = with_slope(design.activation, normalize(z, design, step.train))
         if mixed:
             given = join(self, design, flow.given, given, step, read, number, unpooled)
-        given = tap(pool(given, design.kernels) if late else given, step, name)
-        return Flow(given), {name: given, name + SLOPE: slope}
+        given = perturb(pool(given, design.kernels) if late else given, step, name)
+        return Flow(given), {name: given, name + ACTIVATION_DERIVATIVE: slope}
 
 
 def readout_of(flow: Flow, design: Design, outputs: int, step: Step, number: int, name: str = "output") -> Array:
     """Map what the last layer gave on to the outputs; not activated, and not normalized except by "spectral"."""
     read = dropout(flow.given, step, number) if number else flow.given
     y = linear(read, unnormalized(design), outputs, name=name, step=step)
-    return tap(y, step, name)
+    return perturb(y, step, name)
 
 
 def described(x: Array) -> str:
@@ -253,7 +253,7 @@ def unit_variance(initializer: Function, x: Array, window: Window | None = None)
     return init
 
 
-def from_network(network: nn.Module, settings: Step | None = None, *, separate: bool = False) -> Model:
+def from_network(network: nn.Module, settings: Step | None = None, *, per_example: bool = False) -> Model:
     """Make the Model of a network whose call is (x, step) -> (outputs, activations).
 
     Args:
@@ -262,7 +262,7 @@ def from_network(network: nn.Module, settings: Step | None = None, *, separate: 
         separate: whether examples go their own ways in the network, as far as nothing is drawn.
 
     Returns:
-        A tapped `Model`; its state holds the Linen collections other than params.
+        A `Model`; its state holds the Linen collections other than params.
     """
     own = Step() if settings is None else settings
 
@@ -274,9 +274,9 @@ def from_network(network: nn.Module, settings: Step | None = None, *, separate: 
         params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool
     ) -> tuple[Array, PyTree, dict[str, Array]]:
         state = dict(state)
-        step = own._replace(key=key, train=train, taps=state.pop("perturbations", {}))
+        step = own._replace(key=key, train=train, perturbations=state.pop("perturbations", {}))
         variables = {"params": params, **state}
         (outputs, activations), changed = network.apply(variables, x, step, mutable=list(state) if train else [])
         return outputs, {**state, **changed}, activations
 
-    return Model(init, apply, tapped=True, separate=separate and draws_nothing(own))
+    return Model(init, apply, takes_perturbations=True, per_example=per_example and draws_nothing(own))

@@ -61,7 +61,7 @@ def mlp(
             (see `with_deviation`); they are then no longer functions of one example each.
 
     Returns:
-        A tapped `Model` on inputs [B, ...]: outputs [B, outputs]; activations "layer_00", ... [B, width] (the stream
+        A `Model` on inputs [B, ...]: outputs [B, outputs]; activations "layer_00", ... [B, width] (the stream
         s_l with skip "residual" or "rezero", else a_l), their slopes, and "output".
 
     Raises:

@@ -29,13 +29,26 @@ from deepprinciples.parts.models.layers import (
     from_network,
     join,
     layer_name,
+    perturb,
     readout_of,
-    tap,
     with_slope,
 )
 from deepprinciples.parts.models.noise import dropout, is_off
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import GATE, SLOPE, Array, Count, Depth, Initializer, Limit, Model, Rate, Scalar, Size, traits
+from deepprinciples.types import (
+    ACTIVATION_DERIVATIVE,
+    GATE_VALUES,
+    Array,
+    Count,
+    Depth,
+    Initializer,
+    Limit,
+    Model,
+    Rate,
+    Scalar,
+    Size,
+    traits,
+)
 
 
 class Recurrent(NamedTuple):
@@ -101,7 +114,7 @@ class _Layer(nn.Module):
         read = dropout(flow.given, step, number) if number else flow.given
         read = drop_through_time(read, step, number)
         names = ("forward", "backward") if cells.bidirectional else ("forward",)
-        push = step.taps.get(name)
+        push = step.perturbations.get(name)
         pushes: list[Array | None] = [None] * len(names)
         if push is not None:  # with skip "dense" this layer's own features come last
             pushes = [*jnp.split(push[..., -cells.width * len(names) :], len(names), axis=-1)]
@@ -111,11 +124,11 @@ class _Layer(nn.Module):
         ]
         hiddens, reads, gates = zip(*runs, strict=True)
         hidden, before = (jnp.concatenate(parts, axis=-1) for parts in (hiddens, reads))
-        stream = tap(join(self, design, flow.stream, hidden, step, read, number), step, name)
+        stream = perturb(join(self, design, flow.stream, hidden, step, read, number), step, name)
         given = normalize(stream, design, step.train)
-        gate_values = {name + GATE: jnp.concatenate(gates, axis=-1)} if gates[0] is not None else {}
+        gate_values = {name + GATE_VALUES: jnp.concatenate(gates, axis=-1)} if gates[0] is not None else {}
         slope = with_slope(design.activation, before)[1]
-        return Flow(given, stream), {name: stream, name + SLOPE: slope, **gate_values}
+        return Flow(given, stream), {name: stream, name + ACTIVATION_DERIVATIVE: slope, **gate_values}
 
 
 class _Recurrent(nn.Module):
@@ -133,7 +146,7 @@ class _Recurrent(nn.Module):
         mask = None
         if check_sequence(self.cells.cell, x, self.vocabulary):
             mask = x != self.padding if self.padding >= 0 else None  # [B, T]
-            x = tap(nn.Embed(self.vocabulary, self.embedding, name="embedding")(x), step, "embedding")
+            x = perturb(nn.Embed(self.vocabulary, self.embedding, name="embedding")(x), step, "embedding")
             activations["embedding"] = x
         flow = Flow(x)
         for number in range(self.depth):
@@ -190,7 +203,7 @@ def _network(
     network = _Recurrent(cells, r.depth, r.readout, r.embedding, r.vocabulary, r.padding, outputs)
     through = Through(r.variational_dropout, r.zoneout, cell_zoneout, r.max_gradient)
     still = all(map(is_off, through[:3]))
-    return from_network(network, step_of(layers, r.depth - 1, through), separate=design.separate and still)
+    return from_network(network, step_of(layers, r.depth - 1, through), per_example=design.per_example and still)
 
 
 _OFF = {**OFF, "variational_dropout": 0.0, "zoneout": 0.0, "max_gradient": float("inf")}
@@ -223,9 +236,9 @@ def lstm(
         layers: see `Layers`.
 
     Returns:
-        A tapped `Model` on inputs [B, T, F] or ids [B, T]: outputs [B, outputs] or [B, T, outputs]; activations
-        "embedding" (ids only), "layer_00", ... [B, T, H] (the s_l; a tap also enters the recurrence), their slopes
-        (of act at c_t), and "output". Kernels hold their gates side by side on the last axis.
+        A `Model` on inputs [B, T, F] or ids [B, T]: outputs [B, outputs] or [B, T, outputs]; activations
+        "embedding" (ids only), "layer_00", ... [B, T, H] (the s_l; a perturbation also enters the recurrence), their
+        slopes (of act at c_t), and "output". Kernels hold their gates side by side on the last axis.
 
     Raises:
         ValueError: the inputs are no sequences.
@@ -264,7 +277,7 @@ def gru(*, outputs: int, recurrent: Recurrent, layers: Layers) -> Model:
         layers: see `Layers`.
 
     Returns:
-        A tapped `Model` as that of `lstm`; the slopes are of act at n.
+        A `Model` as that of `lstm`; the slopes are of act at n.
 
     Raises:
         ValueError: the inputs are no sequences.
@@ -296,7 +309,7 @@ def rnn(*, outputs: int, recurrent: Recurrent, layers: Layers) -> Model:
         layers: see `Layers`.
 
     Returns:
-        A tapped `Model` as that of `lstm`; the slopes are of act at the sum.
+        A `Model` as that of `lstm`; the slopes are of act at the sum.
 
     Raises:
         ValueError: the inputs are no sequences.

@@ -20,13 +20,13 @@ from deepprinciples.parts.models.layers import (
     join,
     layer_name,
     linear,
+    perturb,
     readout_of,
-    tap,
     with_slope,
 )
 from deepprinciples.parts.models.noise import dropout
 from deepprinciples.parts.models.normalization import normalize
-from deepprinciples.types import SLOPE, Array, Count, Model, Size, traits
+from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Count, Model, Size, traits
 
 
 class _Block(nn.Module):
@@ -54,10 +54,10 @@ class _Block(nn.Module):
         if design.skip != "none" and self.stride > 1:
             shortcut = linear(flow.given, design, self.width, name="shortcut", step=step, window=point)
         stream = join(self, design, shortcut, z, step, flow.given, number, point)
-        stream = tap(stream, step, name)
+        stream = perturb(stream, step, name)
         normed = normalize(stream, design, step.train)
         given, slope = with_slope(design.activation, normed)
-        return Flow(given, stream), {name: stream, name + SLOPE: slope}
+        return Flow(given, stream), {name: stream, name + ACTIVATION_DERIVATIVE: slope}
 
 
 class _Resnet(nn.Module):
@@ -127,7 +127,7 @@ def resnet(
             paper's scalar ones.
 
     Returns:
-        A tapped `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00" (the
+        A `Model` on inputs [B, H, W, C] or [B, T, C]: outputs [B, outputs]; activations "layer_00" (the
         first convolution), ... the streams s_l, their slopes, and "output".
 
     Raises:
@@ -156,4 +156,4 @@ def resnet(
         raise ConfigError(f'resnet.fixup: found {found}; expected skip = "residual" and lsuv = false beside it')
     design = design_of("resnet", layers)
     network = _Resnet(blocks, stages, width, readout, outputs, design, fixup)
-    return from_network(network, step_of(layers, blocks * stages), separate=design.separate)
+    return from_network(network, step_of(layers, blocks * stages), per_example=design.per_example)

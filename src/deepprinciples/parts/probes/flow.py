@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import ASIDE, SLOPE, Array, ClipState, Info, PyTree
+from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, Array, ClipState, Info, PyTree
 
 Measured = dict[str, Any]
 
@@ -106,7 +106,7 @@ def activation_mean_square() -> Callable[[Info], Measured]:
     """
 
     def probe(info: Info) -> Measured:
-        named = {name: h for name, h in info.activations.items() if not name.endswith(ASIDE)}
+        named = {name: h for name, h in info.activations.items() if not name.endswith(AUXILIARY)}
         return {"activation_mean_square": over_layers(lambda h: jnp.mean(jnp.square(h)), named)} if named else {}
 
     return probe
@@ -118,7 +118,7 @@ def gradient_mean_square() -> Callable[[Info], Measured]:
     Formula: mean over batch and units of (B dL/dh_l)^2, where L is the mean over B examples.
 
     Returns:
-        (info) -> {"gradient_mean_square": {layer: scalar}}; nothing for models whose activations can't be tapped.
+        (info) -> {"gradient_mean_square": {layer: scalar}}; nothing for models whose activations take no perturbations.
 
     Expect: even over layers at a critical initialization; falling from the top where gradients vanish.
 
@@ -157,7 +157,11 @@ def dead_units() -> Callable[[Info], Measured]:
     """
 
     def probe(info: Info) -> Measured:
-        slopes = {name.removesuffix(SLOPE): s for name, s in info.activations.items() if name.endswith(SLOPE)}
+        slopes = {
+            name.removesuffix(ACTIVATION_DERIVATIVE): s
+            for name, s in info.activations.items()
+            if name.endswith(ACTIVATION_DERIVATIVE)
+        }
         values = over_layers(lambda s: jnp.mean(jnp.all(_units(s) == 0, axis=0)), slopes)
         return {"dead_units": values} if values else {}
 
@@ -184,7 +188,11 @@ def saturated_units(*, threshold: float = 0.01) -> Callable[[Info], Measured]:
     """
 
     def probe(info: Info) -> Measured:
-        slopes = {name.removesuffix(SLOPE): s for name, s in info.activations.items() if name.endswith(SLOPE)}
+        slopes = {
+            name.removesuffix(ACTIVATION_DERIVATIVE): s
+            for name, s in info.activations.items()
+            if name.endswith(ACTIVATION_DERIVATIVE)
+        }
         values = over_layers(lambda s: jnp.mean(jnp.abs(s) < threshold), slopes)
         return {"saturated_units": values} if values else {}
 

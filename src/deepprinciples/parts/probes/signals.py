@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels.linear_algebra import singular_values
-from deepprinciples.types import GATE, SLOPE, Array, Info, PyTree
+from deepprinciples.types import ACTIVATION_DERIVATIVE, GATE_VALUES, Array, Info, PyTree
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
@@ -83,7 +83,7 @@ def dormant_units(*, threshold: float = 0.025) -> Probe:
         return jnp.mean(each <= threshold * jnp.mean(each))
 
     def probe(info: Info) -> Measured:
-        named = [name for name in info.activations if name + SLOPE in info.activations]
+        named = [name for name in info.activations if name + ACTIVATION_DERIVATIVE in info.activations]
         return {"dormant_units": {name: share(info.activations[name]) for name in named}} if named else {}
 
     return probe
@@ -206,9 +206,9 @@ def gate_saturation(*, edge: float = 0.1) -> Probe:
     def probe(info: Info) -> Measured:
         found: dict[str, Array] = {}
         for key, values in info.activations.items():
-            if key.endswith(GATE):
+            if key.endswith(GATE_VALUES):
                 named = _GATES[values.shape[2]]
-                found |= {f"{key.removesuffix(GATE)}.{name}": values[:, :, k] for k, name in enumerate(named)}
+                found |= {f"{key.removesuffix(GATE_VALUES)}.{name}": values[:, :, k] for k, name in enumerate(named)}
         if not found:
             return {}
         seen = {name: jnp.maximum(jnp.sum(jnp.isfinite(values)), 1) for name, values in found.items()}

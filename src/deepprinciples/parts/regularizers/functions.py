@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels import random
-from deepprinciples.types import ASIDE, ActivationPenalty, Array, Count, FunctionPenalty, Scalar, Strength, traits
+from deepprinciples.types import AUXILIARY, ActivationPenalty, Array, Count, FunctionPenalty, Scalar, Strength, traits
 
 
 def _last_hidden(name: str, activations: Mapping[str, Array]) -> Array:
     """Return the output of the last hidden layer; a user's model names its layers as it likes."""
-    hidden = [one for one in activations if not one.endswith(ASIDE) and one not in ("output", "embedding")]
+    hidden = [one for one in activations if not one.endswith(AUXILIARY) and one not in ("output", "embedding")]
     layers = sorted(one for one in hidden if one.startswith("layer_")) or hidden
     if not layers:
         raise ValueError(f"{name}: the model tells no activation of a hidden layer; remove regularizers.{name}")
