@@ -448,7 +448,7 @@ REFUSED = [
      '"os.system"; in a file give a name'),
     ("train=3", "train: expected a table, found 3"),
     ("train.probes=['nrm']", 'train.probes: no probe "nrm"; did you mean "norm"? (probes: norm, rank)'),
-    ("study.metric=acc", 'study.metric.name: no metric "acc" (metrics: accuracy)'),
+    ("study.metric=acc", 'study.metric.name: no metric "acc"; did you mean "accuracy"? (metrics: accuracy)'),
     ("title=3", "title: expected a text, found 3"),
     ("optimiser=sgd", 'optimiser: unknown key; did you mean "optimizer"? (a config takes: title, data, model, loss, '
      "gradient, optimizer, schedule, weight_averaging, test_sets, augment, regularizers, transforms, groups, train, "

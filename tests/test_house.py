@@ -30,7 +30,7 @@ MAY_KNOW = {
     "stats": {"errors", "config", "report"},
     "kernels": {"types"},
     "parts": {"errors", "types", "kernels"},
-    "engine": {"errors", "types", "kernels"},
+    "engine": {"atomic", "errors", "types", "kernels"},
     "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "engine"},
     "interop": {"errors", "types", "runs", "config", "learners"},
     "results": {"errors", "types", "report", "runs", "config", "stats", "engine", "learners", "interop"},
@@ -40,12 +40,14 @@ MAY_KNOW = {
                  "interop", "results", "study"},
     "domains": {"errors", "types", "kernels", "parts", "results"},
     "cli": {"errors", "report", "runs", "config", "engine", "learners", "results", "study", "analysis"},
+    "__main__": {"cli"},
     "scripts": {"cli", "errors", "report", "config", "results", "study"},
     "__init__": {"analysis", "config", "domains", "learners", "parts", "results", "scripts", "stats", "study", "types"},
 }  # fmt: skip
 NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "stats", "parts/data",
           "results/layout", "results/finished_run", "analysis/rank", "interop/torch_names", "scripts", "cli/main",
-          "cli/console", "cli/part_cards", "__init__")  # fmt: skip
+          "cli/options", "cli/training_commands", "cli/run_commands", "cli/console", "cli/part_cards",
+          "__init__")  # fmt: skip
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from deepprinciples.cli.main import app
@@ -83,7 +84,7 @@ def command(*words: str) -> Result:
 
 def process(*words: str, code: str = "") -> Result:
     """Run in a fresh process: the command line, or a line of Python."""
-    start = ["-c", code] if code else ["-m", "deepprinciples.cli.main"]
+    start = ["-c", code] if code else ["-m", "deepprinciples"]
     done = subprocess.run([sys.executable, *start, *words], capture_output=True, text=True, check=False, timeout=60)
     return Result(done.returncode, done.stdout, done.stderr)
 
@@ -134,8 +135,9 @@ def test_help_comes_at_once() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert helped.code == 0 and min(used) < 0.3, used
-    for name in ("compare", "train", "lr-find", "report", "export", "import", "list", "show", "doctor"):
-        assert f"\n  {name} " in helped.out
+    for name, made in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert f"\n  {name} " in helped.out, f"{name} stands under no heading"
+        assert made.help.partition("\n")[0].split()[-1] in helped.out, f"{name}: its line is cut"
 
 
 def test_help_and_slips_import_nothing_heavy() -> None:
@@ -150,6 +152,76 @@ except SystemExit as end:
 """
     assert process("compare", "--help", code=code).out.endswith("0 []\n")
     assert process("compare", "none.toml", code=code).out == "2 []\n"
+
+
+def test_the_version_and_short_options() -> None:
+    """Lost: what every command line answers."""
+    assert command("--version").out.split()[0] == "deepprinciples"
+    assert command("-h").out == command("--help").out
+    assert "-o, --out" in command("train", "-h").out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("show", "adam"), "adam (optimizer)"),
+        (("show", "Adm"), 'show: no part "Adm"; did you mean "adam"?'),
+        (("show", "mlp"), '"mlp" is a part of 2 kinds; give the kind too: deepprinciples show model mlp or'),
+        (("show", "a", "b", "c"), "found 3 words, expected a name or a kind and a name"),
+    ],
+)
+def test_a_part_is_found_by_its_name_alone(words: tuple[str, ...], expected: str) -> None:
+    """Lost: the card of a part whose kind the user does not know."""
+    found = command(*words)
+    assert expected in found.out + found.err
+    assert found.code == (0 if words == ("show", "adam") else 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("lr=0.1", 'lr: unknown key; did you mean "optimizer.learning_rate"?'),
+        ("steps=4", 'steps: unknown key; did you mean "train.steps"?'),
+        ("epochs=3", 'epochs: unknown key; did you mean "train.steps"?'),
+        ("seeds=3", 'seeds: unknown key; did you mean "study.seeds"?'),
+        ("optimizer.lr=1", 'optimizer.lr: unknown key; did you mean "learning_rate"?'),
+        ("model.activation=Relu", 'no activation "Relu"; did you mean "relu"?'),
+        ("study.metric=acc", 'no metric "acc"; did you mean "accuracy"?'),
+        ("model=MLP", 'no model "MLP"; did you mean "mlp"?'),
+    ],
+)
+def test_what_people_write_leads_to_the_name(room: Path, change: str, expected: str) -> None:
+    """Lost: the first five minutes, for whoever comes from another library."""
+    found = command("compare", "toy.toml", "--plan", change)
+    assert (found.code, expected in found.err) == (2, True), found.err
+
+
+def test_some_of_the_arms(room: Path) -> None:
+    """Lost: an arm can only be left out by editing the file."""
+    assert "2 arms" in command("compare", "toy.toml", "--plan", "-a", "plain", "-a", "fast").out
+    wrong = command("compare", "toy.toml", "-a", "fats")
+    assert (wrong.code, wrong.err) == (2, 'error: --arm: no arm "fats"; did you mean "fast"? (arms: plain, fast)\n')
+
+
+def test_a_config_to_start_from(room: Path) -> None:
+    """Lost: a beginning without copying from a page. What is there is not overwritten."""
+    assert "deepprinciples compare first.toml" in command("init", "first.toml").out
+    assert "2 arms in 1 program: plain, clipped" in command("compare", "first.toml", "--plan").out
+    again = command("init", "first.toml")
+    assert again.code == 2 and "first.toml: is there already" in again.err
+
+
+def test_runs_are_listed_and_opened(room: Path, compared: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: which runs there are, what came of them, and their pages."""
+    (line,) = [line for line in command("runs").out.splitlines() if "demo-1" in line]
+    assert line.startswith("finished ") and "On accuracy" in line
+    assert "is no folder" in command("runs", "nowhere").err
+    opened: list[str] = []
+    monkeypatch.setattr(typer, "launch", opened.append)
+    assert command("open", "runs/demo-1").code == 0 and opened[0].endswith("runs/demo-1/report.html")
+    assert command("open", "nowhere").code == 2
+    done = command("resume", "runs/demo-1")
+    assert done.code == 0 and "runs/demo-1 is finished: there is nothing to resume" in done.out + done.err
 
 
 def test_compare_writes_a_run_directory(room: Path, compared: Result) -> None:

@@ -52,6 +52,16 @@ def test_a_function_is_compiled_once_and_loaded_to_the_same_bits(compilations: l
     assert len(compilations) == len(entries()) == 3, "another function, or other options, is another entry"
 
 
+def test_arguments_that_are_not_read_are_arguments(compilations: list[int]) -> None:
+    """Two programs that differ in a hyper-parameter that one function ignores would be taken for each other."""
+    spec, count = jax.ShapeDtypeStruct(X.shape, X.dtype), jax.ShapeDtypeStruct((), jnp.int32)
+    for function, args in ((lambda x, n: wave(x), (spec, count)), (lambda n, x: wave(x), (count, spec))):
+        lowered = jax.jit(function).lower(*args)
+        made = compile_cache.compiled(lowered, lowered.as_text(), {}, jax.devices()[:1])
+        given = [X if one is spec else np.int32(1) for one in args]
+        np.testing.assert_array_equal(made(*given), np.asarray(jax.jit(wave)(X)))
+
+
 @pytest.mark.parametrize("place", [0, 40, -1, "short", "empty"])
 def test_a_damaged_entry_is_compiled_anew(compilations: list[int], place: Any) -> None:
     """A flipped bit in machine code gives a wrong result in silence, or ends the process."""

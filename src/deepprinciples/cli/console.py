@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from deepprinciples.errors import DeepprinciplesError, Stopped, one_line
+from deepprinciples.errors import ConfigError, DeepprinciplesError, Stopped, one_line
 
 
 @contextmanager
@@ -40,6 +40,48 @@ def one_line_errors(debug: bool) -> Iterator[None]:
         with suppress(OSError):
             typer.echo(f"error: {clean(one_line(error))}; add --debug for the traceback", err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def working(plugin: Path | None, debug: bool) -> Iterator[tuple[Any, Any]]:
+    """Give a long command its console and its bar; errors become lines."""
+    with one_line_errors(debug):
+        from deepprinciples.report import terminal
+
+        add_parts(plugin)
+        console = terminal.console()
+        with terminal.progress(console) as bar:
+            yield console, bar
+
+
+def add_parts(plugin: Path | None) -> None:
+    """Add the parts of a user's file, where there is one."""
+    if plugin is not None:
+        from deepprinciples.study import plugins
+
+        plugins.add_parts(plugin)
+
+
+def list_runs(folder: Path) -> Iterator[str]:
+    """Return a line for each run directory of a folder, the newest first.
+
+    Raises:
+        ConfigError: the folder is not there.
+    """
+    from deepprinciples.report.formatting import clean
+    from deepprinciples.runs import directory
+
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: is no folder; runs are kept in runs/ of the folder in which a command was given")
+    found = [path for path in folder.iterdir() if (path / directory.STATUS).is_file()]
+    for path in sorted(found, key=lambda path: (path / directory.STATUS).stat().st_mtime, reverse=True):
+        state, verdict = "damaged", ""
+        with suppress(DeepprinciplesError):
+            state = str(directory.status(path).get("state"))
+            verdict = str(directory.load(path).summary.get("headline", "")) if state == "finished" else ""
+        yield clean(f"{state:<9} {path}  {verdict}").rstrip()
+    if not found:
+        yield f"no runs in {folder}"
 
 
 def tell(path: Path, summary: dict[str, Any], console: Any, show: Sequence[str] | None = None) -> None:

@@ -77,6 +77,22 @@ def card(tables: Tables, kind: str, name: str) -> str:
     return "\n".join(lines)
 
 
+def kind_of(tables: Tables, name: str) -> str:
+    """Return the kind that has a part of this name.
+
+    Raises:
+        ConfigError: no kind has one, or several have.
+    """
+    kinds = [kind for kind, table in tables.items() if name in table]
+    if len(kinds) == 1:
+        return kinds[0]
+    if kinds:
+        ways = " or ".join(f"deepprinciples show {kind} {name}" for kind in kinds)
+        raise ConfigError(f"show: {quoted(name)} is a part of {len(kinds)} kinds; give the kind too: {ways}")
+    every = {one for table in tables.values() for one in table}
+    raise ConfigError(f"show: no part {quoted(name)}{suggestion(name, every)}; deepprinciples list shows all of them")
+
+
 def _kind(tables: Tables, kind: str) -> str:
     for known in tables:
         if kind in (known, singular(known), plural(known)):

@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from deepprinciples.config import dictionary
-from deepprinciples.config.arms import ResolvedArm, resolve_arms, search_space, set_and_tuned, tuned_everywhere
+from deepprinciples.config.arms import (
+    ResolvedArm,
+    only_arms,
+    resolve_arms,
+    search_space,
+    set_and_tuned,
+    tuned_everywhere,
+)
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, unflatten
 from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Registry, fields, sweepable
@@ -29,6 +36,7 @@ __all__ = [
     "fields",
     "flatten",
     "load",
+    "only_arms",
     "override",
     "resolve",
     "resolve_each",

@@ -5,13 +5,13 @@ An arm is a table of changes to the config around it. What the arms then cost or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from deepprinciples.config.dictionary import changes, flatten, names_part
 from deepprinciples.config.schema import Field, Registry, convert, fields
-from deepprinciples.config.sections import LOADED, at, fields_of, keywords, resolve_base, word
-from deepprinciples.config.wording import shown, suggestion
+from deepprinciples.config.sections import LOADED, at, fields_of, keywords, resolve_base
+from deepprinciples.config.wording import quoted, shown, suggestion, word
 from deepprinciples.errors import ConfigError
 
 FIXED = ("title", "test_sets", "train", "study", "arms", "schema_version")  # what an arm may not change
@@ -25,6 +25,23 @@ class ResolvedArm(NamedTuple):
     edits: dict[str, Any]  # dotted path -> value, and `tune`
     config: Mapping[str, Any]  # whole, without `arms`; [study] is the same in all
     space: dict[str, Any]  # what it tunes: path -> {low, high, scale}
+
+
+def only_arms(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return a config with some of its arms.
+
+    Raises:
+        ConfigError: one of the names is no arm of the config.
+    """
+    arms = config.get("arms", {})
+    arms = arms if isinstance(arms, Mapping) else {}
+    known = ", ".join(map(str, arms))
+    problems = [
+        f"--arm: no arm {quoted(name)}{suggestion(name, arms)} (arms: {known})" for name in names if name not in arms
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return {**config, "arms": {name: arm for name, arm in arms.items() if name in names}}
 
 
 def resolve_arms(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from deepprinciples.config.dictionary import names_part
 from deepprinciples.config.schema import REQUIRED, Field, Registry, allowed, convert, fields, open_ended
-from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion
+from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion, unknown_keys, word
 
 DEFAULT_PARTS = {
     "gradient": "plain",
@@ -62,7 +62,6 @@ FUNCTIONS = ("train", "study")  # sections without a name, whose schema is the s
 CHAINS = tuple(dict.fromkeys(kind for form in READS.values() for kind in form.chains.values()))
 
 _CHAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_MOST_SHOWN = 20
 
 
 def form_of(config: Mapping[str, Any], kinds: Registry) -> Schema:
@@ -118,7 +117,8 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
     known = ["title", *dict.fromkeys(path.split(".")[0] for path in paths), *functions, "arms"]
     learner = _name_of(config.get("learner", DEFAULT_PARTS["learner"]))
     owner = "a config" if learner == DEFAULT_PARTS["learner"] else f"a config with learner {learner}"
-    _unknown([str(key) for key in config if key not in known], known, "", owner, problems)
+    unknown = [str(key) for key in config if key not in known]
+    unknown_keys(unknown, known, "", owner, problems, _paths_of(config, form, functions, kinds) if unknown else {})
     out: dict[str, Any] = {"title": config.get("title")}
     for table in [name for name in known if any(path.startswith(f"{name}.") for path in paths)]:
         keys = [path.partition(".")[2] for path in paths if path.startswith(f"{table}.")]
@@ -126,7 +126,7 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
         if not isinstance(given, Mapping):
             problems.append(f"{table}: expected a table, found {shown(given)}")
             given = {}
-        _unknown([str(key) for key in given if key not in keys], keys, f"{table}.", table, problems)
+        unknown_keys([str(key) for key in given if key not in keys], keys, f"{table}.", table, problems)
     for path, kind in form.sections.items():
         value = at(config, path)
         if value is None and kind not in DEFAULT_PARTS:
@@ -144,6 +144,18 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
     elif not isinstance(out["title"], str):
         problems.append(f"title: expected a text, found {shown(out['title'])}")
     return out
+
+
+def _paths_of(config: Mapping[str, Any], form: Schema, functions: list[str], kinds: Registry) -> dict[str, str]:
+    """Map the keys of a config's sections to their paths: what stands at the top may belong into one of them."""
+    factories = {name: kinds.functions[name] for name in functions}
+    for path, kind in form.sections.items():
+        section = at(config, path)
+        name = section.get("name") if isinstance(section, Mapping) else section
+        if isinstance(name, str) and name in kinds.tables.get(kind, {}):
+            factories[path] = kinds.tables[kind][name]
+    order = sorted(factories, key=lambda name: name == "study" and "arms" in config)  # the last one wins
+    return {key: f"{name}.{key}" for name in order for key in fields(factories[name])}
 
 
 def _put(out: dict[str, Any], path: str, value: Any) -> None:
@@ -266,7 +278,7 @@ def keywords(
     others = {key: value for key, value in given.items() if key not in known}
     if any_key:
         return {**out, **others}
-    _unknown([str(key) for key in others], list(known), f"{path}.", owner, problems)
+    unknown_keys([str(key) for key in others], list(known), f"{path}.", owner, problems)
     return out
 
 
@@ -278,20 +290,6 @@ def _leaf(field: Field, value: Any, path: str, given: bool, kinds: Registry, pro
     except ValueError as error:
         problems.append(f"{path}: {error}")
         return value
-
-
-def _unknown(keys: list[str], known: list[str], prefix: str, owner: str, problems: list[str]) -> None:
-    takes = f"({owner} takes: {', '.join(known)})" if known else f"({owner} takes no keys)"
-    for key in keys[:_MOST_SHOWN]:
-        guess = suggestion(key, known) or ";"
-        problems.append(f"{prefix}{word(key)}: unknown key{guess.removesuffix(';')} {takes}")
-    if len(keys) > _MOST_SHOWN:
-        problems.append(f"{prefix.removesuffix('.') or 'config'}: {len(keys) - _MOST_SHOWN} more unknown keys")
-
-
-def word(key: Any) -> str:
-    """Make a key fit to be shown in a message."""
-    return quoted(str(key))[1:-1]
 
 
 def allowed_ranges(config: Mapping[str, Any], kinds: Registry) -> dict[str, str]:

@@ -6,10 +6,12 @@ Whatever a user gave is cut short and made printable here, so that a message can
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
+_MOST_SHOWN = 20  # unknown keys in one message
 _PLURALS = {"data": "data", "loss": "losses", "gan_loss": "GAN losses"}
 _NOUNS: dict[Any, str] = {
     bool: "true or false",
@@ -70,12 +72,54 @@ def quoted(text: str) -> str:
     return '"' + inner.replace('"', '\\"') + '"'
 
 
+# What people write for a name of ours.
+_SHORT = {
+    "acc": "accuracy", "auc": "roc_auc", "batch": "batch_size", "beta1": "b1", "beta2": "b2", "bs": "batch_size",
+    "ce": "softmax_cross_entropy", "crossentropy": "softmax_cross_entropy", "cross_entropy": "softmax_cross_entropy",
+    "epochs": "steps", "grad_clip": "clip_by_global_norm", "hidden": "width", "hidden_size": "width", "iou": "mean_iou",
+    "layers": "depth", "lr": "learning_rate", "num_layers": "depth", "num_steps": "steps", "opt": "optimizer",
+    "units": "width", "wd": "weight_decay", "xavier": "glorot_normal", "kaiming": "he_normal",
+}  # fmt: skip
+
+
 def suggestion(word: Any, names: Iterable[str]) -> str:
-    """Return `; did you mean "..."?` where one of the names is close."""
+    """Return `; did you mean "..."?` where a name is close, in any case, or where `word` is short for one."""
     if not isinstance(word, str):
         return ""
-    close = difflib.get_close_matches(word[:80], list(names), n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    found = nearest(word, names)
+    return f'; did you mean "{found}"?' if found else ""
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Return the name that was meant, or an empty string."""
+    word, known = word[:80].lower(), {name.lower(): name for name in names}
+    if _SHORT.get(word) in known:
+        return known[_SHORT[word]]
+    close = difflib.get_close_matches(word, known, n=1)
+    return known[close[0]] if close else ""
+
+
+def unknown_keys(
+    keys: list[str],
+    known: list[str],
+    prefix: str,
+    owner: str,
+    problems: list[str],
+    within: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Add a line for each key that is not known; `within` maps keys of deeper sections to their paths."""
+    takes = f"({owner} takes: {', '.join(known)})" if known else f"({owner} takes no keys)"
+    for key in keys[:_MOST_SHOWN]:
+        deeper = "" if nearest(key, known) else within.get(nearest(key, within), "")
+        guess = f'; did you mean "{deeper}"?' if deeper else suggestion(key, known)
+        problems.append(f"{prefix}{word(key)}: unknown key{guess} {takes}")
+    if len(keys) > _MOST_SHOWN:
+        problems.append(f"{prefix.removesuffix('.') or 'config'}: {len(keys) - _MOST_SHOWN} more unknown keys")
+
+
+def word(key: Any) -> str:
+    """Make a key fit to be shown in a message."""
+    return quoted(str(key))[1:-1]
 
 
 def plural(kind: str) -> str:

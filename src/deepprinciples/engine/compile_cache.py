@@ -1,7 +1,7 @@
 """Compiled functions kept on disk: what was compiled once on this machine is loaded the next time.
 
-An entry is named by the function as it was lowered and by the options it was compiled with, and lies in a folder of
-the JAX release, the machine and the flags. Its checksum is verified before it is used; an entry that is damaged is
+An entry is named by the function as it was lowered, its arguments and the options it was compiled with. It lies in a
+folder of the JAX release, the machine and the flags. Its checksum is verified before it is used; a damaged entry is
 dropped and compiled again. To load an executable is to run its code, so a folder that others can write to is not used.
 
 `DEEPPRINCIPLES_CACHE` names another folder, or is "off".
@@ -51,7 +51,9 @@ def compiled(lowered: Any, text: str, options: Mapping[str, Any], devices: Seque
     folder = None if "callback" in text else _folder(devices)  # a callback is an address in this process
     if folder is None:
         return _compile(lowered, options)
-    path = folder / hashlib.sha256(f"{json.dumps(options, sort_keys=True)}\n{text}".encode()).hexdigest()
+    # The text leaves out arguments that nothing reads; a call passes them.
+    content = [json.dumps(options, sort_keys=True), str(lowered.args_info), str(lowered.out_info), text]
+    path = folder / hashlib.sha256("\n".join(content).encode()).hexdigest()
     found = _load(path, lowered, devices)
     if found is None:
         found = _compile(lowered, options)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Any, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
@@ -204,12 +204,13 @@ class Progress:
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console, self._clock = console, clock
-        self._start: float | None = None
-        self._first, self._shown, self._last = 0.0, float("-inf"), ""
+        self._first: float | None = None
+        self._done, self._seen, self._busy = 0.0, 0.0, 0.0
+        self._shown, self._last = float("-inf"), ""
         self._bar: Bar | None = None
         if console.is_terminal:
             words = TextColumn("{task.fields[words]}", markup=False)  # a name that looks like markup stays as it is
-            columns = (TextColumn("{task.percentage:>3.0f}%"), BarColumn(24), words)
+            columns = (TextColumn("{task.percentage:>3.0f}%"), BarColumn(24), TimeElapsedColumn(), words)
             self._bar = Bar(*columns, console=console, transient=True)
             self._task = self._bar.add_task("", total=1.0, words="")
             self._bar.start()
@@ -217,10 +218,13 @@ class Progress:
     def update(self, done: float, total: float, words: str = "") -> None:
         """Show that `done` of `total` is done, and in a few words what is being done."""
         now = self._clock()
-        if self._start is None:
-            self._start, self._first = now, done
+        if self._first is None:
+            self._first = self._done = done
+        elif done > self._done:  # the time since the last word counts; what passed while compiling does not
+            self._busy += now - self._seen
+        self._done, self._seen = done, now
         share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
-        left = self._left(now, done, total)
+        left = self._left(done, total)
         if self._bar is not None:
             shown = rich_text.plain(self._console, ", ".join(part for part in (left, words) if part))
             self._bar.update(self._task, completed=share, words=shown.plain)
@@ -234,11 +238,11 @@ class Progress:
         """Print a line that stays."""
         rich_text.line(self._console, line, "dim")
 
-    def _left(self, now: float, done: float, total: float) -> str:
-        moved = done - self._first
-        if self._start is None or moved <= 0 or done >= total:
+    def _left(self, done: float, total: float) -> str:
+        moved = done - (self._first or 0.0)
+        if moved <= 0 or done >= total:
             return ""
-        return f"{formatting.duration((now - self._start) * (total - done) / moved)} left"
+        return f"{formatting.duration(self._busy * (total - done) / moved)} left"
 
     def close(self) -> None:
         """Remove the bar from the screen."""

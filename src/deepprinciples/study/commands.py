@@ -169,6 +169,7 @@ def resume(
             f"{path / 'status.json'}: state is {state!r}; expected {', '.join(directory.STATES)}; the file is damaged"
         )
     if state == "finished":
+        (progress or protocol.Progress()).say(f"{path} is finished: there is nothing to resume, and this is its result")
         return load(path)
     use_all_cores()
     with directory.locked(path):
@@ -237,7 +238,7 @@ def add_seeds(
     stem = str(known.get("stem", kind))
     if found.damaged:
         raise IntegrityError(f"{found.damaged[0]}; without it a run cannot be extended")
-    new = directory.create(out, stem)
+    new = directory.create(out, f"{stem} {seeds} seeds")
     with directory.locked(new):
         files.write_text(new / directory.CONFIG, configs.dumps(planned.config))
         facts = {**found.facts, **execute.facts(planned)}

@@ -1,0 +1,5 @@
+"""`python -m deepprinciples`: the command line."""
+
+from deepprinciples.cli.main import main
+
+main()

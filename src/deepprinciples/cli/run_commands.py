@@ -1,0 +1,127 @@
+"""Commands that look at runs and their parameters: replay, probe, report, open, runs, export, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepprinciples.cli.console import add_parts, list_runs, one_line_errors, tell, working
+from deepprinciples.cli.options import Changes, ConfigFile, Debug, Out, Plugin, RunFolder, Show, app
+from deepprinciples.errors import ConfigError
+
+
+@app.command()
+def replay(
+    run: RunFolder,
+    lane: Annotated[str, typer.Argument(help="ARM/SEED, ARM/trial-T/SEED, or SEED of a train run.")],
+    last: Annotated[int, typer.Option(min=1, help="How many steps to look at.")] = 8,
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Run one lane again and show its last steps: where a number stopped being finite, and why."""
+    with working(plugin, debug) as (console, bar):
+        from deepprinciples.analysis import replay as replays
+        from deepprinciples.report import terminal
+
+        found = replays.replay(run, lane, last=last, progress=lambda text: bar.update(0, 1, text))
+        bar.close()
+        terminal.replay_table(found._asdict() | {"looks": [one._asdict() for one in found.looks]}, console)
+
+
+@app.command()
+def probe(
+    run: RunFolder,
+    examples: Annotated[int, typer.Option(help="Training examples to measure on.")] = 512,
+    out: Out = None,
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Measure trained weights: every probe, the spectrum, the loss around and between solutions."""
+    with working(plugin, debug) as (console, bar):
+        from deepprinciples.analysis import probing
+
+        done = probing.probe(run, out, examples=examples, progress=lambda text: bar.update(0, 1, text))
+        bar.close()
+        console.print(f"Report: {done.path / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Write each figure as SVG and PNG too, into figures/ of the run.")
+    ] = False,
+    show: Show = None,
+    debug: Debug = False,
+) -> None:
+    """Write the report of a run again and show its verdicts."""
+    with one_line_errors(debug):
+        from deepprinciples.report import terminal
+        from deepprinciples.results.finished_run import load
+
+        loaded = load(run)
+        loaded.report(loaded.path / "report.html", figures=figures)
+        tell(loaded.path, loaded.summary, terminal.console(), show)
+
+
+@app.command(name="open")
+def open_(run: RunFolder, debug: Debug = False) -> None:
+    """Open the report of a run in a browser."""
+    with one_line_errors(debug):
+        page = run / "report.html"
+        if not page.is_file():
+            raise ConfigError(f"{page}: is not there; write it with: deepprinciples report {run}")
+        typer.echo(f"Report: {page}")
+        typer.launch(page.resolve().as_uri())
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="The folder that holds run directories.")] = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """List the runs of a folder, the newest first: state, directory and verdict."""
+    with one_line_errors(debug):
+        for line in list_runs(folder):
+            typer.echo(line)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished run of train, or of compare with study.keep.")],
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write. Never overwritten.")],
+    arm: Annotated[str, typer.Option(help="One of the arms of a comparison.")] = "",
+    seed: Annotated[int | None, typer.Option(help="One of the seeds kept, by default the first.")] = None,
+    naming: Annotated[str, typer.Option(help="torch (names and layouts of PyTorch) or own.")] = "torch",
+    debug: Debug = False,
+) -> None:
+    """Write the trained parameters of one seed as a safetensors file."""
+    with one_line_errors(debug):
+        from deepprinciples.analysis import exchange
+
+        path = exchange.export_parameters(run, out, arm=arm, seed=seed, naming=naming)
+        typer.echo(f"Parameters: {path}")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A safetensors file, with names of PyTorch or our own.")],
+    config: ConfigFile,
+    out: Annotated[Path, typer.Argument(help="The safetensors file to write. Never overwritten.")],
+    changes: Changes = None,
+    naming: Annotated[str, typer.Option(help="torch, own, or auto: by the names found.")] = "auto",
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Check a file of parameters against the model of a config, and write it in our own naming."""
+    with one_line_errors(debug):
+        from deepprinciples import config as configs
+
+        given = configs.override(configs.load(config), changes or [])
+        from deepprinciples.analysis import exchange
+
+        add_parts(plugin)
+        path = exchange.import_file(file, given, out, naming=naming)
+        typer.echo(f"Parameters: {path}")
