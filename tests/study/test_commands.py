@@ -209,8 +209,9 @@ def test_a_recorded_shape_that_makes_no_sense_is_refused(small):
             dp.compare(small(**{"train.layouts": {"plain": wrong}}))
 
 
-def test_the_same_study_again_compiles_nothing(small, tmp_path):
+def test_the_same_study_again_compiles_nothing(small, tmp_path, monkeypatch):
     """Whoever works in a notebook would wait for the compiler at every call."""
+    monkeypatch.setenv("DEEPPRINCIPLES_CACHE", "off")  # nor is anything loaded
     config = small(**{"train.steps": 18})
     first = dp.compare(config, tmp_path / "first")
     durations = []

@@ -14,7 +14,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
-from deepprinciples.engine import population
+from deepprinciples.engine import compile_cache
 from deepprinciples.learners import TABLES, from_config
 from deepprinciples.study import groups, prepared_group, program_cache
 from deepprinciples.types import Batch
@@ -31,7 +31,7 @@ class Nothing:
 
 @pytest.fixture(autouse=True)
 def _no_xla(monkeypatch):
-    monkeypatch.setattr(population, "_compile", lambda lowered, options: Nothing())
+    monkeypatch.setattr(compile_cache, "compiled", lambda *args: Nothing())
     monkeypatch.setattr(program_cache, "_kept", OrderedDict())
 
 
@@ -104,12 +104,12 @@ IDENTITY = """
 import jax
 jax.config.update("jax_num_cpu_devices", 1)
 from deepprinciples import config as configs
-from deepprinciples.engine import population
+from deepprinciples.engine import compile_cache
 from deepprinciples.study import groups
 from deepprinciples.study import prepared_group
 from deepprinciples.learners import from_config
 from deepprinciples.config.settings import Train
-population._compile = lambda lowered, options: type("Nothing", (), {"memory_analysis": lambda self: None})()
+compile_cache.compiled = lambda *args: type("Nothing", (), {"memory_analysis": lambda self: None})()
 resolved = configs.resolve({
     "data": {"name": "wine", "batch_size": 16}, "model": {"name": "mlp", "depth": 3, "width": 4},
     "loss": {"name": "softmax_cross_entropy"}, "optimizer": {"name": "sgd", "learning_rate": 0.1},
