@@ -39,19 +39,8 @@ class CountState(NamedTuple):
     steps: Array
 
 
-class AverageState(NamedTuple):
-    """State of `ema`: steps so far and the running average, shaped as the gradient."""
-
-    steps: Array
-    average: PyTree
-
-
 def _stateless(change: Callable[[PyTree, PyTree], PyTree]) -> Transform:
-    def update(grads: PyTree, state: optax.EmptyState, params: PyTree = None, **extra):
-        del extra
-        return change(grads, params), state
-
-    return Transform(lambda params: optax.EmptyState(), update)
+    return optax.with_extra_args_support(optax.stateless(change))
 
 
 @traits(neutral={"strength": 0.0})
@@ -118,7 +107,7 @@ def sign() -> Transform:
     Costs: Nothing that is measurable; no copy of the weights.
     References: Bernstein et al., arXiv:1802.04434.
     """
-    return _stateless(lambda grads, params: jax.tree.map(jnp.sign, grads))
+    return optax.with_extra_args_support(optax.scale_by_sign())
 
 
 def _unit(tree: PyTree) -> PyTree:
@@ -216,21 +205,14 @@ def ema(*, decay: Decay = 0.9) -> Transform:
 
     Args:
       decay: share of the past kept. *Sweepable.* *Neutral: 0.0.*
-    Returns: transform with an AverageState.
+    Returns: transform with an `optax.EmaState`.
     Expect: Noise of single batches averages out, so update_ratio falls where gradient_noise is high and hardly where
       gradients agree. The step comes late: too long an average overshoots, and step_cosine goes below 0.
     Costs: One copy of the weights.
     References: Kingma and Ba, arXiv:1412.6980.
     """
 
-    def update(grads: PyTree, state: AverageState, params: PyTree = None, **extra):
-        del params, extra
-        steps = state.steps + 1
-        average = jax.tree.map(lambda m, g: decay * m + (1.0 - decay) * g, state.average, grads)
-        share = 1.0 - jnp.asarray(decay, jnp.float32) ** steps
-        return jax.tree.map(lambda m: m / share, average), AverageState(steps, average)
-
-    return Transform(lambda params: AverageState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params)), update)
+    return optax.with_extra_args_support(optax.ema(decay))
 
 
 @traits(neutral={"factor": 1.0})
@@ -246,7 +228,7 @@ def scale(*, factor: Scalar = 1.0) -> Transform:
       optimizers that divide by the size of the gradient, such as Adam, but for their eps.
     Costs: Nothing that is measurable; no copy of the weights.
     """
-    return _stateless(lambda grads, params: jax.tree.map(lambda g: g * factor, grads))
+    return optax.with_extra_args_support(optax.scale(factor))
 
 
 TABLE = {
