@@ -24,6 +24,7 @@ class Traits(TypedDict, total=False):
     of_samples: whether a metric is one of a set of samples, such as a GAN makes.
     of_progress: whether a schedule is a function of the progress in [0, 1] and not of the step.
     follows_schedule: False where an optimizer reads its learning rate in the first step only.
+    descent: of an optimizer, "parabola" and "rosenbrock" -> (learning rate, steps to a thousandth of the loss).
     direction: of a metric, "max" where larger values are better, "min" where smaller ones are.
     worst: of a metric, the worst value there can be, None where there is none; a lane that diverged is given it.
     best: of a metric, the best value there can be; intervals end there.
@@ -42,6 +43,7 @@ class Traits(TypedDict, total=False):
     of_samples: bool
     of_progress: bool
     follows_schedule: bool
+    descent: Mapping[str, tuple[float, int]]
     direction: Literal["max", "min"]
     worst: float | None
     best: float | None

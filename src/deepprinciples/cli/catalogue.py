@@ -15,6 +15,7 @@ from deepprinciples.cli.part_cards import (
     SECTIONS,
     Tables,
     arguments,
+    descent_of,
     neutral_of,
     parsed,
     type_of,
@@ -70,6 +71,7 @@ def _page(kind: str, name: str, factory: Callable[..., Any]) -> str:
     if rows:
         head = ["| hyper-parameter | type | default | marks | range | meaning |", "|---|---|---|---|---|---|"]
         blocks.append("\n".join([*head, *rows]))
+    text["Descent"] = descent_of(factory)
     for heading, title in SECTIONS.items():
         if text[heading]:
             blocks.append(f"**{title}:** {_plain(text[heading])}")

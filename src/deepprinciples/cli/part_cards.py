@@ -25,6 +25,7 @@ SECTIONS = {
     "Raises": "Raises",
     "Expect": "What to expect",
     "Costs": "What it costs",
+    "Descent": "Steps to a thousandth of the loss",
     "References": "References",
 }
 _PROSE = ("Expect", "Costs")  # their lines end where the source line did, which means nothing
@@ -70,6 +71,7 @@ def card(tables: Tables, kind: str, name: str) -> str:
         lines += ["", "Hyper-parameters (s = can be swept):"]
         described = arguments(text["Args"])
         lines += [_row(field, described.get(field.name, ""), neutral_of(factory)) for field in known.values()]
+    text["Descent"] = descent_of(factory)
     for heading, title in SECTIONS.items():
         if text[heading]:
             words = " ".join(text[heading].split()) if heading in _PROSE else text[heading]
@@ -103,6 +105,15 @@ def _kind(tables: Tables, kind: str) -> str:
 def neutral_of(factory: Callable[..., Any]) -> Mapping[str, float]:
     """Return the values that switch a part off, keyword -> value; empty where there are none."""
     return getattr(factory, "neutral", {})
+
+
+def descent_of(factory: Callable[..., Any]) -> str:
+    """Return how fast an optimizer goes down two known functions, in words; empty for other parts."""
+    found = getattr(factory, "descent", {})
+    takes_rate = "learning_rate" in inspect.signature(factory).parameters
+    at = lambda rate: f" at learning_rate {value_of(rate)}" if takes_rate else ""
+    named = {"parabola": "a parabola", "rosenbrock": "Rosenbrock's valley"}
+    return "; ".join(f"{named[task]} {steps:,}{at(rate)}" for task, (rate, steps) in found.items())
 
 
 def _row(field: Field, described: str, neutral: Mapping[str, float]) -> str:

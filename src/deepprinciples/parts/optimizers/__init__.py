@@ -14,6 +14,7 @@ import optax
 
 from deepprinciples.parts.optimizers.cautious import cautious_adamw, cautious_lion, cautious_sgd
 from deepprinciples.parts.optimizers.corrected import adan, rprop
+from deepprinciples.parts.optimizers.descents import DESCENTS
 from deepprinciples.parts.optimizers.from_optax import (
     acprop,
     adabelief,
@@ -206,3 +207,5 @@ TABLE = {
         soap,
     )
 }
+for _name, (_parabola, _rosenbrock) in DESCENTS.items():
+    traits(descent={"parabola": _parabola, "rosenbrock": _rosenbrock})(TABLE[_name])
