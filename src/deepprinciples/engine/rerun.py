@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from deepprinciples.engine import compile_cache
 from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.divergence import CAUSES, causes
 from deepprinciples.engine.fit import STEP, Lane
@@ -217,7 +218,6 @@ def _stepper(make_learner: MakeLearner) -> Stepper:
     """Make the function that takes one step and returns names and finiteness of its arrays, loss, norms and state."""
     names: list[str] = []
 
-    @jax.jit
     def take(hyper: Mapping[str, Array], state: PyTree, batch: Batch, seed: Array, step: Array) -> Any:
         key = fold_in(stream(lane_key(seed), STEP), step)
         after, info = make_learner(hyper).step(state, batch, key)
@@ -227,7 +227,15 @@ def _stepper(make_learner: MakeLearner) -> Stepper:
         norms = [optax.tree.norm(tree) for tree in (info.grads, info.updates, info.params)]
         return finite, info.loss, *norms, after
 
-    return lambda *given: (values := take(*given), (names, values))[1]
+    made: list[Any] = []
+
+    def call(*given: Any) -> Any:
+        if not made:
+            lowered = jax.jit(take).lower(*given)
+            made.append(compile_cache.compiled(lowered, lowered.as_text(), {}, jax.devices()[:1]))
+        return names, made[0](*given)
+
+    return call
 
 
 def _arrays(batch: Batch, info: Info, after: PyTree) -> Iterator[tuple[str, Array]]:
