@@ -48,8 +48,12 @@ FIRST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files."""
+    """Begin with the longest files, and mark what `choose_slow.py` has chosen."""
     items.sort(key=lambda item: item.path.stem not in FIRST)
+    slow = set((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker("slow")
 
 
 SMALL_STUDY = {  # wine, two arms that share a program and one that does not

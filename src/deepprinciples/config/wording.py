@@ -110,7 +110,7 @@ def unknown_keys(
     """Add a line for each key that is not known; `within` maps keys of deeper sections to their paths."""
     takes = f"({owner} takes: {', '.join(known)})" if known else f"({owner} takes no keys)"
     for key in keys[:_MOST_SHOWN]:
-        deeper = "" if nearest(key, known) else within.get(nearest(key, within), "")
+        deeper = "" if nearest(key, known) else within.get(key, within.get(_SHORT.get(key.lower(), ""), ""))
         guess = f'; did you mean "{deeper}"?' if deeper else suggestion(key, known)
         problems.append(f"{prefix}{word(key)}: unknown key{guess} {takes}")
     if len(keys) > _MOST_SHOWN:
