@@ -90,7 +90,7 @@ def process(*words: str, code: str = "") -> Result:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory with a config and a file of parts; the module works inside it."""
     path = tmp_path_factory.mktemp("cli")
     (path / "toy.toml").write_text(CONFIG)
@@ -102,13 +102,13 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def compared(room: Path) -> Result:
+def compared(folder: Path) -> Result:
     """The toy, compared with overrides, under a name."""
     return command("compare", "toy.toml", "train.steps=6", "model.activation=tanh", "--name", "demo")
 
 
 @pytest.fixture(scope="module")
-def trained(room: Path) -> Iterator[Result]:
+def trained(folder: Path) -> Iterator[Result]:
     """The toy, trained with a part from a file, at a place of its own."""
     tables = {kind: dict(table) for kind, table in TABLES.items()}
     words = (
@@ -190,20 +190,20 @@ def test_a_part_is_found_by_its_name_alone(words: tuple[str, ...], expected: str
         ("model=MLP", 'no model "MLP"; did you mean "mlp"?'),
     ],
 )
-def test_what_people_write_leads_to_the_name(room: Path, change: str, expected: str) -> None:
+def test_what_people_write_leads_to_the_name(folder: Path, change: str, expected: str) -> None:
     """Lost: the first five minutes, for whoever comes from another library."""
     found = command("compare", "toy.toml", "--plan", change)
     assert (found.code, expected in found.err) == (2, True), found.err
 
 
-def test_some_of_the_arms(room: Path) -> None:
+def test_some_of_the_arms(folder: Path) -> None:
     """Lost: an arm can only be left out by editing the file."""
     assert "2 arms" in command("compare", "toy.toml", "--plan", "-a", "plain", "-a", "fast").out
     wrong = command("compare", "toy.toml", "-a", "fats")
     assert (wrong.code, wrong.err) == (2, 'error: --arm: no arm "fats"; did you mean "fast"? (arms: plain, fast)\n')
 
 
-def test_a_config_to_start_from(room: Path) -> None:
+def test_a_config_to_start_from(folder: Path) -> None:
     """Lost: a beginning without copying from a page. What is there is not overwritten."""
     assert "deepprinciples compare first.toml" in command("init", "first.toml").out
     assert "2 arms in 1 program: plain, clipped" in command("compare", "first.toml", "--plan").out
@@ -211,7 +211,7 @@ def test_a_config_to_start_from(room: Path) -> None:
     assert again.code == 2 and "first.toml: is there already" in again.err
 
 
-def test_runs_are_listed_and_opened(room: Path, compared: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_listed_and_opened(folder: Path, compared: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: which runs there are, what came of them, and their pages."""
     (line,) = [line for line in command("runs").out.splitlines() if "demo-1" in line]
     assert line.startswith("finished ") and "On accuracy" in line
@@ -224,7 +224,7 @@ def test_runs_are_listed_and_opened(room: Path, compared: Result, monkeypatch: p
     assert done.code == 0 and "runs/demo-1 is finished: there is nothing to resume" in done.out + done.err
 
 
-def test_compare_writes_a_run_directory(room: Path, compared: Result) -> None:
+def test_compare_writes_a_run_directory(folder: Path, compared: Result) -> None:
     """Lost: the whole command, its overrides, or the name a user gave."""
     assert compared.code == 0, compared.err
     run = load("runs/demo-1")
@@ -245,7 +245,7 @@ def test_output_in_a_pipe_is_plain(compared: Result) -> None:
     assert "100%" in compared.out
 
 
-def test_train_keeps_parameters_and_takes_parts_from_a_file(room: Path, trained: Result) -> None:
+def test_train_keeps_parameters_and_takes_parts_from_a_file(folder: Path, trained: Result) -> None:
     """Lost: --out, --plugin, the trained parameters, or the command that repeats the run."""
     from safetensors.numpy import load_file
 
@@ -258,7 +258,7 @@ def test_train_keeps_parameters_and_takes_parts_from_a_file(room: Path, trained:
     assert {name.split("/")[0] for name in weights} == {"seed-0", "seed-1"}
 
 
-def test_nothing_is_overwritten(room: Path, trained: Result) -> None:
+def test_nothing_is_overwritten(folder: Path, trained: Result) -> None:
     """Lost: yesterday's results."""
     before = {path: path.read_bytes() for path in Path("mine/first").rglob("*") if path.is_file()}
     code, out, err = command("compare", "toy.toml", "--out", "mine/first")
@@ -268,7 +268,7 @@ def test_nothing_is_overwritten(room: Path, trained: Result) -> None:
     assert before == {path: path.read_bytes() for path in Path("mine/first").rglob("*") if path.is_file()}
 
 
-def test_report_writes_the_same_bytes_again(room: Path, compared: Result) -> None:
+def test_report_writes_the_same_bytes_again(folder: Path, compared: Result) -> None:
     """Lost: a report that cannot be made again, or that changes when it is."""
     run = Path("runs/demo-1")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -281,7 +281,7 @@ def test_report_writes_the_same_bytes_again(room: Path, compared: Result) -> Non
     assert [path.name for path in before if before[path] != after[path]] == []
 
 
-def test_figures_are_written_when_asked(room: Path, compared: Result) -> None:
+def test_figures_are_written_when_asked(folder: Path, compared: Result) -> None:
     """Lost: the figures as files for a paper; or seconds of every run for files that nobody asked for."""
     folder = Path("runs/demo-1/figures")
     assert not folder.exists()
@@ -292,7 +292,7 @@ def test_figures_are_written_when_asked(room: Path, compared: Result) -> None:
     assert {"forest.svg", "forest.png", "validation.svg"} <= names and len(names) % 2 == 0
 
 
-def test_report_of_what_is_no_whole_run(room: Path, compared: Result, tmp_path: Path) -> None:
+def test_report_of_what_is_no_whole_run(folder: Path, compared: Result, tmp_path: Path) -> None:
     """Lost: a report of numbers that somebody changed."""
     assert command("report", "nowhere") == (
         4,
@@ -401,14 +401,14 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_errors_are_one_line_and_write_nothing(name: str, room: Path) -> None:
+def test_errors_are_one_line_and_write_nothing(name: str, folder: Path) -> None:
     """Lost: what to mend, among forty lines of traceback; or a script cannot tell what went wrong."""
     for script, text in SCRIPTS.items():
-        (room / script).write_text(text)
+        (folder / script).write_text(text)
     words, code, message = ERRORS[name]
-    before = sorted(room.rglob("*"))
+    before = sorted(folder.rglob("*"))
     assert command(*words) == (code, "", f"error: {message}\n")
-    assert [path for path in sorted(room.rglob("*")) if path not in before and "__pycache__" not in str(path)] == []
+    assert [path for path in sorted(folder.rglob("*")) if path not in before and "__pycache__" not in str(path)] == []
 
 
 def test_debug_shows_where() -> None:
@@ -427,7 +427,7 @@ def test_a_slip_of_the_command_line() -> None:
         assert (code, out) == (2, "") and "Traceback" not in err and "compare" in err
 
 
-def test_lr_find_prints_what_to_paste(room: Path) -> None:
+def test_lr_find_prints_what_to_paste(folder: Path) -> None:
     """Lost: the command, its options, or the line that goes into a config; and a range test is no study to extend."""
     words = ("lr-find", "toy.toml", "model.activation=tanh", "--steps", "60", "--seeds", "2", "--low", "0.0001")
     code, out, err = command(*words)
@@ -448,7 +448,7 @@ def test_lr_find_prints_what_to_paste(room: Path) -> None:
     assert code == 2 and err.startswith("error: --low, --high: found 3 and 1;")
 
 
-def test_show_prints_more(room: Path, compared: Result) -> None:
+def test_show_prints_more(folder: Path, compared: Result) -> None:
     """Lost: a section that was asked for, or the word that it is not there."""
     code, out, err = command("report", "runs/demo-1", "--show", "budget", "--show", "importance")
     assert (code, err) == (0, "")
