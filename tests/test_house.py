@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import deepprinciples
-from deepprinciples.parts.tables import TABLES
+from deepprinciples.domains.registry import TABLES
 
 ROOT = Path(deepprinciples.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -31,14 +31,14 @@ MAY_KNOW = {
     "kernels": {"types"},
     "parts": {"errors", "types", "kernels"},
     "engine": {"atomic", "errors", "types", "kernels"},
-    "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "engine"},
+    "domains": {"errors", "ranges", "types", "kernels", "parts"},
+    "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "domains", "engine"},
     "interop": {"errors", "types", "runs", "config", "learners"},
     "results": {"errors", "types", "report", "runs", "config", "stats", "engine", "learners", "interop"},
     "study": {"errors", "types", "report", "runs", "config", "stats", "parts", "engine", "learners", "interop",
               "results"},
     "analysis": {"errors", "types", "report", "runs", "config", "stats", "kernels", "parts", "engine", "learners",
                  "interop", "results", "study"},
-    "domains": {"errors", "types", "kernels", "parts", "results"},
     "cli": {"errors", "report", "runs", "config", "engine", "learners", "results", "study", "analysis"},
     "__main__": {"cli"},
     "scripts": {"cli", "errors", "report", "config", "results", "study"},

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 import pytest
 
+from deepprinciples.domains.registry import TABLES
 from deepprinciples.parts import (
     activations,
     augment,
@@ -29,7 +30,6 @@ from deepprinciples.parts import (
     transforms,
     weights,
 )
-from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import ActivationPenalty, Array, Batch, ClipState, FunctionPenalty, Scalar
 
 ROOMS = {

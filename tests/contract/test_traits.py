@@ -14,10 +14,10 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.cli import part_cards
 from deepprinciples.config.schema import convert, fields
+from deepprinciples.domains.registry import TABLES
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config, measured
 from deepprinciples.learners.supply import SUPPLY
-from deepprinciples.parts.tables import TABLES
 from deepprinciples.study import groups, plugins
 from deepprinciples.types import Scalar, better, traits
 

@@ -11,7 +11,7 @@ import pytest
 from small_runs import STUDY, stopped_at, told
 
 import deepprinciples as dp
-from deepprinciples.parts.tables import TABLES
+from deepprinciples.domains.registry import TABLES
 from deepprinciples.study.plugins import add_parts
 
 PLUGIN = '''

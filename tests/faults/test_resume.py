@@ -199,7 +199,7 @@ def test_a_shape_that_was_measured_is_told_after_a_stop(tmp_path: Path, monkeypa
 @pytest.mark.slow
 def test_a_function_that_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a run with one function would be joined with half of it with another."""
-    from deepprinciples.parts.tables import TABLES
+    from deepprinciples.domains.registry import TABLES
 
     def halved(strength: float) -> Any:
         return lambda *, factor=0.5: optax.scale(strength * factor)

@@ -1,1 +1,1 @@
-"""Fields of application, a module or a package each; nothing but the package itself imports them."""
+"""Fields of application, a module or a package each; their parts are joined in `registry`, and scripts use the rest."""

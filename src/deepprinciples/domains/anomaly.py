@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepprinciples.errors import DataError
-from deepprinciples.results.finished_run import Run
 
 Floats = NDArray[np.floating]
 MADE = 2000  # examples of a generator, to which the nearest is looked for
@@ -93,12 +92,12 @@ def isolation(train: Floats, test: Floats, *, seed: int) -> Floats:
     return -np.asarray(IsolationForest(random_state=seed).fit(train).score_samples(test))
 
 
-def areas(given: Task, gan: Run, autoencoder: Run) -> dict[str, Floats]:
+def areas(given: Task, gan: Any, autoencoder: Any) -> dict[str, Floats]:
     """Score the test examples of a task in five ways, and give the area under the ROC curve of each for every seed.
 
     Args:
         given: the task.
-        gan: a run of `train` on its normal examples, its players without state; all of its seeds are scored.
+        gan: a `dp.Run` of `train` on its normal examples, its players without state; all of its seeds are scored.
         autoencoder: likewise, with as many seeds.
 
     Returns:
@@ -128,7 +127,7 @@ def areas(given: Task, gan: Run, autoencoder: Run) -> dict[str, Floats]:
     return {name: np.array(one) for name, one in found.items()}
 
 
-def _noise(gan: Run, seed: int) -> Any:
+def _noise(gan: Any, seed: int) -> Any:
     import jax  # what needs no network starts without it
 
     latent = tomllib.loads(gan.config)["learner"]["latent"]

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.config.schema import fields
+from deepprinciples.domains import registry
 from deepprinciples.learners.factories import Config, factory_of, part
 from deepprinciples.learners.gan import gan
 from deepprinciples.learners.supervised import supervised
 from deepprinciples.learners.supply import SUPPLY
-from deepprinciples.parts import tables
 from deepprinciples.types import Dataset, Learner
 
 LEARNERS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (supervised, gan)}
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {**tables.TABLES, "learner": LEARNERS}
-OURS = tables.OURS | frozenset(LEARNERS.values())
+TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {**registry.TABLES, "learner": LEARNERS}
+OURS = registry.OURS | frozenset(LEARNERS.values())
 
 
 def build(config: Config, parts: Dataset) -> Learner:

@@ -13,11 +13,11 @@ import numpy as np
 import optax
 
 from deepprinciples.config.schema import fields
+from deepprinciples.domains.registry import TABLES
 from deepprinciples.engine.streams import with_own_stream
 from deepprinciples.learners.grouping import by_group, scaled
 from deepprinciples.parts.parameter_groups import Group
 from deepprinciples.parts.parameter_names import names_of
-from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import Array, Batch, Dataset, Model, Reparameterization
 
 Config = Mapping[str, Any]

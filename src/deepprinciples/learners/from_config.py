@@ -41,7 +41,7 @@ from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, S
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]
 KINDS = Registry(
-    tables={**TABLES, "start": {"start": start}, "test_sets": data.TABLE},
+    tables={**TABLES, "start": {"start": start}, "test_sets": TABLES["data"]},
     functions={"train": Train, "study": Study},
     extras={"data": (prepare,), "test_sets": (TestSet,), "model": (model_extras,)},
     provided={

@@ -13,10 +13,10 @@ import numpy as np
 
 from deepprinciples.config.schema import fields
 from deepprinciples.config.wording import suggestion
+from deepprinciples.domains.registry import TABLES
 from deepprinciples.engine.divergence import PER_CLASS, RAW
 from deepprinciples.learners.factories import Config, asks, factory_of, name_of, named, own_metrics, part, trait
 from deepprinciples.learners.features import features_of
-from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import Dataset, Metric, PyTree, Split, as_metric
 
 SUPPLIED = frozenset({"modes", "mode_std", "features", "outputs", "center"})  # keywords that the data fill in

@@ -1,7 +1,6 @@
-"""Every kind of part and its TABLE, in one place.
+"""Every general kind of part and its TABLE, in one place; `domains.registry` adds the parts of the domains.
 
-`TABLES` also holds a user's parts once `--plugin` has added them; they are not among `OURS`. Whatever else there is to
-know of a part are the traits of its factory, see `types.Traits`.
+Whatever else there is to know of a part are the traits of its factory, see `types.Traits`.
 """
 
 from __future__ import annotations
@@ -61,8 +60,3 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "weight_averaging": weight_averaging.TABLE,
     "probe": probes.TABLE,
 }
-
-
-OURS = frozenset(
-    factory for table in TABLES.values() for factory in table.values()
-)  # what --plugin adds is in TABLES alone

@@ -1,0 +1,29 @@
+"""All parts that a config can name: the general ones, and those of each domain, which are in the shape of a plugin.
+
+A domain is a module with `TABLES` = {kind: {name: factory}}, listed in `DOMAINS`. `TABLES` here also holds a user's
+parts once `--plugin` has added them; they are not among `OURS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+
+from deepprinciples.parts import tables
+
+DOMAINS: tuple[ModuleType, ...] = ()
+
+
+def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:
+    joined = {kind: dict(table) for kind, table in tables.TABLES.items()}
+    for domain in DOMAINS:
+        for kind, table in domain.TABLES.items():
+            taken = joined[kind].keys() & table.keys()
+            if taken:
+                raise ImportError(f"{domain.__name__}: {kind} {', '.join(sorted(taken))} exist already")
+            joined[kind] |= table
+    return dict(joined)
+
+
+TABLES = _joined()
+OURS = frozenset(factory for table in TABLES.values() for factory in table.values())
