@@ -1,4 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Another Python: make demo PYTHON=python3.13
+# Modules are compiled when they are first imported (--no-compile): most of what is installed never is.
 PYTHON ?= python3
 VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN = $(VENV)/bin
@@ -53,15 +54,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: $(SOURCES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.bench: $(SOURCES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(VENV)/.core
 
 experiments: $(VENV)/.core
