@@ -25,7 +25,7 @@ from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import progress_store, protocol, range_test, starting_weights
+from deepprinciples.study import progress_store, protocol, range_test, shown_progress, starting_weights
 from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import StudyPlan, same
@@ -112,7 +112,9 @@ def execute(
             if plan.kind == "compare" and progress is not None:
                 for line in outline(plan)[2:]:
                     progress.say(line)
-            finished = protocol.run_study(plan, progress=progress or protocol.Progress(), keep=_kept(plan), store=store)
+            finished = protocol.run_study(
+                plan, progress=progress or shown_progress.default(), keep=_kept(plan), store=store
+            )
             with _on_disk(path):
                 notes = [*at.notes, *store.notes]
                 run = _write(path, plan, *_outputs(plan, finished, stem, command, notes), finished)
