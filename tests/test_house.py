@@ -29,7 +29,7 @@ MAY_KNOW = {
     "config": {"errors", "ranges", "runs"},
     "stats": {"errors", "config", "report"},
     "kernels": {"types"},
-    "parts": {"errors", "types", "kernels"},
+    "parts": {"atomic", "errors", "types", "kernels"},
     "engine": {"atomic", "errors", "types", "kernels"},
     "domains": {"errors", "ranges", "types", "kernels", "parts"},
     "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "domains", "engine"},
@@ -139,6 +139,7 @@ FORBIDDEN = {
     *("eval", "exec", "compile", "execfile", "__import__", "runpy.run_path", "os.system", "os.popen"),
     *("yaml.load", "joblib.load", "torch.load", "pd.read_pickle"),
 }
+RUNS_CLIENTS = "parts/fetched/fetching.py"  # pip and npm download archives there: lists of arguments, no shell
 ALLOWED = {("study/plugins.py", "spec.loader.exec_module"), ("__init__.py", "importlib.import_module")}
 
 
@@ -163,6 +164,7 @@ def test_data_is_never_code():
                 "subprocess",
                 "ctypes",
             }
+            if (short(path), r) != (RUNS_CLIENTS, "subprocess")
         ]
         for name, node in calls(path):
             last = name.split(".")[-1]
