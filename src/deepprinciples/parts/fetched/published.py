@@ -35,7 +35,7 @@ class Published(NamedTuple):
     tag: tuple[str, str] | None = None  # (platform, Python version)
     sdist: str = ""
     folders: tuple[str, ...] = ()
-    hint: str = ""  # a further way to get the set
+    hint: str = ""  # a further way to get the set, beside the three that all have
 
     @property
     def size(self) -> int:
@@ -46,6 +46,24 @@ class Published(NamedTuple):
 _MNI = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 SETS: dict[str, Published] = {
+    "fashion_mnist": Published(
+        "60,000 + 10,000 pictures of clothing, 28 x 28 pixels",
+        "MIT",
+        "Zalando Research",
+        tuple(
+            File(f"{name}-ubyte.gz", sha256, size)
+            for name, sha256, size in (
+                ("train-images-idx3", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888", 47040016),
+                ("train-labels-idx1", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9", 60008),
+                ("t10k-images-idx3", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b", 7840016),
+                ("t10k-labels-idx1", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", 10008),
+            )
+        ),
+        "address",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        folders=("/usr/share/datasets/fashion-mnist",),
+        hint="install the Debian package dataset-fashion-mnist",
+    ),
     "nuclei": Published(
         "a fluorescence picture of 512 x 512 pixels with the outlines of its nuclei",
         "BSD-3-Clause",
@@ -98,7 +116,7 @@ SETS: dict[str, Published] = {
         "16.0.0",
     ),
     "lfw_subset": Published(
-        "100 faces and 100 pieces of background, 25 x 25 pixels",
+        "100 faces and 100 pieces without a face, 25 x 25 pixels",
         "photographs of the press without a stated license: use, do not ship",
         "Labeled Faces in the Wild, a part of it as the package scikit-image ships it",
         (
