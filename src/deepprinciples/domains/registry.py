@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
+from deepprinciples.domains import detection
 from deepprinciples.parts import tables
 
-DOMAINS: tuple[ModuleType, ...] = ()
+DOMAINS: tuple[ModuleType, ...] = (detection,)
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:
