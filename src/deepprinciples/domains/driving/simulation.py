@@ -75,14 +75,14 @@ def random_road(key: Array) -> Road:
         wavelength=wavelength,
         phase=angle("phase", (WAVES,)),
         ground=jnp.stack([asphalt, asphalt + draw("verge", (), -0.25, 0.25), draw("sky", (), 0.2, 0.9)]),
-        paint=draw("paint", (), 0.25, 0.7),
-        wear=draw("wear", (2,), 0.3, 1.0),
+        paint=draw("paint", (), 0.4, 0.9),
+        wear=draw("wear", (2,), 0.2, 0.8),
         worn=angle("worn", (2, 2)),
-        repair=draw("repair", (), 0.0, 0.4),
+        repair=draw("repair", (), 0.0, 0.3),
         repaired=angle("repaired", (2,)),
-        shadow=draw("shadow", (), 0.2, 0.8),
+        shadow=draw("shadow", (), 0.1, 0.7),
         blotch=jnp.concatenate([waves, angle("blotch", (BLOTCHES, 1))], axis=1),
-        noise=draw("noise", (), 0.05, 0.15),
+        noise=draw("noise", (), 0.02, 0.1),
     )
 
 
