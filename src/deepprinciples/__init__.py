@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deepprinciples.analysis.rank import rank as rank
     from deepprinciples.analysis.replay import replay as replay
     from deepprinciples.domains import anomaly as anomaly
+    from deepprinciples.domains import driving as driving
     from deepprinciples.domains import theory as theory
     from deepprinciples.domains.style import transfer as style  # noqa: F401
     from deepprinciples.learners.objective import minimize as minimize
@@ -63,6 +64,7 @@ _EXPORTS = {  # name -> the module that holds it
 }
 _MODULES = {
     "anomaly": "deepprinciples.domains.anomaly",
+    "driving": "deepprinciples.domains.driving",
     "stats": "deepprinciples.stats",
     "style": "deepprinciples.domains.style.transfer",
     "theory": "deepprinciples.domains.theory",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.domains.driving.closed_loop import meters_in_lane, shifted_view
+from deepprinciples.domains.driving.drawing import draw as draw
 from deepprinciples.domains.driving.frames import lane, road
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
