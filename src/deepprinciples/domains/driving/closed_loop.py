@@ -110,8 +110,8 @@ def shifted_view(*, shift: Strength = 0.5, turn: Strength = 0.08, correction: Sc
         draw = random.uniform(key, (2, x.shape[0]), None, -1.0, 1.0)
         beside, angle = shift * draw[0], turn * draw[1]  # [B]
         below = jnp.maximum(jnp.arange(rows) + 0.5 - simulation.HORIZON, 0.0)
-        moved = beside[:, None] * below / simulation.HEIGHT + simulation.FOCAL * jnp.tan(angle)[:, None]  # [B, H]
-        place = jnp.clip(jnp.arange(columns) - moved[..., None], 0.0, columns - 1.0)  # [B, H, W]
+        moved = beside[:, None] * below[None, :] / simulation.HEIGHT + simulation.FOCAL * jnp.tan(angle)[:, None]  # [B, H]
+        place = jnp.clip(jnp.arange(columns)[None, None, :] - moved[..., None], 0.0, columns - 1.0)  # [B, H, W]
         left = jnp.minimum(place.astype(jnp.int32), columns - 2)
         take = lambda index: jnp.take_along_axis(x, index[..., None], axis=2)
         share = (place - left)[..., None]

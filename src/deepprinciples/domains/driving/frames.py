@@ -5,6 +5,7 @@ The pictures are made when the data are loaded, as a function of `data_seed` alo
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -31,21 +32,21 @@ class _Frames(NamedTuple):
     lanes: Array  # [F, ROWS, COLUMNS]
 
 
-def off_center(road: Road, state: State, key: Array) -> State:
+def off_center(road: Road, state: State, draws: Array) -> State:
     """Put a car off the center line, and let the expert steer back for up to CORRECTIONS steps.
 
     Args:
         road: one road.
         state: one state, whose offset and heading are replaced.
-        key: of the push, of the turn and of the number of steps.
+        draws: [3] uniform in [0, 1): of the push, of the turn and of the number of steps.
     """
-    draw = lambda name, most: random.uniform(stream(key, name), (), None, -most, most)
-    pushed = State(state.along, draw("push", PUSH), draw("turn", TURN))
-    steps = random.uniform(stream(key, "steps"), (), None, 0.0, CORRECTIONS + 1.0).astype(jnp.int32)
+    pushed = State(state.along, PUSH * (2.0 * draws[0] - 1.0), TURN * (2.0 * draws[1] - 1.0))
+    steps = ((CORRECTIONS + 1) * draws[2]).astype(jnp.int32)
     path = simulation.follow(road, pushed, CORRECTIONS + 1)
     return jax.tree.map(lambda one: one[steps], path)
 
 
+@functools.partial(jax.jit, static_argnames="frames")
 def _drive(key: Array, share: Array, frames: int) -> _Frames:
     """Take frames of a road, equally spaced; a share of them is off center."""
     road = simulation.random_road(stream(key, "road"))
@@ -54,21 +55,22 @@ def _drive(key: Array, share: Array, frames: int) -> _Frames:
     path = simulation.follow(road, State(rest, rest, rest), steps)
     taken = (jnp.arange(frames) * steps) // frames
     states = jax.tree.map(lambda one: one[taken], path)
+    draws = random.uniform(stream(key, "recoveries"), (frames, 4))
 
-    def frame(state: State, key: Array) -> _Frames:
-        pushed = random.uniform(stream(key, "share")) < share
-        state = jax.tree.map(lambda a, b: jnp.where(pushed, a, b), off_center(road, state, key), state)
-        picture = simulation.render(road, state, stream(key, "noise"))
-        return _Frames(picture, simulation.expert(road, state), simulation.lane_mask(road, state))
+    def frame(state: State, draws: Array, key: Array) -> _Frames:
+        off = off_center(road, state, draws[1:])
+        state = jax.tree.map(lambda a, b: jnp.where(draws[0] < share, a, b), off, state)
+        return _Frames(
+            simulation.render(road, state, key), simulation.expert(road, state), simulation.lane_mask(road, state)
+        )
 
-    return jax.vmap(frame)(states, jax.random.split(stream(key, "frames"), frames))
+    return jax.vmap(frame)(states, draws, jax.random.split(stream(key, "frames"), frames))
 
 
 def _part(name: str, roads: int, frames: int, share: float, data_seed: int) -> _Frames:
     keys = jax.random.split(stream(jax.random.key(data_seed, impl="threefry2x32"), name), roads)
-    # One road at a time: all of them at once would need the memory of all their pixels several times.
-    made = jax.jit(lambda keys, share: jax.lax.map(lambda key: _drive(key, share, frames), keys))(keys, share)
-    return _Frames(*(np.asarray(one).reshape(roads * frames, *one.shape[2:]) for one in made))
+    made = [jax.device_get(_drive(key, jnp.float32(share), frames)) for key in keys]
+    return jax.tree.map(lambda *one: np.concatenate(one), *made)
 
 
 def _parts(

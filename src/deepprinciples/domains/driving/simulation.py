@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels import random
-from deepprinciples.kernels.keys import stream
 from deepprinciples.types import Array, Scalar
 
 ROWS, COLUMNS = 32, 64
@@ -30,6 +29,8 @@ LARGEST_ANGLE = 0.2  # of the front wheels, in radians, at steering 1
 LOOKAHEAD = 8.0  # meters ahead to the point that the expert steers for
 VIEW, SPACING = 42.0, 1.5  # how far the center line is followed, and in what steps
 WAVES, BLOTCHES = 5, 4  # sines that a curvature and a shadow are made of
+# Between what a road's gray of asphalt, verge (against it) and sky, paint, repair, shadow and noise are drawn.
+_BETWEEN = ((-0.6, 0.0), (-0.25, 0.25), (0.2, 0.9), (0.4, 0.9), (0.0, 0.3), (0.1, 0.7), (0.02, 0.1))
 
 
 class Road(NamedTuple):
@@ -65,24 +66,25 @@ def random_road(key: Array) -> Road:
     Args:
         key: of the road.
     """
-    draw = lambda name, shape=(), low=0.0, high=1.0: random.uniform(stream(key, name), shape, None, low, high)
-    angle = lambda name, shape: draw(name, shape, 0.0, 2.0 * math.pi)
-    wavelength = jnp.exp(draw("wavelength", (WAVES,), math.log(40.0), math.log(200.0)))
-    waves = jnp.stack([draw("along", (BLOTCHES,), 0.25, 1.2), draw("across", (BLOTCHES,), -1.0, 1.0)], axis=1)
-    asphalt = draw("asphalt", (), -0.6, 0.0)
+    drawn = random.uniform(key, (len(_BETWEEN) + 2 * WAVES + 3 * BLOTCHES + 8,))  # at once: to compile is quicker
+    low, high = jnp.asarray(_BETWEEN).T
+    asphalt, verge, sky, paint, repair, shadow, noise = low + (high - low) * drawn[: len(_BETWEEN)]
+    rest = drawn[len(_BETWEEN) :]
+    angle = 2.0 * math.pi * rest
+    blotches = rest[2 * WAVES + 8 :].reshape(3, BLOTCHES)
     return Road(
         bend=jnp.full(WAVES, 0.02 / math.sqrt(WAVES)),
-        wavelength=wavelength,
-        phase=angle("phase", (WAVES,)),
-        ground=jnp.stack([asphalt, asphalt + draw("verge", (), -0.25, 0.25), draw("sky", (), 0.2, 0.9)]),
-        paint=draw("paint", (), 0.4, 0.9),
-        wear=draw("wear", (2,), 0.2, 0.8),
-        worn=angle("worn", (2, 2)),
-        repair=draw("repair", (), 0.0, 0.3),
-        repaired=angle("repaired", (2,)),
-        shadow=draw("shadow", (), 0.1, 0.7),
-        blotch=jnp.concatenate([waves, angle("blotch", (BLOTCHES, 1))], axis=1),
-        noise=draw("noise", (), 0.02, 0.1),
+        wavelength=40.0 * 5.0 ** rest[:WAVES],
+        phase=angle[WAVES : 2 * WAVES],
+        ground=jnp.stack([asphalt, asphalt + verge, sky]),
+        paint=paint,
+        wear=0.2 + 0.6 * rest[2 * WAVES : 2 * WAVES + 2],
+        worn=angle[2 * WAVES + 2 : 2 * WAVES + 6].reshape(2, 2),
+        repair=repair,
+        repaired=angle[2 * WAVES + 6 : 2 * WAVES + 8],
+        shadow=shadow,
+        blotch=jnp.stack([0.25 + 0.95 * blotches[0], 2.0 * blotches[1] - 1.0, 2.0 * math.pi * blotches[2]], axis=1),
+        noise=noise,
     )
 
 
@@ -97,13 +99,18 @@ def straight_road() -> Road:
 
 def curvature(road: Road, along: Scalar) -> Array:
     """Return the curvature of the center line, 1 / m."""
-    return jnp.sum(road.bend * jnp.cos(2.0 * jnp.pi * jnp.asarray(along)[..., None] / road.wavelength + road.phase), -1)
+    bend, number, phase = _waves(road)
+    return sum(bend[k] * jnp.cos(number[k] * along + phase[k]) for k in range(WAVES))
 
 
 def direction(road: Road, along: Scalar) -> Array:
     """Return the direction of the center line in radians, the integral of its curvature up to a constant."""
-    number = 2.0 * jnp.pi / road.wavelength
-    return jnp.sum(road.bend / number * jnp.sin(number * jnp.asarray(along)[..., None] + road.phase), -1)
+    bend, number, phase = _waves(road)
+    return sum(bend[k] / number[k] * jnp.sin(number[k] * along + phase[k]) for k in range(WAVES))
+
+
+def _waves(road: Road) -> tuple[Array, Array, Array]:
+    return road.bend, 2.0 * jnp.pi / road.wavelength, road.phase
 
 
 def project(x: Scalar, y: Scalar) -> tuple[Scalar, Scalar]:
@@ -195,8 +202,7 @@ def render(road: Road, state: State, key: Array) -> Array:
         ground += paint * _line(offset, sign * HALF_LANE, pixel)
     beside = 1.3 * jnp.cos(along / 17.0 + road.repaired[0]) + 0.8 * jnp.cos(along / 40.0 + road.repaired[1])
     ground += road.repair * _line(offset, beside, pixel)
-    number, across, phase = road.blotch[:, :, None, None].transpose(1, 0, 2, 3)  # [BLOTCHES, 1, 1] each
-    waves = jnp.sum(jnp.cos(number * along + across * offset + phase), axis=0)
+    waves = sum(jnp.cos(number * along + across * offset + phase) for number, across, phase in road.blotch)
     dark = road.shadow * jax.nn.sigmoid(4.0 * (waves - 0.7))
     ground += dark * (-0.9 - ground)
     haze = jnp.where(seen, jnp.clip(distance / VIEW, 0.0, 1.0) ** 2, 1.0)
