@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deepprinciples.analysis.replay import replay as replay
     from deepprinciples.domains import anomaly as anomaly
     from deepprinciples.domains import detection as detection
+    from deepprinciples.domains import driving as driving
     from deepprinciples.domains import theory as theory
     from deepprinciples.domains.style import transfer as style  # noqa: F401
     from deepprinciples.learners.objective import minimize as minimize
@@ -65,6 +66,7 @@ _EXPORTS = {  # name -> the module that holds it
 _MODULES = {
     "anomaly": "deepprinciples.domains.anomaly",
     "detection": "deepprinciples.domains.detection",
+    "driving": "deepprinciples.domains.driving",
     "stats": "deepprinciples.stats",
     "style": "deepprinciples.domains.style.transfer",
     "theory": "deepprinciples.domains.theory",

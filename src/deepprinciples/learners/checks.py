@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.errors import ConfigError
@@ -40,7 +41,8 @@ def problems(config: Config, parts: Dataset) -> list[str]:
         return found
     found += unfit_for_targets(config, parts, outputs, "") + only_padding(config, parts, "")
     is_unfit = lambda path: any(problem.startswith(f"{path}.") for problem in found)
-    predict = lambda inputs: model.apply(params, state, inputs, key=None, train=False)[0]
+    filled = lambda tree: jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), tree)
+    predict = lambda inputs: model.apply(filled(params), filled(state), inputs, key=None, train=False)[0]
     if not is_unfit("loss"):
         with caught(found, f"loss: does not fit data.name {source!r}"):
             _check_loss(part("loss", config["loss"]), outputs, batch.targets)

@@ -1,0 +1,16 @@
+"""Autonomous driving: roads and a camera in JAX, an expert to learn from, and how far a model drives by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deepprinciples.domains.driving.closed_loop import meters_in_lane, shifted_view
+from deepprinciples.domains.driving.drawing import draw as draw
+from deepprinciples.domains.driving.frames import lane, road
+
+TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
+    "data": {"road": road, "lane": lane},
+    "metric": {"meters_in_lane": meters_in_lane},
+    "augment": {"shifted_view": shifted_view},
+}
