@@ -82,7 +82,7 @@ def test_the_number_of_weights_and_the_names_of_layers() -> None:
 
 @pytest.mark.parametrize(("skips", "seen"), [("none", False), ("add", True)])
 def test_only_a_skip_tells_neighbors_apart(skips: str, seen: bool) -> None:
-    """Lost: the arm without skips has some, or that with them has none. A pool hides where in a window its maximum is."""
+    """Lost: the arm without skips has some. A pool hides where in a window its maximum is."""
     model = unet(outputs=1, levels=2, width=4, kernel=1, skips=skips)
     params, state = jax.jit(model.init)(KEY, IMAGES[..., :1])
     image = jnp.zeros((1, 4, 4, 1)).at[0, 0, 0, 0].set(1.0)
