@@ -18,6 +18,7 @@ CASES = {
     "mlp": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
     "cnn": {"depth": 2, "width": 4, "stages": 1, "skip": "residual", "normalization": "batch"},
     "resnet": {"blocks": 1, "width": 4},
+    "unet": {"levels": 2, "width": 4, "normalization": "batch"},
     "lstm": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
     "gru": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
     "rnn": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
@@ -58,7 +59,8 @@ def test_cases_cover_the_table():
 def test_layers_have_one_name_and_states_one_shape(name):
     """The gradient and the activation of a layer would not share a row of the heat-map, or scan refuse the state."""
     params, state, outputs, new_state, activations = jitted(name)(KEY, KEY, settings(name, 0.4))
-    assert outputs.shape == (3, 3) and bool(jnp.isfinite(outputs).all())
+    positions = SERIES.shape[1:-1] if name == "unet" else ()
+    assert outputs.shape == (3, *positions, 3) and bool(jnp.isfinite(outputs).all())
     assert jax.tree.map(jnp.shape, new_state) == jax.tree.map(jnp.shape, state)
     assert "perturbations" not in state and "intermediates" not in state
     assert {n for n in activations if not n.endswith(AUXILIARY)} == set(params)
@@ -78,7 +80,7 @@ def test_plain_call_equals_jit(name):
 @every
 def test_seeds_and_floats_are_lanes_of_one_program(name):
     """Many lanes in one program would not be the runs they stand for, or a sweep not trace at all."""
-    assert {"dropout", "branch_scale"} <= set(floats_of(name))
+    assert {"dropout"} <= set(TABLE[name].neutral) <= set(floats_of(name))
     keys = jax.random.split(KEY, 3)
     values = {n: jnp.array([0.0, 0.4, 0.4]) for n in floats_of(name)}
     outputs = lambda k, v: lane(name, k, k, v)[2]

@@ -34,6 +34,21 @@ TWINS = {
         Y,
         -np.log(Q[np.arange(6), Y]) - 0.3 * stats.entropy(Q, axis=1),
     ),
+    "weighted_cross_entropy": (
+        {"priors": (6.0, 2.0, 1.0, 1.0)},
+        Y,
+        -np.log(Q[np.arange(6), Y]) * np.array([1 / 2.4, 5 / 4, 5 / 2, 5 / 2])[Y],  # 1 / (4 share)
+    ),
+    "dice": (  # one position: TP + FP = Q, TP + FN = ONE
+        {"share": 0.25, "smooth": 1.0},
+        Y,
+        -0.75 * np.log(Q[np.arange(6), Y]) + 0.25 * (1 - np.mean((2 * ONE * Q + 2) / (ONE + Q + 2), axis=1)),
+    ),
+    "tversky": (
+        {"alpha": 0.2, "beta": 0.9, "smooth": 1.0},
+        Y,
+        1 - np.mean((ONE * Q + 1) / (ONE * Q + 1 + 0.2 * (1 - ONE) * Q + 0.9 * ONE * (1 - Q)), axis=1),
+    ),
     "logit_adjusted_cross_entropy": (
         {"strength": 0.8, "priors": (6.0, 2.0, 1.0, 1.0)},
         Y,
@@ -133,11 +148,12 @@ def test_logit_adjustment_is_fair_to_a_rare_class() -> None:
 
 def test_priors_are_refused_in_words() -> None:
     """Lost: a class that is never there, or priors of another data set, give NaN or a traceback of shapes."""
-    with pytest.raises(ValueError, match=r"found priors \[0.5, 0.0\]; expected numbers above 0"):
-        losses.logit_adjusted_cross_entropy(priors=(0.5, 0.0))
-    loss = losses.logit_adjusted_cross_entropy(priors=(0.5, 0.5))
-    with pytest.raises(ValueError, match="found 2 priors for 4 classes; give one for each"):
-        loss(jnp.asarray(X), jnp.asarray(Y))
+    for name in ("logit_adjusted_cross_entropy", "weighted_cross_entropy"):
+        with pytest.raises(ValueError, match=rf"{name}: found priors \[0.5, 0.0\]; expected numbers above 0"):
+            losses.TABLE[name](priors=(0.5, 0.0))
+        loss = losses.TABLE[name](priors=(0.5, 0.5))
+        with pytest.raises(ValueError, match=f"{name}: found 2 priors for 4 classes; give one for each"):
+            loss(jnp.asarray(X), jnp.asarray(Y))
 
 
 def test_distillation_lanes_and_certain_teachers() -> None:

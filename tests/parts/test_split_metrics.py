@@ -23,7 +23,7 @@ from deepprinciples.types import Batch, Learner, Metric, Scalar
 RNG = np.random.default_rng(11)
 RANKED = ("roc_auc", "average_precision", "sensitivity_at_specificity")
 TABLE = split_metrics.TABLE | ranking_metrics.TABLE
-COUNTED = ("f1", "balanced_accuracy", "mean_iou", "expected_calibration_error", "perplexity")
+COUNTED = ("f1", "balanced_accuracy", "mean_iou", "dice_score", "expected_calibration_error", "perplexity")
 NAN = float("nan")
 
 
@@ -117,6 +117,11 @@ def test_counts_are_scikit_learns(case: str, width: int) -> None:
     np.testing.assert_allclose(classes("mean_iou", x, y), ious, rtol=1e-6)
     assert value("mean_iou", x, y) == pytest.approx(np.nanmean(ious))
     assert value("balanced_accuracy", x, y) == pytest.approx(oracle.balanced_accuracy_score(y, guess))
+    dices = oracle.f1_score(y, guess, average=None, **nan)
+    np.testing.assert_allclose(classes("dice_score", x, y), dices, rtol=1e-6)
+    assert value("dice_score", x, y) == pytest.approx(np.nanmean(dices))
+    without = value("dice_score", x, y, include_background=False)
+    assert without == pytest.approx(np.nanmean(dices[1:]), nan_ok=True)
     recalls = oracle.recall_score(y, guess, average=None, **nan)
     np.testing.assert_allclose(classes("balanced_accuracy", x, y), recalls, rtol=1e-6)
     if width == 2 and (y == 1).any():
@@ -244,6 +249,7 @@ def test_a_single_example() -> None:
     """Lost: a crash, or a number where there is none, at the smallest split there is."""
     x, y = np.array([[0.0, 3.0]], np.float32), np.array([1])
     assert value("f1", x, y, average="binary") == value("balanced_accuracy", x, y) == value("mean_iou", x, y) == 1
+    assert value("dice_score", x, y) == 1
     assert value("average_precision", x, y) == 1
     assert np.isnan(value("roc_auc", x, y)) and np.isnan(value("sensitivity_at_specificity", x, y))
     assert value("expected_calibration_error", x, y) == pytest.approx(1 - 1 / (1 + np.exp(-3)), abs=1e-6)

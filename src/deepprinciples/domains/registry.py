@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from deepprinciples.domains import detection, driving
+from deepprinciples.domains import detection, driving, medical
 from deepprinciples.parts import tables
 
-DOMAINS: tuple[ModuleType, ...] = (detection, driving,)
+DOMAINS: tuple[ModuleType, ...] = (detection, driving, medical,)
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:

@@ -89,6 +89,25 @@ def mean_iou() -> Metric:
     return _of_counts("mean_iou", lambda sums: _ratio(sums["right"], union(sums)))
 
 
+@better("max", worst=0.0, best=1.0)
+@traits(targets="classes or binary")
+def dice_score(*, include_background: bool = True) -> Metric:
+    """Measure the mean over classes of the Dice coefficient of answers and labels, for segmentation.
+
+    mean over classes that have an example or an answer of 2 TP / (2 TP + FP + FN), positions of all examples together:
+    F1 of single positions
+
+    Args:
+      include_background: whether class 0 is one of the classes of the mean.
+    Returns: Metric of outputs [B, ..., C] or log-odds [B, ...], from 0 to 1; also the value of each class.
+    Raises: ValueError where the shapes do not pair.
+    References: Dice 1945, Measures of the amount of ecologic association between species.
+    """
+    first = 0 if include_background else 1
+    ratio = lambda sums: _ratio(2.0 * sums["right"], sums["answers"] + sums["examples"])
+    return _of_counts("dice_score", ratio, first)
+
+
 @better("min", worst=1.0, best=0.0)
 @traits(targets="classes or binary")
 def expected_calibration_error(*, bins: Count = 15) -> Metric:
@@ -108,7 +127,7 @@ def expected_calibration_error(*, bins: Count = 15) -> Metric:
         scores, labels = class_scores("expected_calibration_error", outputs, targets)
         sure = jnp.max(jax.nn.softmax(scores), axis=-1)  # [B, M]
         sure = jnp.where(jnp.isnan(sure), 1.0, sure)
-        gap = jnp.where(labels >= 0, (_answers(scores, labels) == labels) - sure, 0.0)
+        gap = jnp.where(labels >= 0, (answers_of(scores, labels) == labels) - sure, 0.0)
         place = jnp.clip(jnp.ceil(sure * bins).astype(jnp.int32) - 1, 0, bins - 1)
         # Where and sum fuse; one-hot rows of every position would fill the memory.
         inside = place[..., None] == jnp.arange(bins)[None, None, :]
@@ -191,7 +210,7 @@ def class_scores(name: str, outputs: Array, targets: Array) -> tuple[Array, Arra
     return scores.reshape(len(labels), -1, scores.shape[-1]), labels.reshape(len(labels), -1).astype(jnp.int32)
 
 
-def _answers(scores: Array, labels: Array) -> Array:
+def answers_of(scores: Array, labels: Array) -> Array:
     """Return the class of each answer [B, M]; one that holds NaN is made to miss: it is the class after the label."""
     missed = jnp.any(jnp.isnan(scores), axis=-1)
     return jnp.where(missed, (labels + 1) % scores.shape[-1], jnp.argmax(scores, axis=-1))
@@ -204,17 +223,17 @@ def _labeled(labels: Array) -> Array:
 def _counts(name: str, outputs: Array, targets: Array) -> Sums:
     """Count the labeled positions of each example by class [B, C]: those of it, answered with it, and rightly so."""
     scores, labels = class_scores(name, outputs, targets)
-    answers = jnp.where(labels >= 0, _answers(scores, labels), -1)
+    answers = jnp.where(labels >= 0, answers_of(scores, labels), -1)
     of = lambda classes: jnp.sum(jax.nn.one_hot(classes, scores.shape[-1]), axis=1)
     return {"examples": of(labels), "answers": of(answers), "right": of(jnp.where(answers == labels, labels, -1))}
 
 
-def _of_counts(name: str, ratio: Callable[[Sums], Array]) -> Metric:
-    """Make a metric of ratio(counts) -> [C]: the mean over the classes of which it is defined."""
+def _of_counts(name: str, ratio: Callable[[Sums], Array], first: int = 0) -> Metric:
+    """Make a metric of ratio(counts) -> [C]: the mean over the classes from the first on of which it is defined."""
     per_class = lambda sums, count: ratio(sums)
     return Metric(
         lambda outputs, targets: _counts(name, outputs, targets),
-        lambda sums, count: jnp.nanmean(ratio(sums)),
+        lambda sums, count: jnp.nanmean(ratio(sums)[first:]),
         per_class,
     )
 
@@ -223,4 +242,6 @@ def _ratio(share: Array, whole: Array) -> Array:
     return jnp.where(whole > 0, share / jnp.maximum(whole, 1.0), jnp.nan)
 
 
-TABLE = {f.__name__: f for f in (f1, balanced_accuracy, mean_iou, expected_calibration_error, perplexity, r2)}
+TABLE = {
+    f.__name__: f for f in (f1, balanced_accuracy, mean_iou, dice_score, expected_calibration_error, perplexity, r2)
+}

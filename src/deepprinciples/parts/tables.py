@@ -11,6 +11,8 @@ from typing import Any
 from deepprinciples.parts import (
     activations,
     augment,
+    boundary_metrics,
+    calibration_metrics,
     data,
     gan_losses,
     gradient_rules,
@@ -47,6 +49,8 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
         **metrics.TABLE,
         **split_metrics.TABLE,
         **ranking_metrics.TABLE,
+        **boundary_metrics.TABLE,
+        **calibration_metrics.TABLE,
         **variational.METRICS,
         **sample_metrics.TABLE,
     },

@@ -2,9 +2,10 @@
 
 Every factory returns `(outputs, targets) -> [B]`: one value per example, further axes (steps, regression targets)
 are averaged. Outputs are raw: no softmax or sigmoid before the loss. Class losses take integer labels or, where the
-formula allows, probabilities; the static dtype decides. The modules: `classes` (one of many), `values` (each output on
-its own), and `pairing` below both. What is only measured, never minimized, is a metric; what depends on the weights
-alone is a regularizer; losses of two players belong to the game learner.
+formula allows, probabilities; the static dtype decides. The modules: `classes` (one of many), `overlaps` (one of many,
+all positions of an example together), `values` (each output on its own), and `pairing` below them. What is only
+measured, never minimized, is a metric; what depends on the weights alone is a regularizer; losses of two players belong
+to the game learner.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from deepprinciples.parts.losses.classes import (
     one_hot_mse,
     poly_loss,
     softmax_cross_entropy,
+    weighted_cross_entropy,
 )
+from deepprinciples.parts.losses.overlaps import dice, tversky
 from deepprinciples.parts.losses.pairing import as_labels, as_probabilities, as_values, per_example
 from deepprinciples.parts.losses.values import (
     cosine_distance,
@@ -46,7 +49,10 @@ TABLE = {
         generalized_cross_entropy,
         kl_divergence,
         confidence_penalty,
+        weighted_cross_entropy,
         logit_adjusted_cross_entropy,
+        dice,
+        tversky,
         distillation,
         one_hot_mse,
         multiclass_hinge,
