@@ -180,16 +180,33 @@ class Average(NamedTuple):
     value: Callable[[PyTree, PyTree], PyTree]
 
 
+class Stored(NamedTuple):
+    """How an array of parameters is stored, for the size of a model."""
+
+    shape: tuple[int, ...]
+    values: int  # numbers that are stored
+    bits: int  # of each
+    beside: int = 0  # bytes that go with them, such as scales
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the array: its values packed without gaps, and what goes with them."""
+        return -(-self.values * self.bits // 8) + self.beside
+
+
 class Reparameterization(NamedTuple):
     """A map from the weights that are stored and updated to those that the model uses; see `parts.weights`.
 
     init(key, params) -> (stored, state), so that apply(stored, state) gives the weights to begin with; apply(stored,
     state) -> params, in training and evaluation; after(stored, state) -> (stored, state), after each update.
+    sizes({name: Stored}) -> {name: Stored}, where there is one, turns how the arrays of `stored` are kept after
+    training into how those of `params` are.
     """
 
     init: Callable[[Array, PyTree], tuple[PyTree, PyTree]]
     apply: Callable[[PyTree, PyTree], PyTree]
     after: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
+    sizes: Callable[[Mapping[str, Stored]], Mapping[str, Stored]] | None = None
 
 
 class ClipState(NamedTuple):
