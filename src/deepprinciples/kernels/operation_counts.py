@@ -79,7 +79,9 @@ def _of_equation(equation: Any, flags: list[bool], asked: list[bool]) -> tuple[f
         return equation.outvars[0].aval.size * math.prod(shape[axis] for axis in contracted), [True]
     if name == "conv_general_dilated":
         kernel = equation.invars[1].aval
-        return equation.outvars[0].aval.size * kernel.size / kernel.shape[given["dimension_numbers"].rhs_spec[0]], [True]
+        return equation.outvars[0].aval.size * kernel.size / kernel.shape[given["dimension_numbers"].rhs_spec[0]], [
+            True
+        ]
     for inner in _inside(given.values()):
         if len(inner.invars) == len(flags) and len(inner.outvars) == len(asked):
             return _counted(inner, flags, asked)

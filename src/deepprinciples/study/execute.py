@@ -21,6 +21,7 @@ from deepprinciples.errors import IntegrityError, ResourceError, Stopped, one_li
 from deepprinciples.interop import parameters
 from deepprinciples.learners import from_config, measured
 from deepprinciples.learners.features import digest
+from deepprinciples.learners.model_sizes import shapes_of, size_of
 from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
@@ -203,6 +204,13 @@ def _outputs(
     )
     if kind == "lr-find":
         summary |= range_test.summarized(found, resolved, summary["arms"])
+    for row, size in zip(summary["arms"], _sizes(plan, summary["arms"]), strict=True):
+        row["size"] = size
+    found = found.assign({
+        key: ("arm", [float("nan") if row["size"][key] is None else float(row["size"][key]) for row in summary["arms"]])
+        for key in ("parameters", "bytes", "multiply_adds")
+        if all(row["size"] for row in summary["arms"])
+    })  # fmt: skip
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     if shapes:  # a repeat takes the shapes that were measured
         shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
@@ -214,6 +222,20 @@ def _outputs(
     known = {arm: edge for arm, edge in edges.items() if edge}
     further = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
     return resolved, summary | further, found
+
+
+def _sizes(plan: StudyPlan, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
+    """Return the size of each arm's model with the settings that are typical of its searches."""
+    known: dict[tuple[str, int], Any] = {}  # arms that differ in floats only are traced once
+    found = []
+    for row in rows:
+        arm, data = plan.arms[row["name"]], plan.data[row["name"]]
+        key = arm.signature, id(data)
+        if key not in known:
+            known[key] = shapes_of(arm.config, data)
+        tuned = from_config.replaced(arm.config, row["tuned_point"])
+        found.append(None if known[key] is None else size_of(known[key], tuned))
+    return found
 
 
 def _same_arms(arms: Mapping[str, Arm]) -> list[str]:
