@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deepprinciples.kernels.storage import Stored
 from deepprinciples.parts import weights
-from deepprinciples.types import Stored
 
 RANDOM = np.random.default_rng(5)
 PARAMS = {

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import jax
 
 from deepprinciples.kernels.operation_counts import multiply_adds
+from deepprinciples.kernels.storage import Stored
 from deepprinciples.learners.factories import Config, first, model_of, weights_of
 from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.parts.parameter_names import name_of
-from deepprinciples.types import Dataset, Stored
+from deepprinciples.types import Dataset
 
 
 class Shapes(NamedTuple):

@@ -18,6 +18,7 @@ import numpy as np
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in
 from deepprinciples.kernels.smallest import smallest
+from deepprinciples.kernels.storage import Stored
 from deepprinciples.parts.parameter_names import matches, name_of, unmatched
 from deepprinciples.types import (
     Array,
@@ -29,7 +30,6 @@ from deepprinciples.types import (
     Scalar,
     Share,
     Size,
-    Stored,
     traits,
 )
 

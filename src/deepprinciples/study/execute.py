@@ -26,7 +26,7 @@ from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import progress_store, protocol, range_test, starting_weights
+from deepprinciples.study import progress_store, protocol, range_test, starting_weights, teachers
 from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import StudyPlan, same
@@ -78,6 +78,7 @@ def facts(plan: StudyPlan) -> dict[str, Any]:
         },
         "data": {arm: digest(one) for arm, one in plan.data.items() if one.stream is None},
         **({"start": starts} if (starts := starting_weights.digests(plan.configs)) else {}),
+        **({"teacher": taught} if (taught := teachers.digests(plan.configs)) else {}),
         "config": hashlib.sha256(asked.encode()).hexdigest(),
     }
 
@@ -185,6 +186,7 @@ def _outputs(
     if kind == "lr-find":
         found = found.assign(learning_rate=("step", range_test.rates_of(next(iter(plan.arms.values())).config)))
     begun = starting_weights.notes(plan.configs, plan.data, finished.seeds)
+    begun += teachers.notes(plan.configs, plan.data, finished.seeds)
     of_data = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
     summary = summarize(
         finished,
