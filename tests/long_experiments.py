@@ -27,3 +27,15 @@ def test_anomalies_are_told_apart_even_by_toys(
     assert len(areas) == 10
     assert areas["tissue", "isolation_forest"] > 0.9 and areas["tissue", "feature_distance"] > 0.8
     assert printed.count("cannot be judged") == 8
+
+
+def test_a_student_learns_from_its_own_teacher_even_as_a_toy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the one script that trains twice may break unseen."""
+    monkeypatch.chdir(tmp_path)
+    run = script("quantization_and_distillation").main("steps=20", "seeds=2", "width=12")
+    printed = capsys.readouterr().out
+    assert printed.count(": accuracy ") == 10 and "small_distilled: accuracy " in printed
+    assert "int8_after: accuracy " in printed and "778 parameters, 1,016 bytes, 744 multiply-adds" in printed
+    assert not [line for line in run.summary["warnings"] if "data.teacher" in line], "every seed has its own teacher"

@@ -26,6 +26,7 @@ SLOW = [
     "gan_images",
     "gan_mode_collapse",
     "initialization_at_criticality",
+    "lottery_ticket",
     "memory_of_lstm",
     "noise_scale_and_batch_size",
     "regularization_on_small_data",
@@ -33,7 +34,7 @@ SLOW = [
     "sharpness_aware",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
-OTHERS = ["gan_anomaly", "style_transfer"]
+OTHERS = ["gan_anomaly", "quantization_and_distillation", "style_transfer"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
 NAMES = [name for name in SCRIPTS if name not in OTHERS]
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
@@ -95,6 +96,16 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", "model.depth=3"),
         ["critical", "chaotic"],
         ["critical: weight variance 1.761", "chaotic: weight variance 2.5", "a layer (theory 1.000)", "; accuracy "],
+    ),
+    "lottery_ticket": (
+        ("model.width=8",),
+        ["dense", "ticket", "redrawn"],
+        [
+            "sparsity_80            dense: accuracy ",
+            "(+0.000 against dense), ",
+            "sparsity_95          redrawn: ",
+            " bytes",
+        ],
     ),
     "memory_of_lstm": (
         ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["gradient_norm"]'),

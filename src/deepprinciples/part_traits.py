@@ -21,6 +21,8 @@ class Traits(TypedDict, total=False):
         whether the gradient of a batch is the mean of those of equal shares of it. A large batch is then split.
     targets: what a loss, metric or regularizer needs: "classes" (labels, or rows of probabilities), "binary" (numbers
         from 0 to 1 in the shape of the outputs), or either.
+    teacher: of a loss, whether it is given {"labels", "teacher"} in place of the targets where `data.teacher` names a
+        run: the targets, and what the network of the run answers.
     of_samples: whether a metric is one of a set of samples, such as a GAN makes.
     of_progress: whether a schedule is a function of the progress in [0, 1] and not of the step.
     follows_schedule: False where an optimizer reads its learning rate in the first step only.
@@ -40,6 +42,7 @@ class Traits(TypedDict, total=False):
     evaluations: int
     per_example: bool
     targets: Literal["classes", "binary", "classes or binary"]
+    teacher: bool
     of_samples: bool
     of_progress: bool
     follows_schedule: bool

@@ -74,10 +74,14 @@ class Model(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples of one step: inputs and targets, arrays [B, ...] or trees of them."""
+    """Examples of one step: inputs and targets, arrays [B, ...] or trees of them.
+
+    `teacher` holds what trained networks answered, [B, networks, ...], where `data.teacher` names some.
+    """
 
     inputs: PyTree
     targets: PyTree
+    teacher: PyTree = None
 
     @property
     def size(self) -> int:
@@ -185,11 +189,13 @@ class Reparameterization(NamedTuple):
 
     init(key, params) -> (stored, state), so that apply(stored, state) gives the weights to begin with; apply(stored,
     state) -> params, in training and evaluation; after(stored, state) -> (stored, state), after each update.
+    sizes({name: kernels.storage.Stored}) -> the same of `params`, where there is one, says how these are kept.
     """
 
     init: Callable[[Array, PyTree], tuple[PyTree, PyTree]]
     apply: Callable[[PyTree, PyTree], PyTree]
     after: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
+    sizes: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
 
 class ClipState(NamedTuple):
@@ -235,6 +241,7 @@ class Objective(NamedTuple):
     Further functions are asked by probes and penalties, where they are given: forward(params, state, inputs) ->
     (outputs, activations), as in evaluation; function(params, state, inputs, key) -> outputs, as in training.
     held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training.
+    loss_targets(batch) -> what `held_out` compares with; without it, the targets.
     `takes_perturbations`, `per_example` and `after`: see `Model`.
     """
 
@@ -244,6 +251,7 @@ class Objective(NamedTuple):
     forward: Callable[[PyTree, PyTree, PyTree], tuple[Any, Mapping[str, Any]]] | None = None
     function: Callable[[PyTree, PyTree, PyTree, Array], Any] | None = None
     held_out: Callable[[Any, PyTree], Array] | None = None
+    loss_targets: Callable[[Batch], PyTree] | None = None
     takes_perturbations: bool = False
     per_example: bool = False
     after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
@@ -302,6 +310,13 @@ class Split(NamedTuple):
         return len(jax.tree.leaves(self.targets)[0])
 
 
+class Teacher(NamedTuple):
+    """What trained networks answer to every example of a data set, on the host."""
+
+    seeds: tuple[int, ...]  # of the networks
+    outputs: Mapping[str, np.ndarray]  # part, or further test set -> [N, networks, ...]
+
+
 class Dataset(NamedTuple):
     """A data set in three fixed parts. `outputs` is the number of classes or of regression targets.
 
@@ -324,3 +339,9 @@ class Dataset(NamedTuple):
     units: str = ""  # of the targets of a regression
     display: Callable[[Any, Any, Any], Any] | None = None  # (axes, inputs, outputs or targets): draws an example
     test_sets: Mapping[str, Split] = MappingProxyType({})  # further ones, by name, evaluated beside `test`
+    teacher: Teacher | None = None
+
+    def batch(self, part: str) -> Batch:
+        """Return all of "train", "validation", "test" or a further test set as one batch."""
+        split = self.test_sets[part] if part in self.test_sets else getattr(self, part)
+        return Batch(split.inputs, split.targets, None if self.teacher is None else self.teacher.outputs[part])

@@ -236,7 +236,12 @@ def test_a_comparison_drives_and_is_drawn(tmp_path: typing.Any) -> None:
         "augment": {"shifted_view": {"shift": 0.0, "turn": 0.0}},
         "optimizer": "adam",
         "train": {"steps": 2, "evaluate_every": 2, "probes": []},
-        "study": {"metric": {"name": "meters_in_lane", "roads": 1, "length": 10}, "also": ["mse"], "seeds": 2, "keep": 1},
+        "study": {
+            "metric": {"name": "meters_in_lane", "roads": 1, "length": 10},
+            "also": ["mse"],
+            "seeds": 2,
+            "keep": 1,
+        },
         "arms": {"plain": {}, "shifted": {"augment.shifted_view.shift": 0.5}},
     }
     run = dp.compare(config, tmp_path / "run")

@@ -55,7 +55,7 @@ TWINS = {
         -np.log(special.softmax(X + 0.8 * np.log([0.6, 0.2, 0.1, 0.1]), axis=1)[np.arange(6), Y]),
     ),
     "distillation": (
-        {"temperature": 3.0},
+        {"temperature": 3.0, "share": 1.0},
         P,
         9.0 * np.sum(special.rel_entr(special.softmax(T / 3, axis=1), special.softmax(X / 3, axis=1)), axis=1),
     ),
@@ -159,7 +159,7 @@ def test_priors_are_refused_in_words() -> None:
 def test_distillation_lanes_and_certain_teachers() -> None:
     """Lost: the temperature as a float of a sweep; NaN where a teacher is certain."""
     temperatures = jnp.array([0.5, 1.0, 4.0])
-    value = lambda t: losses.distillation(temperature=t)(jnp.asarray(X), jnp.asarray(P))
+    value = lambda t: losses.distillation(temperature=t, share=1.0)(jnp.asarray(X), jnp.asarray(P))
     lanes = jax.vmap(value)(temperatures)
     for lane, temperature in zip(lanes, temperatures, strict=True):
         np.testing.assert_allclose(lane, value(temperature), rtol=1e-4, atol=1e-6)

@@ -230,7 +230,7 @@ def test_the_first_acts_on_what_is_stored_and_the_next_on_what_it_gives():
     outputs, told, _ = whole.apply(params, state, x, key=None, train=False)
     np.testing.assert_array_equal(outputs, model.apply(applied, {}, x, key=None, train=False)[0])
     assert whole.after(params, state, told)[1]["weights"]["prune"]["step"] == 1
-    back = reparameterized(model, {"quantize": weights.quantize(), "prune": weights.prune(rewind=True, steps=4)})
+    back = reparameterized(model, {"quantize": weights.quantize(steps=4), "prune": weights.prune(rewind=True, steps=4)})
     with pytest.raises(
         ValueError, match=r"weights.prune: changes the stored weights; move it to the front of the table"
     ):

@@ -21,6 +21,7 @@ DEFAULT_PARTS = {
     "learner": "supervised",
     "groups": "group",
     "start": "start",
+    "teacher": "teacher",
 }
 LOADED = ("data", "test_sets")  # kinds that are built before any program is traced: their values are never swept
 

@@ -92,5 +92,18 @@ def start(*, path: str, match: str | tuple[str, ...] = "*", arm: str = "") -> No
     """
 
 
+def teacher(*, path: str, arm: str = "") -> None:
+    """Serve as the schema of `data.teacher`.
+
+    Args:
+      path: the directory of a finished run that keeps parameters.
+      arm: of a run of `compare`.
+    """
+
+
+def data_extras(*, teacher: Annotated[Callable[..., Any], "teacher"] | None = None) -> None:
+    """Serve as the schema of what [data] takes beside the keywords of its factory and how it is split."""
+
+
 def model_extras(*, start: Annotated[Callable[..., Any], "start"] | None = None) -> None:
     """Serve as the schema of what [model] takes beside the keywords of its factory."""

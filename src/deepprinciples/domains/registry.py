@@ -12,7 +12,11 @@ from types import ModuleType
 from deepprinciples.domains import detection, driving, medical
 from deepprinciples.parts import tables
 
-DOMAINS: tuple[ModuleType, ...] = (detection, driving, medical,)
+DOMAINS: tuple[ModuleType, ...] = (
+    detection,
+    driving,
+    medical,
+)
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import measured
+from deepprinciples.learners import measured, teaching
 from deepprinciples.learners.factories import Config, first, model_of, part, weights_of
 from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
 from deepprinciples.parts import metrics
@@ -40,12 +40,14 @@ def problems(config: Config, parts: Dataset) -> list[str]:
     if found:
         return found
     found += unfit_for_targets(config, parts, outputs, "") + only_padding(config, parts, "")
+    found += teaching.problems(config, parts)
     is_unfit = lambda path: any(problem.startswith(f"{path}.") for problem in found)
     filled = lambda tree: jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), tree)
     predict = lambda inputs: model.apply(filled(params), filled(state), inputs, key=None, train=False)[0]
     if not is_unfit("loss"):
         with caught(found, f"loss: does not fit data.name {source!r}"):
-            _check_loss(part("loss", config["loss"]), outputs, batch.targets)
+            targets = teaching.loss_targets_of(config, parts)(batch)
+            _check_loss(part("loss", config["loss"]), outputs, targets)
     for one, (path, section) in measured.sections(config).items():
         if not is_unfit(path):
             with caught(found, f"{path}: {one} does not fit data.name {source!r}"):

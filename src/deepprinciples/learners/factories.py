@@ -97,7 +97,7 @@ def weights_of(config: Config) -> dict[str, Reparameterization]:
 
 def first(parts: Dataset, count: int) -> Batch:
     """Return the first examples of the training part as a batch."""
-    return jax.tree.map(lambda a: np.asarray(a[:count]), Batch(*parts.train))
+    return jax.tree.map(lambda a: np.asarray(a[:count]), parts.batch("train"))
 
 
 def example_of(config: Config, parts: Dataset) -> Batch:

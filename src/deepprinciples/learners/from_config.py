@@ -15,7 +15,7 @@ import numpy as np
 from deepprinciples import learners
 from deepprinciples.config.schema import Registry, fields
 from deepprinciples.config.sections import at, form_of
-from deepprinciples.config.settings import Study, Train, model_extras, start
+from deepprinciples.config.settings import Study, Train, data_extras, model_extras, start, teacher
 from deepprinciples.learners import TABLES, grouping, measured
 from deepprinciples.learners.checks import caught, complex_arrays
 from deepprinciples.learners.factories import (
@@ -41,9 +41,9 @@ from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, S
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]
 KINDS = Registry(
-    tables={**TABLES, "start": {"start": start}, "test_sets": TABLES["data"]},
+    tables={**TABLES, "start": {"start": start}, "teacher": {"teacher": teacher}, "test_sets": TABLES["data"]},
     functions={"train": Train, "study": Study},
-    extras={"data": (prepare,), "test_sets": (TestSet,), "model": (model_extras,)},
+    extras={"data": (prepare, data_extras), "test_sets": (TestSet,), "model": (model_extras,)},
     provided={
         "model": {"outputs", "vocabulary", "shape"},
         "generator": {"outputs", "vocabulary", "shape"},
@@ -78,7 +78,7 @@ def _test_set(section: Config) -> TestSet:
 def _loaded(section: Config, taker: Callable[..., Any]) -> tuple[Source, dict[str, Any]]:
     """Call the data factory of a section; also give those of its keywords that are `taker`'s."""
     shared = set(fields(taker)) - {"source"}
-    head = ("name", "factory")
+    head = ("name", "factory", "teacher")
     own = {key: value for key, value in section.items() if key not in shared and key not in head}
     factory = section.get("factory") or TABLES["data"][section["name"]]
     return factory(**own), {key: value for key, value in section.items() if key in shared}
@@ -220,4 +220,4 @@ def transform_names(config: Config) -> list[str]:
 
 def splits(parts: Dataset) -> dict[str, Batch]:
     """Return the three splits of a data set as batches of arrays."""
-    return {name: Batch(*getattr(parts, name)) for name in ("train", "validation", "test")}
+    return {name: parts.batch(name) for name in ("train", "validation", "test")}

@@ -184,7 +184,8 @@ def minimize(
         if objective.held_out is None:
             losses = objective.loss(params, model_state, batch, key)[0]
         else:
-            losses = objective.held_out(outputs, batch.targets)
+            targets = batch.targets if objective.loss_targets is None else objective.loss_targets(batch)
+            losses = objective.held_out(outputs, targets)
         return found | {stem + "loss": losses}
 
     def evaluate(state: State, batch: Batch, key: Array) -> dict[str, PyTree]:
@@ -206,12 +207,15 @@ def _plain(value_of: Callable[..., Any]) -> Callable[..., Any]:
     return jax.value_and_grad(value_of, has_aux=True)
 
 
-def objective_of(model: Model, loss: Callable[[Any, PyTree], Array]) -> Objective:
-    """Return the objective of a model whose outputs a loss compares with targets."""
+def objective_of(
+    model: Model, loss: Callable[[Any, PyTree], Array], loss_targets: Callable[[Batch], PyTree] | None = None
+) -> Objective:
+    """Return the objective of a model whose outputs a loss compares with targets, or with what is made of a batch."""
+    of_batch = loss_targets or (lambda batch: batch.targets)
 
     def losses(params: PyTree, state: PyTree, batch: Batch, key: Array) -> tuple[Array, Aux]:
         outputs, new_state, activations = model.apply(params, state, batch.inputs, key=key, train=True)
-        return loss(outputs, batch.targets), Aux(new_state, activations)
+        return loss(outputs, of_batch(batch)), Aux(new_state, activations)
 
     def forward(params: PyTree, state: PyTree, inputs: PyTree) -> tuple[Any, Mapping[str, Array]]:
         outputs, _, activations = model.apply(params, state, inputs, key=None, train=False)
@@ -224,6 +228,7 @@ def objective_of(model: Model, loss: Callable[[Any, PyTree], Array]) -> Objectiv
         forward=forward,
         function=lambda params, state, inputs, key: model.apply(params, state, inputs, key=key, train=True)[0],
         held_out=loss,
+        loss_targets=of_batch,
         takes_perturbations=model.takes_perturbations,
         per_example=model.per_example,
         after=model.after,

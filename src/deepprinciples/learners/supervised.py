@@ -33,6 +33,7 @@ def supervised(
     model: Model,
     weights: Mapping[str, Reparameterization],
     loss: Callable[[Any, PyTree], Array],
+    loss_targets: Callable[[Batch], PyTree],
     optimizer: optax.GradientTransformation,
     trainable: Apart | None,
     gradient: Callable[..., Any],
@@ -57,6 +58,7 @@ def supervised(
         model: see `types.Model`.
         weights: reparameterizations by name, in order; regularizers and transforms act on the stored weights.
         loss: (outputs, targets) -> [B].
+        loss_targets: (batch) -> the targets of the loss: those of the batch, or with those of a teacher.
         augment: what is done to a batch, in order.
         regularizers: penalties.
         optimizer, trainable, gradient, example, metrics, weight_averaging, evaluations, steps, splits: see
@@ -67,7 +69,7 @@ def supervised(
     """
     del data
     return minimize(
-        objective_of(reparameterized(model, weights), loss),
+        objective_of(reparameterized(model, weights), loss, loss_targets),
         optimizer=optimizer,
         trainable=trainable,
         example=example,

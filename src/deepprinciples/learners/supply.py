@@ -22,6 +22,7 @@ from deepprinciples.learners.factories import (
 )
 from deepprinciples.learners.gan.networks import discriminator_of, generator_of
 from deepprinciples.learners.grouping import apart_of
+from deepprinciples.learners.teaching import loss_targets_of
 from deepprinciples.types import Dataset
 
 
@@ -52,6 +53,7 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "model": model_of,
     "weights": lambda config, parts: weights_of(config),
     "loss": lambda config, parts: part("loss", config["loss"]),
+    "loss_targets": loss_targets_of,
     "gradient": lambda config, parts: part("gradient", config["gradient"]),
     "trainable": lambda config, parts: apart_of(groups_of(config, _steps(config, parts))),
     "optimizer": lambda config, parts: chain(config, _steps(config, parts)),

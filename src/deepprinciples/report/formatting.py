@@ -144,6 +144,19 @@ def percent(value: Any) -> str:
     return NOTHING if point is None else f"{100 * point:.3g} %"
 
 
+def sizes(summary: Mapping[str, Any]) -> list[str]:
+    """Return which of parameters, bytes and multiply-adds differ between the models of the arms."""
+    held = [table(row.get("size")) for row in rows(summary.get("arms"))]
+    keys = ("parameters", "bytes", "multiply_adds")
+    return [key for key in keys if len({finite(one.get(key)) for one in held} - {None}) > 1]
+
+
+def whole(value: Any) -> str:
+    """Return a count with its thousands apart."""
+    point = finite(value)
+    return NOTHING if point is None else f"{round(point):,}"
+
+
 def duration(seconds: Any) -> str:
     """Return seconds as "0.42 s", "12 s", "3 min 20 s" or "2 h 5 min"."""
     point = finite(seconds)

@@ -100,6 +100,23 @@ def arms(summary: Mapping[str, Any]) -> Table:
     return Table("Arms", head, body)
 
 
+def sizes(summary: Mapping[str, Any]) -> Table:
+    """Return the sizes of the arms' models beside their means; no rows where all are alike."""
+    keys, rows = formatting.sizes(summary), formatting.rows(summary.get("arms"))
+    places = formatting.decimals(row.get("interval") for row in rows)
+    body = [
+        [formatting.name(row.get("name")), *(formatting.whole(formatting.table(row.get("size")).get(k)) for k in keys),
+         *_mean(row, places)]
+        for row in rows
+    ]  # fmt: skip
+    titles = {"parameters": "parameters", "bytes": "bytes", "multiply_adds": "multiply-adds an example"}
+    head = [
+        _ARM, *((titles[key], "") for key in keys), (f"mean {formatting.name(summary.get('metric'))}", ""),
+        (f"{confidence(summary)} interval", ""),
+    ]  # fmt: skip
+    return Table("Sizes", head, body if keys else [])
+
+
 def test_sets(summary: Mapping[str, Any]) -> Table:
     """Return the arms by test sets: means and intervals, those of the test split first."""
     sets = [{"name": "test split", "arms": summary.get("arms")}, *formatting.rows(summary.get("test_sets"))]

@@ -41,6 +41,7 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     elif arms:
         ways = ((False, False), (True, False), (True, True))
         rich_text.show(console, *(_arms(console, summary, arms, *way) for way in ways))
+        terminal_sections.sizes(summary, console)
     if comparisons:
         rich_text.show(console, *(_comparisons(console, comparisons, stacked) for stacked in (False, True)))
         if known := search_text.can_show(summary):

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from deepprinciples.report import formatting, rich_text
 from deepprinciples.report.search_text import count
@@ -107,6 +108,27 @@ RANGE = (
     "Shares are those in the range that was searched: a wider one makes its setting matter more. Seed is what is left "
     "to luck at one setting."
 )
+
+
+def sizes(summary: Mapping[str, Any], console: Console) -> None:
+    """Print the sizes of the arms' models beside their means; nothing where all are alike.
+
+    Args:
+        summary: the dict of `summary.json`; any value may be None.
+        console: where to print.
+    """
+    keys, rows = formatting.sizes(summary), formatting.rows(summary.get("arms"))
+    if not keys:
+        return
+    places = formatting.decimals(row.get("interval") for row in rows)
+    body: list[list[str | Text]] = [
+        [formatting.name(row.get("name")), *(formatting.whole(formatting.table(row.get("size")).get(k)) for k in keys),
+         formatting.estimate(row.get("mean"), row.get("interval"), places=places)]
+        for row in rows
+    ]  # fmt: skip
+    titles = [*(key.replace("_", "-") for key in keys), formatting.shorten(summary.get("metric"), 16)]
+    columns = [rich_text.folding("arm", min_width=8), *rich_text.numbers(*titles)]
+    rich_text.show(console, rich_text.grid(console, "Size of the models", columns, body))
 
 
 def rates(summary: Mapping[str, Any], console: Console) -> None:

@@ -21,11 +21,20 @@ from deepprinciples.errors import IntegrityError, ResourceError, Stopped, one_li
 from deepprinciples.interop import parameters
 from deepprinciples.learners import from_config, measured
 from deepprinciples.learners.features import digest
+from deepprinciples.learners.model_sizes import shapes_of, size_of
 from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import gallery, progress_store, protocol, range_test, shown_progress, starting_weights
+from deepprinciples.study import (
+    gallery,
+    progress_store,
+    protocol,
+    range_test,
+    shown_progress,
+    starting_weights,
+    teachers,
+)
 from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import StudyPlan, same
@@ -77,6 +86,7 @@ def facts(plan: StudyPlan) -> dict[str, Any]:
         },
         "data": {arm: digest(one) for arm, one in plan.data.items() if one.stream is None},
         **({"start": starts} if (starts := starting_weights.digests(plan.configs)) else {}),
+        **({"teacher": taught} if (taught := teachers.digests(plan.configs)) else {}),
         "config": hashlib.sha256(asked.encode()).hexdigest(),
     }
 
@@ -186,6 +196,7 @@ def _outputs(
     if kind == "lr-find":
         found = found.assign(learning_rate=("step", range_test.rates_of(next(iter(plan.arms.values())).config)))
     begun = starting_weights.notes(plan.configs, plan.data, finished.seeds)
+    begun += teachers.notes(plan.configs, plan.data, finished.seeds)
     of_data = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
     summary = summarize(
         finished,
@@ -205,6 +216,13 @@ def _outputs(
     )
     if kind == "lr-find":
         summary |= range_test.summarized(found, resolved, summary["arms"])
+    for row, size in zip(summary["arms"], _sizes(plan, summary["arms"]), strict=True):
+        row["size"] = size
+    found = found.assign({
+        key: ("arm", [float("nan") if row["size"][key] is None else float(row["size"][key]) for row in summary["arms"]])
+        for key in ("parameters", "bytes", "multiply_adds")
+        if all(row["size"] for row in summary["arms"])
+    })  # fmt: skip
     shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
     if shapes:  # a repeat takes the shapes that were measured
         shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
@@ -231,6 +249,20 @@ def _with_gallery(
         summary["warnings"].append(f"no gallery: the display of the data failed ({one_line(error)})")
         return found
     return found if drawn is None else found.assign(gallery=drawn)
+
+
+def _sizes(plan: StudyPlan, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
+    """Return the size of each arm's model with the settings that are typical of its searches."""
+    known: dict[tuple[str, int], Any] = {}  # arms that differ in floats only are traced once
+    found = []
+    for row in rows:
+        arm, data = plan.arms[row["name"]], plan.data[row["name"]]
+        key = arm.signature, id(data)
+        if key not in known:
+            known[key] = shapes_of(arm.config, data)
+        tuned = from_config.replaced(arm.config, row["tuned_point"])
+        found.append(None if known[key] is None else size_of(known[key], tuned))
+    return found
 
 
 def _same_arms(arms: Mapping[str, Arm]) -> list[str]:

@@ -12,7 +12,7 @@ from deepprinciples import config as configs
 from deepprinciples.config.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config
-from deepprinciples.study import program_cache, starting_weights
+from deepprinciples.study import program_cache, starting_weights, teachers
 from deepprinciples.study.groups import Arm, Group, arm_of, group_arms
 from deepprinciples.types import Dataset
 
@@ -129,7 +129,7 @@ def datasets(arms: Mapping[str, Arm]) -> dict[str, Dataset]:
         section = [arm.config.get(name, {}) for name in ("data", "test_sets")]
         known = next((data for other, data in loaded if same(other, section)), None)
         if known is None:
-            known = from_config.dataset(arm.config)
+            known = teachers.taught(from_config.dataset(arm.config), arm.config)
             loaded.append((section, known))
         found[name] = known
     return found

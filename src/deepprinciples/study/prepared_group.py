@@ -65,7 +65,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
     mesh = make_mesh(layout.devices)
     parts = from_config.splits(dataset)
     splits = {"validation": parts["validation"], "test": parts["test"]}
-    splits |= {name: Batch(*one) for name, one in dataset.test_sets.items()}
+    splits |= {name: dataset.batch(name) for name in dataset.test_sets}
     size = max(len(jax.tree.leaves(one.targets)[0]) for one in splits.values())
     padded = {name: place(pad_split(one, size=size), mesh, shared=True) for name, one in splits.items()}
     validation = padded.pop("validation")

@@ -25,6 +25,7 @@ from deepprinciples.engine.segments import Plan
 from deepprinciples.learners import OURS, TABLES, from_config, measured
 from deepprinciples.learners.factories import example_of
 from deepprinciples.learners.features import digest
+from deepprinciples.study import teachers
 from deepprinciples.study.groups import Group
 from deepprinciples.study.starting_weights import PATH, start_of
 from deepprinciples.types import Dataset
@@ -45,7 +46,7 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
     """
     leaves = _leaves(group)
     start = start_of(group.config, dataset)
-    given = start.given if start else _nothing
+    given = lambda seed: (start.given(seed) if start else {}) | teachers.given(dataset, seed)
     key = _key(leaves, group, dataset, layout, plan, feed, split, given) if holds_ours_only(group) else ""
     if key in _kept:
         _kept.move_to_end(key)
@@ -68,11 +69,6 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
     while len(_kept) > MOST:
         _kept.popitem(last=False)
     return made
-
-
-def _nothing(seed: int) -> dict[str, Any]:
-    del seed
-    return {}
 
 
 def _leaves(group: Group) -> dict[str, Any]:

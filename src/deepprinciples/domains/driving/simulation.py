@@ -245,9 +245,7 @@ def expert(road: Road, state: State) -> Array:
     return jnp.clip(angle / LARGEST_ANGLE, -1.0, 1.0)
 
 
-def drive(
-    predict: Callable[[Array], Array], road: Road, start: State, steps: int, key: Array
-) -> tuple[State, Array]:
+def drive(predict: Callable[[Array], Array], road: Road, start: State, steps: int, key: Array) -> tuple[State, Array]:
     """Let a model drive by what the camera sees; where a car leaves its lane, it stops.
 
     Args:

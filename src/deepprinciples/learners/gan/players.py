@@ -122,7 +122,7 @@ def discriminator_objective(
     params: PyTree, setup: Setup, state: PyTree, rival: PlayerState, one: UpdateInputs, noise: Array
 ) -> tuple[Array, Judged]:
     """Compute what the discriminator minimizes: its loss, the penalties on the critic and those on its parameters."""
-    real, labels = one.batch
+    real, labels = one.batch.inputs, one.batch.targets
     fake, _, _ = setup.generate(rival.params, rival.model_state, noise, labels, train=True)
     real, fake = one.blurred(real, "real"), one.blurred(fake, "fake")
     key = stream(one.key, "dropout")
@@ -144,7 +144,7 @@ def generator_objective(
     params: PyTree, setup: Setup, state: PyTree, rival: PlayerState, one: UpdateInputs, noise: Array
 ) -> tuple[Array, Judged]:
     """Compute what the generator minimizes: its loss and the penalties on its parameters."""
-    real, labels = one.batch
+    real, labels = one.batch.inputs, one.batch.targets
     fake, state, seen = setup.generate(params, state, noise, labels, train=True)
     key = stream(one.key, "dropout")
     fake, real = one.blurred(fake, "fake"), one.blurred(real, "real")

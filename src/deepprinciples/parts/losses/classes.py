@@ -6,13 +6,14 @@ class, summed over by the formula and never averaged.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.parts.losses.pairing import Loss, as_labels, as_probabilities, per_example
+from deepprinciples.parts.losses.pairing import Loss, as_labels, as_probabilities, mismatch, per_example
 from deepprinciples.types import Array, NonNegative, Positive, Range, Scalar, Share, Strength, traits
 
 
@@ -279,30 +280,42 @@ def logit_adjusted_cross_entropy(
     return loss
 
 
-@traits(neutral={"temperature": 1.0}, per_example=True, targets="classes")
-def distillation(*, temperature: Positive = 2.0) -> Loss:
-    """Learn a teacher's probabilities, softened so that those of the wrong classes count too.
+@traits(neutral={"share": 0.0}, per_example=True, targets="classes", teacher=True)
+def distillation(*, temperature: Positive = 2.0, share: Share = 0.5) -> Loss:
+    """Learn a teacher's probabilities beside the labels, softened so that those of the wrong classes count too.
 
-    loss = T^2 sum_c p_c (log p_c - log softmax(outputs / T)_c), p = softmax(log targets / T), T the temperature
+    loss = (1 - share) cross-entropy + share T^2 sum_c p_c (log p_c - log softmax(outputs / T)_c),
+    p = softmax(teacher / T), T the temperature
 
-    The targets are the teacher's probabilities themselves: softening them is the same as dividing the teacher's logits
-    by T. T^2 keeps gradients of one size. For labels p is one-hot at every temperature.
+    The teacher is a finished run, `data.teacher = { path = RUN }`, whose network of the same seed answers every example
+    once, before training and without augmentation. Without one, rows of probabilities can be the targets, of the
+    teacher and of the cross-entropy alike: softening them is the same as dividing logits by T. T^2 keeps gradients of
+    one size.
 
     Args:
-      temperature: above 0. *Sweepable.* *Neutral: 1.0* gives kl_divergence, and for labels softmax_cross_entropy.
-    Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
+      temperature: above 0. *Sweepable.* At share 1.0, 1.0 gives kl_divergence.
+      share: of the teacher, in [0, 1]; the labels have the rest. *Sweepable.* *Neutral: 0.0* gives
+        softmax_cross_entropy.
+    Returns: function (outputs [B, ..., C], {"labels": [B, ...], "teacher": logits [B, ..., C]} or probabilities
+      [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
-    Expect: Claimed to teach more than labels do, by how a teacher ranks the wrong classes. With labels there is no
-      teacher: it is cross-entropy at a temperature, and gradient_norm starts at about T times that of cross-entropy.
-    Costs: Nothing that is measurable; the teacher is run beforehand.
+    Expect: Claimed to teach more than labels do, by how a teacher ranks the wrong classes; most where labels are few or
+      the network is small. Little where the teacher is hardly better than the network by itself.
+    Costs: Nothing that is measurable in training; the teacher answers every example beforehand.
     References: Hinton et al., arXiv:1503.02531.
     """
 
-    def loss(outputs: Array, targets: Array) -> Array:
-        given = as_probabilities("distillation", outputs, targets)
-        p = jax.nn.softmax(jnp.log(given) / temperature)
+    def loss(outputs: Array, targets: Array | Mapping[str, Array]) -> Array:
+        given = targets if isinstance(targets, Mapping) else {"labels": targets}
+        labels = given["labels"]
+        hard = as_probabilities("distillation", outputs, labels)
+        logits = given["teacher"] if "teacher" in given else jnp.log(hard)
+        if logits.shape != outputs.shape:
+            raise mismatch("distillation", outputs, logits, "outputs of the teacher of the same shape")
+        p = jax.nn.softmax(logits / temperature)
         divergence = optax.losses.kl_divergence(jax.nn.log_softmax(outputs / temperature), p)
-        return per_example(jnp.square(temperature) * divergence, targets)
+        cross_entropy = -jnp.sum(hard * jax.nn.log_softmax(outputs), axis=-1)
+        return per_example((1.0 - share) * cross_entropy + share * jnp.square(temperature) * divergence, labels)
 
     return loss
 

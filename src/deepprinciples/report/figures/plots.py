@@ -13,7 +13,16 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from deepprinciples.report import io
-from deepprinciples.report.figures import curves, forest_plot, heat_maps, mpl_style, samples, search_plots, spectra
+from deepprinciples.report.figures import (
+    curves,
+    forest_plot,
+    heat_maps,
+    mpl_style,
+    samples,
+    search_plots,
+    size_plots,
+    spectra,
+)
 from deepprinciples.report.figures.mpl_style import Plot
 
 
@@ -33,6 +42,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
             return [tested]
         effect = [forest_plot.forest(summary), forest_plot.seed_dots(results, summary)]
         found = [plot for plot in effect if plot is not None]
+        found += size_plots.against_size(summary)
         found += curves.learning(results, summary)
         found += samples.gallery(results)
         found += samples.pictures(results)
