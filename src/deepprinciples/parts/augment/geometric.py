@@ -76,7 +76,7 @@ def warp_of(
     return Warp(matrix * (scale[:, None] * mirror)[:, None, :], shift)
 
 
-@traits(neutral={"flip": 0.0, "flip_rows": 0.0, "shift": 0.0, "rotate": 0.0, "zoom": 0.0, "shear": 0.0})
+@traits(neutral={"flip": 0.0, "flip_rows": 0.0, "shift": 0.0, "rotate": 0.0, "zoom": 0.0, "shear": 0.0}, fill=False)
 def affine(
     *,
     flip: Share = 0.0,
@@ -109,7 +109,8 @@ def affine(
     Raises: ValueError for inputs that are no pictures, and boxes without classes.
     Expect: Helps most where test pictures vary in just this way and the training set is small; hurts where position or
       direction tells the class (6 and 9). The training loss and gradient_noise rise.
-    Costs: COSTS_AFFINE
+    Costs: 0.6 CPU ms for 64 pictures of 28 x 28, 7 % of a step of the default `cnn`, switched off too. Arms that
+      differ in these numbers alone share one program; name `affine` in the base of a study for it.
     References: Simard et al. 2003, Best practices for convolutional neural networks; Shorten and Khoshgoftaar 2019.
     """
 
@@ -126,7 +127,7 @@ def affine(
     return BatchTransform(apply)
 
 
-@traits(neutral={"probability": 0.0})
+@traits(neutral={"probability": 0.0}, fill=False)
 def flip(*, probability: Share = 0.5) -> BatchTransform:
     """Mirror pictures left and right with some probability; masks and boxes with them.
 
@@ -144,7 +145,7 @@ def flip(*, probability: Share = 0.5) -> BatchTransform:
     return affine(flip=probability)
 
 
-@traits(neutral={"strength": 0.0})
+@traits(neutral={"strength": 0.0}, fill=False)
 def shift(*, strength: Share = 0.1) -> BatchTransform:
     """Shift pictures by whole pixels up, down, left and right; masks and boxes with them.
 
@@ -162,7 +163,7 @@ def shift(*, strength: Share = 0.1) -> BatchTransform:
     return affine(shift=strength)
 
 
-@traits(neutral={"degrees": 0.0})
+@traits(neutral={"degrees": 0.0}, fill=False)
 def rotate(*, degrees: Degrees = 15.0) -> BatchTransform:
     """Rotate pictures about their middle; masks and boxes with them.
 
@@ -179,7 +180,7 @@ def rotate(*, degrees: Degrees = 15.0) -> BatchTransform:
     return affine(rotate=degrees)
 
 
-@traits(neutral={"strength": 0.0})
+@traits(neutral={"strength": 0.0}, fill=False)
 def zoom(*, strength: Strength = 0.2) -> BatchTransform:
     """Enlarge or shrink pictures about their middle; masks and boxes with them.
 
@@ -196,7 +197,7 @@ def zoom(*, strength: Strength = 0.2) -> BatchTransform:
     return affine(zoom=strength)
 
 
-@traits(neutral={"strength": 0.0})
+@traits(neutral={"strength": 0.0}, fill=False)
 def shear(*, strength: Strength = 0.2) -> BatchTransform:
     """Slant pictures to the left or right; masks and boxes with them.
 
