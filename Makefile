@@ -1,4 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Another Python: make demo PYTHON=python3.13
+# Modules are compiled when they are first imported (--no-compile): most of what is installed never is.
 PYTHON ?= python3
 VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN = $(VENV)/bin
@@ -6,7 +7,7 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
-.PHONY: demo test long torture science catalogue bench probe-costs experiments clean
+.PHONY: demo test long torture science catalogue contact-sheets bench probe-costs experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -36,6 +37,10 @@ science: $(VENV)/.core
 catalogue: $(VENV)/.core
 	$(BIN)/python -m deepprinciples.cli.catalogue docs/catalogue
 
+# A page of examples of each set of pictures, docs/data_NAME.png; sets that are not here are fetched.
+contact-sheets: $(VENV)/.core
+	$(BIN)/python -m deepprinciples.cli.contact_sheets docs
+
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -53,15 +58,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: $(SOURCES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.bench: $(SOURCES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(VENV)/.core
 
 experiments: $(VENV)/.core

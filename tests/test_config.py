@@ -641,11 +641,12 @@ def _mutated(generator: random.Random) -> Any:
     return config
 
 
-def test_garbage_is_understood_or_refused_and_never_crashes() -> None:
-    """2,000 damaged configs: a result that resolves to itself, or a ConfigError of printable lines, within 50 ms."""
+@pytest.mark.parametrize(("count", "good"), [(400, 8), pytest.param(2000, 50, marks=pytest.mark.slow)])
+def test_garbage_is_understood_or_refused_and_never_crashes(count: int, good: int) -> None:
+    """Damaged configs: a result that resolves to itself, or a ConfigError of printable lines, within 50 ms."""
     generator = random.Random(0)
     resolved, slow = 0, 0.0
-    for _ in range(2000):
+    for _ in range(count):
         config = _mutated(generator)
         start = time.process_time()
         try:
@@ -659,7 +660,7 @@ def test_garbage_is_understood_or_refused_and_never_crashes() -> None:
             text = configs.dumps(found)
             assert tomllib.loads(text)["title"] == found["title"] or "\ud800" in text
         slow = max(slow, time.process_time() - start)
-    assert resolved > 50, "the mutations only ever break the config, so nothing of the good path was tried"
+    assert resolved > good, "the mutations only ever break the config, so nothing of the good path was tried"
     assert slow < 0.5  # 50 ms each on a quiet machine; shared machines pause
 
 

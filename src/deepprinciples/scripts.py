@@ -139,9 +139,9 @@ class _Script(NamedTuple):
         changes: Sequence[str],
         out: Path | str | None,
     ) -> Run:
-        from deepprinciples.cli.console import listen
         from deepprinciples.report import terminal
         from deepprinciples.study import commands
+        from deepprinciples.study.shown_progress import listen
 
         titled = [f"title={name}"] * bool(name)
         asked = configs.override(given, [*titled, *settings], command="compare")

@@ -157,6 +157,15 @@ def test_the_page_is_offline_and_runs_nothing(whole):
             assert not name.endswith("href") or value.startswith(("#", "data:image/png;base64,"))
 
 
+def test_a_dark_scheme_has_colors_of_its_own(whole):
+    """Lost: white labels on white where a browser darkens the page by itself; the figures keep a white ground."""
+    scheme = whole.split("@media screen and (prefers-color-scheme: dark) {")[1].split("@media")[0]
+    light = whole.split("@media")[0]
+    for color in ("ink", "soft", "rule", "wash", "accent", "better", "worse", "paper", "shade", "warn"):
+        assert f"--{color}: #" in light and f"--{color}: #" in scheme, color
+    assert "color-scheme: light dark" in light and "figure img { background: #fff" in scheme
+
+
 def test_ids_are_unique_and_links_find_them(whole):
     """Lost otherwise: one figure draws the clip path or the markers of another."""
     tree = parse(whole)

@@ -92,21 +92,3 @@ def tell(path: Path, summary: dict[str, Any], console: Any, show: Sequence[str] 
     for section in dict.fromkeys(show or []):
         terminal_sections.TABLE[section](summary, console)
     console.print(f"Report: {path / 'report.html'}", soft_wrap=True, highlight=False)
-
-
-def listen(bar: Any) -> Any:
-    """Turn the study's progress into the terminal's."""
-    from deepprinciples.study.protocol import Progress
-
-    state: dict[str, Any] = {"done": 0, "total": 1, "text": ""}
-
-    def show(**news: Any) -> None:
-        state.update(news)
-        bar.update(state["done"], state["total"], state["text"])
-
-    return Progress(
-        begin=lambda total: show(total=total),
-        phase=lambda text: show(text=text),
-        advance=lambda steps: show(done=state["done"] + steps),
-        say=bar.say,
-    )

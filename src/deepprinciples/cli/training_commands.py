@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deepprinciples.cli.console import listen, one_line_errors, tell, working
+from deepprinciples.cli.console import one_line_errors, tell, working
 from deepprinciples.cli.options import (
     Arms,
     Changes,
@@ -92,6 +92,7 @@ def _run(
         given = configs.only_arms(given, arms) if arms else given
     with working(plugin, debug) as (console, bar):
         from deepprinciples.study import commands
+        from deepprinciples.study.shown_progress import listen
 
         if plan:
             for line in commands.plan(given, command_of):
@@ -122,6 +123,7 @@ def resume(
     """Resume an interrupted run from its latest checkpoint."""
     with working(plugin, debug) as (console, bar):
         from deepprinciples.study import commands
+        from deepprinciples.study.shown_progress import listen
 
         allowed = {"allow_inexact": allow_inexact, "allow_data_change": allow_data_change, "strict": strict}
         done = commands.resume(run, **allowed, progress=listen(bar))
@@ -141,6 +143,7 @@ def add_seeds(
     """Add seeds to a finished run, in a new run directory."""
     with working(plugin, debug) as (console, bar):
         from deepprinciples.study import commands
+        from deepprinciples.study.shown_progress import listen
 
         done = commands.add_seeds(run, seeds, out, allow_inexact=allow_inexact, progress=listen(bar))
         bar.close()

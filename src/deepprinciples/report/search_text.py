@@ -96,8 +96,10 @@ def can_show(summary: Mapping[str, Any]) -> str:
     visible = formatting.finite(known.get("difference"))
     if visible is None or blocks < needed:
         return said
-    spread = f"standard deviations of the differences between {'searches' if unit == 'search' else 'seeds'}"
-    return f"{said} A true difference of {formatting.number(visible, 2)} {spread} is found 4 times in 5."
+    size = formatting.number(visible, 2)
+    spread = "standard deviation" if size == "1" else "standard deviations"
+    between = "searches" if unit == "search" else "seeds"
+    return f"{said} A true difference of {size} {spread} of the differences between {between} is found 4 times in 5."
 
 
 def budget(summary: Mapping[str, Any]) -> list[str]:

@@ -202,8 +202,8 @@ def _color(verdict: Any) -> str:
 class Progress:
     """How far a long job is; made by `progress`. Use it as a context manager or call `close()`."""
 
-    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
-        self._console, self._clock = console, clock
+    def __init__(self, console: Console, clock: Callable[[], float], every: float = _EVERY) -> None:
+        self._console, self._clock, self._every = console, clock, every
         self._first: float | None = None
         self._done, self._seen, self._busy = 0.0, 0.0, 0.0
         self._shown, self._last = float("-inf"), ""
@@ -229,7 +229,7 @@ class Progress:
             shown = rich_text.plain(self._console, ", ".join(part for part in (left, words) if part))
             self._bar.update(self._task, completed=share, words=shown.plain)
             return
-        if now - self._shown < _EVERY and (share < 1 or self._last == "100%"):
+        if now - self._shown < self._every and (share < 1 or self._last == "100%"):
             return
         self._shown, self._last = now, f"{int(100 * share)}%"
         rich_text.line(self._console, "  ".join(part for part in (f"{self._last:>4}", left, words) if part))

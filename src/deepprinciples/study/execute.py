@@ -25,7 +25,7 @@ from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import progress_store, protocol, range_test, starting_weights
+from deepprinciples.study import gallery, progress_store, protocol, range_test, shown_progress, starting_weights
 from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import StudyPlan, same
@@ -112,7 +112,9 @@ def execute(
             if plan.kind == "compare" and progress is not None:
                 for line in outline(plan)[2:]:
                     progress.say(line)
-            finished = protocol.run_study(plan, progress=progress or protocol.Progress(), keep=_kept(plan), store=store)
+            finished = protocol.run_study(
+                plan, progress=progress or shown_progress.default(), keep=_kept(plan), store=store
+            )
             with _on_disk(path):
                 notes = [*at.notes, *store.notes]
                 run = _write(path, plan, *_outputs(plan, finished, stem, command, notes), finished)
@@ -212,8 +214,23 @@ def _outputs(
         for row in summary["arms"]
     }
     known = {arm: edge for arm, edge in edges.items() if edge}
+    found = _with_gallery(plan, finished, summary, found)
     further = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
     return resolved, summary | further, found
+
+
+def _with_gallery(
+    plan: StudyPlan, finished: protocol.Finished, summary: dict[str, Any], found: xr.Dataset
+) -> xr.Dataset:
+    """Add pictures of test examples to the results; what a user's `display` raises costs the pictures alone."""
+    states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
+    chosen = {row["name"]: row["chosen"][finished.block[0]] for row in summary["arms"] if row["chosen"]}
+    try:
+        drawn = gallery.gallery(plan, states, chosen)
+    except Exception as error:
+        summary["warnings"].append(f"no gallery: the display of the data failed ({one_line(error)})")
+        return found
+    return found if drawn is None else found.assign(gallery=drawn)
 
 
 def _same_arms(arms: Mapping[str, Arm]) -> list[str]:

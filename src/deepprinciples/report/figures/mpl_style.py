@@ -67,6 +67,13 @@ class Plot(NamedTuple):
     figure: Figure
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows without pyplot and its backends."""
+
+    def _repr_png_(self) -> bytes:
+        return _saved(self, format="png", dpi=144)
+
+
 def style() -> Any:
     """Return the context in which every figure is made and saved."""
     return matplotlib.rc_context(_STYLE)
@@ -74,7 +81,7 @@ def style() -> Any:
 
 def sheet(height: float, title: str) -> Figure:
     """Return an empty figure of the common width with its title at the top left."""
-    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="white")
+    figure = NotebookFigure(figsize=(WIDTH / 72, height / 72), dpi=72, facecolor="white")
     write(figure, 8, 17, formatting.shorten(title, 50), size=11, weight="bold", color=INK)
     return figure
 

@@ -34,6 +34,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         effect = [forest_plot.forest(summary), forest_plot.seed_dots(results, summary)]
         found = [plot for plot in effect if plot is not None]
         found += curves.learning(results, summary)
+        found += samples.gallery(results)
         found += samples.pictures(results)
         found += curves.players(results)
         if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables show it

@@ -19,6 +19,18 @@ from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 _LEFT, _MARGIN, _MOST_ARMS = 10.0, 10.0, 12
 
 
+def gallery(results: xr.Dataset) -> list[Plot]:
+    """Draw test examples with the truth, and below it what each arm's first seed says of them."""
+    if "gallery" not in results.variables:
+        return []
+    values = np.asarray(results.gallery.values) / 255.0  # [truth and arms, example, row, column, channel]
+    names = selections.labels(results, "gallery_of")[: _MOST_ARMS + 1]
+    words = "The first test examples, not chosen: the truth, and below it what the first seed of each arm says."
+    seeds = selections.labels(results, "seed")[:1]
+    drawn = _strips(values[: len(names)], names, seeds, "gallery", "Test examples", "")
+    return [drawn._replace(group="gallery", caption=words, alt=f"Test examples: the truth and {len(names) - 1} arms.")]
+
+
 def pictures(results: xr.Dataset) -> list[Plot]:
     """Draw samples at the end, samples over time, and interpolations; points in the plane or pictures."""
     made = _of_first_seed(results, "samples")
