@@ -102,8 +102,8 @@ def blur(*, strength: Strength = 1.0) -> BatchTransform:
     Returns: BatchTransform; apply(key, batch) -> batch of the same shapes.
     Raises: ValueError for inputs that are no pictures.
     Expect: The model asks less for fine texture; helps on blurred and on noisy pictures, may hurt on sharp ones.
-    Costs: 0.4 CPU ms for 64 pictures of 28 x 28, 5 % of a step of the default `cnn`; it grows with the third power of the
-      side.
+    Costs: 0.4 CPU ms for 64 pictures of 28 x 28, 5 % of a step of the default `cnn`; it grows with
+      the third power of the side.
     References: Chen et al., arXiv:2002.05709.
     """
 
