@@ -10,6 +10,7 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data import trees
 from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.array_files import shown
+from deepprinciples.parts.data.corruptions import Corruption, Severity, corrupted
 from deepprinciples.parts.data.sources import Checked, Source, checked, narrowed
 from deepprinciples.types import Range, Seed, Split
 
@@ -25,10 +26,12 @@ class Shares(NamedTuple):
 
 
 class TestSet(NamedTuple):
-    """A further set to test on, and which of its examples: those that the cut of [data] holds out, or all."""
+    """A further set to test on; which of its examples, those that the cut of [data] holds out or all; how corrupted."""
 
     source: Source
     part: Literal["test", "all"] = "test"
+    corrupt: Corruption = "none"
+    severity: Severity = 3
 
 
 def cut(
@@ -156,7 +159,8 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
     found, like = narrowed(trees.joined(list(parts.values()))), narrowed(train)
     trees.refuse_other(found.inputs, like.inputs, f"{where}.inputs")
     trees.refuse_other(found.targets, like.targets, f"{where}.targets")
-    return found
+    draw = random_state(shares.split_seed, "data.split_seed")
+    return corrupted(found, given.corrupt, given.severity, like, draw, where)
 
 
 def _test_part(made: Checked, shares: Shares, where: str) -> dict[str, Split]:

@@ -1,7 +1,4 @@
-"""Augmentation: what is done to a training batch, and to nothing at evaluation.
-
-Factories return `BatchTransform(apply(key, batch) -> batch)`; they are applied in the order of the table.
-"""
+"""Augmentation of any inputs: examples mixed with one another, labels smoothed, noise and dropout on the inputs."""
 
 from __future__ import annotations
 
@@ -181,6 +178,3 @@ def input_noise(*, strength: Strength = 0.1) -> BatchTransform:
         return batch._replace(inputs=x + strength * random.normal(key, x.shape, x.dtype))
 
     return BatchTransform(apply)
-
-
-TABLE = {f.__name__: f for f in (label_smoothing, mixup, cutmix, dropout, input_noise)}
