@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ class Source(NamedTuple):
     feature_names: tuple[str, ...] = ()
     units: str = ""
     display: Callable[[Any, Any, Any], Any] | None = None
+    evidence: Mapping[str, np.ndarray] = MappingProxyType({})  # fixed part -> masks [N, ...], see `Dataset`
 
 
 class Checked(NamedTuple):
