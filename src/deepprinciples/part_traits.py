@@ -30,6 +30,10 @@ class Traits(TypedDict, total=False):
     direction: of a metric, "max" where larger values are better, "min" where smaller ones are.
     worst: of a metric, the worst value there can be, None where there is none; a lane that diverged is given it.
     best: of a metric, the best value there can be; intervals end there.
+    on_activations: of an attribution, whether it gets apply(params, inputs, perturbations) -> (outputs, activations) in
+        the place of predict(params, inputs).
+    in_place_of_relu: of an attribution, the function that its networks have where they have relu.
+    needs_mask: of an attribution metric, whether it asks where the evidence lies.
     problems: of a learner, (config, data) -> what does not fit together, one line each.
     makes_samples: of a learner, whether its metrics judge samples in place of answers.
     networks: of a learner with several networks, (config, data) -> {name: `learners.networks.Network`}, each with its
@@ -50,6 +54,9 @@ class Traits(TypedDict, total=False):
     direction: Literal["max", "min"]
     worst: float | None
     best: float | None
+    on_activations: bool
+    in_place_of_relu: Callable[[Any], Any]
+    needs_mask: bool
     problems: Callable[..., list[str]]
     makes_samples: bool
     networks: Callable[..., Mapping[str, Any]]

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from deepprinciples.domains import detection, driving, medical
+from deepprinciples.domains import detection, driving, medical, saliency
 from deepprinciples.parts import tables
 
-DOMAINS: tuple[ModuleType, ...] = (
-    detection,
-    driving,
-    medical,
-)
+DOMAINS: tuple[ModuleType, ...] = (detection, driving, medical, saliency,)
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from deepprinciples.parts import (
     activations,
+    attribution_metrics,
+    attributions,
     augment,
     boundary_metrics,
     calibration_metrics,
@@ -64,4 +66,6 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "groups": parameter_groups.TABLE,
     "weight_averaging": weight_averaging.TABLE,
     "probe": probes.TABLE,
+    "attribution": attributions.TABLE,
+    "attribution_metric": attribution_metrics.TABLE,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ class Source(NamedTuple):
     units: str = ""
     groups: np.ndarray | None = None  # [N] whole numbers: examples of one group, such as a person's, stay in one part
     display: Callable[[Any, Any, Any], Any] | None = None
+    evidence: Mapping[str, np.ndarray] = MappingProxyType({})  # fixed part -> masks [N, ...], see `Dataset`
 
 
 class Checked(NamedTuple):

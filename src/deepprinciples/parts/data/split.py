@@ -119,6 +119,7 @@ def prepare(
         feature_names=_feature_names(source.feature_names, parts["train"].inputs),
         units=source.units,
         display=source.display,
+        evidence=source.evidence,
         test_sets={name: parts[f"test_sets.{name}"] for name in test_sets},
     )
 

@@ -17,7 +17,7 @@ from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
 from deepprinciples.parts.models.layers import Flow, Layer, Window, described, from_network, layer_name, readout_of
 from deepprinciples.types import Array, Count, Model, Range, Size, traits
 
-Readout = Literal["flatten", "mean"]
+Readout = Literal["flatten", "mean", "max"]
 
 
 class _Cnn(nn.Module):
@@ -58,8 +58,11 @@ def check_windows(model: str, x: Array) -> None:
 
 
 def gather(x: Array, readout: Readout) -> Array:
-    """Turn maps [B, ..., C] into vectors: all positions side by side, or their mean."""
-    return x.reshape(x.shape[0], -1) if readout == "flatten" else x.mean(axis=tuple(range(1, x.ndim - 1)))
+    """Turn maps [B, ..., C] into vectors: all positions side by side, or each channel's mean or maximum."""
+    if readout == "flatten":
+        return x.reshape(x.shape[0], -1)
+    axes = tuple(range(1, x.ndim - 1))
+    return x.mean(axis=axes) if readout == "mean" else x.max(axis=axes)
 
 
 @traits(neutral=OFF)
@@ -87,7 +90,8 @@ def cnn(
         width: channels of the first stage; they double with every stage.
         stages: how often the map is halved (0: never); no further once an axis is shorter than 2. At most depth count.
         kernel: window along every spatial axis.
-        readout: "flatten" gives the last dense map all positions, "mean" their mean.
+        readout: "flatten" gives the last dense map all positions, "mean" each channel's mean over them, "max" its
+            maximum.
         layers: see `Layers`.
         minibatch_deviation: let the outputs also read how much the examples of the batch differ, as one more feature
             (see `with_deviation`); they are then no longer functions of one example each.

@@ -119,7 +119,7 @@ def resnet(
         blocks: blocks of two convolutions in each stage.
         stages: the channels double and the map halves at each one after the first.
         width: channels of the first stage.
-        readout: "mean" over all positions, or "flatten".
+        readout: "mean" or "max" over all positions, or "flatten".
         layers: see `Layers`.
         fixup: start every second convolution and the outputs' kernel at zero, scale the first convolution of each of
             the L blocks by 1 / sqrt(L), and give each block a learned multiplier, so that neither depth nor the
