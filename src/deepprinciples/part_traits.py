@@ -28,6 +28,8 @@ class Traits(TypedDict, total=False):
     direction: of a metric, "max" where larger values are better, "min" where smaller ones are.
     worst: of a metric, the worst value there can be, None where there is none; a lane that diverged is given it.
     best: of a metric, the best value there can be; intervals end there.
+    from_torch: of a model, (a state_dict of arrays, our names wanted) -> arrays by these names, where PyTorch's network
+        has other names or more parameters than the model; raises IntegrityError, one line for each mismatch.
     problems: of a learner, (config, data) -> what does not fit together, one line each.
     makes_samples: of a learner, whether its metrics judge samples in place of answers.
     networks: of a learner with several networks, (config, data) -> {name: `learners.networks.Network`}, each with its
@@ -47,6 +49,7 @@ class Traits(TypedDict, total=False):
     direction: Literal["max", "min"]
     worst: float | None
     best: float | None
+    from_torch: Callable[..., Mapping[str, Any]]
     problems: Callable[..., list[str]]
     makes_samples: bool
     networks: Callable[..., Mapping[str, Any]]
