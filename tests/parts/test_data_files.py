@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import TABLE, fashion, prepare
+from deepprinciples.parts.data import TABLE, prepare
 from deepprinciples.parts.data.array_files import read_idx, read_npz
 from deepprinciples.parts.data.held_out import TestSet as Further
 from deepprinciples.parts.data.tabular import read_csv
+from deepprinciples.parts.fetched import published
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
+
+FASHION = published.SETS["fashion_mnist"]
 
 
 def idx_bytes(array: np.ndarray, code: int = 0x08) -> bytes:
@@ -431,15 +434,17 @@ def test_wide_tables_load_in_seconds(tmp_path):
 
 @pytest.fixture
 def small_fashion(tmp_path, monkeypatch):
-    """A folder with four tiny files whose hashes are taken for the published ones."""
-    monkeypatch.setattr(fashion, "DEBIAN", tmp_path / "debian")
+    """Four tiny files whose hashes are taken for the published ones."""
     monkeypatch.setenv("DEEPPRINCIPLES_DATA", str(tmp_path / "cache"))
-    contents = {}
-    for name in fashion.SHA256:
-        count = 60 if name.startswith("train") else 10
+    contents, files = {}, []
+    for file in FASHION.files:
+        count = 60 if file.name.startswith("train") else 10
         array = np.arange(count, dtype=np.uint8) % 10
-        contents[name] = idx_bytes(np.tile(array[:, None, None], (1, 28, 28)) if "images" in name else array)
-    monkeypatch.setattr(fashion, "SHA256", {n: hashlib.sha256(c).hexdigest() for n, c in contents.items()})
+        plain = idx_bytes(np.tile(array[:, None, None], (1, 28, 28)) if "images" in file.name else array)
+        contents[file.name] = gzip.compress(plain, mtime=0)
+        files.append(file._replace(sha256=hashlib.sha256(plain).hexdigest(), size=len(plain)))
+    tiny = FASHION._replace(files=tuple(files), folders=(str(tmp_path / "debian"),))
+    monkeypatch.setitem(published.SETS, "fashion_mnist", tiny)
     return contents
 
 
@@ -448,13 +453,16 @@ def test_fashion_mnist_is_found_in_each_place(tmp_path, small_fashion):
     for folder in ("debian", "cache/fashion-mnist", "given"):
         (tmp_path / folder).mkdir(parents=True)
         for name, content in small_fashion.items():
-            (tmp_path / folder / (name + ".gz")).write_bytes(gzip.compress(content, mtime=0))
+            (tmp_path / folder / name).write_bytes(content)
         source = TABLE["fashion_mnist"](path=str(tmp_path / "given") if folder == "given" else "", download=False)
         assert source.inputs.shape == (60, 28, 28, 1)
         assert source.test.inputs.shape == (10, 28, 28, 1)
     small = TABLE["fashion_mnist"](size=30)
     assert (len(small.inputs), len(small.test.inputs)) == (30, 5)
-    (tmp_path / "given" / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(10, np.uint8))))
+    plain = tmp_path / "given" / "t10k-labels-idx1-ubyte"
+    plain.write_bytes(gzip.decompress(small_fashion[plain.name + ".gz"]))
+    assert TABLE["fashion_mnist"](path=str(tmp_path / "given")).test.targets.shape == (10,)
+    plain.write_bytes(idx_bytes(np.zeros(10, np.uint8)))
     assert "expected " in refusal(TABLE["fashion_mnist"], path=str(tmp_path / "given"))
 
 
@@ -471,35 +479,32 @@ def test_a_missing_set_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, 
             "network",
         ):
             assert str(part) in message
-        assert (fashion.ADDRESS in message) == download
+        assert (FASHION.package in message) == download
     assert f"not found in {tmp_path / 'nowhere'};" in refusal(TABLE["fashion_mnist"], path=str(tmp_path / "nowhere"))
 
 
 def test_a_download_is_kept_only_when_its_content_is_right(tmp_path, small_fashion, monkeypatch):
     """Lost when it fails: a login page or half a file stays in the cache and breaks every later run."""
     asked = []
-    packed = {name + ".gz": gzip.compress(content, mtime=0) for name, content in small_fashion.items()}
-    monkeypatch.setattr(fashion, "PUBLISHED", {n: "md5:" + hashlib.md5(c).hexdigest() for n, c in packed.items()})
 
     def answer_with(content):
         def download(address, file, _):
             asked.append(address)
-            Path(file).write_bytes(content(address.removeprefix(fashion.ADDRESS)))
+            Path(file).write_bytes(content(address.removeprefix(FASHION.package)))
 
         monkeypatch.setattr("pooch.HTTPDownloader", lambda timeout: download)
 
     answer_with(lambda name: b"<html>")
-    message = refusal(TABLE["fashion_mnist"])
-    assert "was not found" in message and "hash of downloaded file" in message
-    assert list((tmp_path / "cache" / "fashion-mnist").iterdir()) == []
-    answer_with(packed.__getitem__)
+    assert "train-images-idx3-ubyte.gz of https" in refusal(TABLE["fashion_mnist"])
+    assert not (tmp_path / "cache").exists()
+    answer_with(small_fashion.__getitem__)
     asked.clear()
     for _ in range(2):
         assert TABLE["fashion_mnist"]().inputs.shape == (60, 28, 28, 1)
     assert len(asked) == 4, "the second call reads the cache"
 
 
-@pytest.mark.skipif(not fashion._complete(fashion.DEBIAN), reason="the Debian package is not installed")
+@pytest.mark.skipif(not Path(FASHION.folders[0]).is_dir(), reason="the Debian package is not installed")
 def test_fashion_mnist_is_the_published_set(monkeypatch, tmp_path):
     """Lost when it fails: results on Fashion-MNIST can no longer be compared with anyone else's."""
     monkeypatch.setenv("DEEPPRINCIPLES_DATA", str(tmp_path))

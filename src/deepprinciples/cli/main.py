@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from deepprinciples.cli import run_commands, training_commands
+from deepprinciples.cli import data_commands, run_commands, training_commands
 from deepprinciples.cli.console import one_line_errors
 from deepprinciples.cli.options import Debug, app
 from deepprinciples.errors import ConfigError, ResourceError, Stopped
 
-COMMANDS = (training_commands, run_commands)  # importing them adds their commands to the app
+COMMANDS = (training_commands, run_commands, data_commands)  # importing them adds their commands to the app
 
 
 @app.command()

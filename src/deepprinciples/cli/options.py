@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 SECTIONS = {
     "Train": ("compare", "train", "lr-find", "resume", "add-seeds"),
     "Look at a run": ("runs", "open", "report", "replay", "probe"),
-    "Parts and configs": ("init", "list", "show"),
+    "Parts and configs": ("init", "list", "show", "data"),
     "Parameters": ("export", "import"),
     "This machine": ("doctor",),
 }

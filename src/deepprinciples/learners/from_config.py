@@ -32,7 +32,7 @@ from deepprinciples.learners.factories import (
     weights_of,
 )
 from deepprinciples.learners.supply import SUPPLY
-from deepprinciples.parts import data, probes
+from deepprinciples.parts import probes
 from deepprinciples.parts.data.held_out import TestSet
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.split import prepare
@@ -80,7 +80,7 @@ def _loaded(section: Config, taker: Callable[..., Any]) -> tuple[Source, dict[st
     shared = set(fields(taker)) - {"source"}
     head = ("name", "factory")
     own = {key: value for key, value in section.items() if key not in shared and key not in head}
-    factory = section.get("factory") or data.TABLE[section["name"]]
+    factory = section.get("factory") or TABLES["data"][section["name"]]
     return factory(**own), {key: value for key, value in section.items() if key in shared}
 
 

@@ -32,9 +32,10 @@ from deepprinciples.parts import (
     weight_averaging,
     weights,
 )
+from deepprinciples.parts.fetched import picture_sets
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
-    "data": data.TABLE,
+    "data": {**data.TABLE, **picture_sets.TABLE},
     "model": models.TABLE,
     "generator": models.GENERATORS,
     "activation": activations.TABLE,

@@ -4,7 +4,8 @@ A factory returns a `Source`, `prepare` makes a `Dataset` of it; the data sectio
 both. Everything here runs on the host with NumPy, before anything is compiled: no JAX, no models, no training.
 
 `TABLE` lists the factories by name. They are in bundled (small real sets), mnist1d and synthetic (generated), fashion
-(looked for or fetched), own and from_files (the user's).
+(looked for or fetched), own, from_files and
+picture_folder (the user's).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from deepprinciples.parts.data.fashion import fashion_mnist
 from deepprinciples.parts.data.from_files import csv, idx, npz
 from deepprinciples.parts.data.mnist1d import mnist_1d
 from deepprinciples.parts.data.own import arrays, examples, stream
+from deepprinciples.parts.data.picture_folder import folder
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, gaussian_grid, gaussian_ring, teacher
@@ -41,6 +43,7 @@ TABLE = {
         npz,
         csv,
         idx,
+        folder,
         stream,
     )
 }

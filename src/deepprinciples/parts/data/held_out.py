@@ -32,9 +32,14 @@ class TestSet(NamedTuple):
 
 
 def cut(
-    parts: dict[str, Split], task: str, shares: Shares, train_size: int = 0, where: str = "data"
+    parts: dict[str, Split],
+    task: str,
+    shares: Shares,
+    train_size: int = 0,
+    where: str = "data",
+    groups: np.ndarray | None = None,
 ) -> dict[str, Split]:
-    """Cut what the set does not ship out of the training part."""
+    """Cut what the set does not ship out of the training part; examples of one of the `groups` [N] stay together."""
     y, total = parts["train"].targets, parts["train"].size
     sizes = {}
     for name, share in (("test", shares.test), ("validation", shares.validation)):
@@ -48,6 +53,10 @@ def cut(
                 f"{where}.{name}: a share of {share} of {plural(total, 'example')} leaves none; raise it or give more "
                 "data"
             )
+    labels = y if task == "classification" and y.ndim == 1 else None
+    order = split_order(labels, total, shares.split_seed) if groups is None else _by_group(labels, groups, shares)
+    if groups is not None:
+        sizes = _whole_groups(sizes, groups[order], where)
     rest = total - sum(sizes.values())
     if rest < 1:
         raise DataError(
@@ -56,14 +65,39 @@ def cut(
         )
     if not 0 <= train_size <= rest:
         raise DataError(f"{where}.train_size: found {train_size}, expected 0 (all) to {rest}, the training part's size")
-    order = split_order(y if task == "classification" and y.ndim == 1 else None, total, shares.split_seed)
     found = dict(parts)
     start = 0
     for name, size in {**sizes, "train": train_size or rest}.items():
+        if name == "train" and groups is not None:  # a large group shall not fill a small part
+            left = np.sort(order[start:])
+            order[start:] = left[split_order(None if labels is None else labels[left], rest, shares.split_seed)]
         chosen = np.sort(order[start : start + size])
         if size < total:
             found[name] = Split(*(trees.take(side, chosen) for side in parts["train"]))
         start += size
+    return found
+
+
+def _by_group(labels: np.ndarray | None, groups: np.ndarray, shares: Shares) -> np.ndarray:
+    """Shuffle whole groups as `split_order` does examples; the first example of a group gives its class."""
+    _, firsts, group = np.unique(groups, return_index=True, return_inverse=True)
+    order = split_order(None if labels is None else labels[firsts], len(firsts), shares.split_seed)
+    return np.argsort(np.argsort(order)[group], kind="stable")
+
+
+def _whole_groups(sizes: dict[str, int], groups: np.ndarray, where: str) -> dict[str, int]:
+    """Move the end of each part to the nearest end of a group; `groups` are those of the examples in order."""
+    ends = np.append(np.flatnonzero(groups[1:] != groups[:-1]) + 1, len(groups))
+    found, start = {}, 0
+    for name, size in sizes.items():
+        later = ends[ends > start]
+        if len(later) < 2:
+            raise DataError(
+                f"{where}.{name}: {plural(len(ends), 'group')} of examples that belong together are too few for the "
+                "parts; lower the shares or give more data"
+            )
+        end = int(later[np.argmin(np.abs(later[:-1] - (start + size)))])
+        found[name], start = end - start, end
     return found
 
 
@@ -118,11 +152,15 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
             f"{data.outputs}, as in [data]"
         )
     whole = given.part == "all"
-    parts = made.parts if whole else {"test": cut(made.parts, made.source.task, shares, where=where)["test"]}
+    parts = made.parts if whole else _test_part(made, shares, where)
     found, like = narrowed(trees.joined(list(parts.values()))), narrowed(train)
     trees.refuse_other(found.inputs, like.inputs, f"{where}.inputs")
     trees.refuse_other(found.targets, like.targets, f"{where}.targets")
     return found
+
+
+def _test_part(made: Checked, shares: Shares, where: str) -> dict[str, Split]:
+    return {"test": cut(made.parts, made.source.task, shares, where=where, groups=made.source.groups)["test"]}
 
 
 def _renumbered(source: Source, names: tuple[str, ...], where: str) -> Source:

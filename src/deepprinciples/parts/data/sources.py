@@ -35,6 +35,7 @@ class Source(NamedTuple):
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     units: str = ""
+    groups: np.ndarray | None = None  # [N] whole numbers: examples of one group, such as a person's, stay in one part
     display: Callable[[Any, Any, Any], Any] | None = None
 
 

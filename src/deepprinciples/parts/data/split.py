@@ -68,7 +68,7 @@ def prepare(
     source, parts, outputs, notes = made
     shares = Shares(validation, test, split_seed)
     if source.stream is None:
-        parts = held_out.cut(parts, source.task, shares, train_size)
+        parts = held_out.cut(parts, source.task, shares, train_size, groups=source.groups)
     elif train_size:
         raise DataError("data.train_size: a stream cannot be cut; give the loader fewer examples instead")
     missing = [name for name in ("validation", "test") if name not in parts]
