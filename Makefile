@@ -6,7 +6,7 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
-.PHONY: demo test long torture science catalogue bench probe-costs experiments clean
+.PHONY: demo test long torture science catalogue contact-sheets bench probe-costs experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -35,6 +35,10 @@ science: $(VENV)/.core
 # The pages of docs/catalogue, from the docstrings of the parts.
 catalogue: $(VENV)/.core
 	$(BIN)/python -m deepprinciples.cli.catalogue docs/catalogue
+
+# A page of examples of each set of pictures, docs/data_NAME.png; sets that are not here are fetched.
+contact-sheets: $(VENV)/.core
+	$(BIN)/python -m deepprinciples.cli.contact_sheets docs
 
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench
