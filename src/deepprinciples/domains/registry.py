@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
+from deepprinciples.domains import transfer
 from deepprinciples.parts import tables
 
-DOMAINS: tuple[ModuleType, ...] = ()
+DOMAINS: tuple[ModuleType, ...] = (transfer,)
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:

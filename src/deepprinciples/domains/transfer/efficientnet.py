@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,7 +17,7 @@ from deepprinciples.errors import IntegrityError
 from deepprinciples.kernels import random
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.keys import stream
-from deepprinciples.types import Array, Model, PyTree, Range, Rate, traits
+from deepprinciples.types import Array, Model, PyTree, Range, traits
 
 MEAN, STD = 127 / 255, 128 / 255  # of the pixels, as the network was trained: the same for all channels
 EPS = 1e-3  # of its batch normalization
@@ -66,7 +65,7 @@ def channels_before(number: int) -> int:
     return 3 if number == 0 else STEM if number == 1 else BLOCKS[number - 2].channels
 
 
-def _shapes(number: int) -> dict[str, tuple[int, ...]]:
+def shapes(number: int) -> Mapping[str, tuple[int, ...]]:
     """Return the shapes of a layer's kernels; a block of factor 1 has nothing that widens."""
     if number == 0:
         return {"convolution": (3, 3, 3, STEM)}
@@ -157,7 +156,11 @@ def _torch_names(path: str) -> list[str]:
         return ["_fc.weight", "_fc.bias"]
     number = int(layer_.removeprefix("layer_"))
     outer = {0: ("_conv_stem", "_bn0"), HEAD: ("_conv_head", "_bn1")}
-    inner = {"expand": ("_expand_conv", "_bn0"), "depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
+    inner = {
+        "expand": ("_expand_conv", "_bn0"),
+        "depthwise": ("_depthwise_conv", "_bn1"),
+        "project": ("_project_conv", "_bn2"),
+    }
     conv, norm = outer[number] if number in outer else (f"_blocks.{number - 1}.{one}" for one in inner[part])
     return [f"{conv}.weight", *(f"{norm}.{one}" for one in ("weight", "bias", "running_mean", "running_var"))]
 
@@ -217,7 +220,7 @@ def efficientnet_lite0(*, outputs: int, first_layer: First = 0) -> Model:
         drawn = {
             layer_name(number): {
                 part: _drawn(shape, stream(key, f"{layer_name(number)}/{part}"), 1.0 if part == "project" else 2.0)
-                for part, shape in _shapes(number).items()
+                for part, shape in shapes(number).items()
             }
             for number in range(first_layer, HEAD + 1)
         }

@@ -1,4 +1,4 @@
-"""Arrays of a PyTorch file (.pth, .pt) of `torch.save(model.state_dict(), path)`, read without PyTorch and without trust.
+"""Arrays of a file of `torch.save(model.state_dict(), path)` (.pth, .pt), read without PyTorch and without trust.
 
 Such a file holds a pickle. It is not unpickled: `pickletools.genops` lists its operations, and those of a state_dict,
 few and without effect, are followed here; any other is an error. Nothing is imported, called or built but dicts of
@@ -237,7 +237,12 @@ def _known(name: str) -> _Global:
 
 def _storage(given: Any, needed: dict[str, _Storage] | None) -> _Storage:
     kind, storage, key, _, size, *rest = given
-    if kind != "storage" or not isinstance(storage, _Global) or storage.name not in _STORAGES or rest not in ([], [None]):
+    if (
+        kind != "storage"
+        or not isinstance(storage, _Global)
+        or storage.name not in _STORAGES
+        or rest not in ([], [None])
+    ):
         raise _Refused("holds something else than a state_dict")
     found = _Storage(_STORAGES[storage.name], _text(key), _whole(size))
     if needed is not None and needed.setdefault(found.key, found) != found:
