@@ -33,7 +33,7 @@ MAY_KNOW = {
     "engine": {"atomic", "errors", "types", "kernels"},
     "domains": {"errors", "ranges", "types", "kernels", "parts"},
     "learners": {"errors", "ranges", "types", "kernels", "config", "parts", "domains", "engine"},
-    "interop": {"errors", "types", "runs", "config", "learners"},
+    "interop": {"errors", "types", "runs", "config", "parts", "learners"},
     "results": {"errors", "types", "report", "runs", "config", "stats", "engine", "learners", "interop"},
     "study": {"errors", "types", "report", "runs", "config", "stats", "parts", "engine", "learners", "interop",
               "results"},

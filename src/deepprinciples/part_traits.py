@@ -34,6 +34,8 @@ class Traits(TypedDict, total=False):
         the place of predict(params, inputs).
     in_place_of_relu: of an attribution, the function that its networks have where they have relu.
     needs_mask: of an attribution metric, whether it asks where the evidence lies.
+    from_torch: of a model, (a state_dict of arrays, our names wanted) -> arrays by these names, where PyTorch's network
+        has other names or more parameters than the model; raises IntegrityError, one line for each mismatch.
     problems: of a learner, (config, data) -> what does not fit together, one line each.
     makes_samples: of a learner, whether its metrics judge samples in place of answers.
     networks: of a learner with several networks, (config, data) -> {name: `learners.networks.Network`}, each with its
@@ -57,6 +59,7 @@ class Traits(TypedDict, total=False):
     on_activations: bool
     in_place_of_relu: Callable[[Any], Any]
     needs_mask: bool
+    from_torch: Callable[..., Mapping[str, Any]]
     problems: Callable[..., list[str]]
     makes_samples: bool
     networks: Callable[..., Mapping[str, Any]]

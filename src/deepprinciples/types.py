@@ -338,7 +338,9 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...] = ()  # of the last axis of the inputs
     units: str = ""  # of the targets of a regression
     display: Callable[[Any, Any, Any], Any] | None = None  # (axes, inputs, outputs or targets): draws an example
-    evidence: Mapping[str, np.ndarray] = MappingProxyType({})  # part -> masks [N, ...]: what of an input the target is of
+    evidence: Mapping[str, np.ndarray] = MappingProxyType(
+        {}
+    )  # part -> masks [N, ...]: what of an input the target is of
     test_sets: Mapping[str, Split] = MappingProxyType({})  # further ones, by name, evaluated beside `test`
     teacher: Teacher | None = None
 

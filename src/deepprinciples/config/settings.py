@@ -82,11 +82,13 @@ def report_seeds(study: Study, *, tuned: bool) -> int:
     return study.searches * (study.seeds or 3) if tuned else study.seeds or 30
 
 
-def start(*, path: str, match: str | tuple[str, ...] = "*", arm: str = "") -> None:
+def start(*, path: str = "", pretrained: str = "", match: str | tuple[str, ...] = "*", arm: str = "") -> None:
     """Serve as the schema of `model.start`.
 
     Args:
-      path: a safetensors file, in our naming or in PyTorch's, or the directory of a finished run.
+      path: a safetensors file, in our naming or in PyTorch's, a file of torch.save(model.state_dict(), path), or the
+        directory of a finished run.
+      pretrained: published weights in place of a path, fetched into the cache directory: efficientnet_lite0.
       match: pattern, or list of patterns, of the parameters that are taken; the others start as they would without.
       arm: of a run of `compare`.
     """

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from deepprinciples.domains import detection, driving, medical, saliency
+from deepprinciples.domains import detection, driving, medical, saliency, transfer
 from deepprinciples.parts import tables
 
-DOMAINS: tuple[ModuleType, ...] = (detection, driving, medical, saliency,)
+DOMAINS: tuple[ModuleType, ...] = (
+    detection,
+    driving,
+    medical,
+    saliency,
+    transfer,
+)
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:

@@ -15,6 +15,8 @@ import numpy as np
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import IntegrityError
 from deepprinciples.interop import torch_names
+from deepprinciples.learners.factories import trait
+from deepprinciples.parts.data import torch_files
 from deepprinciples.runs import arrays
 
 MOST_LINES = 20  # of what is wrong with one file
@@ -51,6 +53,15 @@ def fitted(
         asked = {name: expected[name] for name in wanted}
         _refuse(path, _mismatches(found if whole else _only(found, asked), asked))
         return {name: found[name] for name in wanted}
+    convert = trait("model", section, "from_torch")
+    if convert is not None:
+        made: dict[str, np.ndarray] = {}
+        try:
+            made |= convert(found, wanted)
+        except IntegrityError as error:
+            _refuse(path, str(error).splitlines())
+        _refuse(path, _mismatches(made, {name: expected[name] for name in wanted}))
+        return made
     shapes = {name: shape for name, (shape, _) in expected.items()}
     pairs = [pair for pair in torch_names.twins(section, shapes) if pair.own in wanted]
     there = torch_names.shapes_of(pairs, shapes)
@@ -105,12 +116,13 @@ def _refuse(path: str | Path, problems: list[str]) -> None:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a safetensors file, in the order of their names."""
+    """Read the arrays of a file of safetensors or of `torch.save`, in the order of their names."""
     if path.exists() and not path.is_file():
         raise IntegrityError(f"{path}: expected a file, found a folder or a device")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
-    found = arrays.load_flat(content, path)
+    load = torch_files.state_dict_of if torch_files.is_torch_file(content) else arrays.load_flat
+    found = load(content, str(path))
     return {name: found[name] for name in sorted(found)}

