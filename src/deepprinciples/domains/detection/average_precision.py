@@ -16,7 +16,7 @@ Rows = Mapping[str, Array]
 
 @better("max", worst=0.0, best=1.0)
 def mean_average_precision(*, threshold: Share = 0.5, overlap: Share = OVERLAP, count: Count = COUNT) -> Metric:
-    """Measure how well objects are found and told apart, over all confidences at which one could ask.
+    """Measure how well objects are found and classified, over all confidences at which one could ask.
 
     mean over classes of sum_k (R_k - R_(k-1)) max_(j >= k) P_j, with recall R and precision P of the detections of a
     class whose score reaches the k-th largest of the split

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.domains.driving.closed_loop import meters_in_lane, shifted_view
-from deepprinciples.domains.driving.drawing import draw as draw
 from deepprinciples.domains.driving.frames import lane, road
+from deepprinciples.domains.driving.road_pictures import draw as draw
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "data": {"road": road, "lane": lane},

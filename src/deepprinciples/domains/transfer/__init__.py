@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.domains.transfer.efficientnet import efficientnet_lite0
-from deepprinciples.domains.transfer.features import trunk_features
+from deepprinciples.domains.transfer.trunk import trunk_features
 
 TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "data": {"trunk_features": trunk_features},
