@@ -23,8 +23,8 @@ def rare_tumors(*, malignant: Size = 12, split_seed: Seed = 0) -> Source:
     """Load the breast tumors of `breast_cancer` with few malignant ones to learn from; 0 benign, 1 malignant.
 
     Half of each class is for tests, a sixth for validation and a third for training, of which only so many malignant
-    ones are kept. Validation and test keep the shares of the full set (37 % malignant), so that few errors can be distinguished
-    apart; a threshold is not that of a screening. Nothing that is learned of 569 fine needle aspirates of one hospital
+    ones are kept. Validation and test keep the shares of the full set (37 % malignant), so that few
+    errors make a difference that can be seen; a threshold is not that of a screening. Nothing that is learned of 569 fine needle aspirates of one hospital
     is a diagnosis. Source and license: see `breast_cancer`.
 
     Args:

@@ -28,8 +28,8 @@ def digit_on_texture(
 ) -> Source:
     """Put one handwritten digit anywhere on a crop of a photograph: the answer is in a box that is known.
 
-    picture = (1 - ink m) ground + ink m c, where m in [0, 1] is the digit, 12 to 18 pixels high, and c its color: 1 on a
-    ground darker than 1/2, 0 on a brighter one
+    picture = (1 - ink m) ground + ink m c, where m in [0, 1] is the digit, 12 to 18 pixels high, and c its color: 1 on
+    a ground darker than 1/2, 0 on a brighter one
 
     Digits of validation and test pictures are other drawings than those of training pictures, and their grounds other
     columns of the two photographs. Source: scikit-learn's digits (UCI) and photographs. License: CC BY 4.0 (digits),

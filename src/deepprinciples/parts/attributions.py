@@ -173,7 +173,7 @@ def occlusion(*, size: Count = 4, stride: Count = 2, baseline: Scalar = 0.0) -> 
       stride: from one window to the next, at most `size`; the last one ends at the border.
       baseline: value of what is covered; 0 is the mean where the data are standardized. *Sweepable.*
     Returns: attribution; the channels of an input share the map equally.
-    Raises: ConfigError where the stride is larger than the window. ValueError where the window is larger than the input.
+    Raises: ConfigError where the stride is larger than the window. ValueError where it is larger than the input.
     Expect: Slow, and close to what the output rests on, at the resolution of the window.
     Costs: One evaluation for each window, and no gradient.
     References: Zeiler, Fergus, arXiv:1311.2901. Captum: Occlusion.
@@ -200,7 +200,7 @@ def occlusion(*, size: Count = 4, stride: Count = 2, baseline: Scalar = 0.0) -> 
 
 @jax.custom_vjp
 def guided_relu(x: Array) -> Array:
-    """Cut negative inputs to zero, and on the way back negative gradients too: relu with the rule of guided_backprop."""
+    """Cut negative inputs to zero, and negative gradients on the way back: relu with the rule of guided_backprop."""
     return jax.nn.relu(x)
 
 

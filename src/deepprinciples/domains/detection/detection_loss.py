@@ -1,4 +1,4 @@
-"""The loss of a detector without anchors: every location of the grid says which class is there, and where its box ends."""
+"""The loss of a detector without anchors: each location says which class is there, and where its box ends."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ def meters_in_lane(*, roads: Count = 12, length: Count = 300, road_seed: Seed = 
 def shifted_view(*, shift: Strength = 0.5, turn: Strength = 0.08, correction: Scalar = 1.0) -> BatchTransform:
     """Show the road as from beside the lane or turned away, and correct the steering.
 
-    a point of the ground at row r moves by d (r - horizon) / height + focal tan(a) columns, what is above the horizon by
-    focal tan(a); steering' = steering - correction (2 d / L^2 + 2 sin(a) / L) wheelbase / largest angle
+    a point of the ground at row r moves by d (r - horizon) / height + focal tan(a) columns, what is above the horizon
+    by focal tan(a); steering' = steering - correction (2 d / L^2 + 2 sin(a) / L) wheelbase / largest angle
 
     d and a are uniform in [-shift, shift] and [-turn, turn], drawn for each example; to the left is positive. The
     correction is that of pure pursuit with lookahead L. Values between columns are interpolated; beyond the border they
