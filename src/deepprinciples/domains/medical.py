@@ -24,8 +24,8 @@ def rare_tumors(*, malignant: Size = 12, split_seed: Seed = 0) -> Source:
 
     Half of each class is for tests, a sixth for validation and a third for training, of which only so many malignant
     ones are kept. Validation and test keep the shares of the full set (37 % malignant), so that few
-    errors make a difference that can be seen; a threshold is not that of a screening. Nothing that is learned of 569 fine needle aspirates of one hospital
-    is a diagnosis. Source and license: see `breast_cancer`.
+    errors make a difference that can be seen; a threshold is not that of a screening. Nothing that is learned of 569
+    fine needle aspirates of one hospital is a diagnosis. Source and license: see `breast_cancer`.
 
     Args:
       malignant: malignant tumors among the training examples, at most 71; 0 keeps all.

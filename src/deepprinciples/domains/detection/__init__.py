@@ -9,7 +9,7 @@ from deepprinciples.domains.detection.average_precision import mean_average_prec
 from deepprinciples.domains.detection.boxes import Detections, decode, diou, giou, iou
 from deepprinciples.domains.detection.detection_loss import detection
 from deepprinciples.domains.detection.detector import detector
-from deepprinciples.domains.detection.drawing import draw, save_scenes
+from deepprinciples.domains.detection.scene_pictures import draw, save_scenes
 from deepprinciples.domains.detection.scenes import boxed_pictures, scattered
 
 __all__ = ["TABLES", "Detections", "decode", "diou", "draw", "giou", "iou", "save_scenes"]

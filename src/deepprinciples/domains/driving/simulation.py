@@ -1,7 +1,8 @@
 """Roads, a camera on a car, the car's motion and an expert who steers it: pure functions that run inside jit.
 
 The ground is flat. In the frame of the car x points ahead and y to the left, in meters; the camera looks along x.
-Angles, curvatures, offsets and steering are positive to the left. Steering is in [-1, 1], in units of the largest angle.
+Angles, curvatures, offsets and steering are positive to the left. Steering is in [-1, 1], in units of
+the largest angle.
 """
 
 from __future__ import annotations
