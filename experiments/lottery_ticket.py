@@ -7,7 +7,7 @@ on (one_shot), put back to the start (ticket) or to step 150 (late_ticket), put 
 random mask (random_mask), or in five rounds of pruning and rewinding (iterative_ticket). Nothing is tuned; all train
 equally long, so a sparse network has half of the steps, or less, after its last rewinding.
 Looks at: accuracy against the bytes of the weights left.
-Time on 2 cores: 10 minutes with much other work beside it.
+Time on 2 cores: 13 minutes with much other work beside it.
 Found: docs/findings.md
 """
 

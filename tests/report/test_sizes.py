@@ -32,7 +32,7 @@ def printed(summary):
 
 
 def test_sizes_are_shown_where_arms_differ_in_them(sized):
-    """Lost: the axis that a question of small networks is asked on; or columns of equal numbers in other studies."""
+    """Lost: the axis that a question of small networks is asked on; or equal numbers in all other studies."""
     results, summary, manifest = sized
     html, said = page.render(results, summary, manifest), printed(summary)
     for words in ("92,200", "26,000", "1,056"):

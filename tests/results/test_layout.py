@@ -32,7 +32,7 @@ def test_the_arrays_have_names(study):
         "train_loss": (*base, "step"), "gradient_norm": (*base, "step", "layer"),
         "trigger_rate": (*base, "step", "transform"), "clip_norm": (*base, "step", "transform"),
         "tuning_score": tried, "tuning_diverged_at": tried, "tuning_point": (*tried[:3], "parameter"),
-        "chosen_trial": ("arm", "search"),
+        "chosen_trial": ("arm", "search"), **dict.fromkeys(("parameters", "bytes", "multiply_adds"), ("arm",)),
     }  # fmt: skip
     assert found.step.values.tolist() == [0, 4, 8, 12, 16] and found.eval_step.values.tolist() == [4, 8, 12, 16, 20]
     assert found.arm.values.tolist() == ["plain", "clipping", "tanh"]
@@ -56,6 +56,7 @@ def test_the_summary_has_its_schema(study):
     assert [row["name"] for row in summary["arms"]] == ["plain", "clipping", "tanh"]
     for row in summary["arms"]:
         assert {"name", "n", "mean", "interval", "diverged", "tuned_point", "on_edge"} <= set(row)
+        assert row["size"].keys() == {"parameters", "bytes", "multiply_adds"} and row["size"]["bytes"] > 0
         assert row["n"] == 7 and isinstance(row["on_edge"], bool) and isinstance(row["diverged"], int)
         low, high = row["interval"]
         assert low <= row["mean"] <= high
