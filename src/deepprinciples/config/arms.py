@@ -78,6 +78,13 @@ def _is_sweepable(known: Mapping[str, Field], path: str) -> bool:
     return path in known and known[path].sweepable
 
 
+def _follows_data(key: str, edits: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Check whether an edit changes a further test set of the base for an arm that has data in another form."""
+    head, _, rest = key.partition(".")
+    others = any(one.split(".")[0] == "data" for one in edits)
+    return head == "test_sets" and others and rest.split(".")[0] in base.get(head, {})
+
+
 def _arm(
     given: Mapping[str, Any], path: str, base: Mapping[str, Any], base_problems: list[str], shared: Mapping[str, Any],
     kinds: Registry, problems: list[str],
@@ -85,7 +92,7 @@ def _arm(
     """Return the changes of an arm as {dotted path: value}, and its whole config."""
     edits = {key: value for name, item in given.items() if name != "tune" for key, value in _edits(str(name), item)}
     found: list[str] = []
-    fixed = [key for key in edits if key.split(".")[0] in FIXED]
+    fixed = [key for key in edits if key.split(".")[0] in FIXED and not _follows_data(key, edits, base)]
     found += [f"{word(key)}: an arm may not change it; it is the same for all arms" for key in fixed]
     config: Mapping[str, Any] = base
     try:
