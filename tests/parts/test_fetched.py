@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -153,6 +154,20 @@ def test_what_is_not_the_published_set_is_one_line_and_never_kept(calls, tmp_pat
     calls.write = write
     assert message in refusal(fetching.get, "tiny")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_member_that_grows_is_not_read_to_its_end(calls):
+    """Lost: a small archive fills the memory."""
+
+    def write(folder):
+        wheel(folder / "p.whl", CONTENTS | {"b.bin": bytes(2 * 10**7)})
+        tracemalloc.start()
+
+    calls.write = write
+    assert "SHA-256" in refusal(fetching.get, "tiny")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2 * 10**6
 
 
 def test_a_client_that_is_missing_or_waits_forever_is_one_line(calls):

@@ -127,9 +127,11 @@ def test_emoji_are_cut_out_of_the_sheet_and_put_on_white(emoji):
 
 def test_half_transparent_pixels_are_mixed_with_white():
     """Lost: dark edges around every drawing."""
-    sheet = sheet_of([(100, 0, 255, 51)])
+    sheet = sheet_of([(102, 0, 255, 51)])
     out = emoji_set.tiles(sheet, [{"sheet_x": 0, "sheet_y": 0}])
     assert out[0, 0, 0].tolist() == [224, 204, 255]  # 0.2 c + 0.8 * 255
+    sheet = sheet_of([(10, 0, 0, 200)])
+    assert emoji_set.tiles(sheet, [{"sheet_x": 0, "sheet_y": 0}])[0, 0, 0, 0] == 63  # 62.84
     assert "transparency" in refusal(emoji_set.tiles, sheet[..., :3], [])
 
 
