@@ -31,7 +31,7 @@ def scattered(
 ) -> Source:
     """Scatter handwritten digits over crops of photographs: real ink and real textures, and boxes known to the pixel.
 
-    Each scene has 1 to `most` digits, 10 to 20 pixels high, dark or bright, more or less transparent; their boxes
+    Each scene has 1 to `most` digits, 10 to 20 pixels high, bright on a dark ground and dark on a bright one; their boxes
     overlap by less than a tenth of the smaller one. Digits of validation and test scenes are other drawings than those
     of training scenes, and their textures other columns of the two photographs. Source: scikit-learn's digits (UCI) and
     photographs. License: CC BY 4.0 (digits), CC BY (photographs).
@@ -120,9 +120,9 @@ def _scene(
             continue
         boxes[count], classes[count] = box, labels[number]
         count += 1
-        cover = random.uniform(0.5, 1.0) * np.clip(_resized(ink, height, width), 0, 1)
+        cover = random.uniform(0.7, 1.0) * np.clip(_resized(ink, height, width), 0, 1)
         region = picture[box[0] : box[2], box[1] : box[3]]
-        region += cover * (random.randint(2) - region)
+        region += cover * (float(region.mean() < 0.5) - region)  # bright ink on a dark ground, dark ink on a bright one
     return picture.astype(np.float32), boxes, classes
 
 
