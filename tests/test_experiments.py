@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 SLOW = [
     "adaptive_optimizers",
     "clipping_family",
+    "driving_by_cloning",
     "fashion_mnist_cnn",
     "gan_images",
     "gan_mode_collapse",
@@ -55,6 +56,21 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["trigger_rate"]'),
         ["none", "value"],
         ["none: mean squared error", "of 2 settings below half of chance", "value: mean", "; the clip acted on "],
+    ),
+    "driving_by_cloning": (
+        (
+            "data.roads=1",
+            "data.held_out=1",
+            "data.frames=2",
+            "data.batch_size=2",
+            "test_sets.off_center.held_out=1",
+            "test_sets.off_center.frames=2",
+            "model.depth=1",
+            "model.stages=1",
+            'study.metric={ name = "meters_in_lane", roads = 1, length = 10 }',
+        ),
+        ["plain", "shifted"],
+        ["plain: ", " m in the lane; squared error ", " on the expert's states, ", "Picture: "],
     ),
     "edge_of_stability": (
         ("model.width=8", 'train.probes=["sharpness"]'),

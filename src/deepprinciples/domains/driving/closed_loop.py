@@ -78,8 +78,8 @@ def meters_in_lane(*, roads: Count = 12, length: Count = 300, road_seed: Seed = 
 def shifted_view(*, shift: Strength = 0.5, turn: Strength = 0.08, correction: Scalar = 1.0) -> BatchTransform:
     """Show the road as from beside the lane or turned away, and correct the steering.
 
-    a point of the ground at row r moves by d (r - horizon) / height + focal tan(a) columns, what is above the horizon
-    by focal tan(a); steering' = steering - correction (2 d / L^2 + 2 sin(a) / L) wheelbase / largest angle
+    row r moves right by d max(r - horizon, 0) / height + focal tan(a) columns
+    steering' = steering - correction (2 d / L^2 + 2 sin(a) / L) wheelbase / largest angle
 
     d and a are uniform in [-shift, shift] and [-turn, turn], drawn for each example; to the left is positive. The
     correction is that of pure pursuit with lookahead L. Values between columns are interpolated; beyond the border they
@@ -108,9 +108,8 @@ def shifted_view(*, shift: Strength = 0.5, turn: Strength = 0.08, correction: Sc
         draw = random.uniform(key, (2, x.shape[0]), None, -1.0, 1.0)
         beside, angle = shift * draw[0], turn * draw[1]  # [B]
         below = jnp.maximum(jnp.arange(rows) + 0.5 - simulation.HORIZON, 0.0)
-        moved = (
-            beside[:, None] * below[None, :] / simulation.HEIGHT + simulation.FOCAL * jnp.tan(angle)[:, None]
-        )  # [B, H]
+        moved = beside[:, None] * below[None, :] / simulation.HEIGHT  # [B, H]
+        moved += simulation.FOCAL * jnp.tan(angle)[:, None]
         place = jnp.clip(jnp.arange(columns)[None, None, :] - moved[..., None], 0.0, columns - 1.0)  # [B, H, W]
         left = jnp.minimum(place.astype(jnp.int32), columns - 2)
         take = lambda index: jnp.take_along_axis(x, index[..., None], axis=2)

@@ -165,8 +165,8 @@ def lane(
 
 def _source(parts: dict[str, Split], task: str, outputs: int, **rest: Any) -> Source:
     train = parts["train"]
-    given = {"validation": parts["validation"], "test": parts["test"], "standardize": False}
-    return Source(train.inputs, train.targets, task, outputs, **given, **rest)
+    fixed: dict[str, Any] = {"validation": parts["validation"], "test": parts["test"]}
+    return Source(train.inputs, train.targets, task, outputs, standardize=False, **fixed, **rest)
 
 
 def _show(axes: Any, inputs: Any, outputs: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,12 @@ def draw(run: Any, path: Path | str, *, roads: int = 3, seed: int | None = None)
     trips = {}
     for arm in arms:
         model, params = run.model(arm, seed=number)
-        trips[arm] = jax.device_get(closed_loop.trip(lambda x, m=model, p=params: m.predict(p, x), **given))
+        trips[arm] = jax.device_get(closed_loop.trip(functools.partial(model.predict, params), **given))
     shown = min(roads, given["roads"])
     figure = Figure(figsize=(11.0, 3.4 * shown), layout="constrained")
     every, _ = closed_loop.start_of(given["roads"], given["road_seed"])
-    for row, part in enumerate(np.atleast_1d(figure.subfigures(shown, 1))):
-        road = jax.tree.map(lambda a, row=row: a[row], every)
+    for row, part in enumerate(figure.subfigures(shown, 1, squeeze=False)[:, 0]):
+        road: Road = jax.tree.map(operator.itemgetter(row), every)
         axes = part.subplot_mosaic([[f"frame {k}" for k in range(FRAMES)], ["above"] * FRAMES], height_ratios=[1, 1.6])
         for k in range(FRAMES):
             _frame(axes[f"frame {k}"], road, given["length"] * (k + 0.5) / FRAMES)
@@ -74,7 +76,7 @@ def _frame(axes: Any, road: Road, along: float) -> None:
 def _places(road: Road, along: NDArray[Any], offset: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return where positions on a road lie on a map, with offsets drawn WIDER."""
     fine = np.arange(0.0, float(np.max(along)) + 1.0, 0.5)
-    angle = np.asarray(simulation.direction(road, fine) - simulation.direction(road, 0.0))
+    angle = np.asarray(simulation.direction(road, jnp.asarray(fine)) - simulation.direction(road, 0.0))
     steps = lambda rate: np.concatenate([[0.0], np.cumsum(0.25 * (rate[1:] + rate[:-1]))])
     x, y, turned = (np.interp(along, fine, one) for one in (steps(np.cos(angle)), steps(np.sin(angle)), angle))
     return x - WIDER * offset * np.sin(turned), y + WIDER * offset * np.cos(turned)

@@ -1,14 +1,14 @@
 """Roads, a camera on a car, the car's motion and an expert who steers it: pure functions that run inside jit.
 
 The ground is flat. In the frame of the car x points ahead and y to the left, in meters; the camera looks along x.
-Angles, curvatures, offsets and steering are positive to the left. Steering is in [-1, 1], in units of
-the largest angle.
+Angles, curvatures, offsets and steering are positive to the left. Steering is in [-1, 1], 1 for the largest angle.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -101,13 +101,17 @@ def straight_road() -> Road:
 def curvature(road: Road, along: Scalar) -> Array:
     """Return the curvature of the center line, 1 / m."""
     bend, number, phase = _waves(road)
-    return sum(bend[k] * jnp.cos(number[k] * along + phase[k]) for k in range(WAVES))
+    return _total(bend[k] * jnp.cos(number[k] * along + phase[k]) for k in range(WAVES))
 
 
 def direction(road: Road, along: Scalar) -> Array:
     """Return the direction of the center line in radians, the integral of its curvature up to a constant."""
     bend, number, phase = _waves(road)
-    return sum(bend[k] / number[k] * jnp.sin(number[k] * along + phase[k]) for k in range(WAVES))
+    return _total(bend[k] / number[k] * jnp.sin(number[k] * along + phase[k]) for k in range(WAVES))
+
+
+def _total(terms: Iterable[Array]) -> Array:
+    return functools.reduce(jnp.add, terms)
 
 
 def _waves(road: Road) -> tuple[Array, Array, Array]:
@@ -203,7 +207,7 @@ def render(road: Road, state: State, key: Array) -> Array:
         ground += paint * _line(offset, sign * HALF_LANE, pixel)
     beside = 1.3 * jnp.cos(along / 17.0 + road.repaired[0]) + 0.8 * jnp.cos(along / 40.0 + road.repaired[1])
     ground += road.repair * _line(offset, beside, pixel)
-    waves = sum(jnp.cos(number * along + across * offset + phase) for number, across, phase in road.blotch)
+    waves = _total(jnp.cos(number * along + across * offset + phase) for number, across, phase in road.blotch)
     dark = road.shadow * jax.nn.sigmoid(4.0 * (waves - 0.7))
     ground += dark * (-0.9 - ground)
     haze = jnp.where(seen, jnp.clip(distance / VIEW, 0.0, 1.0) ** 2, 1.0)
