@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import deepprinciples as dp
@@ -28,16 +29,29 @@ SLOW = [
     "gan_mode_collapse",
     "initialization_at_criticality",
     "lottery_ticket",
+    "medical_diagnosis",
     "memory_of_lstm",
     "noise_scale_and_batch_size",
     "regularization_on_small_data",
     "residual_gradient_correlation",
+    "segmentation_losses",
     "sharpness_aware",
+    "unet_skips",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
 OTHERS = ["gan_anomaly", "quantization_and_distillation", "style_transfer"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
 NAMES = [name for name in SCRIPTS if name not in OTHERS]
+# Sets that a script fetches have a stand-in of the same shape here: maps of three classes, read off the picture itself.
+PICTURES = np.random.default_rng(0).random((40, 8, 8, 1), np.float32)
+MAPS = {
+    "name": "examples",
+    "inputs": PICTURES,
+    "targets": np.digitize(PICTURES[..., 0], [0.5, 0.8]),
+    "class_names": ("ground", "body", "edge"),
+    "batch_size": 8,
+}
+STAND_INS = {"segmentation_losses": MAPS, "unet_skips": MAPS}
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
@@ -123,6 +137,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
             " bytes",
         ],
     ),
+    "medical_diagnosis": (
+        ("model.width=4",),
+        ["cross_entropy", "logit_adjusted"],
+        ["cross_entropy: sensitivity ", ", AUC ", "logit_adjusted: ", ", after scaling "],
+    ),
     "memory_of_lstm": (
         ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["gradient_norm"]'),
         ["rnn", "lstm"],
@@ -143,10 +162,20 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["plain", "residual"],
         ["plain: correlation of gradients ", " at depth 2; accuracy ", "residual: correlation"],
     ),
+    "segmentation_losses": (
+        ("model.width=2", "model.levels=2"),
+        ["cross_entropy", "dice"],
+        ["cross_entropy: mean IoU ", ", of edges ", "dice: ", ", boundary_f1 "],
+    ),
     "sharpness_aware": (
         ("model.width=8", 'train.probes=["sharpness"]', "train.probe_every=10", "data.train_size=200"),
         ["plain", "sam"],
         ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
+    ),
+    "unet_skips": (
+        ("model.width=2", "model.levels=2"),
+        ["concat", "none"],
+        ["concat: mean IoU ", " (ground ", ", edge ", "none: ", "F1 of edges "],
     ),
     "vanishing_gradients": (
         (*MLP, "model.depth=2"),
@@ -174,6 +203,7 @@ def as_toy(name: str, arms: list[str]) -> Any:
     """Return an experiment whose config has some of its arms only."""
     module, given = script(name), config.load(ROOT / "configs" / f"{name}.toml")
     small = {**given, "arms": {arm: given["arms"][arm] for arm in arms}}
+    small["data"] = STAND_INS.get(name, given["data"])
     return dp.experiment(small, variants=getattr(module, "TASKS", None))(module.main.__wrapped__)
 
 
