@@ -5,7 +5,7 @@
 Varies: a perceptron on MNIST-1D with weights in floats; in 8, 4 or 3 bits, rounded after training or all along; with
 kernels of rank 4; a small one alone, and one that learns nine tenths from the large one of its seed. Nothing is tuned.
 Looks at: accuracy against bytes and against multiply-adds.
-Time on 2 cores: 10 minutes with much other work beside it.
+Time on 2 cores: 9 minutes with much other work beside it.
 Found: docs/findings.md
 """
 

@@ -34,7 +34,7 @@ def _points(summary: Mapping[str, Any], key: str) -> list[tuple[int, str, float,
 def _against(summary: Mapping[str, Any], key: str) -> Plot:
     points, metric = _points(summary, key), formatting.name(summary.get("metric"))
     maximize = summary.get("direction") != "min"
-    title = f"{formatting.shorten(metric, 24).capitalize()} against size"
+    title = f"{formatting.shorten(metric, 24).capitalize()} against {key.replace('_', '-')}"
     figure, axes = mpl_style.board(title, _TALL, _WORDS[key], [one[1] for one in points], [one[0] for one in points])
     best: list[tuple[float, float]] = []  # those that no smaller model beats
     for _, _, size, mean, _ in sorted(points, key=lambda one: (one[2], -one[3] if maximize else one[3])):
