@@ -70,7 +70,7 @@ def scene(boxes: list[list[float]], classes: list[int]) -> dict[str, jax.Array]:
 
 
 def test_the_loss_by_hand() -> None:
-    """Lost: what is minimized. A grid of 2 x 2 over 8 pixels, log-odds 0, one object whose center lies in the last cell."""
+    """Lost: what is minimized. A grid of 2 x 2 over 8 pixels, log-odds 0, one object in the last cell."""
     outputs = outputs_of(jnp.tile(jnp.array([4.0, 4.0, 6.0, 8.0]), (1, 2, 2, 1)), jnp.zeros((1, 2, 2, 2)))
     targets = scene([[4.0, 4.0, 8.0, 8.0], [0.0, 0.0, 0.0, 0.0]], [1, -1])
     half = float(np.log(2))
@@ -103,7 +103,9 @@ def test_gradients_of_the_loss(box: str, classes: str) -> None:
     boxes = jnp.asarray(random_boxes(2 * 9, seed=2).reshape(2, 3, 3, 4))
     odds = jax.random.normal(KEY, (2, 3, 3, 2))
     targets = {
-        "boxes": jnp.array([[[0.5, 1.0, 9.3, 7.0], [2.0, 3.5, 11.0, 11.5]], [[1.0, 1.0, 6.0, 5.0], [0.0, 0.0, 0.0, 0.0]]]),
+        "boxes": jnp.array(
+            [[[0.5, 1.0, 9.3, 7.0], [2.0, 3.5, 11.0, 11.5]], [[1.0, 1.0, 6.0, 5.0], [0.0, 0.0, 0.0, 0.0]]]
+        ),
         "classes": jnp.array([[0, 1], [1, -1]]),
     }
     loss = jax.jit(detection(box=box, classes=classes, box_weight=0.7))

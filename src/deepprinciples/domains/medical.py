@@ -28,7 +28,7 @@ def rare_tumors(*, malignant: Size = 12, split_seed: Seed = 0) -> Source:
     fine needle aspirates of one hospital is a diagnosis. Source and license: see `breast_cancer`.
 
     Args:
-      malignant: malignant tumors among the training examples, at most 71; 0 keeps all.
+      malignant: malignant tumors among the training examples, of which there are 71; 0 keeps all.
       split_seed: decides which tumors are in which part.
 
     Returns:

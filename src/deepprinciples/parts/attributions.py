@@ -276,7 +276,7 @@ def _windows(shape: tuple[int, ...], size: int, stride: int) -> np.ndarray:
     starts = [sorted({min(one, length - size) for one in range(0, length, stride)}) for length in shape]
     windows = np.zeros((int(np.prod([len(one) for one in starts])), *shape), bool)
     for number, corner in enumerate(itertools.product(*starts)):
-        windows[(number, *(slice(one, one + size) for one in corner))] = True
+        windows[number][tuple(slice(one, one + size) for one in corner)] = True
     return windows
 
 

@@ -39,7 +39,8 @@ def mean_average_precision(*, threshold: Share = 0.5, overlap: Share = OVERLAP, 
     def statistics(outputs: Any, targets: Any) -> Rows:
         paired("mean_average_precision", outputs, targets)
         found = decode(outputs, count=count, overlap=overlap)
-        hits = jax.vmap(lambda *a: matched(*a, threshold))(found, targets["boxes"], targets["classes"])
+        match = lambda one, boxes, classes: matched(one, boxes, classes, threshold)
+        hits = jax.vmap(match)(found, targets["boxes"], targets["classes"])
         objects = jnp.sum(jax.nn.one_hot(targets["classes"], outputs["classes"].shape[-1]), axis=1)
         return {"scores": found.scores, "classes": found.classes, "hits": hits, "objects": objects}
 

@@ -46,7 +46,8 @@ class _Detector(nn.Module):
         rare = self.design._replace(bias_initializer=odds)
         classes = readout_of(flow, rare, self.outputs, step, self.depth + 2, name="classes")  # [B, h, w, C]
         sides = readout_of(flow, self.design, 4, step, self.depth + 2, name="boxes")  # top, left, bottom, right
-        places = locations(*classes.shape[1:3], STRIDE).reshape(1, *classes.shape[1:3], 2)
+        rows, columns = classes.shape[1:3]
+        places = locations(rows, columns, STRIDE).reshape(1, rows, columns, 2)
         reach = STRIDE * jax.nn.softplus(sides)
         corners = jnp.concatenate([places - reach[..., :2], places + reach[..., 2:]], axis=-1)
         return {"classes": classes, "boxes": corners}, {**activations, "classes": classes, "boxes": sides}

@@ -31,10 +31,10 @@ def scattered(
 ) -> Source:
     """Scatter handwritten digits over crops of photographs: real ink and real textures, and boxes known to the pixel.
 
-    Each scene has 1 to `most` digits, 10 to 20 pixels high, bright on a dark ground and dark on a bright one; their boxes
-    overlap by less than a tenth of the smaller one. Digits of validation and test scenes are other drawings than those
-    of training scenes, and their textures other columns of the two photographs. Source: scikit-learn's digits (UCI) and
-    photographs. License: CC BY 4.0 (digits), CC BY (photographs).
+    Each scene has 1 to `most` digits, 10 to 20 pixels high, bright on a dark ground and dark on a bright one; their
+    boxes overlap by less than a tenth of the smaller one. Digits of validation and test scenes are other drawings than
+    those of training scenes, and their textures other columns of the two photographs. Source: scikit-learn's digits
+    (UCI) and photographs. License: CC BY 4.0 (digits), CC BY (photographs).
 
     Args:
       size: training scenes.

@@ -74,7 +74,7 @@ def examples(
     validation_targets: Any = None,
     test_inputs: Any = None,
     test_targets: Any = None,
-    outputs: int = 0,
+    outputs: Size = 0,
     vocabulary: Any = 0,
     classes: Any = 0,
     class_names: tuple[str, ...] = (),

@@ -208,7 +208,7 @@ def gaussian_ring(
 
 
 def gaussian_grid(
-    *, side: int = 5, spacing: float = 2.0, std: float = 0.05, size: Size = 12500, data_seed: Seed = 0
+    *, side: Count = 5, spacing: float = 2.0, std: float = 0.05, size: Size = 12500, data_seed: Seed = 0
 ) -> Source:
     """Make a mixture of equally likely Gaussians on a square grid around the origin.
 
