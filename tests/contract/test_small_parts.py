@@ -56,6 +56,7 @@ PARAMS = {
 }
 LOGITS = jnp.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0], [0.2, 0.1, 0.3], [-1.0, 1.0, 0.0]])
 LABELS = jnp.array([0, 1, 2, 0])
+PICTURES = jax.random.normal(KEY, (4, 5, 6, 2))
 REAL = jnp.array([[0.5, -1.0, 0.0], [1.0, 2.0, -1.5], [0.0, 0.0, 0.1], [3.0, -2.0, 1.0]])
 
 
@@ -73,7 +74,9 @@ def targets_of(name: str) -> Array:
 
 
 def inputs_of(name: str) -> Array:
-    return REAL[..., None] if name == "cutmix" else REAL
+    if name in augment.TABLE and name not in ("label_smoothing", "mixup", "dropout", "input_noise"):
+        return PICTURES
+    return REAL
 
 
 def result(room: str, name: str, hypers: dict):

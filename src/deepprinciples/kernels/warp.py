@@ -42,12 +42,13 @@ def bilinear(pictures: Array, warp: Warp) -> Array:
     row, column = top.astype(jnp.int32), left.astype(jnp.int32)
     flat = pictures.reshape(-1)
     first = jnp.arange(count)[:, None, None] * (height * width)
+    last = jnp.arange(channels)[None, None, None]
 
     def add(corner: int, total: Array) -> Array:
         lower, further = corner // 2, corner % 2
         i, j = jnp.minimum(row + lower, height - 1), jnp.minimum(column + further, width - 1)
         share = jnp.where(lower == 1, down, 1.0 - down) * jnp.where(further == 1, right, 1.0 - right)
-        places = (first + i * width + j)[..., None] * channels + jnp.arange(channels)
+        places = (first + i * width + j)[..., None] * channels + last
         return total + share[..., None] * flat.at[places].get(mode="promise_in_bounds")
 
     return jax.lax.fori_loop(0, 4, add, jnp.zeros_like(pictures))
@@ -85,8 +86,8 @@ def boxes(corners: Array, classes: Array, warp: Warp, height: int, width: int) -
     Returns:
         (corners [B, K, 4], classes [B, K]); a box whose middle leaves the picture has class -1.
     """
-    middle = jnp.array([height, width], corners.dtype) / 2
-    ends = jnp.array([height, width], corners.dtype)
+    ends = jnp.array([height, width], corners.dtype).reshape(1, 1, 2)
+    middle = ends[:, :, None] / 2
     at = jnp.stack([corners[..., jnp.array(pair)] for pair in ((0, 1), (0, 3), (2, 1), (2, 3))], axis=2)  # [B, K, 4, 2]
     matrix, shift = (v.astype(corners.dtype) for v in warp)
     move = lambda p: jnp.sum(matrix[:, None, None] * (p - middle)[..., None, :], -1) + shift[:, None, None] + middle

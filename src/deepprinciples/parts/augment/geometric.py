@@ -42,13 +42,13 @@ def moved(name: str, batch: Batch, where: Warp) -> Batch:
 
     targets = batch.targets
     if not isinstance(targets, dict):
-        return Batch(warp.bilinear(x, where), target(targets))
+        return batch._replace(inputs=warp.bilinear(x, where), targets=target(targets))
     changed = {key: value if key in ("boxes", "classes") else target(value) for key, value in targets.items()}
     if "boxes" in targets:
         if "classes" not in targets:
             raise ValueError(f"{name}: targets have boxes but no classes, whose -1 says which box is none")
         changed["boxes"], changed["classes"] = warp.boxes(targets["boxes"], targets["classes"], where, *size)
-    return Batch(warp.bilinear(x, where), changed)
+    return batch._replace(inputs=warp.bilinear(x, where), targets=changed)
 
 
 def warp_of(

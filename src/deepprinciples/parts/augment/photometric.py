@@ -29,7 +29,7 @@ def blurred(x: Array, deviation: Array) -> Array:
     """Blur pictures [B, H, W, C] with Gaussians of deviations [B] in pixels; what is outside does not count."""
 
     def weights(length: int) -> Array:
-        gap = jnp.arange(length)[:, None] - jnp.arange(length)
+        gap = (jnp.arange(length)[:, None] - jnp.arange(length)[None])[None]
         bell = jnp.exp(-0.5 * jnp.square(gap / jnp.maximum(deviation, 1e-3)[:, None, None]))
         return bell / jnp.sum(bell, axis=2, keepdims=True)  # [B, length, length]
 
@@ -39,7 +39,7 @@ def blurred(x: Array, deviation: Array) -> Array:
 
 def cut_out(x: Array, size: Scalar, centers: Array) -> Array:
     """Set a box in each picture to zero: `size`, as a share of each side, around centers [2, B] in [0, 1]."""
-    near = lambda n, c: jnp.abs((jnp.arange(n) + 0.5) / n - c[:, None]) < 0.5 * size  # [B, n]
+    near = lambda n, c: jnp.abs((jnp.arange(n)[None] + 0.5) / n - c[:, None]) < 0.5 * size  # [B, n]
     box = near(x.shape[1], centers[0])[:, :, None] & near(x.shape[2], centers[1])[:, None, :]
     return jnp.where(box[..., None], 0.0, x)
 

@@ -25,7 +25,7 @@ def _carried_out(name: str, batch: Batch, amounts: Array) -> Batch:
     """Change each picture by its signed amounts [operations, B], as shares of the largest."""
     x = pictures_of(name, batch)
     _, slant, down, rows, columns, turn, light, sharpness, softness = amounts * jnp.array(LARGEST)[:, None]
-    sides = jnp.array(x.shape[1:3], jnp.float32)
+    sides = jnp.array(x.shape[1:3], jnp.float32)[None]
     shift = jnp.round(jnp.stack([rows, columns], axis=1) * sides)
     one = jnp.ones_like(turn)
     batch = moved(name, batch, warp_of(turn, one, slant, jnp.ones((len(x), 2)), shift, down))
@@ -38,7 +38,7 @@ def _chosen(key: Array, count: int, size: int) -> Array:
     u = random.uniform(key, (2, count, size))
     which = jnp.floor(u[0] * len(LARGEST))
     sign = jnp.where(u[1] < 0.5, -1.0, 1.0)
-    return jnp.sum(jnp.where(which == jnp.arange(len(LARGEST))[:, None, None], sign, 0.0), axis=1)
+    return jnp.sum(jnp.where(which[None] == jnp.arange(len(LARGEST))[:, None, None], sign[None], 0.0), axis=1)
 
 
 @traits(neutral={"strength": 0.0}, fill=False)
@@ -87,6 +87,6 @@ def trivial_augment(*, strength: Share = 1.0) -> BatchTransform:
     def apply(key: Array, batch: Batch) -> Batch:
         size = pictures_of("trivial_augment", batch).shape[0]
         share = strength * random.uniform(jax.random.fold_in(key, 1), (size,))
-        return _carried_out("trivial_augment", batch, share * _chosen(jax.random.fold_in(key, 0), 1, size))
+        return _carried_out("trivial_augment", batch, share[None] * _chosen(jax.random.fold_in(key, 0), 1, size))
 
     return BatchTransform(apply)
