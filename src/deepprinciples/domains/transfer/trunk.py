@@ -45,7 +45,7 @@ def trunk_features(
     and groups stay those of the pictures. License: that of the pictures; the weights are Apache-2.0.
 
     Args:
-      of: a data set of pictures [N, H, W, 3] or [N, H, W, 1], from 0 to 1 or uint8: its name, or its section.
+      of: a data set of pictures [N, H, W, 3] or [N, H, W, 1], uint8 or floats of at most one: its name, or its section.
       first_layer: the first layer that is left to the model; see `efficientnet_lite0`.
       size: pixels of a side that the network sees.
       path: folder with the file of weights; "" looks in the usual places.
