@@ -48,6 +48,37 @@ def probe(
 
 
 @app.command()
+def explain(
+    run: RunFolder,
+    changes: Changes = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="An attribution; may be repeated. By default all that fit.")
+    ] = None,
+    examples: Annotated[int, typer.Option(help="Test examples to explain, the first ones.")] = 8,
+    arm: Annotated[str, typer.Option("--arm", "-a", help="One of the arms of a comparison.")] = "",
+    seeds: Annotated[int, typer.Option(help="How many of the seeds kept, the first ones.")] = 1,
+    output: Annotated[Path | None, typer.Option(help="The folder to write to; by default figures/ of the run.")] = None,
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Draw which parts of the inputs the answers rest on, and score the maps; occlusion.size=2 changes a method."""
+    with working(plugin, debug) as (console, bar):
+        from deepprinciples import config as configs
+        from deepprinciples.report import terminal_sections
+        from deepprinciples.results.finished_run import load
+
+        found = load(run)
+        sections = configs.override({name: {} for name in method or ()}, changes or [])
+        bar.update(0, 1, "explaining")
+        made = found.explain(sections or None, examples=examples, arm=arm, seeds=seeds)
+        files = made.write(output or found.path / "figures", "-".join(filter(None, ("attributions", arm))))
+        bar.close()
+        terminal_sections.attributions(made.means(), console)
+        for line in [*made.notes, *(f"Written: {path}" for path in files)]:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
 def report(
     run: RunFolder,
     figures: Annotated[

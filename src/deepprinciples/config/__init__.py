@@ -22,7 +22,7 @@ from deepprinciples.config.arms import (
 from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, unflatten
 from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Registry, fields, sweepable
-from deepprinciples.config.sections import allowed_ranges, resolve_base
+from deepprinciples.config.sections import allowed_ranges, resolve_base, resolve_chain
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
 
@@ -40,6 +40,7 @@ __all__ = [
     "override",
     "resolve",
     "resolve_each",
+    "resolve_parts",
     "sweepable",
     "unflatten",
 ]
@@ -111,6 +112,21 @@ def resolve_each(
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return base | ({"arms": {name: one.edits for name, one in found.items()}} if found else {}), found
+
+
+def resolve_parts(kind: str, sections: Mapping[str, Any], kinds: Registry) -> dict[str, Any]:
+    """Check parts of one kind that stand in no config, and write out every default; see `resolve`.
+
+    Args:
+        kind: such as "attribution".
+        sections: by name; a section without a name of a part is named by its key.
+        kinds: what may be named.
+    """
+    problems: list[str] = []
+    found = resolve_chain(kind, sections, kind, kinds, problems)
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return dict(found)
 
 
 def _check_version(config: dict[str, Any]) -> None:

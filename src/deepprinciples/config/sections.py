@@ -136,7 +136,7 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
             _put(out, path, _part(kind, value, path, DEFAULT_PARTS.get(kind), kinds, problems))
     for path, kind in form.chains.items():
         found = at(config, path)
-        _put(out, path, _chain(kind, {} if found is None else found, path, kinds, problems))
+        _put(out, path, resolve_chain(kind, {} if found is None else found, path, kinds, problems))
     for name in functions:
         out[name] = _function(name, config.get(name, {}), kinds, problems)
     if out["title"] is None:
@@ -171,7 +171,8 @@ def _name_of(section: Any) -> str:
     return str(getattr(found, "__name__", found))
 
 
-def _chain(kind: str, value: Any, where: str, kinds: Registry, problems: list[str]) -> Any:
+def resolve_chain(kind: str, value: Any, where: str, kinds: Registry, problems: list[str]) -> Any:
+    """Resolve a table of parts of one kind by name; add what is wrong to `problems`."""
     if not isinstance(value, Mapping):
         problems.append(f"{where}: expected a table of parts by name, found {shown(value)}")
         return value

@@ -14,7 +14,7 @@ from deepprinciples.types import Count, Range, Seed, Split
 
 SHARES = (0.6, 0.2, 0.2)  # of the digits, and of the columns of the photographs: training, validation, test
 HEIGHTS = (12, 18)  # of a digit, in pixels
-CONTRAST = 0.18  # standard deviation of the ground around its mean
+BRIGHTNESS, CONTRAST = (0.2, 0.5), 0.15  # mean of the ground, and its standard deviation
 Share = Annotated[float, Range("(0, 1]")]
 
 
@@ -28,8 +28,8 @@ def digit_on_texture(
 ) -> Source:
     """Put one handwritten digit anywhere on a crop of a photograph: the answer is in a box that is known.
 
-    picture = (1 - ink m) ground + ink m c, where m in [0, 1] is the digit, 12 to 18 pixels high, and c its color: 1 on
-    a ground darker than 1/2, 0 on a brighter one
+    picture = (1 - ink m) ground + ink m, where m in [0, 1] is the digit, 12 to 18 pixels high; the ground is a crop with
+    mean 0.2 to 0.5 and standard deviation 0.15, cut to [0, 1]
 
     Digits of validation and test pictures are other drawings than those of training pictures, and their grounds other
     columns of the two photographs. Source: scikit-learn's digits (UCI) and photographs. License: CC BY 4.0 (digits),
@@ -50,15 +50,9 @@ def digit_on_texture(
 
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
-    for name, value, least, most in (
-        ("size", size, 1, 2**31),
-        ("held_out", held_out, 1, 2**31),
-        ("side", side, 20, 256),
-    ):
+    for name, value, least, most in (("size", size, 1, 2**31), ("held_out", held_out, 1, 2**31), ("side", side, 20, 256)):
         if not least <= value <= most:
-            raise DataError(
-                f"data.{name}: found {value}, expected {f'{least} to {most}' if least > 1 else 'at least 1'}"
-            )
+            raise DataError(f"data.{name}: found {value}, expected {f'{least} to {most}' if least > 1 else 'at least 1'}")
     if not 0 < ink <= 1:
         raise DataError(f"data.ink: found {ink}, expected a number above 0 and at most 1")
     random = random_state(data_seed, "data.data_seed")
@@ -108,14 +102,14 @@ def _picture(
     ground = grounds[random.randint(len(grounds))]
     top, left = (random.randint(length - side + 1) for length in ground.shape)
     picture = ground[top : top + side, left : left + side]
-    mean = random.uniform(0.2, 0.8)  # crops of a sky and of a roof are made alike in brightness and contrast
+    mean = random.uniform(*BRIGHTNESS)  # crops of a sky and of a roof are made alike in contrast
     picture = np.clip(mean + CONTRAST * (picture - picture.mean()) / max(picture.std(), 0.02), 0.0, 1.0)
     height = random.randint(HEIGHTS[0], HEIGHTS[1] + 1)
     width = min(max(5, round(height * digit.shape[1] / digit.shape[0])), HEIGHTS[1])
     y, x = random.randint(side - height + 1), random.randint(side - width + 1)
     m = ink * np.clip(_between(height, digit.shape[0]) @ digit @ _between(width, digit.shape[1]).T, 0.0, 1.0)
     box = (slice(y, y + height), slice(x, x + width))
-    picture[box] = (1.0 - m) * picture[box] + m * float(picture[box].mean() < 0.5)
+    picture[box] = (1.0 - m) * picture[box] + m
     mask = np.zeros((side, side), bool)
     mask[box] = True
     return picture.astype(np.float32), mask

@@ -183,7 +183,8 @@ def occlusion(*, size: Count = 4, stride: Count = 2, baseline: Scalar = 0.0) -> 
 
     def attribute(predict: Predict, params: PyTree, inputs: Array, targets: Array, key: Array) -> Array:
         del key
-        windows = jnp.asarray(_windows(_positions(inputs), size, stride))  # [M, ...]
+        given = _windows(_positions(inputs), size, stride)
+        windows, counts = jnp.asarray(given), given.sum(axis=0)  # [M, ...], [...]
         whole = explained_outputs(predict(params, inputs), targets)
 
         def drop(window: Array) -> Array:
@@ -191,8 +192,7 @@ def occlusion(*, size: Count = 4, stride: Count = 2, baseline: Scalar = 0.0) -> 
             return whole - explained_outputs(predict(params, covered), targets)
 
         drops = jax.lax.map(drop, windows[:, None])  # [M, B]
-        counts = jnp.sum(windows, axis=0)
-        heat = jnp.tensordot(drops.T, windows.astype(inputs.dtype), axes=1) / counts[None]
+        heat = jnp.tensordot(drops.T, windows.astype(inputs.dtype), axes=1) / counts[None].astype(inputs.dtype)
         return _over_channels(heat, inputs) if inputs.ndim > 2 else heat
 
     return attribute

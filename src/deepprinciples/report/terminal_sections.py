@@ -54,6 +54,15 @@ LUCK = (
 )
 
 
+def attributions(means: Mapping[str, Mapping[str, float]], console: Console) -> None:
+    """Print the mean of every metric of attributions, attribution -> metric -> value."""
+    names = list(next(iter(means.values()), {}))
+    if names:
+        body = [[name, *(formatting.number(row[key], 3) for key in names)] for name, row in means.items()]
+        columns = [rich_text.folding("attribution", min_width=8), *rich_text.numbers(*names, no_wrap=False)]
+        rich_text.show(console, rich_text.grid(console, "What the maps are worth, mean over examples", columns, body))
+
+
 def leader(row: Mapping[str, Any]) -> str:
     """Return a sentence on which arm leads from which budget to which."""
     arms, first, last = formatting.sentences(row.get("arms")), row.get("first"), row.get("last")

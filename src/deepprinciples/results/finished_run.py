@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from deepprinciples.report.figures.plots import Plots
+    from deepprinciples.results.explanation import Explanation
     from deepprinciples.results.trained_model import TrainedModel
 
 
@@ -134,6 +135,47 @@ class Run(NamedTuple):
         from deepprinciples.results.trained_model import load_model
 
         return load_model(self, arm, seed, player=player)
+
+    def explain(
+        self,
+        methods: Any = None,
+        *,
+        examples: int = 8,
+        arm: str = "",
+        seeds: int = 1,
+        metrics: Any = None,
+        masks: Any = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> Explanation:
+        """Explain the trained networks on the first test examples: saliency maps, and what these are worth.
+
+        The output of an example's label is explained; without labels, the network's answer.
+
+        Args:
+            methods: attributions: a name, a list of names and factories, or a table of sections by name such as
+                {"fine": {"name": "occlusion", "size": 2}}; by default every one that fits the network.
+            examples: how many.
+            arm: of a comparison with `study.keep`; a run of `train` has none.
+            seeds: how many of the seeds kept, the first ones.
+            metrics: attribution metrics, given like `methods`; () for none.
+            masks: [N, ...] of the test part, true where the evidence lies; by default what the data set says.
+            config: see `dp.load_model`.
+
+        Returns:
+            `Explanation`: its `results`, `to_dataframe()`, `scores(metric)` for `dp.judge`, and `write(folder)`.
+
+        Raises:
+            ConfigError: no trained networks of this arm are kept, or an attribution does not fit the network.
+
+        Example:
+            found = dp.train(config).explain(["gradient", "integrated_gradients"], examples=4)
+            found.write("maps")
+            found.to_dataframe().groupby("attribution").deletion.mean()
+        """
+        from deepprinciples.results.explanation import explain
+
+        given: dict[str, Any] = {"examples": examples, "arm": arm, "seeds": seeds, "metrics": metrics}
+        return explain(self, methods, **given, masks=masks, config=config)
 
     def _repr_html_(self) -> str:
         from deepprinciples.report import notebook

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -31,12 +32,14 @@ class TrainedModel(NamedTuple):
         apply: (params, inputs [B, ...]) -> (outputs, activations by layer).
         state: what the model carries beside its parameters, such as running statistics.
         data: the data set as the model saw it: prepared, in three parts. Inputs of one's own have to be on its scale.
+        config: the resolved config of the arm, with the settings that the search of the seed chose.
     """
 
     predict: Callable[[PyTree, Any], Any]
     apply: Callable[[PyTree, Any], tuple[Any, Mapping[str, Array]]]
     state: PyTree
     data: Dataset
+    config: Mapping[str, Any] = MappingProxyType({})
 
 
 def load_model(
@@ -46,6 +49,7 @@ def load_model(
     *,
     player: str = "",
     config: Mapping[str, Any] | None = None,
+    data: Dataset | None = None,
 ) -> tuple[TrainedModel, PyTree]:
     """Load a trained model as it was evaluated, with averaged weights where there are some.
 
@@ -56,6 +60,7 @@ def load_model(
         player: of a GAN, "generator" (the default) or "discriminator". The inputs of a generator are noise [B, latent],
             with `learner.conditional` a pair (noise, labels [B]); its outputs have the shape of examples.
         config: what the run was given, where functions or arrays of its config came from another process.
+        data: that of the model of another seed, which is then not loaded again.
 
     Returns:
         (model, params): `model.predict(params, inputs)` gives outputs.
@@ -75,7 +80,7 @@ def load_model(
     arms = [str(row["name"]) for row in run.summary.get("arms", [])]
     kept = parameters.kept(run.path, kind, arms, arm=arm, seed=seed)
     resolved = _resolved(run, arm, seed, config)
-    parts = from_config.dataset(resolved)
+    parts = from_config.dataset(resolved) if data is None else data
     networks = networks_of(resolved, parts)
     name = player or next(iter(networks), player)
     if name not in networks:
@@ -91,7 +96,7 @@ def load_model(
             "train it anew"
         )
     params, state = (parameters.tree_of(one or {}, tree, file) for one, tree in zip(held, like, strict=True))
-    return _functions(network, state, parts, resolved["train"]["matmul"]), params
+    return _functions(network, state, parts, resolved), params
 
 
 def used_parameters(run: Run, arm: str, seed: int | None) -> PyTree:
@@ -130,8 +135,8 @@ def _chosen(run: Run, arm: str, seed: int) -> Mapping[str, float]:
     return row["chosen"][block] if row["chosen"] else {}
 
 
-def _functions(network: Network, state: PyTree, data: Dataset, matmul: str) -> TrainedModel:
-    precision = settings.MATMUL.get(matmul)
+def _functions(network: Network, state: PyTree, data: Dataset, config: Mapping[str, Any]) -> TrainedModel:
+    precision = settings.MATMUL.get(config["train"]["matmul"])
 
     @jax.jit
     def apply(params: PyTree, inputs: Any) -> tuple[Any, Mapping[str, Array]]:
@@ -142,4 +147,4 @@ def _functions(network: Network, state: PyTree, data: Dataset, matmul: str) -> T
     def predict(params: PyTree, inputs: Any) -> Any:
         return apply(params, inputs)[0]
 
-    return TrainedModel(predict, apply, state, data)
+    return TrainedModel(predict, apply, state, data, config)
