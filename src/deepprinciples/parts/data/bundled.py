@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepprinciples.errors import DataError
 from deepprinciples.parts.data.sources import Source
 
 
-def digits() -> Source:
+def digits(*, labels: tuple[int, ...] = ()) -> Source:
     """Load 1797 handwritten digits of 8 x 8 pixels, 10 classes.
 
     Pixels are counts 0..16, divided by 16. Source: UCI Optical Recognition of Handwritten Digits (test part), as
     scikit-learn ships it. License: CC BY 4.0 (UCI), BSD-3-Clause (scikit-learn).
 
+    Args:
+      labels: keep these digits alone, numbered from 0 in this order; () keeps all ten.
+
     Returns:
       Source with inputs [1797, 8, 8, 1] in [0, 1] and targets [1797].
+
+    Raises:
+      DataError: if a label is no digit, or stands there twice.
 
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
@@ -25,7 +32,13 @@ def digits() -> Source:
 
     data = load_digits()
     images = (data.images / 16).astype(np.float32)[:, :, :, None]  # [N, 8, 8, 1]
-    return Source(images, data.target, "classification", 10)
+    if not labels:
+        return Source(images, data.target, "classification", 10)
+    if len(set(labels)) < len(labels) or not set(labels) <= set(range(10)):
+        raise DataError(f"data.labels: found {list(labels)}, expected different digits from 0 to 9")
+    kept = np.isin(data.target, labels)
+    numbers = np.argmax(data.target[kept][:, None] == np.array(labels)[None], axis=1)
+    return Source(images[kept], numbers, "classification", len(labels), class_names=tuple(map(str, labels)))
 
 
 def breast_cancer() -> Source:
