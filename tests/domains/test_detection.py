@@ -101,7 +101,9 @@ def test_gradients_of_the_loss(box: str, classes: str) -> None:
     boxes = jnp.asarray(random_boxes(2 * 9, seed=2).reshape(2, 3, 3, 4))
     odds = jax.random.normal(KEY, (2, 3, 3, 2))
     targets = {
-        "boxes": jnp.array([[[0.5, 1.0, 9.3, 7.0], [2.0, 3.5, 11.0, 11.5]], [[1.0, 1.0, 6.0, 5.0], [0.0, 0.0, 0.0, 0.0]]]),
+        "boxes": jnp.array(
+            [[[0.5, 1.0, 9.3, 7.0], [2.0, 3.5, 11.0, 11.5]], [[1.0, 1.0, 6.0, 5.0], [0.0, 0.0, 0.0, 0.0]]]
+        ),
         "classes": jnp.array([[0, 1], [1, -1]]),
     }
     loss = jax.jit(detection(box=box, classes=classes, box_weight=0.7))

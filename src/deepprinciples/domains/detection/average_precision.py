@@ -59,7 +59,9 @@ def matched(found: Detections, boxes: Array, classes: Array, threshold: Scalar) 
     """Decide which detections [K] of a picture find one of its objects [N], each object once."""
 
     def match(free: Array, one: Detections) -> tuple[Array, Array]:
-        overlaps = jnp.where(free & (classes == one.classes), iou(boxes, jnp.broadcast_to(one.boxes, boxes.shape)), -1.0)
+        overlaps = jnp.where(
+            free & (classes == one.classes), iou(boxes, jnp.broadcast_to(one.boxes, boxes.shape)), -1.0
+        )
         best = jnp.argmax(overlaps)
         hit = overlaps[best] >= threshold
         return free & ~(hit & (jnp.arange(len(classes)) == best)), hit

@@ -97,7 +97,9 @@ def paired(name: str, outputs: Any, targets: Any) -> None:
         boxes, labels = targets["boxes"].shape, targets["classes"].shape
         whole = jnp.issubdtype(targets["classes"].dtype, jnp.integer)
     except (KeyError, TypeError, IndexError, AttributeError):
-        raise ValueError(f"{name}: found {_described(outputs)} and {_described(targets)}; expected {expected}") from None
+        raise ValueError(
+            f"{name}: found {_described(outputs)} and {_described(targets)}; expected {expected}"
+        ) from None
     grid = len(kinds) == 4 and corners == (*kinds[:3], 4)
     if not (grid and len(labels) == 2 and boxes == (*labels, 4) and whole and labels[0] == kinds[0]):
         raise ValueError(

@@ -40,7 +40,9 @@ class _Detector(nn.Module):
             window, width = Window(3, stride=2 if halves else 1), self.width if number == 0 else 2 * self.width
             flow, seen = Layer(width, self.design, window, name=layer_name(number, self.depth + 2))(flow, step, number)
             activations |= seen
-        odds = lambda key, shape, dtype=jnp.float32: jnp.full(shape, jnp.log(self.prior) - jnp.log1p(-self.prior), dtype)
+        odds = lambda key, shape, dtype=jnp.float32: jnp.full(
+            shape, jnp.log(self.prior) - jnp.log1p(-self.prior), dtype
+        )
         rare = self.design._replace(bias_initializer=odds)
         classes = readout_of(flow, rare, self.outputs, step, self.depth + 2, name="classes")  # [B, h, w, C]
         sides = readout_of(flow, self.design, 4, step, self.depth + 2, name="boxes")  # top, left, bottom, right
