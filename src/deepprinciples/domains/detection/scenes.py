@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from deepprinciples.domains.detection.scene_pictures import draw
+from deepprinciples.domains.detection.drawing import draw
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.array_checks import as_array, first_index, plural, show
 from deepprinciples.parts.data.held_out import random_state
@@ -20,23 +20,29 @@ from deepprinciples.parts.data.trees import Leaves
 from deepprinciples.types import Count, Range, Seed, Size, Split
 
 SIDE = 48
-HEIGHTS = (10, 20)  # of a digit, pixels
+HEIGHTS = (12, 20)  # of a digit, pixels
 SHARES = (0.6, 0.2, 0.2)  # of the digits, and of the columns of the photographs: training, validation, test
+DIM = 0.6  # of the photographs, so that ink is bright on all of them
 TRIES = 20  # places that are tried for a digit, before it is left out
-NAMES = tuple("0123456789")
 
 
 def scattered(
-    *, size: Count = 2000, held_out: Count = 400, most: Annotated[int, Range("[1, 8]")] = 4, data_seed: Seed = 0
+    *,
+    digits: Annotated[int, Range("[1, 10]")] = 10,
+    size: Count = 2000,
+    held_out: Count = 400,
+    most: Annotated[int, Range("[1, 8]")] = 4,
+    data_seed: Seed = 0,
 ) -> Source:
     """Scatter handwritten digits over crops of photographs: real ink and real textures, and boxes known to the pixel.
 
-    Each scene has 1 to `most` digits, 10 to 20 pixels high, bright on a dark ground and dark on a bright one; their
-    boxes overlap by less than a tenth of the smaller one. Digits of validation and test scenes are other drawings than
-    those of training scenes, and their textures other columns of the two photographs. Source: scikit-learn's digits
-    (UCI) and photographs. License: CC BY 4.0 (digits), CC BY (photographs).
+    Each scene has 1 to `most` digits, 12 to 20 pixels high and of bright ink, on a dimmed photograph; their boxes
+    overlap by less than a tenth of the smaller one. Digits of validation and test scenes are other drawings than those
+    of training scenes, and their textures other columns of the two photographs. Source: scikit-learn's digits (UCI) and
+    photographs. License: CC BY 4.0 (digits), CC BY (photographs).
 
     Args:
+      digits: how many different digits there are, from 0 on: the classes.
       size: training scenes.
       held_out: validation scenes, and as many test scenes.
       most: digits of a scene at most.
@@ -47,16 +53,16 @@ def scattered(
       no digit.
 
     Raises:
-      DataError: if size or held_out is below 1, or most not in 1 to 8.
+      DataError: if a number is out of its range.
 
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
-    for name, value, high in (("size", size, 2**31), ("held_out", held_out, 2**31), ("most", most, 8)):
-        if not 1 <= value <= high:
-            raise DataError(f"data.{name}: found {value}, expected {f'1 to {high}' if high == 8 else 'at least 1'}")
+    for name, value, high in (("digits", digits, 10), ("size", size, 0), ("held_out", held_out, 0), ("most", most, 8)):
+        if value < 1 or value > (high or value):
+            raise DataError(f"data.{name}: found {value}, expected {f'1 to {high}' if high else 'at least 1'}")
     random = random_state(data_seed, "data.data_seed")
     inks, labels, photographs = _ink_and_photographs()
-    order = random.permutation(len(labels))
+    order = random.permutation(np.flatnonzero(labels < digits))
     ends = np.cumsum((0, *SHARES))
     parts = []
     for begin, end, count in zip(ends, ends[1:], (size, held_out, held_out), strict=False):
@@ -70,12 +76,12 @@ def scattered(
         train.inputs,
         train.targets,
         "structured",
-        len(NAMES),
+        digits,
         standardize=False,
         validation=validation,
         test=test,
-        leaves=Leaves(0, {"classes": len(NAMES)}),
-        class_names=NAMES,
+        leaves=Leaves(0, {"classes": digits}),
+        class_names=tuple(map(str, range(digits))),
         display=draw,
     )
 
@@ -108,7 +114,7 @@ def _scene(
     """Make a picture [48, 48], its boxes [most, 4] and their classes [most]."""
     texture = textures[random.randint(len(textures))]
     row, column = (random.randint(length - SIDE + 1) for length in texture.shape)
-    picture = texture[row : row + SIDE, column : column + SIDE][:, :: random.choice((-1, 1))].copy()
+    picture = DIM * texture[row : row + SIDE, column : column + SIDE][:, :: random.choice((-1, 1))]
     boxes, classes = np.zeros((most, 4), np.float32), np.full(most, -1, np.int32)
     count = 0
     for number in random.choice(drawn, random.randint(1, most + 1), replace=False):
@@ -122,7 +128,7 @@ def _scene(
         count += 1
         cover = random.uniform(0.7, 1.0) * np.clip(_resized(ink, height, width), 0, 1)
         region = picture[box[0] : box[2], box[1] : box[3]]
-        region += cover * (float(region.mean() < 0.5) - region)  # bright ink on a dark ground, dark ink on a bright one
+        region += cover * (1 - region)
     return picture.astype(np.float32), boxes, classes
 
 
@@ -179,8 +185,8 @@ def boxed_pictures(
       Source of these trees.
 
     Raises:
-      DataError: a box ends outside its picture or has no area, counts differ, or only half of a part is given;
-        `prepare` checks the rest.
+      DataError: a box ends outside its picture or has no area, counts differ, or only half of a part is given; `prepare`
+        checks the rest.
 
     References: none.
     """
@@ -233,6 +239,6 @@ def _refuse(wrong: np.ndarray, boxes: np.ndarray, where: str, what: str, expecte
         found = plural(count, "box") if count == 1 else f"{count} boxes"
         first = ", ".join(f"{value:g}" for value in boxes[index])
         raise DataError(
-            f"{where}: found {found} {what}, first ({first}) at {show(index)}; expected {expected}; class -1 marks "
-            "what is no object"
+            f"{where}: found {found} {what}, first ({first}) at {show(index)}; expected {expected}; class -1 marks what "
+            "is no object"
         )
