@@ -250,8 +250,9 @@ def test_a_comparison_drives_and_is_drawn(tmp_path: typing.Any) -> None:
     assert run.results.test_set_mse.dims == ("arm", "seed", "test_set")
     picture = dp.driving.draw(run, tmp_path / "driving.png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    _, meters = closed_loop.trip(lambda x: run.model("shifted")[0].predict(run.model("shifted")[1], x), roads=1,
-                                 length=10, road_seed=0)  # fmt: skip
+    model, params = run.model("shifted")
+    predict = functools.partial(model.predict, params)
+    _, meters = closed_loop.trip(predict, roads=1, length=10, road_seed=0)
     np.testing.assert_allclose(meters[0], run.results.score.sel(arm="shifted", seed=0), rtol=1e-3)
 
 
