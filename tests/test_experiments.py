@@ -22,8 +22,10 @@ ROOT = Path(__file__).parents[1]
 # These make something else than a comparison of arms; their own tests run them.
 SLOW = [
     "adaptive_optimizers",
+    "augmentation_under_shift",
     "clipping_family",
     "driving_by_cloning",
+    "face_detection",
     "fashion_mnist_cnn",
     "gan_images",
     "gan_mode_collapse",
@@ -61,6 +63,16 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["adam", "sgd", "momentum"],
         ["Friedman over 4 tasks: p = ", "ranks differ where more than 1.66 apart", "momentum ", "Diagram: "],
     ),
+    "augmentation_under_shift": (
+        (
+            'data={ name = "digits", batch_size = 16 }',
+            'test_sets={ shifted = { name = "digits", corrupt = "shift" } }',
+            "model.depth=1",
+            "model.width=4",
+        ),
+        ["plain", "flips"],
+        ["plain: accuracy ", "; shifted 0.", "flips: ", "shifted: On accuracy "],
+    ),
     "clipping_and_learning_rate": (
         (*MLP, "model.depth=2"),
         ["plain", "clipped", "plain_large", "clipped_large"],
@@ -90,6 +102,16 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", 'train.probes=["sharpness"]'),
         ["rate_04", "heavy_ball"],
         ["rate_04: sharpness ", " of the edge 5; training loss ", "heavy_ball: sharpness ", " of the edge 76;"],
+    ),
+    "face_detection": (
+        (
+            'data={ name = "digits", batch_size = 16 }',
+            'test_sets={ shifted = { name = "digits", corrupt = "shift" } }',
+            "model.depth=1",
+            "model.width=4",
+        ),
+        ["plain", "flips"],
+        ["plain: accuracy ", " (area under the curve ", "; shifted 0.", "shifted: On accuracy "],
     ),
     "fashion_mnist_cnn": (
         ('data={ name = "digits", batch_size = 16 }', *MLP, "model.depth=2"),
