@@ -358,7 +358,8 @@ def test_values_are_per_example(name: str) -> None:
     values, second, doubled, steps = values_of_examples()[name]
     assert values.shape == (4,)
     close(values[1:2], second)
-    close(steps, 0.5 * (values + doubled))
+    if name not in ("dice", "tversky"):  # they see the positions of an example together
+        close(steps, 0.5 * (values + doubled))
 
 
 def test_tables_of_metrics_and_rules_are_complete() -> None:

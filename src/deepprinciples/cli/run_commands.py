@@ -52,7 +52,8 @@ def explain(
     run: RunFolder,
     changes: Changes = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="An attribution; may be repeated. By default all that fit.")
+        list[str] | None,
+        typer.Option("--method", "-m", help="An attribution; may be repeated. By default all."),
     ] = None,
     examples: Annotated[int, typer.Option(help="Test examples to explain, the first ones.")] = 8,
     arm: Annotated[str, typer.Option("--arm", "-a", help="One of the arms of a comparison.")] = "",

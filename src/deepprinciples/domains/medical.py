@@ -7,19 +7,19 @@ What is general lives in parts: losses that weigh classes (`weighted_cross_entro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.bundled import breast_cancer
 from deepprinciples.parts.data.sources import Source
-from deepprinciples.types import Seed, Size, Split
+from deepprinciples.types import Range, Seed, Split
 
 OF_SIX = {"test": 3, "validation": 1, "train": 2}  # sixths of each class
 
 
-def rare_tumors(*, malignant: Size = 12, split_seed: Seed = 0) -> Source:
+def rare_tumors(*, malignant: Annotated[int, Range("[0, 71]")] = 12, split_seed: Seed = 0) -> Source:
     """Load the breast tumors of `breast_cancer` with few malignant ones to learn from; 0 benign, 1 malignant.
 
     Half of each class is for tests, a sixth for validation and a third for training, of which only so many malignant

@@ -50,9 +50,15 @@ def digit_on_texture(
 
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
-    for name, value, least, most in (("size", size, 1, 2**31), ("held_out", held_out, 1, 2**31), ("side", side, 20, 256)):
+    for name, value, least, most in (
+        ("size", size, 1, 2**31),
+        ("held_out", held_out, 1, 2**31),
+        ("side", side, 20, 256),
+    ):
         if not least <= value <= most:
-            raise DataError(f"data.{name}: found {value}, expected {f'{least} to {most}' if least > 1 else 'at least 1'}")
+            raise DataError(
+                f"data.{name}: found {value}, expected {f'{least} to {most}' if least > 1 else 'at least 1'}"
+            )
     if not 0 < ink <= 1:
         raise DataError(f"data.ink: found {ink}, expected a number above 0 and at most 1")
     random = random_state(data_seed, "data.data_seed")

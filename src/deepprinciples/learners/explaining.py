@@ -68,9 +68,13 @@ def examples_of(parts: Dataset, count: int, masks: Any = None) -> Examples:
     """
     inputs, targets = parts.test
     if isinstance(inputs, (Mapping, tuple)) or not np.issubdtype(inputs.dtype, np.floating):
-        raise ConfigError("explain: found inputs that are tokens or a tree; attributions need one array of real numbers")
+        raise ConfigError(
+            "explain: found inputs that are tokens or a tree; attributions need one array of real numbers"
+        )
     labels = targets["label"] if isinstance(targets, Mapping) and "label" in targets else targets
-    whole = not isinstance(labels, (Mapping, tuple)) and np.ndim(labels) == 1 and np.issubdtype(labels.dtype, np.integer)
+    whole = (
+        not isinstance(labels, (Mapping, tuple)) and np.ndim(labels) == 1 and np.issubdtype(labels.dtype, np.integer)
+    )
     mask = parts.evidence.get("test") if masks is None else masks
     if mask is None and isinstance(targets, Mapping):
         mask = targets.get("mask", _inside(targets["box"], inputs) if "box" in targets else None)
@@ -122,7 +126,7 @@ def explainer(
     seen = _with_other_relu(config, parts, method) or network
     measures = {name: part("attribution_metric", section) for name, section in metrics.items()}
     precision = settings.MATMUL.get(config["train"]["matmul"])
-    
+
     def function_of(network: Network, state: PyTree) -> Callable[..., Any]:
         def apply(params: PyTree, x: Array, perturbations: Mapping[str, Array]) -> tuple[Array, Any]:
             own = {**state, "perturbations": perturbations} if perturbations else state

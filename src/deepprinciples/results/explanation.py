@@ -165,5 +165,7 @@ def _dataset(found: dict[str, list[dict[str, np.ndarray]]], given: explaining.Ex
     variables |= {"label": (("example",), given.labels)} if given.labels is not None else {}
     variables |= {"mask": (("example", *names), given.mask)} if given.mask is not None else {}
     own = ("maps", "answer")
-    variables |= {n: (("attribution", "seed", "example"), stacked(n)) for n in next(iter(found.values()))[0] if n not in own}
+    variables |= {
+        n: (("attribution", "seed", "example"), stacked(n)) for n in next(iter(found.values()))[0] if n not in own
+    }
     return xr.Dataset(variables, {"attribution": list(found), "seed": seeds, "example": np.arange(len(given.inputs))})

@@ -185,8 +185,8 @@ def boxed_pictures(
       Source of these trees.
 
     Raises:
-      DataError: a box ends outside its picture or has no area, counts differ, or only half of a part is given; `prepare`
-        checks the rest.
+      DataError: a box ends outside its picture or has no area, counts differ, or only half of a part is given;
+        `prepare` checks the rest.
 
     References: none.
     """
@@ -239,6 +239,6 @@ def _refuse(wrong: np.ndarray, boxes: np.ndarray, where: str, what: str, expecte
         found = plural(count, "box") if count == 1 else f"{count} boxes"
         first = ", ".join(f"{value:g}" for value in boxes[index])
         raise DataError(
-            f"{where}: found {found} {what}, first ({first}) at {show(index)}; expected {expected}; class -1 marks what "
-            "is no object"
+            f"{where}: found {found} {what}, first ({first}) at {show(index)}; expected {expected}; class -1 marks "
+            "what is no object"
         )

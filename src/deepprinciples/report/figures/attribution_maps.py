@@ -54,7 +54,9 @@ def draw(results: xr.Dataset, class_names: Sequence[str] = (), *, examples: int 
         "Red speaks for the explained output, blue against it; every map has a scale of its own. Above each example: its "
         f"label and, where it differs, the network's answer.{outlined}"
     )
-    return Plot("attributions", "attributions", caption, f"Maps of {len(methods)} methods for {count} examples.", figure)
+    return Plot(
+        "attributions", "attributions", caption, f"Maps of {len(methods)} methods for {count} examples.", figure
+    )
 
 
 def _show(axes: Axes, values: np.ndarray, *, is_map: bool, flat: bool) -> None:
