@@ -28,8 +28,8 @@ def digit_on_texture(
 ) -> Source:
     """Put one handwritten digit anywhere on a crop of a photograph: the answer is in a box that is known.
 
-    picture = (1 - ink m) ground + ink m, where m in [0, 1] is the digit, 12 to 18 pixels high; the ground is a crop with
-    mean 0.2 to 0.5 and standard deviation 0.15, cut to [0, 1]
+    picture = (1 - ink m) ground + ink m, where m in [0, 1] is the digit, 12 to 18 pixels high; the ground is a crop
+    with mean 0.2 to 0.5 and standard deviation 0.15, cut to [0, 1]
 
     Digits of validation and test pictures are other drawings than those of training pictures, and their grounds other
     columns of the two photographs. Source: scikit-learn's digits (UCI) and photographs. License: CC BY 4.0 (digits),

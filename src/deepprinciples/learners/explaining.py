@@ -1,4 +1,4 @@
-"""Attributions of a trained network: from sections of a config to maps and what they are worth, as compiled functions."""
+"""Attributions of a trained network: from sections of a config to maps and their scores, as compiled functions."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def examples_of(parts: Dataset, count: int, masks: Any = None) -> Examples:
     """
     inputs, targets = parts.test
     if isinstance(inputs, (Mapping, tuple)) or not np.issubdtype(inputs.dtype, np.floating):
-        raise ConfigError(
-            "explain: found inputs that are tokens or a tree; attributions need one array of real numbers"
-        )
+        raise ConfigError("explain: found inputs that are tokens or a tree; attributions need an array of real numbers")
     labels = targets["label"] if isinstance(targets, Mapping) and "label" in targets else targets
     whole = (
         not isinstance(labels, (Mapping, tuple)) and np.ndim(labels) == 1 and np.issubdtype(labels.dtype, np.integer)

@@ -26,8 +26,8 @@ class Explanation(NamedTuple):
     """What attributions say of the trained networks of a run.
 
     Attributes:
-        results: `maps` [attribution, seed, example, ...positions], the sum over channels; `input` [example, ...], `answer`
-            [seed, example], `label` [example] and `mask` [example, ...] where there are some; and by its name each
+        results: `maps` [attribution, seed, example, ...positions], the sum over channels; `input` [example, ...],
+            `answer` [seed, example], `label` [example] and `mask` [example, ...] where there are some; and by its name each
             metric [attribution, seed, example].
         metrics: names of the metrics.
         notes: attributions and metrics that were left out, and why.

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from deepprinciples.domains.detection.drawing import draw
+from deepprinciples.domains.detection.scene_pictures import draw
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.array_checks import as_array, first_index, plural, show
 from deepprinciples.parts.data.held_out import random_state

@@ -51,8 +51,8 @@ def draw(results: xr.Dataset, class_names: Sequence[str] = (), *, examples: int 
                 mpl_style.write(figure, x, top - 4, _caption(results, k, class_names), size=7, ha="center")
     outlined = " The outline is where the evidence lies." if "mask" in results and not flat else ""
     caption = (
-        "Red speaks for the explained output, blue against it; every map has a scale of its own. Above each example: its "
-        f"label and, where it differs, the network's answer.{outlined}"
+        "Red speaks for the explained output, blue against it; every map has a scale of its own. Above each example: "
+        f"its label and, where it differs, the network's answer.{outlined}"
     )
     return Plot(
         "attributions", "attributions", caption, f"Maps of {len(methods)} methods for {count} examples.", figure
