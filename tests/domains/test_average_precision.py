@@ -38,11 +38,15 @@ def detections(odds, boxes, count, overlap):
     return [(scores[one], one[1], boxes[one[0]]) for one in kept[:count]]
 
 
+def _examples(outputs, targets):
+    return zip(outputs["classes"], outputs["boxes"], targets["boxes"], targets["classes"], strict=True)
+
+
 def twin(outputs, targets, threshold, count=16, overlap=0.5):
     """Compute the average precision of each class, one detection and one threshold after the other."""
     kinds = outputs["classes"].shape[-1]
     rows = {kind: [] for kind in range(kinds)}  # (score, hit)
-    for odds, boxes, true, labels in zip(outputs["classes"], outputs["boxes"], targets["boxes"], targets["classes"]):
+    for odds, boxes, true, labels in _examples(outputs, targets):
         free = set(np.flatnonzero(labels >= 0))
         for score, kind, box in detections(odds, boxes, count, overlap):
             fitting = [(iou(box, true[n]), -n) for n in free if labels[n] == kind]
