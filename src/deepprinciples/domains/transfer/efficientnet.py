@@ -174,7 +174,7 @@ def _problem(name: str, found: Mapping[str, np.ndarray], kernel: str) -> Iterato
     elif name == kernel:
         if array.ndim not in (2, 4):
             yield f'"{name}" has shape {list(array.shape)}, expected 2 or 4 axes'
-    elif kernel in found and array.shape != found[kernel].shape[:1]:
+    elif kernel in found and found[kernel].ndim in (2, 4) and array.shape != found[kernel].shape[:1]:
         yield f'"{name}" has shape {list(array.shape)}, expected {list(found[kernel].shape[:1])}'
 
 
