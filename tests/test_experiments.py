@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[1]
 # These make something else than a comparison of arms; their own tests run them.
 SLOW = [
     "adaptive_optimizers",
-    "augmentation_under_shift",
     "clipping_family",
     "driving_by_cloning",
     "face_detection",
@@ -38,7 +37,6 @@ SLOW = [
     "residual_gradient_correlation",
     "segmentation_losses",
     "sharpness_aware",
-    "unet_skips",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
 OTHERS = ["gan_anomaly", "quantization_and_distillation", "style_transfer"]
@@ -62,16 +60,6 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=4", 'train.probes=["gradient_norm"]'),
         ["adam", "sgd", "momentum"],
         ["Friedman over 4 tasks: p = ", "ranks differ where more than 1.66 apart", "momentum ", "Diagram: "],
-    ),
-    "augmentation_under_shift": (
-        (
-            'data={ name = "digits", batch_size = 16 }',
-            'test_sets={ shifted = { name = "digits", corrupt = "shift" } }',
-            "model.depth=1",
-            "model.width=4",
-        ),
-        ["plain", "flips"],
-        ["plain: accuracy ", "; shifted 0.", "flips: ", "shifted: On accuracy "],
     ),
     "clipping_and_learning_rate": (
         (*MLP, "model.depth=2"),
@@ -193,11 +181,6 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", 'train.probes=["sharpness"]', "train.probe_every=10", "data.train_size=200"),
         ["plain", "sam"],
         ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
-    ),
-    "unet_skips": (
-        ("model.width=2", "model.levels=2"),
-        ["concat", "none"],
-        ["concat: mean IoU ", " (ground ", ", edge ", "none: ", "F1 of edges "],
     ),
     "vanishing_gradients": (
         (*MLP, "model.depth=2"),

@@ -27,8 +27,8 @@ class Explanation(NamedTuple):
 
     Attributes:
         results: `maps` [attribution, seed, example, ...positions], the sum over channels; `input` [example, ...],
-            `answer` [seed, example], `label` [example] and `mask` [example, ...] where there are some; and by its name each
-            metric [attribution, seed, example].
+            `answer` [seed, example], `label` [example] and `mask` [example, ...] where there are some; and each metric
+            by its name [attribution, seed, example].
         metrics: names of the metrics.
         notes: attributions and metrics that were left out, and why.
         class_names: of the data set.
