@@ -7,7 +7,7 @@ from beside the lane with corrected steering; uncorrected: the same views withou
 the frames are of drives back from off the center line. All have as many frames and steps, and nothing is tuned.
 Looks at: how many of 300 m a model drives on 12 roads that it never saw, before it leaves the lane; its squared error
 on the states of the expert and off the center line.
-Time on 2 cores: 8 minutes.
+Time on 2 cores: 6 minutes.
 Found: docs/findings.md
 """
 

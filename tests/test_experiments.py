@@ -51,7 +51,7 @@ MAPS = {
     "class_names": ("ground", "body", "edge"),
     "batch_size": 8,
 }
-STAND_INS = {"segmentation_losses": MAPS, "unet_skips": MAPS}
+STAND_INS = {"segmentation_losses": MAPS}
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
@@ -94,12 +94,12 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "face_detection": (
         (
             'data={ name = "digits", batch_size = 16 }',
-            'test_sets={ shifted = { name = "digits", corrupt = "shift" } }',
+            *(f"test_sets.{one}.name=digits" for one in ("shifted", "rotated", "noisy")),
             "model.depth=1",
             "model.width=4",
         ),
         ["plain", "flips"],
-        ["plain: accuracy ", " (area under the curve ", "; shifted 0.", "shifted: On accuracy "],
+        ["plain: accuracy ", " (area under the curve ", "; noisy 0.", ", shifted 0.", "shifted: On accuracy "],
     ),
     "fashion_mnist_cnn": (
         ('data={ name = "digits", batch_size = 16 }', *MLP, "model.depth=2"),
