@@ -94,12 +94,12 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     "face_detection": (
         (
             'data={ name = "digits", batch_size = 16 }',
-            'test_sets={ shifted = { name = "digits", corrupt = "shift" } }',
+            *(f"test_sets.{one}.name=digits" for one in ("shifted", "rotated", "noisy")),
             "model.depth=1",
             "model.width=4",
         ),
         ["plain", "flips"],
-        ["plain: accuracy ", " (area under the curve ", "; shifted 0.", "shifted: On accuracy "],
+        ["plain: accuracy ", " (area under the curve ", "; noisy 0.", ", shifted 0.", "shifted: On accuracy "],
     ),
     "fashion_mnist_cnn": (
         ('data={ name = "digits", batch_size = 16 }', *MLP, "model.depth=2"),

@@ -52,7 +52,7 @@ def test_amounts_by_hand():
     turned = changed("rotate", 5)
     np.testing.assert_allclose(changed("rotate", 5, Split(np.ones_like(PICTURES), PART.targets)), 1.0, atol=1e-6)
     assert not np.allclose(turned[:, 6, 5], PICTURES[:, 6, 5])
-    for how in corruptions.AMOUNTS:
+    for how in ("noise", "blur", "brightness", "contrast"):
         far = [np.abs(changed(how, s) - PICTURES).mean() for s in (1, 3, 5)]
         assert far == sorted(far) and far[0] > 0 and changed(how, 1).dtype == np.float32
 
