@@ -63,7 +63,9 @@ def test_an_unknown_set_is_answered_with_the_nearest():
     """Lost: a user's time."""
     said = command("fetch", "nucle")
     assert said.exit_code == 2
-    assert said.stderr.startswith('error: data: no set "nucle"; did you mean "nuclei"? (sets: brain_tissue, emoji')
+    assert said.stderr.startswith(
+        'error: data: no set "nucle"; did you mean "nuclei"? (sets: brain_tissue, efficientnet_lite0, emoji'
+    )
 
 
 def test_listing_imports_no_jax():

@@ -169,7 +169,7 @@ def test_perturbations_give_the_gradient_of_the_answers() -> None:
     total = lambda given: sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(given))
     of = lambda shift: total(model.apply(params, {"perturbations": {"classes": shift}}, x, key=None, train=False)[0])
     slopes = jax.jit(jax.grad(of))(jnp.zeros_like(outputs["classes"]))
-    np.testing.assert_allclose(slopes, jnp.cos(outputs["classes"]), rtol=1e-5)
+    np.testing.assert_allclose(slopes, jnp.cos(outputs["classes"]), atol=1e-6)  # cosines: their size is 1
     assert activations["boxes"].shape == (2, 3, 2, 4)
 
 

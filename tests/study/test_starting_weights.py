@@ -155,7 +155,7 @@ def test_more_seeds_of_a_comparison_begin_from_the_file_too(tmp_path):
 
 BAD = {
     "no such file": ({"path": "none.safetensors"}, ["none.safetensors: cannot be read"]),
-    "no path": ({"match": "*"}, ["model.start.path: missing; start needs it"]),
+    "no path": ({"match": "*"}, ["model.start: found neither path and pretrained"]),
     "a wrong key": ({"path": "x", "mach": "*"}, ["model.start.mach: unknown key"]),
     "a wrong type": ({"path": 3}, ["model.start.path: expected a text, found 3"]),
     "a pattern for nothing": ({"path": "good", "match": "layr*"}, ['model.start.match: no parameter matches "layr*"']),
