@@ -75,7 +75,7 @@ class Evil:
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_a_file_is_not_run(zipped, tmp_path, monkeypatch):
-    """Opening a stranger's weights would run their program."""
+    """Opening a downloaded file of weights would run its code."""
     monkeypatch.chdir(tmp_path)
     refused(saved({"w": Evil()}, zipped), "mkdir", "never loaded")
     assert not list(tmp_path.iterdir())
