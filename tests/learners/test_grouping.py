@@ -115,6 +115,18 @@ def test_what_is_frozen_keeps_every_bit(group):
         assert bits(states[0].params["output"]) != bits(states[-1].params["output"])
 
 
+def test_a_group_begins_at_its_share_of_the_run():
+    """Lost: gradual unfreezing, by a step too early, too late, or never."""
+    late = {"match": "layer_00/*", "begin": 0.4, "learning_rate": 0.5}
+    states, infos = trained(6, groups={"late": late})  # 10 steps are the run
+    moved = [bits(one.params["layer_00"]) != bits(states[0].params["layer_00"]) for one in states]
+    assert moved == [False] * 5 + [True] * 2  # steps 0 to 3 leave it; the state after step 4 differs
+    _, whole = trained(6, groups={"late": {**late, "begin": 0.0}})
+    assert not np.any(at(infos[3].updates, FIRST)) and np.any(at(whole[3].updates, FIRST))
+    kept, _ = trained(10, groups={"late": {**late, "begin": 1.0}})
+    assert bits(kept[0].params["layer_00"]) == bits(kept[-1].params["layer_00"])
+
+
 def test_norms_leave_out_what_is_frozen():
     """Lost: a clip that shortens the head's gradient for a backbone that takes no step."""
     frozen = {"groups": {"backbone": {"match": "layer_00/*", "frozen": True}}}
@@ -192,6 +204,7 @@ def test_factors_share_a_program_and_what_is_frozen_does_not():
     assert grouped({"a": factor(0.0), "b": factor(0.1), "c": {}}, groups={"slow": slow}) == [("a", "b", "c")]
     arms = {"plain": {}, "slow": {"groups.slow": slow | {"learning_rate": 0.1}}}
     assert grouped(arms) == [("plain", "slow")]
+    assert grouped({"now": {}, "late": {"groups.slow.begin": 0.5}}, groups={"slow": slow}) == [("now", "late")]
     assert grouped({"plain": {}, "cold": {"groups.slow": slow | {"frozen": True}}}) == [("plain",), ("cold",)]
     other = {"groups.head": {"match": "*", "learning_rate": 0.1}}  # which a neutral `slow` before it would keep out
     assert grouped({"slow": arms["slow"], "other": other}) == [("slow",), ("other",)]
@@ -223,6 +236,7 @@ def test_a_comparison_tunes_a_factor_in_one_program(tmp_path):
     ({"all": {"match": "*", "frozen": True}}, ["groups: every parameter is frozen"]),
     ({"a": {"match": "*"}, "b": {"match": "output/*"}}, ["groups.b.match: every parameter belongs to an earlier"]),
     ({"a": {"match": "output/*", "frozen": True, "learning_rate": 0.5}}, ["groups.a.learning_rate: the group is"]),
+    ({"a": {"match": "output/*", "frozen": True, "begin": 0.5}}, ["groups.a.begin: the group is frozen"]),
     ({"a": {"match": "output/*", "optimizer": "sdg"}}, ['groups.a.optimizer.name: no optimizer "sdg"']),
 ])  # fmt: skip
 def test_what_is_wrong_is_told_before_anything_is_written(table, words, tmp_path):

@@ -15,7 +15,7 @@ import optax
 from deepprinciples.config.schema import fields
 from deepprinciples.domains.registry import TABLES
 from deepprinciples.engine.streams import with_own_stream
-from deepprinciples.learners.grouping import by_group, scaled
+from deepprinciples.learners.grouping import by_group, chain_without_frozen, factors
 from deepprinciples.parts.parameter_groups import Group
 from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.types import Array, Batch, Dataset, Model, Reparameterization
@@ -131,7 +131,10 @@ def chain(config: Config, steps: int) -> optax.GradientTransformation:
     groups = groups_of(config, steps)
     optimizer = with_own_stream("optimizer", _optimizer(config["optimizer"], config["schedule"], steps))
     links = [(key, with_own_stream(key, part("transforms", one))) for key, one in named(config["transforms"])]
-    return scaled(optax.named_chain(*links, ("optimizer", by_group(optimizer, groups))), groups)
+    links.append(("optimizer", by_group(optimizer, groups)))
+    if groups:
+        links.append(("groups", factors(groups, steps)))
+    return chain_without_frozen(optax.named_chain(*links), groups)
 
 
 def groups_of(config: Config, steps: int) -> dict[str, Group]:

@@ -85,29 +85,42 @@ def by_group(
     return optax.partition({_REST: optimizer, **own}, labels)
 
 
-def scaled(chain: optax.GradientTransformation, groups: Mapping[str, Group]) -> optax.GradientTransformationExtraArgs:
-    """Scale the updates of a chain by the factors of groups, and let it see no frozen parameter.
-
-    Args:
-        chain: transforms and optimizer.
-        groups: by name, in order.
-
-    Returns:
-        The chain; its state is that of the given one.
-    """
-    inner = optax.with_extra_args_support(chain)
-    if not groups:
+def chain_without_frozen(
+    chain: optax.GradientTransformation, groups: Mapping[str, Group]
+) -> optax.GradientTransformationExtraArgs:
+    """Let a chain of transforms and optimizer see no frozen parameter; its state is that of the given one."""
+    inner, apart = optax.with_extra_args_support(chain), apart_of(groups)
+    if apart is None:
         return inner
-    apart = apart_of(groups) or (lambda tree: (tree, None))
 
     def update(grads: PyTree, state: PyTree, params: PyTree = None, **extra: Any) -> tuple[PyTree, PyTree]:
-        grads, frozen = apart(grads)
-        updates, state = inner.update(grads, state, None if params is None else apart(params)[0], **extra)
-        factor = lambda label, leaf: leaf if label == _REST else _times(groups[label].learning_rate, leaf)
-        updates = jax.tree.map(factor, labels_of(groups, updates), updates)
+        free, frozen = apart(grads)
+        updates, state = inner.update(free, state, None if params is None else apart(params)[0], **extra)
         return joined(updates, still(frozen)), state
 
     return optax.GradientTransformationExtraArgs(lambda params: inner.init(apart(params)[0]), update)
+
+
+def factors(groups: Mapping[str, Group], steps: int) -> optax.GradientTransformation:
+    """Scale updates by the factors of groups, 0 until a group begins; the state is the number of the step.
+
+    Args:
+        groups: by name, in order.
+        steps: of the whole run.
+    """
+
+    def update(updates: PyTree, count: Array, params: PyTree = None) -> tuple[PyTree, Array]:
+        del params
+
+        def factor(label: str, leaf: Array) -> Array:
+            if label == _REST:
+                return leaf
+            begun = count >= jnp.round(jnp.asarray(groups[label].begin) * steps)
+            return _times(jnp.where(begun, groups[label].learning_rate, 0.0), leaf)
+
+        return jax.tree.map(factor, labels_of(groups, updates), updates), count + 1
+
+    return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
 
 
 def _times(factor: Scalar, update: Array) -> Array:
@@ -129,8 +142,9 @@ def problems(sections: Mapping[str, Mapping[str, Any]], names: Sequence[str]) ->
         where, match = f"groups.{key}", section["match"]
         if section["frozen"] and section.get("optimizer") is not None:
             yield f"{where}.optimizer: the group is frozen and takes no step; drop frozen or optimizer"
-        if section["frozen"] and section["learning_rate"] != 1.0:
-            yield f"{where}.learning_rate: the group is frozen and takes no step; drop frozen or learning_rate"
+        for name, neutral in (("learning_rate", 1.0), ("begin", 0.0)):
+            if section["frozen"] and section[name] != neutral:
+                yield f"{where}.{name}: the group is frozen and takes no step; drop frozen or {name}"
         yield from (f"{where}.match: {problem}" for problem in unmatched(match, names))
         if names and not left:
             yield f"{where}.match: every parameter belongs to an earlier group; put this one before it"
