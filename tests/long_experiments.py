@@ -39,3 +39,24 @@ def test_a_student_learns_from_its_own_teacher_even_as_a_toy(
     assert printed.count(": accuracy ") == 10 and "small_distilled: accuracy " in printed
     assert "int8_after: accuracy " in printed and "778 parameters, 1,016 bytes, 744 multiply-adds" in printed
     assert not [line for line in run.summary["warnings"] if "data.teacher" in line], "every seed has its own teacher"
+
+
+def test_maps_of_toy_networks_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the one script that explains networks may break unseen."""
+    monkeypatch.chdir(tmp_path)
+    script("saliency_maps").main("seeds=2", "examples=4", "steps=20", "size=200")
+    printed = capsys.readouterr().out
+    assert "Chance in the box: 0." in printed and len(re.findall(r"\n *(\w+) +\w+: -?\d", printed)) == 4 * 8
+    assert printed.count("cannot be judged") == 4 * 7
+
+
+def test_digits_are_transferred_even_by_toys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the one script that begins from its own networks may break unseen."""
+    monkeypatch.chdir(tmp_path)
+    script("transfer_digits").main("steps=20", "searches=2", "pretraining=20")
+    printed = capsys.readouterr().out
+    assert "0 to 4: accuracy 0." in printed and printed.count(": accuracy ") == 6

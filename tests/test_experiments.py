@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 # These make something else than a comparison of arms; their own tests run them.
 SLOW = [
     "adaptive_optimizers",
+    "augmentation_under_shift",
     "clipping_family",
     "driving_by_cloning",
     "face_detection",
@@ -33,13 +34,22 @@ SLOW = [
     "medical_diagnosis",
     "memory_of_lstm",
     "noise_scale_and_batch_size",
+    "object_detection",
     "regularization_on_small_data",
     "residual_gradient_correlation",
     "segmentation_losses",
     "sharpness_aware",
+    "unet_skips",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
-OTHERS = ["gan_anomaly", "quantization_and_distillation", "style_transfer"]
+OTHERS = [
+    "gan_anomaly",
+    "quantization_and_distillation",
+    "saliency_maps",
+    "style_transfer",
+    "transfer_digits",
+    "transfer_learning",
+]  # fmt: skip
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
 NAMES = [name for name in SCRIPTS if name not in OTHERS]
 # Sets that a script fetches have a stand-in of the same shape here: maps of three classes, read off the picture itself.
@@ -51,7 +61,7 @@ MAPS = {
     "class_names": ("ground", "body", "edge"),
     "batch_size": 8,
 }
-STAND_INS = {"segmentation_losses": MAPS}
+STAND_INS = {"segmentation_losses": MAPS, "unet_skips": MAPS}
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
@@ -60,6 +70,18 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=4", 'train.probes=["gradient_norm"]'),
         ["adam", "sgd", "momentum"],
         ["Friedman over 4 tasks: p = ", "ranks differ where more than 1.66 apart", "momentum ", "Diagram: "],
+    ),
+    "augmentation_under_shift": (
+        (
+            'data={ name = "digits", batch_size = 16 }',
+            *(f"test_sets.{one}.name=digits" for one in ("shifted", "rotated", "noisy", "occluded")),
+            'test_sets.twitter={ name = "digits", corrupt = "blur" }',
+            "model.depth=1",
+            "model.stages=1",
+            "model.width=2",
+        ),
+        ["plain", "mixup"],
+        ["plain: accuracy ", "; noisy 0.", ", twitter 0.", "mixup: accuracy ", "twitter: On accuracy "],
     ),
     "clipping_and_learning_rate": (
         (*MLP, "model.depth=2"),
@@ -162,6 +184,16 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["batch_8", "batch_16"],
         ["loss 1.0: steps ", " at 8, ", "loss 0.3: steps "],
     ),
+    "object_detection": (
+        (
+            'data={ name = "scattered", digits = 2, size = 32, held_out = 8, batch_size = 8 }',
+            "model.depth=1",
+            "model.width=2",
+            "train.evaluate_every=20",
+        ),
+        ["giou_focal", "l1_bce"],
+        ["giou_focal: average precision ", " at an IoU of 0.75, ", "l1_bce: average", "median choice", "Picture: "],
+    ),
     "regularization_on_small_data": (
         (*MLP, "model.depth=1"),
         ["none", "l1", "l2", "dropout"],
@@ -181,6 +213,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", 'train.probes=["sharpness"]', "train.probe_every=10", "data.train_size=200"),
         ["plain", "sam"],
         ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
+    ),
+    "unet_skips": (
+        ("model.width=2", "model.levels=2"),
+        ["concat", "none"],
+        ["concat: mean IoU ", " (ground 0.", ", edge 0.", "), F1 of edges 0.", "none: mean IoU "],
     ),
     "vanishing_gradients": (
         (*MLP, "model.depth=2"),
@@ -224,9 +261,11 @@ def test_every_experiment_has_a_toy_a_config_and_a_finding() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_config_at_full_size_is_whole(path: Path) -> None:
     """Else the first thing a user tries is refused. The first line is the command that runs it."""
-    assert len(config.resolve(config.load(path), KINDS, command="compare")["arms"]) >= 2
+    given = config.load(path)
+    command = "compare" if "arms" in given else "train"
+    assert len(config.resolve(given, KINDS, command=command).get("arms", {})) != 1
     first = path.read_text(encoding="utf-8").splitlines()[0]
-    assert first == f"# deepprinciples compare configs/{path.name}"
+    assert first == f"# deepprinciples {command} configs/{path.name}"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

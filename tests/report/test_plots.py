@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from deepprinciples.report import selections
@@ -220,3 +221,13 @@ def test_a_verdict_on_settings_is_drawn_hollow(study):
     assert "better" in said and "better*" in said and "* for the settings found" in said
     faces = [line.get_markerfacecolor() for line in plot.figure.axes[0].lines if line.get_marker() == "o"]
     assert faces[0] != "white" and faces[1] == "white"
+
+
+@pytest.mark.parametrize("ends", [(6.1e6, 9.9e6), (5.3e4, 7.9e4), (3.0, 14.9), (1e-3, 0.02), (1e2, 1e8)])
+def test_a_logarithmic_axis_has_two_ticks_or_more(ends):
+    """One number on an axis is no scale: sizes of arms often lie within one decade."""
+    with mpl_style.style():
+        axes = mpl_style.panel(mpl_style.sheet(100, "a"), 10, 10, 100, 50)
+        mpl_style.axis(axes, "x", ends, log=True)
+        inside = [place for place in axes.get_xticks() if ends[0] <= place <= ends[1]]
+    assert 2 <= len(inside) <= 6, inside

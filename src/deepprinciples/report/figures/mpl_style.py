@@ -114,11 +114,12 @@ def axis(
     if limits is not None:
         axes.set(**{f"{which}lim": limits})
     one, (low, high) = getattr(axes, f"{which}axis"), sorted(getattr(axes, f"get_{which}lim")())
-    if log:
+    if log and high / low >= 5:
         one.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 30 else (1.0,), numticks=most + 1))
+    else:  # within less than 5 to 1, round numbers at equal distances serve a logarithmic axis too
+        one.set_major_locator(MaxNLocator(most - 2 * log, steps=[1, 2, 2.5, 5, 10]))
+    if log:
         one.set_minor_locator(NullLocator())
-    else:
-        one.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
     # Tick places carry rounding dust near zero, which would read as "1.4e-17".
     dust = 0.0 if log else 1e-9 * max(abs(low), abs(high))
     one.set_major_formatter(lambda value, _: tick(value if abs(value) > dust else 0.0))
