@@ -7,7 +7,7 @@ photograph, whose box is the truth: eight attributions of the same network and e
 is drawn at random. Nothing is tuned: all have the settings of their cards.
 Looks at: the share of a map in the box, its largest value in it, how fast the answer goes when what matters most is
 deleted, and how much the map is that of a network with newly drawn weights; verdicts against the plain gradient.
-Time on 2 cores: 15 minutes with much other work beside it.
+Time on 2 cores: 9 minutes with other work beside it.
 Found: docs/findings.md
 """
 

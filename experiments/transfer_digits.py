@@ -6,7 +6,7 @@ Varies: where a small convolutional network begins that learns 5 to 9 from 25 ex
 of networks that learned 0 to 4, one for each seed), and the factor of those layers' learning rate: 1, 0.1, or 0
 (frozen), against random layers that are frozen. Each arm tunes its learning rate.
 Looks at: test accuracy on 5 to 9.
-Time on 2 cores: 2 minutes with much other work beside it.
+Time on 2 cores: 4 minutes with other work beside it.
 Found: docs/findings.md
 """
 

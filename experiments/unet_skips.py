@@ -5,7 +5,7 @@
 Varies: how maps of the way down join those of the way up: side by side, added, or not at all. All arms share loss,
 learning rate and steps; side by side has more weights than the others. Fetches the picture (1 MB) once.
 Looks at: the mean IoU, the IoU of each class, and the F1 of edges within 2 pixels.
-Time on 2 cores: 7 minutes of processor time.
+Time on 2 cores: 4 minutes with other work beside it.
 Found: docs/findings.md
 """
 
