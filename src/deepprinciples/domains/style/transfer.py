@@ -24,7 +24,7 @@ from deepprinciples.types import Array
 __all__ = ["Painted", "Pictures", "load", "refusals", "save", "transfer"]
 # What content and roughness weigh where the style weighs 1. Pretrained maps begin at half the size: nothing but the
 # pixels holds single pixels in order, and more smoothness is asked for.
-WEIGHTS = {"learned": (0.15, 0.2), "efficientnet_lite0": (0.3, 0.8)}
+WEIGHTS = {"learned": (0.15, 0.2), "efficientnet_lite0": (0.2, 0.8)}
 
 
 class Pictures(NamedTuple):
