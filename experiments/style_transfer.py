@@ -6,7 +6,8 @@
 Ways: optimize (descend on the picture) or feed_forward (train a network on crops, then one pass).
 Features: learned on patches of the pictures, or those of a network trained on ImageNet (19 MB, fetched once).
 Looks at: the losses of content and style before and after, and the picture itself.
-Time on 2 cores: 2 minutes for optimize, 3 for feed_forward, with other work beside it.
+Time on 2 cores: 2 minutes for optimize, 3 for feed_forward, with other work beside it; 1.5 times as long and more
+with pretrained features.
 Found: docs/findings.md
 """
 

@@ -17,7 +17,7 @@ from deepprinciples.report.figures import mpl_style
 from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _MARGIN, _MOST_ARMS = 10.0, 10.0, 12
-_MOST_CLASSES, _ACROSS, _LABEL = 20, 8, 60.0  # rows and columns of a grid by class, and the room for a class's name
+_MOST_CLASSES, _ACROSS = 20, 8  # rows and columns of a grid by class
 
 
 def gallery(results: xr.Dataset) -> list[Plot]:
@@ -113,14 +113,15 @@ def _by_class(values: np.ndarray, asked: np.ndarray, words: list[str], arm: str,
     """Draw the samples of one arm, [sample, row, column, channel], in one row for each class that was asked for."""
     shown = [(k, np.flatnonzero(asked == k)[:_ACROSS]) for k in np.unique(asked)[:_MOST_CLASSES]]
     rows, columns = values.shape[1:3]
-    side = min(54.0, (WIDTH - _LABEL - _MARGIN) / max(len(held) for _, held in shown))
+    start = _LEFT + 8 + 6.5 * min(8, max(len(words[k]) for k, _ in shown))  # beside the longest name
+    side = min(54.0, (WIDTH - start - _MARGIN) / max(len(held) for _, held in shown))
     tall = side * rows / columns
     figure = mpl_style.sheet(34 + len(shown) * tall + _MARGIN, f"Samples by class: {formatting.shorten(arm, 30)}")
     for row, (k, held) in enumerate(shown):
         top = 34 + row * tall
         mpl_style.write(figure, _LEFT, top + tall / 2 + 3, formatting.shorten(words[k], 8), color=INK)
         for column, sample in enumerate(held):
-            axes = mpl_style.panel(figure, _LABEL + column * side, top, side - 2, tall - 2, grid="")
+            axes = mpl_style.panel(figure, start + column * side, top, side - 2, tall - 2, grid="")
             picture = values[sample]
             flat = picture[..., 0] if picture.shape[-1] == 1 else picture
             axes.imshow(flat, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="none")
