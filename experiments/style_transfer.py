@@ -1,10 +1,13 @@
 """Can a picture take on the style of another with features learned on the spot, without a network from elsewhere?
 
     python experiments/style_transfer.py [content=PATH] [style=PATH] [out=PATH] [size=256] [steps=150] [way=optimize]
+    python experiments/style_transfer.py features=efficientnet_lite0 ...
 
 Ways: optimize (descend on the picture) or feed_forward (train a network on crops, then one pass).
+Features: learned on patches of the pictures, or those of a network trained on ImageNet (19 MB, fetched once).
 Looks at: the losses of content and style before and after, and the picture itself.
-Time on 2 cores: 2 minutes for optimize, 3 for feed_forward, with other work beside it.
+Time on 2 cores: 2 minutes for optimize, 3 for feed_forward, with other work beside it; 1.5 times as long and more
+with pretrained features.
 Found: docs/findings.md
 """
 
@@ -23,11 +26,14 @@ def main(
     steps: Annotated[int, dp.types.Range("[1, 10000]")] = 150,
     feature_steps: Annotated[int, dp.types.Range("[1, 10000]")] = 300,
     way: Literal["optimize", "feed_forward"] = "optimize",
+    features: Literal["learned", "efficientnet_lite0"] = "learned",
 ):
     """Paint one picture; without pictures of one's own, of the two that scikit-learn carries."""
     pictures = dp.style.load(content, style, size=size)
-    painted = dp.style.transfer(pictures, way=way, steps=steps, feature_steps=feature_steps, tell=print)
-    yield f"features: {painted.right:.0%} of patches told apart ({painted.chance:.0%} by chance)"
+    options = {"way": way, "steps": steps, "features": features, "feature_steps": feature_steps}
+    painted = dp.style.transfer(pictures, **options, tell=print)
+    if features == "learned":
+        yield f"features: {painted.right:.0%} of patches told apart ({painted.chance:.0%} by chance)"
     for when, losses in painted.losses.items():
         yield f"{when:>9}: " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
     path = dp.style.save(painted.picture, out)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from test_experiments import script
 from test_style_transfer import TOY, losses
+
+from deepprinciples.domains.transfer import efficientnet, trunk
+from deepprinciples.parts.fetched import fetching
 
 
 def test_a_network_paints_own_pictures(
@@ -38,3 +43,18 @@ def test_the_photograph_is_painted(tmp_path: Path, capsys: pytest.CaptureFixture
     with Image.open(out) as picture:
         assert picture.format == "PNG" and picture.size == (32, 21) and np.asarray(picture).std() > 1
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_pretrained_features_paint_without_training_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the option is refused, or features are trained beside the pretrained ones."""
+    drawn = efficientnet.efficientnet_lite0(outputs=1).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))[0]
+    monkeypatch.setattr(fetching, "get", lambda name, path, download: tmp_path)
+    monkeypatch.setattr(trunk, "pretrained", lambda folder, layers: {k: drawn[k] for k in sorted(drawn)[:layers]})
+    out = tmp_path / "out.png"
+    changes = ("features=efficientnet_lite0", "steps=10", f"out={out}")
+    assert script("style_transfer").main(*TOY, *changes) == out
+    printed = capsys.readouterr().out
+    (recolored,), (painted,) = (losses(printed, name) for name in ("recolored", "painted"))
+    assert painted < recolored and "features: " not in printed

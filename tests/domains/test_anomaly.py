@@ -50,3 +50,41 @@ def test_a_far_point_is_isolated():
     random = np.random.RandomState(2)
     scores = anomaly.isolation(random.randn(200, 2), np.array([[0.0, 0.0], [9.0, 9.0]]), seed=0)
     assert scores[1] > scores[0]
+
+
+def test_a_texture_task_learns_from_no_pixel_it_is_tested_on():
+    """Patches overlap: the detector would have seen parts of the test examples."""
+    random = np.random.RandomState(3)
+    normal, strange = random.rand(24, 60), random.rand(24, 30)
+    task = anomaly.texture_task(normal, strange)
+    other = normal.copy()
+    other[:, 40:] = random.rand(24, 20)  # the last third
+    changed = anomaly.texture_task(other, strange)
+    np.testing.assert_array_equal(changed.train, task.train)
+    assert task.train.shape == (5 * 10, 144)  # rows 0, 3, ..., 12; columns 0, 3, ..., 27 of the first 40
+    assert (~task.strange).sum() == 3 * 2 and task.strange.sum() == 3 * 4  # steps of 6
+    assert not np.allclose(changed.test[:6], task.test[:6]) and np.allclose(changed.test[6:], task.test[6:])
+
+
+def test_brightness_and_contrast_say_nothing_of_a_texture():
+    """A dark picture would be told from a bright one, which needs no detector."""
+    random = np.random.RandomState(4)
+    normal, strange = random.rand(24, 60), random.rand(24, 30)
+    task, faint = anomaly.texture_task(normal, strange), anomaly.texture_task(0.3 * normal + 0.5, 0.6 * strange)
+    np.testing.assert_allclose(faint.train, task.train, atol=1e-4)
+    np.testing.assert_allclose(faint.test, task.test, atol=1e-4)
+    assert np.isfinite(anomaly.texture_task(normal, np.full((24, 30), 0.5)).test).all()
+
+
+def test_photographs_become_tasks_in_both_directions():
+    """The script would run on digits alone, or ask one direction twice."""
+    tasks = anomaly.tasks()
+    assert list(tasks) == ["tissue", "digits", "foliage", "petals"]
+    for name in ("foliage", "petals"):
+        task = tasks[name]
+        assert len(task.train) > 500 and task.strange.sum() > 50 and (~task.strange).sum() > 50, name
+        assert np.isfinite(task.train).all() and task.train.shape[1:] == task.test.shape[1:] == (144,)
+    near = {name: anomaly.roc_auc(anomaly.nearest(tasks[name].test, tasks[name].train), tasks[name].strange)
+            for name in ("foliage", "petals")}  # fmt: skip
+    # Smooth petals are nearer to foliage than other foliage is: one direction is easy, the other misleads distances.
+    assert near["petals"] > 0.9 and near["foliage"] < 0.5, near

@@ -7,6 +7,7 @@ import pytest
 from jax.test_util import check_grads
 
 from deepprinciples.domains.style import perceptual, stylize
+from deepprinciples.domains.transfer import efficientnet
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 MAPS = jax.random.normal(KEYS[0], (2, 5, 7, 3))
@@ -137,6 +138,32 @@ def test_feature_network_names_its_layers():
     logits, _, activations = apply(params, PICTURES)
     assert logits.shape == (2, 8) and set(stylize.STYLE_LAYERS + stylize.CONTENT_LAYERS) <= set(activations)
     assert activations["stage_2_2"].shape == (2, 4, 5, 8) and activations["pixels_1"].shape == (2, 9, 11, 4)
+
+
+def test_pixel_maps_hold_the_mean_color():
+    """A style would lose its colors."""
+    maps = perceptual.pixel_maps(PICTURES, 2)
+    np.testing.assert_allclose(maps["pixels_0"][..., :3], 4 * (PICTURES - 0.5), atol=1e-6)
+    np.testing.assert_allclose(maps["pixels_1"][0, 1, 2, :3], 4 * (PICTURES[0, 2:4, 4:6].mean((0, 1)) - 0.5), atol=1e-5)
+    means = perceptual.gram_matrix(maps["pixels_0"])[:, 3, :3]
+    np.testing.assert_allclose(means, 4 * (PICTURES.mean((1, 2)) - 0.5), atol=1e-5)
+
+
+def test_pretrained_maps_are_scaled_and_asked_for_by_their_names():
+    """The losses would read learned layers where others are given, or one loud channel decide."""
+    pair = list(jax.random.uniform(KEYS[0], (2, 32, 48, 3)) * jnp.array([1.0, 0.3]).reshape(2, 1, 1, 1))
+    drawn = efficientnet.efficientnet_lite0(outputs=1).init(KEYS[1], pair[0][None])[0]
+    features = stylize.pretrained_features(pair, {name: drawn[name] for name in sorted(drawn)[: stylize.DEPTH]})
+    maps = [features(picture[None]) for picture in pair]
+    layers = stylize.PRETRAINED
+    assert set(layers.style + layers.content) <= set(maps[0])
+    for name, one in maps[0].items():
+        squares = (one**2).mean(axis=(0, 1, 2)) / 2 + (maps[1][name] ** 2).mean(axis=(0, 1, 2)) / 2
+        assert 0.5 < float(squares.max()) <= 1.01, name
+    goal = stylize.goal_of(features, pair[1], content=1.0, variation=0.0, layers=layers)
+    losses = [stylize.transfer_losses(picture[None], maps[0], goal) for picture in pair]
+    assert losses[0]["content"] == 0 and losses[1]["content"] > 0.01
+    assert losses[1]["style"] < 1e-6 < 0.01 < losses[0]["style"]
 
 
 @pytest.mark.slow

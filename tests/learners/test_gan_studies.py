@@ -174,6 +174,18 @@ def test_every_part_of_a_game_fits(changes):
     assert steps_of(changes).evaluations >= 2
 
 
+def test_a_conditional_generator_says_the_class_of_each_sample():
+    """The report could not set the samples into rows of their classes."""
+    asked = {**PICTURES, "learner.snapshots": 23}
+    learner = steps_of({**asked, "learner.conditional": True})
+    found = learner.snapshots(jax.jit(learner.init)(jax.random.key(0)))
+    np.testing.assert_array_equal(found["sample_class"], np.arange(23) % 10)
+    free = steps_of(asked)
+    assert set(jax.eval_shape(lambda key: free.snapshots(free.init(key)), jax.random.key(0))) == set(found) - {
+        "sample_class"
+    }
+
+
 @pytest.mark.slow
 def test_every_metric_of_samples_can_judge_a_game():
     """A metric from the list would fail when it is used, or judge perfect samples badly."""

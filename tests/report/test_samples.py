@@ -67,3 +67,33 @@ def test_pictures_are_scaled_alike_in_all_arms():
     spoiled = values.copy()
     spoiled[0, 0] = np.nan
     assert np.isfinite(samples._bright(spoiled)).all()
+
+
+def test_a_conditional_generator_is_shown_in_one_row_a_class():
+    """A reader could not see whether the generator draws what it was asked for."""
+    given = results((8, 8, 1), count=12)
+    asked = np.broadcast_to(np.arange(12) % 5, (len(ARMS), len(SEEDS), TIMES, 12))
+    given["sample_class"] = (("arm", "seed", "eval_step", "sample_class_0"), asked.astype(np.float32))
+    with mpl_style.style():
+        drawn = samples.pictures(given)
+    assert [plot.name for plot in drawn] == ["samples_00", "samples_01", "progress", "interpolation"]
+    assert len({id(plot.figure) for plot in drawn}) == 4
+    for arm, plot in enumerate(drawn[:2]):
+        written = [text.get_text() for text in plot.figure.texts]
+        assert written == [f"Samples by class: {ARMS[arm]}", "0", "1", "2", "3", "4"]
+        tops = [round(axes.get_position().y1, 6) for axes in plot.figure.axes]
+        assert [tops.count(top) for top in sorted(set(tops), reverse=True)] == [3, 3, 2, 2, 2]
+        # Samples 2, 7 are those of class 2, in this order.
+        expected = samples._bright(samples._of_first_seed(given, "samples")[0])[arm, -1, [2, 7], :, :, 0]
+        np.testing.assert_array_equal([axes.images[0].get_array() for axes in plot.figure.axes[6:8]], expected)
+        assert min(plot.figure.get_size_inches()) * 72 >= 256 and b"pixelated" in mpl_style.to_svg(plot)
+
+
+def test_classes_are_named_where_the_results_name_them():
+    """A row would be called 1 where the data say malignant."""
+    given = results((6, 5, 1), count=4).assign_coords({"class": ["benign", "malignant"]})
+    asked = np.broadcast_to([0.0, 1.0, 0.0, 1.0], (len(ARMS), len(SEEDS), TIMES, 4))
+    given["sample_class"] = (("arm", "seed", "eval_step", "sample_class_0"), asked)
+    with mpl_style.style():
+        texts = [text.get_text() for text in samples.pictures(given)[0].figure.texts]
+    assert texts[1] == "benign" and texts[2].startswith("malig")

@@ -16,6 +16,10 @@ from deepprinciples.errors import DataError
 
 Floats = NDArray[np.floating]
 MADE = 2000  # examples of a generator, to which the nearest is looked for
+SIDE = 12  # pixels of a patch of texture
+TRAIN_STRIDE, TEST_STRIDE = 3, 6  # pixels from one patch to the next
+FOLIAGE = (slice(345, 427), slice(385, 565))  # rows and columns of the bush in scikit-learn's "china.jpg"
+PETALS = (slice(140, 300), slice(215, 395))  # and of the blossom in "flower.jpg"
 
 
 class Task(NamedTuple):
@@ -33,11 +37,22 @@ class Task(NamedTuple):
 
 
 def tasks() -> dict[str, Task]:
-    """Return two tasks: malignant tissue among benign, and the digit nine among the others."""
-    from sklearn.datasets import load_breast_cancer, load_digits
+    """Return four tasks: malignant tissue among benign, the digit nine among the others, and two of textures.
+
+    "foliage" learns from patches of a bush and is tested with patches of a blossom among them, "petals" the other way
+    round; both are cut from scikit-learn's photographs, see `texture_task`.
+    """
+    from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 
     tissue, digits = load_breast_cancer(), load_digits()
-    return {"tissue": task(tissue.data, tissue.target == 0), "digits": task(digits.data, digits.target == 9)}
+    china, flower = (picture.mean(axis=-1) / 255.0 for picture in load_sample_images().images)
+    bush, blossom = china[FOLIAGE], flower[PETALS]
+    return {
+        "tissue": task(tissue.data, tissue.target == 0),
+        "digits": task(digits.data, digits.target == 9),
+        "foliage": texture_task(bush, blossom),
+        "petals": texture_task(blossom, bush),
+    }
 
 
 def task(inputs: Floats, strange: NDArray[np.bool_], *, seed: int = 0) -> Task:
@@ -58,11 +73,40 @@ def task(inputs: Floats, strange: NDArray[np.bool_], *, seed: int = 0) -> Task:
     order = np.random.RandomState(seed).permutation(normal)
     held = order[: min(int(strange.sum()), len(order) // 2)]
     kept = order[len(held) :]
-    mean, std = flat[kept].mean(axis=0), flat[kept].std(axis=0)
+    return _scaled(flat[kept], flat[held], flat[strange])
+
+
+def texture_task(normal: Floats, strange: Floats) -> Task:
+    """Cut two textures into patches: one to learn from and to test with, the other to be found.
+
+    y = (x - mean x) / max(std x, 0.01) for each patch x, so that only its pattern is left: neither brightness nor
+    contrast tells the two apart. Training patches are those of the first two thirds of the columns, normal test patches
+    those of the last third: they share no pixel.
+
+    Args:
+        normal: gray values [H, W] in [0, 1], at least 12 rows and 36 columns.
+        strange: gray values [H', W'], of at least 12 rows and columns.
+
+    Returns:
+        A task with D = 144: patches of 12 x 12 pixels, 3 pixels apart in training and 6 in the test set.
+    """
+    cut = 2 * normal.shape[1] // 3
+    parts = ((normal[:, :cut], TRAIN_STRIDE), (normal[:, cut:], TEST_STRIDE), (strange, TEST_STRIDE))
+    return _scaled(*(_patches(pixels, stride) for pixels, stride in parts))
+
+
+def _patches(pixels: Floats, stride: int) -> Floats:
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (SIDE, SIDE))[::stride, ::stride]
+    flat = windows.reshape(-1, SIDE**2)
+    return (flat - flat.mean(axis=1, keepdims=True)) / np.maximum(flat.std(axis=1, keepdims=True), 0.01)
+
+
+def _scaled(train: Floats, held: Floats, strange: Floats) -> Task:
+    """Scale all by the mean and the standard deviation of what is learned from."""
+    mean, std = train.mean(axis=0), train.std(axis=0)
     scale = lambda x: ((x - mean) / np.where(std > 0, std, 1)).astype(np.float32)
-    test = np.concatenate([flat[held], flat[strange]])
-    labels = np.arange(len(test)) >= len(held)
-    return Task(scale(flat[kept]), scale(test), labels)
+    test = np.concatenate([held, strange])
+    return Task(scale(train), scale(test), np.arange(len(test)) >= len(held))
 
 
 def roc_auc(scores: Floats, strange: NDArray[np.bool_]) -> float:

@@ -146,6 +146,28 @@ def changed(pictures: Array, change: Array) -> Array:
     return jax.nn.sigmoid(jnp.log(x / (1.0 - x)) + change)
 
 
+def pixel_maps(pictures: Array, levels: int) -> dict[str, Array]:
+    """Return a picture at several sizes as maps, so that Gram matrices hold its colors too.
+
+    F_k = (4 (x_k - 0.5), 1), with x_k the mean over windows of 2^k x 2^k pixels. The constant is a fourth channel: its
+    products with the others are the mean colors.
+
+    Args:
+        pictures: x, [B, H, W, 3] in [0, 1].
+        levels: how many sizes, each half of the last; a side of one pixel is halved no further.
+
+    Returns:
+        "pixels_0", "pixels_1", ...: [B, H / 2^k, W / 2^k, 4].
+    """
+    chex.assert_rank(pictures, 4)
+    found, x = dict[str, Array](), CONTRAST * (pictures - 0.5)
+    for level in range(levels):
+        if level and min(x.shape[1:3]) > 1:
+            x = avg_pool(x, (2, 2), (2, 2))
+        found[f"pixels_{level}"] = jnp.pad(x, [(0, 0)] * 3 + [(0, 1)], constant_values=1.0)
+    return found
+
+
 class _Stroke(nn.Module):
     """One convolution of 3 x 3, normalized over each picture by itself where `normalized`."""
 
@@ -176,12 +198,11 @@ class _Features(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, dict[str, Array]]:
-        seen: dict[str, Array] = {}
-        x = y = CONTRAST * (x - 0.5)
+        seen = pixel_maps(x, self.stages)
+        y = CONTRAST * (x - 0.5)
         for stage in range(self.stages):
             if stage and min(y.shape[1:3]) > 1:
-                x, y = avg_pool(x, (2, 2), (2, 2)), avg_pool(y, (2, 2), (2, 2))
-            seen[f"pixels_{stage}"] = jnp.pad(x, [(0, 0)] * 3 + [(0, 1)], constant_values=1.0)
+                y = avg_pool(y, (2, 2), (2, 2))
             for number in (1, 2):
                 name = f"stage_{stage}_{number}"
                 y = seen[name] = nn.relu(_Stroke(self.width * 2**stage, normalized=False, name=name)(y))

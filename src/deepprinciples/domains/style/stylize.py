@@ -1,4 +1,4 @@
-"""Style transfer without a network from elsewhere: features are learned on patches of the pictures at hand.
+"""Style transfer: features, learned on patches of the pictures at hand or pretrained, and what is fitted to them.
 
 Three small trainings, each a jitted scan that returns to Python only to report: the features, then either the pixels
 of one picture or a network that paints any. The losses and the networks are in `style`.
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from deepprinciples.domains.style import perceptual
+from deepprinciples.domains.transfer import efficientnet
 from deepprinciples.types import Array, PyTree, Scalar
 
 Features = Callable[[Array], dict[str, Array]]
@@ -35,6 +36,23 @@ STYLE_LAYERS = (
     "stage_2_2",
 )
 CONTENT_LAYERS = ("stage_1_2",)
+PIXELS = 3  # sizes of the picture among the maps
+
+
+class Layers(NamedTuple):
+    """Names of the maps whose texture is taken from the style, and of those whose layout is taken from the content."""
+
+    style: tuple[str, ...]
+    content: tuple[str, ...]
+
+
+LEARNED = Layers(STYLE_LAYERS, CONTENT_LAYERS)
+# Layers 0 and 1 are at half the size, 2 and 3 at a quarter, 5 at an eighth, 8 at a sixteenth.
+PRETRAINED = Layers(
+    (*STYLE_LAYERS[:PIXELS], *(efficientnet.layer_name(number) for number in (0, 1, 2, 3, 5, 8))),
+    (efficientnet.layer_name(3),),
+)
+DEPTH = 9  # layers of the pretrained network that are computed
 
 
 class Goal(NamedTuple):
@@ -44,6 +62,7 @@ class Goal(NamedTuple):
     grams: Mapping[str, Array]
     content: Scalar
     variation: Scalar
+    content_layers: tuple[str, ...] = CONTENT_LAYERS
 
 
 def learn_features(
@@ -85,20 +104,49 @@ def learn_features(
     def maps(x: Array) -> dict[str, Array]:
         return model.apply(params, state, x, key=None, train=False)[2]
 
+    return _even(maps, pictures), float(right[-max(1, steps // 10) :].mean())
+
+
+def pretrained_features(pictures: Sequence[Array], params: Mapping[str, Any]) -> Features:
+    """Take the maps of a trained EfficientNet-Lite0 as features, and the pixels beside them.
+
+    Channels are divided by their root mean square over the pictures, as those of `learn_features` are.
+
+    Args:
+        pictures: n pictures [H, W, 3] in [0, 1], sizes may differ.
+        params: of the first layers, "layer_00", "layer_01", ..., as `trunk.pretrained` reads them.
+
+    Returns:
+        `features(x [B, H, W, 3]) -> {layer: [B, h, w, C]}`, the given layers, and "pixels_0" to "pixels_2".
+
+    References:
+        arXiv:1905.11946 (the network), arXiv:1508.06576 (maps of a trained classifier as features).
+    """
+
+    def maps(x: Array) -> dict[str, Array]:
+        found, y = perceptual.pixel_maps(x, PIXELS), x
+        for number, name in enumerate(sorted(params)):
+            y = found[name] = efficientnet.layer(number, params[name], y)
+        return found
+
+    return _even(maps, pictures)
+
+
+def _even(maps: Features, pictures: Sequence[Array]) -> Features:
+    """Divide each channel by its root mean square over the pictures."""
     squares = [jax.jit(lambda x: jax.tree.map(_mean_square, maps(x[None])))(picture) for picture in pictures]
     # The share of the layer keeps channels that are all but dead from being blown up.
     scale = jax.tree.map(lambda *s: jnp.sqrt(sum(s) / len(s) + DEAD * jnp.mean(sum(s) / len(s))), *squares)
-
-    def features(x: Array) -> dict[str, Array]:
-        return {name: found / scale[name] for name, found in maps(x).items()}
-
-    return features, float(right[-max(1, steps // 10) :].mean())
+    return lambda x: {name: found / scale[name] for name, found in maps(x).items()}
 
 
-def goal_of(features: Features, picture: Array, *, content: Scalar, variation: Scalar) -> Goal:
+def goal_of(
+    features: Features, picture: Array, *, content: Scalar, variation: Scalar, layers: Layers = LEARNED
+) -> Goal:
     """Take the Gram matrices of a style picture [H, W, 3]; the style weighs 1 in the loss."""
     maps = jax.jit(features)(picture[None])
-    return Goal(features, {name: perceptual.gram_matrix(maps[name][0]) for name in STYLE_LAYERS}, content, variation)
+    grams = {name: perceptual.gram_matrix(maps[name][0]) for name in layers.style}
+    return Goal(features, grams, content, variation, layers.content)
 
 
 def transfer_losses(pictures: Array, wanted: Mapping[str, Array], goal: Goal) -> dict[str, Array]:
@@ -119,8 +167,8 @@ def transfer_losses(pictures: Array, wanted: Mapping[str, Array], goal: Goal) ->
         arXiv:1508.06576, arXiv:1603.08155.
     """
     maps = goal.features(pictures)
-    layout = jnp.stack([perceptual.content_loss(maps[name], wanted[name]) for name in CONTENT_LAYERS]).mean()
-    texture = jnp.stack([perceptual.style_loss(maps[name], goal.grams[name]) for name in STYLE_LAYERS]).mean()
+    layout = jnp.stack([perceptual.content_loss(maps[name], wanted[name]) for name in goal.content_layers]).mean()
+    texture = jnp.stack([perceptual.style_loss(maps[name], goal.grams[name]) for name in goal.grams]).mean()
     rough = perceptual.total_variation(pictures).mean()
     total = goal.content * layout + texture + goal.variation * rough
     return {"total": total, "content": layout, "style": texture, "variation": rough}
@@ -159,7 +207,7 @@ def optimize(
         return value["total"], value["total"]
 
     wanted = jax.jit(goal.features)(content[None])
-    given = (content, {name: wanted[name] for name in CONTENT_LAYERS})
+    given = (content, {name: wanted[name] for name in goal.content_layers})
     levels, values = _descend(loss, _adam(learning_rate, steps), levels, given, jax.random.key(0), steps, tell)
     return picture(levels, content), values
 

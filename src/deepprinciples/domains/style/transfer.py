@@ -1,12 +1,13 @@
 """Style transfer from pictures to a painted picture, in three calls: `load`, `transfer`, `save`.
 
-The losses and networks are in `style`, the trainings in `stylize`. Without pictures of one's own, the two photographs
-that scikit-learn carries are taken.
+The losses and networks are in `perceptual`, the trainings in `stylize`. Without pictures of one's own, the two
+photographs that scikit-learn carries are taken.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,10 +17,14 @@ import jax.numpy as jnp
 
 from deepprinciples.domains.style import perceptual, pictures, stylize
 from deepprinciples.domains.style.pictures import refusals
+from deepprinciples.domains.transfer import trunk
+from deepprinciples.parts.fetched import fetching
 from deepprinciples.types import Array
 
 __all__ = ["Painted", "Pictures", "load", "refusals", "save", "transfer"]
-CONTENT, VARIATION = 0.15, 0.2  # what these two weigh where the style weighs 1
+# What content and roughness weigh where the style weighs 1. Pretrained maps begin at half the size: nothing but the
+# pixels holds single pixels in order, and more smoothness is asked for.
+WEIGHTS = {"learned": (0.15, 0.2), "efficientnet_lite0": (0.2, 0.8)}
 
 
 class Pictures(NamedTuple):
@@ -31,7 +36,10 @@ class Pictures(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """A painted picture [H, W, 3], the share of patches distinguished (and by chance), and losses before and after."""
+    """A painted picture [H, W, 3], the share of patches distinguished (and by chance), and losses before and after.
+
+    With pretrained features, which distinguish no patches, `right` and `chance` are NaN.
+    """
 
     picture: Array
     right: float
@@ -62,39 +70,52 @@ def transfer(
     *,
     way: Literal["optimize", "feed_forward"] = "optimize",
     steps: int = 150,
+    features: Literal["learned", "efficientnet_lite0"] = "learned",
     feature_steps: int = 300,
     tell: Callable[[str], Any] = lambda line: None,
 ) -> Painted:
-    """Learn features of the pictures, then paint the content in the style of the other.
+    """Learn features of the pictures or take pretrained ones, then paint the content in the style of the other.
 
     Args:
         given: from `load`.
         way: "optimize" descends on the picture, "feed_forward" trains a network on crops of it and paints in one pass.
         steps: of the painting.
-        feature_steps: of the training of features; 1 leaves them random.
+        features: "learned" on patches of these pictures, or "efficientnet_lite0", the published weights of that network
+            (19 MB, fetched once into the cache directory), with which the shapes of a texture are carried over too.
+        feature_steps: of the training of learned features; 1 leaves them random.
         tell: is called with a line of progress now and then.
+
+    Raises:
+        DataError: the published weights are not found, or are not the published ones.
 
     References:
         arXiv:1508.06576 (optimize), arXiv:1603.08155 (feed_forward).
     """
     key_features, key_transfer = jax.random.split(jax.random.key(0))
-    features, right = stylize.learn_features(
-        given.every, key_features, steps=feature_steps, tell=_teller("features", feature_steps, tell)
-    )
-    goal = stylize.goal_of(features, given.style, content=CONTENT, variation=VARIATION)
+    content, variation = WEIGHTS[features]
+    if features == "learned":
+        maps, right = stylize.learn_features(
+            given.every, key_features, steps=feature_steps, tell=_teller("features", feature_steps, tell)
+        )
+        layers, chance = stylize.LEARNED, 1 / (stylize.ROTATIONS * len(given.every))
+    else:
+        params = trunk.pretrained(fetching.get(trunk.PUBLISHED, "", True), stylize.DEPTH)
+        maps, right = stylize.pretrained_features(given.every, params), math.nan
+        layers, chance = stylize.PRETRAINED, math.nan
+    goal = stylize.goal_of(maps, given.style, content=content, variation=variation, layers=layers)
     recolored, report = perceptual.match_colors(given.content, given.style), _teller(way, steps, tell)
     if way == "optimize":
         painted, _ = stylize.optimize(recolored, goal, steps=steps, tell=report)
     else:
         paint, _ = stylize.learn_transfer(recolored, goal, key_transfer, steps=steps, tell=report)
         painted = paint(recolored)
-    judge = jax.jit(lambda x, y: stylize.transfer_losses(x[None], features(y[None]), goal))
+    judge = jax.jit(lambda x, y: stylize.transfer_losses(x[None], maps(y[None]), goal))
     stages = {"content": given.content, "recolored": recolored, "painted": painted}
     losses = {
         name: {key: float(value) for key, value in judge(picture, recolored).items()}
         for name, picture in stages.items()
     }
-    return Painted(painted, right, 1 / (stylize.ROTATIONS * len(given.every)), losses)
+    return Painted(painted, right, chance, losses)
 
 
 def _teller(phase: str, steps: int, tell: Callable[[str], Any]) -> stylize.Tell:

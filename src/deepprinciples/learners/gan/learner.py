@@ -107,14 +107,18 @@ def _samples(setup: Setup, state: GanState, key: Array, batch: Batch) -> Array:
 
 
 def _snapshots(setup: Setup, state: GanState, count: int) -> dict[str, Array]:
-    """Make `count` samples, and some along a quarter circle through the noise from the first of them to the second."""
+    """Make `count` samples, and some along a quarter circle through the noise from the first of them to the second.
+
+    Of a conditional generator the classes of the samples come too, [count].
+    """
     noise = setup.noise(lane_key(evaluation.SEED), max(count, 2))
     turn = jnp.linspace(0.0, jnp.pi / 2, BETWEEN)[:, None]
     line = jnp.cos(turn) * noise[:1] + jnp.sin(turn) * noise[1:2]
     labels = jnp.arange(count) % max(setup.classes, 1)
     asked = {"samples": (noise[:count], labels), "interpolation": (line, jnp.zeros(BETWEEN, jnp.int32))}
     make = lambda one: setup.generate(state.making, state.making_state, *one, train=False)[0]
-    return {name: make(one) for name, one in asked.items()}
+    classes = {"sample_class": labels} if setup.classes else {}
+    return {name: make(one) for name, one in asked.items()} | classes
 
 
 def _apart(examples: Array) -> Array:

@@ -17,6 +17,7 @@ from deepprinciples.report.figures import mpl_style
 from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
 
 _LEFT, _MARGIN, _MOST_ARMS = 10.0, 10.0, 12
+_MOST_CLASSES, _ACROSS = 20, 8  # rows and columns of a grid by class
 
 
 def gallery(results: xr.Dataset) -> list[Plot]:
@@ -43,7 +44,14 @@ def pictures(results: xr.Dataset) -> list[Plot]:
     if values.ndim != 6 or values.shape[-1] not in (1, 3):  # [arm, time, sample, row, column, channel]
         return []
     values = _bright(values[: len(names)])
-    found = [_strips(values[:, -1], names, seeds, "samples", "Samples at the end", "made from the same noise")]
+    classes = _of_first_seed(results, "sample_class")
+    if classes is None:
+        found = [_strips(values[:, -1], names, seeds, "samples", "Samples at the end", "made from the same noise")]
+    else:
+        asked = np.asarray(classes[0][0, -1], int)  # [sample], the same for all arms
+        known = selections.labels(results, "class") if "class" in results.coords else []
+        words = known if len(known) > asked.max() else [str(k) for k in range(asked.max() + 1)]
+        found = [_by_class(values[k, -1], asked, words, name, seeds[k], k) for k, name in enumerate(names)]
     times = np.unique(np.linspace(0, values.shape[1] - 1, min(8, values.shape[1])).round().astype(int))
     words = "one sample, left to right over the evaluations of the run"
     found.append(_strips(values[:, times, 0], names, seeds, "progress", "How samples came about", words))
@@ -99,6 +107,28 @@ def _strips(values: np.ndarray, names: list[str], seeds: list[str], name: str, t
         axes.imshow(flat, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="none")
         axes.set_axis_off()
     return Plot(name, "samples", _caption(seeds, words), f"{title} for {len(names)} arms.", figure)
+
+
+def _by_class(values: np.ndarray, asked: np.ndarray, words: list[str], arm: str, seed: str, number: int) -> Plot:
+    """Draw the samples of one arm, [sample, row, column, channel], in one row for each class that was asked for."""
+    shown = [(k, np.flatnonzero(asked == k)[:_ACROSS]) for k in np.unique(asked)[:_MOST_CLASSES]]
+    rows, columns = values.shape[1:3]
+    start = _LEFT + 8 + 6.5 * min(8, max(len(words[k]) for k, _ in shown))  # beside the longest name
+    side = min(54.0, (WIDTH - start - _MARGIN) / max(len(held) for _, held in shown))
+    tall = side * rows / columns
+    figure = mpl_style.sheet(34 + len(shown) * tall + _MARGIN, f"Samples by class: {formatting.shorten(arm, 30)}")
+    for row, (k, held) in enumerate(shown):
+        top = 34 + row * tall
+        mpl_style.write(figure, _LEFT, top + tall / 2 + 3, formatting.shorten(words[k], 8), color=INK)
+        for column, sample in enumerate(held):
+            axes = mpl_style.panel(figure, start + column * side, top, side - 2, tall - 2, grid="")
+            picture = values[sample]
+            flat = picture[..., 0] if picture.shape[-1] == 1 else picture
+            axes.imshow(flat, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="none")
+            axes.set_axis_off()
+    caption = f"Each row holds samples of the class beside it, at the end of the run (seed {seed}, not chosen)."
+    alt = f"Samples of {arm} in {len(shown)} rows, one for each class."
+    return Plot(f"samples_{number:02d}", "samples", caption, alt, figure)
 
 
 def _reach(values: np.ndarray) -> float:
