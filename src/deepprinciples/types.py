@@ -54,6 +54,17 @@ GATE_VALUES = ".gate_values"
 AUXILIARY = (ACTIVATION_DERIVATIVE, GATE_VALUES)  # endings of what stands beside the activations of layers
 
 
+class Unroll(NamedTuple):
+    """How a model of sequences makes its outputs one position at a time.
+
+    begin(batch, length) -> carry, for sequences of up to `length` positions; advance(params, state, carry, inputs [B]
+    or [B, F]) -> (outputs [B, ...], carry), as in evaluation.
+    """
+
+    begin: Callable[..., PyTree]
+    advance: Callable[[PyTree, PyTree, PyTree, Array], tuple[Array, PyTree]]
+
+
 class Model(NamedTuple):
     """A model as two pure functions.
 
@@ -71,6 +82,7 @@ class Model(NamedTuple):
     takes_perturbations: bool = False
     per_example: bool = False
     after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
+    unroll: Unroll | None = None
 
 
 class Batch(NamedTuple):

@@ -22,6 +22,7 @@ CASES = {
     "lstm": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
     "gru": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
     "rnn": {"depth": 2, "width": 4, "skip": "residual", "normalization": "batch"},
+    "transformer": {"depth": 2, "width": 8, "heads": 2, "readout": "mean"},
 }
 # compiling is most of the time here, so XLA optimizes little
 every = pytest.mark.parametrize("name", sorted(CASES))

@@ -96,7 +96,7 @@ def flat_keywords(
                 continue
             inner = typing.get_type_hints(group, include_extras=True)
             for name in group._fields:
-                if name not in without:
+                if name not in without and name not in flat:  # the first NamedTuple that has a keyword owns it
                     default = defaults.get(name, group._field_defaults[name])
                     flat[name] = inspect.Parameter(name, parameter.kind, default=default, annotation=inner[name])
         signature = inspect.Signature(list(flat.values()), return_annotation=hints["return"])

@@ -1,0 +1,97 @@
+"""Attention over sequences in feature-major layout [features, batch, positions].
+
+Norms, biases and softmax then run along rows that are contiguous over positions, which is what a CPU does fast; every
+map of features is one product with the kernel on the left.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from deepprinciples.types import Array, Scalar
+
+MASKED = -1e30  # a score that no softmax sees; finite, so that a row without any key has no NaN
+
+
+def attend(
+    q: Array, k: Array, v: Array, bias: Array | None, cap: Scalar = math.inf, factors: Array | None = None
+) -> Array:
+    """Let every query read the values of the keys.
+
+    softmax over keys of (capped(q k / sqrt(d)) + bias), times v; capped(s) = cap tanh(s / cap), s where cap is inf
+
+    Args:
+        q: queries [H, d, B, Q].
+        k: keys [G, d, B, K]; H / G neighboring heads share the keys and values of one group.
+        v: values [G, d, B, K].
+        bias: [B or 1, H or 1, K, Q], added to the scores; None for none.
+        cap: limit of the scores. *Sweepable.* *Neutral: inf.*
+        factors: [B, H, K, Q], of the weights, those of dropout; None for none.
+
+    Returns:
+        [H, d, B, Q].
+    """
+    heads, size, batch, queries = q.shape
+    groups, _, _, keys = k.shape
+    q = q.reshape(groups, heads // groups, size, batch, queries)
+    scores = jnp.einsum("gdbk,ghdbq->bghkq", k, q * size**-0.5).reshape(batch, heads, keys, queries)
+    scores = capped(scores, cap)
+    weights = jax.nn.softmax(scores if bias is None else scores + bias, axis=2)
+    weights = weights if factors is None else weights * factors
+    weights = weights.reshape(batch, groups, heads // groups, keys, queries)
+    return jnp.einsum("gdbk,bghkq->ghdbq", v, weights).reshape(heads, size, batch, queries)
+
+
+def capped(scores: Array, cap: Scalar) -> Array:
+    """Keep scores within -cap and cap, smoothly: cap tanh(scores / cap); as they are where cap is inf."""
+    if isinstance(cap, float) and math.isinf(cap):
+        return scores
+    limit = jnp.where(jnp.isinf(cap), 1.0, cap)
+    return jnp.where(jnp.isinf(cap), scores, limit * jnp.tanh(scores / limit))
+
+
+def rotated(x: Array, places: Array, base: float = 10_000.0) -> Array:
+    """Turn pairs of features by angles that grow with the position, so that products depend on distances alone.
+
+    Feature i and i + d / 2 are turned by p base^(-2 i / d).
+
+    Args:
+        x: [H, d, B, T], d even.
+        places: [T], positions p.
+        base: of the frequencies.
+
+    Returns:
+        An array like x.
+
+    References:
+        arXiv:2104.09864, with the pairs of GPT-NeoX.
+    """
+    half = x.shape[1] // 2
+    angles = base ** (-jnp.arange(half) / half)[:, None] * places[None, :]  # [d / 2, T]
+    cos, sin = (f(angles).astype(x.dtype)[None, :, None, :] for f in (jnp.cos, jnp.sin))
+    a, b = x[:, :half], x[:, half:]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=1)
+
+
+def distance_slopes(heads: int) -> np.ndarray:
+    """Return how fast the scores of each head fall with the distance, [H]: 2^(-8 h / H), h = 1 to H (ALiBi).
+
+    References:
+        arXiv:2108.12409.
+    """
+    return 2.0 ** (-8.0 * np.arange(1, heads + 1, dtype=np.float32) / heads)
+
+
+def waves(places: Array, width: int, base: float = 10_000.0) -> Array:
+    """Return a code of positions, [width, T]: sines in the first half of the features and cosines in the second.
+
+    References:
+        arXiv:1706.03762, which puts sines and cosines in turn.
+    """
+    half = (width + 1) // 2
+    angles = base ** (-jnp.arange(half) / half)[:, None] * places[None, :]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])[:width]
