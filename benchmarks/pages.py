@@ -142,7 +142,9 @@ NOTES = (
     "  memory and the machine's other work do to such a ratio. Ratios in these two tables are medians over turns, and",
     "  in the full form over three processes.",
     "- *processes*: as many one-thread PyTorch processes as cores, at the same time; seconds divided by models.",
-    "- The convolutional GAN has three lines: each of the others takes longer than ten minutes.",
+    "- The convolutional GAN has three lines: each of the others takes longer than ten minutes. The U-Net and the",
+    "  detector are not written in stock Flax, nor as an ensemble of torch.func. PyTorch pads the convolutions of",
+    "  stride 2 of the detector at the first row and column, ours at the last: the same network on mirrored pictures.",
     "- *torch.func ensemble*: 8 models as one batched program. *torch compile*: an empty cache.",
     "- Ratios mean something only within one run: the machine may be shared, and another day it is another machine.",
 )

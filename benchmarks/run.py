@@ -31,6 +31,8 @@ ROOM = Path(__file__).parent
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
 PART = 600.0  # seconds until a line is given up
 SLOW = ("dcgan",)  # models whose other lines take longer than that
+ENSEMBLES = ("mlp", "cnn", "lstm")  # models that torch.func trains as one batched program
+STOCK = (*ENSEMBLES, "gan")  # models that are also written in stock Flax
 CLOSE = ("engine", "probes")  # jobs that compare within a few percent
 PROCESSES = 3  # that measure each of those, in the full form
 
@@ -58,13 +60,13 @@ def lines() -> list[Line]:
         if not quick:
             continue
         found += [
-            *([Line(model, "torch_peer", "ensemble", model, False)] if workload.kind == "classifier" else []),
+            *([Line(model, "torch_peer", "ensemble", model, False)] if workload.name in ENSEMBLES else []),
             Line(model, "torch_peer", "compile", model, False),
             Line(model, "torch_peer", "compiled_processes", model, False),
             Line(model, "ours", "wide", model, False),
             Line(model, "ours", "engine", model, model == "mlp"),
             Line(model, "ours", "serial", model, model == "mlp"),
-            Line(model, "stock_flax", "both", model, model in ("mlp", "cnn")),
+            *([Line(model, "stock_flax", "both", model, model in ("mlp", "cnn"))] if workload.name in STOCK else []),
             Line("probes", "ours", "probes", model, False),
         ]
     return [*found, Line("lanes", "ours", "lanes", "mlp", False), Line("demo", "verdict", "demo", "mlp", False)]
