@@ -108,6 +108,11 @@ def machine() -> str:
     return f"{model}, {count} cores, {platform.system()} {platform.machine()}"
 
 
+def load_of_machine() -> float:
+    """Return the mean number of processes that ran or waited in the last minute; 0 where the system counts none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def versions() -> dict[str, str]:
     """Give the versions of what was measured."""
     found = {"python": platform.python_version()}
@@ -128,17 +133,20 @@ def gpu() -> bool:
 def run(chosen: Sequence[Line], effort: str, skipped: Sequence[Line]) -> dict[str, Any]:
     """Measure the chosen lines and gather what there is to tell."""
     rows, failed = [], [{"line": _title(line), "why": "left out of the short form"} for line in skipped]
+    load = [load_of_machine()]
     for number, line in enumerate(chosen, 1):
         begun = time.monotonic()
         count = PROCESSES if line.job in CLOSE and effort == "full" else 1
         found, why = measured(line, effort, count)
         rows += found
         failed += [{"line": _title(line), "why": why}] if why else []
+        load.append(load_of_machine())
         print(f"[{number}/{len(chosen)}] {_title(line)}: {why or f'{time.monotonic() - begun:.0f} s'}", flush=True)
     return {
         "date": datetime.date.today().isoformat(),
         "form": effort,
         "machine": machine(),
+        "load": [min(load), max(load)],
         "gpu": gpu(),
         "versions": versions(),
         "threads": "all cores for each line; processes and lanes share them evenly",

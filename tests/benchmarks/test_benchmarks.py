@@ -116,6 +116,25 @@ def test_runs_on_other_machines_are_linked(rooms, tmp_path):
     assert "Another run" not in (tmp_path / "benchmarks-another" / "benchmarks.md").read_text(encoding="utf-8")
 
 
+def test_models_of_another_run_have_a_table_with_its_conditions(rooms, tmp_path):
+    """A model that was measured later would be hidden behind a link, or pass for one of this run."""
+    later = {**RESULT, "machine": "a busy one", "load": [7.5, 9.0], "rows": [*ROWS, line("unet", "ours solo", 9.0, 3.0),
+             line("unet", "ours population", 7.0, 3.0), line("unet", "torch eager", 6.0)]}  # fmt: skip
+    rooms.run.write(later, tmp_path / "benchmarks-later")
+    rooms.run.write(RESULT, tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert page.count("| ours population | 6 |") == 1 and page.count("## U-Net on 48x48") == 1
+    own = page.partition("## U-Net on 48x48")[2].partition("\n## ")[0]
+    for words in (
+        "](benchmarks-later/benchmarks.md)",
+        "- Machine: a busy one",
+        "- Load average: 7.5 to 9.0",
+        "- UNET, one model: torch eager is 1.5 times as fast",
+        "| ours population | 7 | 6.3 to 8.4 | 1.17 |",
+    ):
+        assert words in own, words
+
+
 def test_the_terminal_tells_the_same(rooms, capsys):
     """The command would end without a table, or without the losses."""
     rooms.pages.printed(RESULT)
