@@ -148,10 +148,11 @@ def config(workload: Workload, steps: int, **train: Any) -> dict[str, Any]:
 
 
 def _data(workload: Workload) -> dict[str, Any]:
+    count = min(HELD_OUT, 2 * workload.batch)  # so that few steps of small batches are not outweighed by the evaluation
     if workload.kind == "detection":
-        return {"name": "scattered", "size": EXAMPLES, "held_out": HELD_OUT}
+        return {"name": "scattered", "size": EXAMPLES, "held_out": count}
     inputs, targets = examples(workload)
-    held = {"inputs": inputs[:HELD_OUT], "targets": targets[:HELD_OUT]}
+    held = {"inputs": inputs[:count], "targets": targets[:count]}
     parts = {f"{part}_{key}": value for part in ("validation", "test") for key, value in held.items()}
     return {"name": "arrays", "inputs": inputs, "targets": targets, **parts}
 
