@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from reading import Row, best, find, goals, losses, models, peers, ratio, show
@@ -71,9 +72,11 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
 def conditions(result: dict[str, Any]) -> list[str]:
     """Say under which conditions the rows were measured."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    low, high = result.get("load", (0.0, 0.0))
     return [
         f"Date: {result['date']}, {result['form']} form",
         f"Machine: {result['machine']}",
+        *([f"Load average: {low:.1f} to {high:.1f}, this benchmark among it"] if high else []),
         f"Versions: {versions}",
         f"Threads: {result['threads']}",
         *([] if result["gpu"] else ["No GPU was at hand: every number here is a CPU's"]),
@@ -85,12 +88,25 @@ def missing(result: dict[str, Any]) -> list[str]:
     return [f"{one['line']}: {one['why']}" for one in result["missing"]]
 
 
-def elsewhere(folder: Path) -> list[str]:
-    """Link the runs that lie in folders benchmarks-...: of other machines, or of few models."""
-    found = [(one.parent.name, json.loads(one.read_text(encoding="utf-8")))
-             for one in sorted(folder.glob("benchmarks-*/benchmarks.json"))]  # fmt: skip
-    return [f"Another run: [{run['machine']}, {run['date']}, {_covered(run)}]({name}/benchmarks.md)"
-            for name, run in found]  # fmt: skip
+def elsewhere(folder: Path) -> dict[str, dict[str, Any]]:
+    """Load the runs that lie in folders benchmarks-...: of other machines, or of few models; by name of the folder."""
+    found = sorted(folder.glob("benchmarks-*/benchmarks.json"))
+    return {one.parent.name: json.loads(one.read_text(encoding="utf-8")) for one in found}
+
+
+def _further(rows: Sequence[Row], others: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """Write the tables of models that only another run has measured, with its conditions and where we lose in it."""
+    seen = set(models(rows))
+    for name, run in others.items():
+        for model in models(run["rows"]):
+            if model in seen:
+                continue
+            seen.add(model)
+            own = [row for row in run["rows"] if row["model"] == model]
+            title, heads, cells = peer_table(own, model)
+            yield from ("", f"## {title}", "", f"From [another run]({name}/benchmarks.md), in which these held:", "")
+            yield from (f"- {one}" for one in (*conditions(run), *losses(own)))
+            yield from ("", _line(heads), _line(["---"] * len(heads)), *map(_line, cells))
 
 
 def _covered(result: dict[str, Any]) -> str:
@@ -98,15 +114,18 @@ def _covered(result: dict[str, Any]) -> str:
     return "all models" if len(names) == len(WORKLOADS) else f"{', '.join(names).upper()} alone"
 
 
-def markdown(result: dict[str, Any], others: Sequence[str] = ()) -> str:
-    """Write docs/benchmarks.md."""
+def markdown(result: dict[str, Any], others: Mapping[str, dict[str, Any]] = MappingProxyType({})) -> str:
+    """Write docs/benchmarks.md, with links to other runs, and their tables of models that this one lacks."""
     rows, lines = result["rows"], [*HEAD]
-    lines += [f"- {one}" for one in (*conditions(result), *others)]
+    lines += [f"- {one}" for one in conditions(result)]
+    lines += [f"- Another run: [{run['machine']}, {run['date']}, {_covered(run)}]({name}/benchmarks.md)"
+              for name, run in others.items()]  # fmt: skip
     lines += ["", "![Milliseconds per model-step, every line](benchmarks.svg)"]
     lines += ["", "## Where we lose", ""]
     lines += [f"- {one}" for one in losses(rows) or ["Nowhere, among the lines of this run."]]
     for title, heads, cells in tables(rows):
         lines += ["", f"## {title}", "", _line(heads), _line(["---"] * len(heads)), *map(_line, cells)]
+    lines += _further(rows, others)
     demo = find(rows, "demo", "time to verdict")
     if demo:
         lines += ["", "## Time to the first verdict", ""]
@@ -142,7 +161,9 @@ NOTES = (
     "  memory and the machine's other work do to such a ratio. Ratios in these two tables are medians over turns, and",
     "  in the full form over three processes.",
     "- *processes*: as many one-thread PyTorch processes as cores, at the same time; seconds divided by models.",
-    "- The convolutional GAN has three lines: each of the others takes longer than ten minutes.",
+    "- The convolutional GAN has three lines: each of the others takes longer than ten minutes. The U-Net and the",
+    "  detector are not written in stock Flax, nor as an ensemble of torch.func. PyTorch pads the convolutions of",
+    "  stride 2 of the detector at the first row and column, ours at the last: the same network on mirrored pictures.",
     "- *torch.func ensemble*: 8 models as one batched program. *torch compile*: an empty cache.",
     "- Ratios mean something only within one run: the machine may be shared, and another day it is another machine.",
 )

@@ -31,6 +31,8 @@ ROOM = Path(__file__).parent
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
 PART = 600.0  # seconds until a line is given up
 SLOW = ("dcgan",)  # models whose other lines take longer than that
+ENSEMBLES = ("mlp", "cnn", "lstm")  # models that torch.func trains as one batched program
+STOCK = (*ENSEMBLES, "gan")  # models that are also written in stock Flax
 CLOSE = ("engine", "probes")  # jobs that compare within a few percent
 PROCESSES = 3  # that measure each of those, in the full form
 
@@ -58,13 +60,13 @@ def lines() -> list[Line]:
         if not quick:
             continue
         found += [
-            *([Line(model, "torch_peer", "ensemble", model, False)] if workload.kind == "classifier" else []),
+            *([Line(model, "torch_peer", "ensemble", model, False)] if workload.name in ENSEMBLES else []),
             Line(model, "torch_peer", "compile", model, False),
             Line(model, "torch_peer", "compiled_processes", model, False),
             Line(model, "ours", "wide", model, False),
             Line(model, "ours", "engine", model, model == "mlp"),
             Line(model, "ours", "serial", model, model == "mlp"),
-            Line(model, "stock_flax", "both", model, model in ("mlp", "cnn")),
+            *([Line(model, "stock_flax", "both", model, model in ("mlp", "cnn"))] if workload.name in STOCK else []),
             Line("probes", "ours", "probes", model, False),
         ]
     return [*found, Line("lanes", "ours", "lanes", "mlp", False), Line("demo", "verdict", "demo", "mlp", False)]
@@ -106,6 +108,11 @@ def machine() -> str:
     return f"{model}, {count} cores, {platform.system()} {platform.machine()}"
 
 
+def load_of_machine() -> float:
+    """Return the mean number of processes that ran or waited in the last minute; 0 where the system counts none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def versions() -> dict[str, str]:
     """Give the versions of what was measured."""
     found = {"python": platform.python_version()}
@@ -126,17 +133,20 @@ def gpu() -> bool:
 def run(chosen: Sequence[Line], effort: str, skipped: Sequence[Line]) -> dict[str, Any]:
     """Measure the chosen lines and gather what there is to tell."""
     rows, failed = [], [{"line": _title(line), "why": "left out of the short form"} for line in skipped]
+    load = [load_of_machine()]
     for number, line in enumerate(chosen, 1):
         begun = time.monotonic()
         count = PROCESSES if line.job in CLOSE and effort == "full" else 1
         found, why = measured(line, effort, count)
         rows += found
         failed += [{"line": _title(line), "why": why}] if why else []
+        load.append(load_of_machine())
         print(f"[{number}/{len(chosen)}] {_title(line)}: {why or f'{time.monotonic() - begun:.0f} s'}", flush=True)
     return {
         "date": datetime.date.today().isoformat(),
         "form": effort,
         "machine": machine(),
+        "load": [min(load), max(load)],
         "gpu": gpu(),
         "versions": versions(),
         "threads": "all cores for each line; processes and lanes share them evenly",

@@ -13,7 +13,7 @@ import games
 import jax
 import jax.numpy as jnp
 import optax
-from workloads import CLASSES, LEARNING_RATE, OURS, Workload, examples, orders
+from workloads import LEARNING_RATE, OURS, Workload, examples, orders
 
 Network = Callable[[Any, Any], Any]
 
@@ -22,9 +22,21 @@ def our_classifier(workload: Workload) -> tuple[Network, Any]:
     """Build our model and its first parameters: the function (params, inputs) -> outputs, and the parameters."""
     from deepprinciples.learners import from_config
 
-    model = from_config.part("model", OURS[workload.name](), outputs=CLASSES, vocabulary=0)
+    model = from_config.part("model", OURS[workload.name](), outputs=workload.classes, vocabulary=0)
     params, state = jax.jit(model.init)(jax.random.key(0), examples(workload, 1)[0])
     return lambda p, x: model.apply(p, state, x, key=None, train=True)[0], params
+
+
+def cross_entropy(outputs: Any, targets: Any) -> Any:
+    """Compute the mean over all labels."""
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, targets))
+
+
+def detection(outputs: Any, targets: Any) -> Any:
+    """Compute our loss of a detector: there is no other in JAX."""
+    from deepprinciples.domains.detection.detection_loss import detection as loss
+
+    return jnp.mean(loss()(outputs, targets))
 
 
 def classify(network: Network, workload: Workload) -> tuple[Callable, Callable]:
@@ -33,23 +45,26 @@ def classify(network: Network, workload: Workload) -> tuple[Callable, Callable]:
     Returns:
         start(params) -> carry, and step(carry, index [B], inputs, targets) -> (carry, loss).
     """
-    del workload
+    loss_of = detection if workload.kind == "detection" else cross_entropy
     adam = optax.adam(LEARNING_RATE)
 
     def objective(params: Any, x: Any, y: Any) -> Any:
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(network(params, x), y))
+        return loss_of(network(params, x), y)
 
     def step(carry: Any, index: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
         params, opt_state = carry
-        loss, grads = jax.value_and_grad(objective)(params, inputs[index], targets[index])
+        loss, grads = jax.value_and_grad(objective)(
+            params, inputs[index], jax.tree.map(lambda one: one[index], targets)
+        )
         updates, opt_state = adam.update(grads, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), loss
 
     return lambda params: (params, adam.init(params)), step
 
 
-OURS_BY_HAND = {"classifier": our_classifier, "game": games.our_players}
-STEPS = {"classifier": classify, "game": games.play}
+SUPERVISED = ("classifier", "segmentation", "detection")
+OURS_BY_HAND = {**dict.fromkeys(SUPERVISED, our_classifier), "game": games.our_players}
+STEPS = {**dict.fromkeys(SUPERVISED, classify), "game": games.play}
 
 
 def our_model(workload: Workload) -> tuple[Any, Any]:
@@ -60,7 +75,7 @@ def our_model(workload: Workload) -> tuple[Any, Any]:
 def looped(network: Any, params: Any, workload: Workload, steps: int) -> tuple[Callable[[int], Any], float]:
     """Make the run of a jitted step in a Python loop; also give the seconds it took to compile."""
     start, step = STEPS[workload.kind](network, workload)
-    data = tuple(map(jnp.asarray, examples(workload)))
+    data = jax.tree.map(jnp.asarray, examples(workload))
     order = orders(workload, steps)
     begun = time.perf_counter()
     compiled = jax.jit(step, donate_argnums=0).lower(start(params), order[0], *data).compile()
@@ -81,7 +96,7 @@ def scanned(
 ) -> tuple[Callable[[int], Any], float]:
     """Make the run of a scan over steps, with `lanes` vmapped, and give the seconds it took to compile."""
     start, step = STEPS[workload.kind](network, workload)
-    data = tuple(map(jnp.asarray, examples(workload)))
+    data = jax.tree.map(jnp.asarray, examples(workload))
     order, carry = jnp.asarray(orders(workload, steps)), start(params)
 
     def fit(carry: Any, order: Any, inputs: Any, targets: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import softplus
-from workloads import CLASSES, GAME_B1, LATENT, LEARNING_RATE, Workload, examples
+from torch_pictures import Detector, Unet, detection
+from workloads import CLASSES, GAME_B1, LATENT, LEARNING_RATE, WORKLOADS, Workload, examples
 
 Run = Callable[[int], None]
 
@@ -63,6 +64,8 @@ MODELS = {
     "mlp": perceptron,
     "cnn": lambda: convolutional(nn.Linear(7 * 7 * 32, 64), nn.ReLU(), nn.Linear(64, CLASSES)),
     "lstm": Lstm,
+    "unet": lambda: Unet(WORKLOADS["unet"].classes),
+    "detector": lambda: Detector(WORKLOADS["detector"].classes, WORKLOADS["detector"].shape[0]),
 }
 PLAYERS = {  # generator, discriminator
     "gan": lambda: (perceptron(LATENT, 784), perceptron(784, 1)),
@@ -75,12 +78,15 @@ def ready(module: nn.Module) -> nn.Module:
     return module.to(memory_format=torch.channels_last)
 
 
-def resident(workload: Workload) -> tuple[torch.Tensor, torch.Tensor]:
-    """Put the data into memory, images channels last."""
-    inputs, targets = (torch.from_numpy(array) for array in examples(workload))
+def resident(workload: Workload) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Put the data into memory, images channels last: inputs, and labels or (boxes, labels)."""
+    inputs, targets = examples(workload)
+    inputs = torch.from_numpy(inputs)
     if len(workload.shape) == 3:
         inputs = inputs.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    return inputs, targets.long()
+    if workload.kind == "detection":
+        return inputs, (torch.from_numpy(targets["boxes"]), torch.from_numpy(targets["classes"]).long())
+    return inputs, (torch.from_numpy(targets).long(),)
 
 
 def trainer(workload: Workload, steps: int, threads: int, *, compiled: bool = False) -> Run:
@@ -91,21 +97,21 @@ def trainer(workload: Workload, steps: int, threads: int, *, compiled: bool = Fa
 
 
 def classify(workload: Workload, steps: int, prepared: Callable[[Any], Any]) -> Run:
-    """Make the run of a classifier: gather a batch, gradient, Adam."""
+    """Make the run of a classifier, of pictures or of pixels, or of a detector: gather a batch, gradient, Adam."""
     module, (inputs, targets) = ready(MODELS[workload.name]()), resident(workload)
     adam = torch.optim.Adam(module.parameters(), LEARNING_RATE, fused=True)
-    criterion = nn.CrossEntropyLoss()
+    criterion = detection if workload.kind == "detection" else nn.CrossEntropyLoss()
 
     @prepared
-    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return criterion(module(x), y)
+    def loss(x: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
+        return criterion(module(x), *y)
 
     def run(turn: int) -> None:
         del turn
         for _ in range(steps):
             index = torch.randint(0, len(inputs), (workload.batch,))
             adam.zero_grad(set_to_none=True)
-            loss(inputs[index], targets[index]).backward()
+            loss(inputs[index], *(one[index] for one in targets)).backward()
             adam.step()
 
     return run
@@ -145,4 +151,4 @@ def play(workload: Workload, steps: int, prepared: Callable[[Any], Any]) -> Run:
     return run
 
 
-TRAINERS = {"classifier": classify, "game": play}
+TRAINERS = {"classifier": classify, "segmentation": classify, "detection": classify, "game": play}

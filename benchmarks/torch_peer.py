@@ -97,7 +97,7 @@ def ensemble(workload: Workload, effort: Effort) -> list[Row]:
     """Measure 8 models as one program of torch.func: gradients by vmap over stacked parameters, each its own batch."""
     steps = max(1, scaled(workload.steps, effort) // MODELS_TOGETHER)
     torch.set_num_threads(cores())
-    module, (inputs, targets) = ready(MODELS[workload.name]()), resident(workload)
+    module, (inputs, (targets,)) = ready(MODELS[workload.name]()), resident(workload)
     params, buffers = torch.func.stack_module_state([MODELS[workload.name]() for _ in range(MODELS_TOGETHER)])
     adam = torch.optim.Adam(params.values(), LEARNING_RATE, fused=True)
     criterion = nn.CrossEntropyLoss()

@@ -20,7 +20,8 @@ GAME_B1 = 0.5  # of Adam, for both players
 class Workload(NamedTuple):
     """One model to train. A repeat takes `steps` steps, or `stock_steps` where Flax's own layers are very slow.
 
-    kind: "classifier", or "game" for two players; a step of a game is one update of each.
+    kind: "classifier", "segmentation" (a label for each pixel), "detection" (boxes), or "game" for two players; a step
+    of a game is one update of each.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Workload(NamedTuple):
     steps: int
     stock_steps: int
     kind: str = "classifier"
+    classes: int = CLASSES
 
 
 class Effort(NamedTuple):
@@ -73,6 +75,26 @@ WORKLOADS = {
             1,
             "game",
         ),
+        Workload(
+            "unet",
+            "U-Net on 48x48: 3 levels of 8, 16 and 32 channels, convolutions 3x3, ReLU, 4 classes a pixel, batch 8",
+            (48, 48, 1),
+            8,
+            64,
+            1,
+            "segmentation",
+            4,
+        ),
+        Workload(
+            "detector",
+            "Detector on 48x48 scenes of digits: convolutions 3x3, 16 and 4 x 32 channels, the first two of stride 2, "
+            "group normalization, ReLU, 10 classes and a box at 144 locations, focal loss and giou, batch 8",
+            (48, 48, 1),
+            8,
+            128,
+            1,
+            "detection",
+        ),
     )
 }
 EFFORTS = {
@@ -87,11 +109,21 @@ def scaled(steps: int, effort: Effort) -> int:
     return max(2, round(steps * effort.factor))
 
 
-def examples(workload: Workload, count: int = EXAMPLES) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the training examples: float32 inputs [count, ...] and int32 labels [count]."""
+def examples(workload: Workload, count: int = EXAMPLES) -> tuple[np.ndarray, Any]:
+    """Draw the training examples: float32 inputs [count, ...], and int32 labels [count], [count, H, W] or boxes.
+
+    How many objects a scene has decides what a detector learns from, so its scenes are those of the data set
+    `scattered`, with targets {boxes [count, 4, 4], classes [count, 4]}.
+    """
+    if workload.kind == "detection":
+        from deepprinciples.domains.detection.scenes import scattered
+
+        scenes = scattered(size=count, held_out=1)
+        return scenes.inputs, scenes.targets
     drawn = np.random.default_rng(0)
     inputs = drawn.standard_normal((count, *workload.shape), dtype=np.float32)
-    return inputs, drawn.integers(0, CLASSES, count).astype(np.int32)
+    shape = (count, *workload.shape[:2]) if workload.kind == "segmentation" else (count,)
+    return inputs, drawn.integers(0, workload.classes, shape).astype(np.int32)
 
 
 def orders(workload: Workload, steps: int) -> np.ndarray:
@@ -107,23 +139,30 @@ def config(workload: Workload, steps: int, **train: Any) -> dict[str, Any]:
         steps: of a run.
         **train: entries of [train] that differ; `probes=None` asks for the default probes.
     """
-    inputs, targets = examples(workload)
-    held = {"inputs": inputs[:HELD_OUT], "targets": targets[:HELD_OUT]}
-    parts = {f"{part}_{key}": value for part in ("validation", "test") for key, value in held.items()}
     settings = {"steps": steps, "evaluate_every": steps, "probes": (), **train}
     return {
-        "data": {"name": "arrays", "inputs": inputs, "targets": targets, **parts, "batch_size": workload.batch},
+        "data": {**_data(workload), "batch_size": workload.batch},
         "train": {key: value for key, value in settings.items() if value is not None},
         **SECTIONS[workload.kind](OURS[workload.name]()),
     }
 
 
-def _classifier(model: dict[str, Any]) -> dict[str, Any]:
+def _data(workload: Workload) -> dict[str, Any]:
+    count = min(HELD_OUT, 2 * workload.batch)  # so that few steps of small batches are not outweighed by the evaluation
+    if workload.kind == "detection":
+        return {"name": "scattered", "size": EXAMPLES, "held_out": count}
+    inputs, targets = examples(workload)
+    held = {"inputs": inputs[:count], "targets": targets[:count]}
+    parts = {f"{part}_{key}": value for part in ("validation", "test") for key, value in held.items()}
+    return {"name": "arrays", "inputs": inputs, "targets": targets, **parts}
+
+
+def _supervised(model: dict[str, Any], loss: str = "softmax_cross_entropy", metric: str = "accuracy") -> dict[str, Any]:
     return {
         "model": model,
-        "loss": {"name": "softmax_cross_entropy"},
+        "loss": {"name": loss},
         "optimizer": {"name": "adam", "learning_rate": LEARNING_RATE},
-        "study": {"metric": "accuracy"},
+        "study": {"metric": metric},
     }
 
 
@@ -136,7 +175,12 @@ def _game(players: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-SECTIONS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"classifier": _classifier, "game": _game}
+SECTIONS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "classifier": _supervised,
+    "segmentation": _supervised,
+    "detection": lambda model: _supervised(model, "detection", "mean_average_precision"),
+    "game": _game,
+}
 
 
 def _image_classifier(*, outputs: int) -> Any:
@@ -175,6 +219,8 @@ OURS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "mlp": lambda: _MLP,
     "cnn": lambda: {"factory": _image_classifier},
     "lstm": lambda: {"name": "lstm", "width": 64},
+    "unet": lambda: {"name": "unet", "levels": 3, "width": 8, "activation": "relu"},
+    "detector": lambda: {"name": "detector", "depth": 3, "width": 16, "activation": "relu"},
     "gan": lambda: {"generator": _MLP, "discriminator": _MLP},
     "dcgan": lambda: {
         "generator": {"name": "resize_cnn", "depth": 2, "width": 32, "activation": "relu"},

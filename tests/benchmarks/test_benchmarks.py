@@ -27,7 +27,7 @@ def rooms():
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in ROOMS})
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-        for name in (*ROOMS, "torch_models"):
+        for name in (*ROOMS, "torch_models", "torch_pictures"):
             sys.modules.pop(name, None)
 
 
@@ -116,6 +116,25 @@ def test_runs_on_other_machines_are_linked(rooms, tmp_path):
     assert "Another run" not in (tmp_path / "benchmarks-another" / "benchmarks.md").read_text(encoding="utf-8")
 
 
+def test_models_of_another_run_have_a_table_with_its_conditions(rooms, tmp_path):
+    """A model that was measured later would be hidden behind a link, or pass for one of this run."""
+    later = {**RESULT, "machine": "a busy one", "load": [7.5, 9.0], "rows": [*ROWS, line("unet", "ours solo", 9.0, 3.0),
+             line("unet", "ours population", 7.0, 3.0), line("unet", "torch eager", 6.0)]}  # fmt: skip
+    rooms.run.write(later, tmp_path / "benchmarks-later")
+    rooms.run.write(RESULT, tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert page.count("| ours population | 6 |") == 1 and page.count("## U-Net on 48x48") == 1
+    own = page.partition("## U-Net on 48x48")[2].partition("\n## ")[0]
+    for words in (
+        "](benchmarks-later/benchmarks.md)",
+        "- Machine: a busy one",
+        "- Load average: 7.5 to 9.0",
+        "- UNET, one model: torch eager is 1.5 times as fast",
+        "| ours population | 7 | 6.3 to 8.4 | 1.17 |",
+    ):
+        assert words in own, words
+
+
 def test_the_terminal_tells_the_same(rooms, capsys):
     """The command would end without a table, or without the losses."""
     rooms.pages.printed(RESULT)
@@ -162,7 +181,8 @@ def test_rows_of_several_processes_become_one(rooms):
 
 
 # Parameters, worked by hand: of a model (PyTorch's LSTM has 256 more), or of a generator and a discriminator.
-SIZES = {"mlp": (118_282,), "cnn": (105_866,), "lstm": (17_546,), "gan": (125_968, 117_121), "dcgan": (120_705, 6_369)}
+SIZES = {"mlp": (118_282,), "cnn": (105_866,), "lstm": (17_546,), "gan": (125_968, 117_121), "dcgan": (120_705, 6_369),
+         "unet": (17_492,), "detector": (33_294,)}  # fmt: skip
 
 
 def sizes(*trees):
@@ -204,6 +224,53 @@ def test_all_lines_of_a_game_train_the_same_networks(rooms, name):
         assert jax.eval_shape(networks.discriminator, params.discriminator, shown).shape == (2, 1)
     twins = importlib.import_module("torch_models").PLAYERS[name]()
     assert tuple(sum(weight.numel() for weight in twin.parameters()) for twin in twins) == SIZES[name]
+
+
+def given_to_pytorch(twin, params, *, mirrored):
+    """Copy our weights, layer by layer, into a network of PyTorch."""
+    layers = [layer for name, layer in sorted(params.items()) if name.startswith("layer")]
+    ours = [part for layer in layers for part in (layer["linear"], layer.get("norm")) if part]
+    if mirrored:  # the sides of a box: top, left, bottom, right become bottom, right, top, left
+        params = {**params, "boxes": {name: np.roll(one, 2, axis=-1) for name, one in params["boxes"].items()}}
+    ours += [params[name] for name in ("output", "classes", "boxes") if name in params]
+    theirs = [module for module in twin.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.GroupNorm)]
+    if not mirrored:  # the U-Net has its layers listed by what they are, not in the order of the way through
+        first, second, third, up_1, up_2, join_1, join_2, output = theirs
+        theirs = [first, second, third, up_1, join_1, up_2, join_2, output]
+    for one, module in zip(ours, theirs, strict=True):
+        weight = np.asarray(one["kernel"] if "kernel" in one else one["scale"])
+        if "kernel" in one:
+            weight = weight.reshape(*(weight.shape[:-2] or (1, 1)), *weight.shape[-2:])
+            weight = (weight[::-1, ::-1] if mirrored else weight).transpose(3, 2, 0, 1)
+        with torch.no_grad():
+            module.weight.copy_(torch.tensor(weight.copy()))
+            module.bias.copy_(torch.tensor(np.array(one["bias"])))
+
+
+@pytest.mark.parametrize("name", ["unet", "detector"])
+def test_pytorch_computes_the_same_loss_with_the_same_weights(rooms, name):
+    """We would be compared with another network, or with a loss that costs less."""
+    import jax
+
+    workload = rooms.workloads.WORKLOADS[name]
+    (inputs, targets), room = rooms.workloads.examples(workload, 16), importlib.import_module("torch_models")
+    if name == "detector":  # no location on a side of a box, which belongs to one of two neighbors
+        targets = {**targets, "boxes": targets["boxes"] + np.float32(0.25)}
+    network, params = rooms.serial_jax.our_model(workload)
+    params = jax.tree.map(lambda a: a + 0.05 * np.random.default_rng(a.size).standard_normal(a.shape), params)
+    loss_of = rooms.serial_jax.detection if name == "detector" else rooms.serial_jax.cross_entropy
+    expected = loss_of(network(params, inputs), targets)
+    twin = room.MODELS[name]()
+    assert sum(weight.numel() for weight in twin.parameters()) == SIZES[name][0]
+    given_to_pytorch(twin, params, mirrored=name == "detector")
+    pictures = torch.tensor(inputs).permute(0, 3, 1, 2)
+    if name == "unet":
+        found = torch.nn.functional.cross_entropy(twin(pictures), torch.tensor(targets).long())
+    else:  # y0 becomes 48 - y1: a mirrored box begins where it ended
+        boxes = 48.0 - torch.tensor(targets["boxes"])[..., [2, 3, 0, 1]]
+        labels = torch.tensor(targets["classes"]).long()
+        found = room.detection(twin(pictures.flip(2, 3)), boxes, labels)
+    np.testing.assert_allclose(found.item(), expected, rtol=1e-4)
 
 
 def test_a_step_by_hand_moves_both_players_and_draws_fresh_noise(rooms):

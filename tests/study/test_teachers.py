@@ -13,6 +13,7 @@ from deepprinciples.learners import from_config, teaching
 from deepprinciples.parts import losses
 from deepprinciples.study import teachers
 from deepprinciples.study.plan import resolve
+from deepprinciples.types import Batch, BatchTransform
 
 RANDOM = np.random.default_rng(2)
 OUTPUTS, ANSWERS = (RANDOM.normal(size=(6, 4)).astype(np.float32) for _ in range(2))
@@ -116,6 +117,20 @@ def test_a_student_alone_is_one_program_with_the_taught_and_only_these_change(bi
         resolve("compare", configs.load(tmp_path / "run" / "config.toml"))
 
 
+def forgetful():
+    """Make a batch anew, without what it does not know."""
+    return BatchTransform(lambda key, batch: Batch(batch.inputs, batch.targets))
+
+
+def test_a_mixture_is_learned_from_a_mixture_of_answers(big, tmp_path):
+    """Lost: mixup with distillation, which was refused; or one that goes on as if there were no mixup."""
+    taught = configs.changes(BASE, {"data.teacher": {"path": str(big / "big")}, "loss": {"name": "distillation"}})
+    arms = {"plain": {}, "mixed": {"augment.mixup": {"strength": 1.0}}}
+    run = dp.compare({**taught, "study": {"seeds": 2}, "arms": arms}, tmp_path / "run")
+    plain, mixed = (run.results.train_loss.sel(arm=arm).values for arm in arms)
+    assert np.isfinite(mixed).all() and not np.allclose(plain, mixed)
+
+
 @pytest.mark.parametrize(("name", "changes", "line"), [
     ("kept nothing", {"data.teacher.arm": "a"}, r"data.teacher: .*keeps no parameters; set study.keep = 1 or more"),
     ("big", {"data.teacher.arm": "a"}, r'data.teacher: arm: found "a"; a run of train has none, leave it out'),
@@ -123,7 +138,7 @@ def test_a_student_alone_is_one_program_with_the_taught_and_only_these_change(bi
     ("diabetes", {}, r"data.teacher: .*was trained on 1 classes and inputs \[10\], found 3 classes"),
     ("nowhere", {}, r"data.teacher: .*nowhere"),
     (None, {}, r"loss.name: distillation has no teacher; set data.teacher = \{ path = RUN \}, or use soft"),
-    ("big", {"augment.mixup": {}}, r"the answers of the teacher were lost: an augmentation mixes examples; remove it"),
+    ("big", {"augment.own": {"factory": forgetful}}, r"the answers of the teacher were lost: .* batch\._replace\(in"),
     ("big", {"data": {"name": "diabetes", "batch_size": 16}, "loss": "mse", "study": {"metric": "mse"}},
      r"data.teacher: needs class labels in arrays"),
 ])  # fmt: skip

@@ -25,7 +25,10 @@ def loss_targets_of(config: Config, parts: Dataset) -> Callable[[Batch], PyTree]
 
     def taught(batch: Batch) -> PyTree:
         if batch.teacher is None:
-            raise ValueError("the answers of the teacher were lost: an augmentation mixes examples; remove it")
+            raise ValueError(
+                "the answers of the teacher were lost: an augmentation makes a new Batch; let it return "
+                "batch._replace(inputs=...)"
+            )
         return {"labels": batch.targets, "teacher": jax.numpy.take(batch.teacher, number, axis=1)}
 
     return taught

@@ -116,6 +116,7 @@ def shifted_view(*, shift: Strength = 0.5, turn: Strength = 0.08, correction: Sc
         share = (place - left)[..., None]
         back = 2.0 * beside / simulation.LOOKAHEAD**2 + 2.0 * jnp.sin(angle) / simulation.LOOKAHEAD
         change = correction * back * simulation.WHEELBASE / simulation.LARGEST_ANGLE
-        return Batch((1.0 - share) * take(left) + share * take(left + 1), y - change.reshape(y.shape))
+        seen = (1.0 - share) * take(left) + share * take(left + 1)
+        return batch._replace(inputs=seen, targets=y - change.reshape(y.shape))
 
     return BatchTransform(apply)

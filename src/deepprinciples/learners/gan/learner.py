@@ -91,7 +91,7 @@ def _finalized(setup: Setup, config: UpdateConfig, state: GanState, batches: Bat
     """Measure the statistics of the averaged generator on noise, for batches [K, B, ...]; those at hand at decay 0."""
     count, size = batches.targets.shape[:2]
     noise = jax.vmap(lambda number: setup.noise(fold_in(key, number), size))(jnp.arange(count))
-    asked = Batch(jax.vmap(setup.asked)(noise, batches.targets), batches.targets)
+    asked = batches._replace(inputs=jax.vmap(setup.asked)(noise, batches.targets))
     kept = state.generator.model_state
     model = setup.generator.model
     passed = lambda params, begun, batch: model.apply(params, begun, batch.inputs, key=key, train=True)[1]

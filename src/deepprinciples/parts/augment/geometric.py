@@ -1,6 +1,7 @@
 """Augmentation that moves a picture: flip, shift, rotate, zoom and shear, all by one affine warp.
 
-Whatever lies in the picture moves with it: masks, boxes, and targets that are pictures. See `kernels.warp`.
+Whatever lies in the picture moves with it: masks, boxes, targets that are pictures, and what a teacher answered for
+each pixel. See `kernels.warp`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ def pictures_of(name: str, batch: Batch) -> Array:
 
 
 def moved(name: str, batch: Batch, where: Warp) -> Batch:
-    """Move the pictures of a batch, and all in its targets that lies in them."""
+    """Move the pictures of a batch, and all in its targets and in the answers of its teacher that lies in them."""
     x = pictures_of(name, batch)
     size = x.shape[1:3]
+    batch = batch._replace(inputs=warp.bilinear(x, where), teacher=_moved_answers(batch.teacher, size, where))
 
     def target(y: Any) -> Any:
         if not hasattr(y, "ndim") or y.ndim < 3 or y.shape[1:3] != size:
@@ -42,13 +44,22 @@ def moved(name: str, batch: Batch, where: Warp) -> Batch:
 
     targets = batch.targets
     if not isinstance(targets, dict):
-        return batch._replace(inputs=warp.bilinear(x, where), targets=target(targets))
+        return batch._replace(targets=target(targets))
     changed = {key: value if key in ("boxes", "classes") else target(value) for key, value in targets.items()}
     if "boxes" in targets:
         if "classes" not in targets:
             raise ValueError(f"{name}: targets have boxes but no classes, whose -1 says which box is none")
         changed["boxes"], changed["classes"] = warp.boxes(targets["boxes"], targets["classes"], where, *size)
-    return batch._replace(inputs=warp.bilinear(x, where), targets=changed)
+    return batch._replace(targets=changed)
+
+
+def _moved_answers(answers: Any, size: tuple[int, int], where: Warp) -> Any:
+    """Move answers [B, networks, H, W, K] as pictures; return those to the whole picture [B, networks, K] as given."""
+    if answers is None or answers.ndim != 5 or answers.shape[2:4] != size:
+        return answers
+    maps = jnp.moveaxis(answers, 1, 3)  # [B, H, W, networks, K]: the networks are further channels of one picture
+    moved_maps = warp.bilinear(maps.reshape(*maps.shape[:3], -1), where).reshape(maps.shape)
+    return jnp.moveaxis(moved_maps, 3, 1)
 
 
 def warp_of(
@@ -95,7 +106,8 @@ def affine(
     W], alone or in a dict, are masks: they take the nearest label, and -1 (no label) from outside. `boxes` [B, K, 4] of
     a dict (first row, first column, last row, last column; pixel i reaches from i to i + 1) become the upright boxes
     around their moved corners; one whose middle leaves the picture gets class -1 in `classes`. Float targets [B, H, W,
-    C] are pictures. Other targets stay, so do not mirror where left and right mean something. Shifts are rounded to
+    C] are pictures. Other targets stay, so do not mirror where left and right mean something. What a teacher answered
+    for each pixel moves as a picture; its answer to a whole picture stays, see `distillation`. Shifts are rounded to
     whole pixels, so that flips and shifts alone blur nothing.
 
     Args:

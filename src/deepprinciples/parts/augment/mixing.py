@@ -70,7 +70,8 @@ def mixup(*, strength: Strength = 0.2, outputs: int) -> BatchTransform:
 
     x' = m x_i + (1 - m) x_{i-1}, y' alike, m ~ Beta(strength, strength), one m a batch
 
-    The neighbor is a random partner because batches are shuffled. At strength 0 the distribution sits at 1.
+    The neighbor is a random partner because batches are shuffled. At strength 0 the distribution sits at 1. Where the
+    data have a teacher, its answers (logits) to the two examples are mixed with the same m.
 
     Args:
       strength: shape of the distribution. *Sweepable.* *Neutral: 0.0.*
@@ -86,7 +87,11 @@ def mixup(*, strength: Strength = 0.2, outputs: int) -> BatchTransform:
     def apply(key: Array, batch: Batch) -> Batch:
         share = _symmetric_beta(key, strength)
         mix = lambda v: share * v + (1.0 - share) * jnp.roll(v, 1, axis=0)
-        return Batch(mix(_floats("mixup", batch.inputs)), mix(_rows(batch.targets, outputs)))
+        return batch._replace(
+            inputs=mix(_floats("mixup", batch.inputs)),
+            targets=mix(_rows(batch.targets, outputs)),
+            teacher=jax.tree.map(mix, batch.teacher),
+        )
 
     return BatchTransform(apply)
 
@@ -99,7 +104,8 @@ def cutmix(*, strength: Strength = 1.0, outputs: int) -> BatchTransform:
     y' = (1 - a) y_i + a y_{i-1}, a the share of pixels in the box
 
     The box has a random center, is cut off at the border, and before that covers 1 - m of the image, m ~ Beta(strength,
-    strength), one box a batch. All axes between the first and the last are those of the image, or of time.
+    strength), one box a batch. All axes between the first and the last are those of the image, or of time. Where the
+    data have a teacher, its answers (logits) to the two examples are mixed with the same a.
 
     Args:
       strength: shape of the distribution. *Sweepable.* *Neutral: 0.0.*
@@ -126,9 +132,12 @@ def cutmix(*, strength: Strength = 1.0, outputs: int) -> BatchTransform:
             box &= jnp.expand_dims(near, [i for i in range(len(lengths)) if i != axis])
         area = jnp.mean(box.astype(jnp.float32))
         inside = box[None, ..., None]
-        rows = _rows(batch.targets, outputs)
-        shared = (1.0 - area) * rows + area * jnp.roll(rows, 1, axis=0)
-        return Batch(jnp.where(inside, jnp.roll(x, 1, axis=0), x), shared)
+        share = lambda v: (1.0 - area) * v + area * jnp.roll(v, 1, axis=0)
+        return batch._replace(
+            inputs=jnp.where(inside, jnp.roll(x, 1, axis=0), x),
+            targets=share(_rows(batch.targets, outputs)),
+            teacher=jax.tree.map(share, batch.teacher),
+        )
 
     return BatchTransform(apply)
 

@@ -288,9 +288,10 @@ def distillation(*, temperature: Positive = 2.0, share: Share = 0.5) -> Loss:
     p = softmax(teacher / T), T the temperature
 
     The teacher is a finished run, `data.teacher = { path = RUN }`, whose network of the same seed answers every example
-    once, before training and without augmentation. Without one, rows of probabilities can be the targets, of the
-    teacher and of the cross-entropy alike: softening them is the same as dividing logits by T. T^2 keeps gradients of
-    one size.
+    once, before training and without augmentation. With [augment], each picture keeps the answer to the picture as it
+    was before (a "fixed teacher", arXiv:2106.05237); `mixup` and `cutmix` mix answers as they mix labels, and answers
+    for each pixel move with the picture. Without a teacher, rows of probabilities can be the targets, of the teacher
+    and of the cross-entropy alike: softening them is the same as dividing logits by T. T^2 keeps gradients of one size.
 
     Args:
       temperature: above 0. *Sweepable.* At share 1.0, 1.0 gives kl_divergence.
@@ -300,9 +301,10 @@ def distillation(*, temperature: Positive = 2.0, share: Share = 0.5) -> Loss:
       [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
     Expect: Claimed to teach more than labels do, by how a teacher ranks the wrong classes; most where labels are few or
-      the network is small. Little where the teacher is hardly better than the network by itself.
+      the network is small. Little where the teacher is hardly better than the network by itself. With strong [augment],
+      claimed to be worse than a teacher that is shown the same augmented picture, which is not built here.
     Costs: Nothing that is measurable in training; the teacher answers every example beforehand.
-    References: Hinton et al., arXiv:1503.02531.
+    References: Hinton et al., arXiv:1503.02531; Beyer et al., arXiv:2106.05237.
     """
 
     def loss(outputs: Array, targets: Array | Mapping[str, Array]) -> Array:
