@@ -1,7 +1,7 @@
-"""Attention over sequences in feature-major layout [features, batch, positions].
+"""Attention over sequences whose features stand before their positions: [..., features, positions].
 
-Norms, biases and softmax then run along rows that are contiguous over positions, which is what a CPU does fast; every
-map of features is one product with the kernel on the left.
+Norms, biases and softmax then run along rows that are contiguous over positions, which is what a CPU does fast, and no
+product needs a transposed copy.
 """
 
 from __future__ import annotations
@@ -25,25 +25,23 @@ def attend(
     softmax over keys of (capped(q k / sqrt(d)) + bias), times v; capped(s) = cap tanh(s / cap), s where cap is inf
 
     Args:
-        q: queries [H, d, B, Q].
-        k: keys [G, d, B, K]; H / G neighboring heads share the keys and values of one group.
-        v: values [G, d, B, K].
+        q: queries [B, H, d, Q].
+        k: keys [B, G, d, K]; H / G neighboring heads share the keys and values of one group.
+        v: values [B, G, d, K].
         bias: [B or 1, H or 1, K, Q], added to the scores; None for none.
         cap: limit of the scores. *Sweepable.* *Neutral: inf.*
         factors: [B, H, K, Q], of the weights, those of dropout; None for none.
 
     Returns:
-        [H, d, B, Q].
+        [B, H, d, Q].
     """
-    heads, size, batch, queries = q.shape
-    groups, _, _, keys = k.shape
-    q = q.reshape(groups, heads // groups, size, batch, queries)
-    scores = jnp.einsum("gdbk,ghdbq->bghkq", k, q * size**-0.5).reshape(batch, heads, keys, queries)
-    scores = capped(scores, cap)
+    heads, groups = q.shape[1], k.shape[1]
+    if groups < heads:
+        k, v = (jnp.repeat(one, heads // groups, axis=1) for one in (k, v))
+    scores = capped(jnp.einsum("bhdk,bhdq->bhkq", k, q * q.shape[2] ** -0.5), cap)
     weights = jax.nn.softmax(scores if bias is None else scores + bias, axis=2)
     weights = weights if factors is None else weights * factors
-    weights = weights.reshape(batch, groups, heads // groups, keys, queries)
-    return jnp.einsum("gdbk,bghkq->ghdbq", v, weights).reshape(heads, size, batch, queries)
+    return jnp.einsum("bhdk,bhkq->bhdq", v, weights)
 
 
 def capped(scores: Array, cap: Scalar) -> Array:
@@ -60,7 +58,7 @@ def rotated(x: Array, places: Array, base: float = 10_000.0) -> Array:
     Feature i and i + d / 2 are turned by p base^(-2 i / d).
 
     Args:
-        x: [H, d, B, T], d even.
+        x: [..., d, T], d even.
         places: [T], positions p.
         base: of the frequencies.
 
@@ -70,11 +68,12 @@ def rotated(x: Array, places: Array, base: float = 10_000.0) -> Array:
     References:
         arXiv:2104.09864, with the pairs of GPT-NeoX.
     """
-    half = x.shape[1] // 2
+    half = x.shape[-2] // 2
     angles = base ** (-jnp.arange(half) / half)[:, None] * places[None, :]  # [d / 2, T]
-    cos, sin = (f(angles).astype(x.dtype)[None, :, None, :] for f in (jnp.cos, jnp.sin))
-    a, b = x[:, :half], x[:, half:]
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=1)
+    shape = (1,) * (x.ndim - 2) + angles.shape
+    cos, sin = (f(angles).astype(x.dtype).reshape(shape) for f in (jnp.cos, jnp.sin))
+    a, b = x[..., :half, :], x[..., half:, :]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-2)
 
 
 def distance_slopes(heads: int) -> np.ndarray:

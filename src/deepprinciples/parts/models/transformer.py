@@ -1,6 +1,7 @@
 """Transformers over sequences [B, T, F] of floats or [B, T] of token ids: one stack of blocks, causal or not.
 
-Inside, features come first and positions last, see `kernels.attention`.
+Inside, the stream is [features, examples x positions], and so every map of features is one product of matrices; see
+`kernels.attention` for the rest.
 """
 
 from __future__ import annotations
@@ -89,13 +90,14 @@ class Cache(NamedTuple):
     """Keys and values of the positions so far, for one position at a time."""
 
     place: Array  # of the position that comes next
-    keys: tuple[Array, ...]  # of each block [G, d, B, T]
+    keys: tuple[Array, ...]  # of each block [B, G, d, T]
     values: tuple[Array, ...]
 
 
 class Place(NamedTuple):
     """What the attention of every block is given beside the stream."""
 
+    batch: int
     places: Array  # [T], of the queries
     bias: Array | None  # [B or 1, H or 1, K, Q]
     cache: Cache | None
@@ -106,20 +108,19 @@ class _Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Normalize [D, ...] over the first axis."""
+        """Normalize [D, N] over the first axis."""
         if self.kind == "none":
             return x
-        shape = (-1,) + (1,) * (x.ndim - 1)
         centered = x - jnp.mean(x, axis=0, keepdims=True) if self.kind == "layer" else x
         scale = self.param("scale", nn.initializers.ones, x.shape[:1], jnp.float32)
-        y = over_spread(centered, (0,)) * scale.reshape(shape)
+        y = over_spread(centered, (0,)) * scale[:, None]
         if self.kind == "rms":
             return y
-        return y + self.param("bias", nn.initializers.zeros, x.shape[:1], jnp.float32).reshape(shape)
+        return y + self.param("bias", nn.initializers.zeros, x.shape[:1], jnp.float32)[:, None]
 
 
 def _linear(x: Array, design: Design, width: int, step: Step, name: str, gain: Any = 1.0) -> Array:
-    """Map features [in, B, T] to [width, B, T]; call it inside a compact module."""
+    """Map features [in, N] to [width, N]; call it inside a compact module."""
     initial = design.initializer
     if not is_off(gain, 1.0):
         initial = lambda key, shape, dtype=jnp.float32: gain * design.initializer(key, shape, dtype)
@@ -127,7 +128,7 @@ def _linear(x: Array, design: Design, width: int, step: Step, name: str, gain: A
     kernel, bias = weights()
     kernel = drop_weights(kernel, step, weights.path)
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
-    return jnp.einsum("io,ibt->obt", kernel, x) + bias[:, None, None]
+    return jnp.einsum("io,in->on", kernel, x) + bias[:, None]
 
 
 class _Attention(nn.Module):
@@ -141,24 +142,29 @@ class _Attention(nn.Module):
         size, groups = width // a.heads, a.key_heads or a.heads
 
         def heads(name: str, count: int) -> Array:
-            y = _linear(x, self.design, count * size, step, name).reshape(count, size, *x.shape[1:])
+            y = _linear(x, self.design, count * size, step, name).reshape(count, size, at.batch, -1)
+            y = jnp.moveaxis(y, 2, 0)  # [B, H, d, T]
             if not a.qk_norm or name == "value":
                 return y
             scale = self.param(f"{name}_scale", nn.initializers.ones, (size,), jnp.float32)
-            return over_spread(y, (1,)) * scale[None, :, None, None]
+            return over_spread(y, (2,)) * scale[None, None, :, None]
 
         q, k, v = heads("query", a.heads), heads("key", groups), heads("value", groups)
         if a.positions == "rotary":
             q, k = (rotated(one, at.places) for one in (q, k))
         if at.cache is not None:
-            put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, at.cache.place, axis=3)
-            k, v = put(at.cache.keys[number], k), put(at.cache.values[number], v)
+            place = at.cache.place
+            k, v = (
+                jax.lax.dynamic_update_slice_in_dim(old[number], new, place, axis=3)
+                for old, new in ((at.cache.keys, k), (at.cache.values, v))
+            )
         key = key_of(step, a.attention_dropout, "attention_dropout")
         factors = None
         if key is not None:
-            ones = jnp.ones((x.shape[1], a.heads, k.shape[3], x.shape[2]), x.dtype)
+            ones = jnp.ones((at.batch, a.heads, k.shape[3], q.shape[3]), x.dtype)
             factors = thinned(ones, a.attention_dropout, fold_in(stream(key, "attention"), number))
-        y = attend(q, k, v, at.bias, a.soft_cap, factors).reshape(width, *x.shape[1:])
+        y = attend(q, k, v, at.bias, a.soft_cap, factors)
+        y = jnp.moveaxis(y, 0, 2).reshape(width, -1)
         return _linear(y, self.design, width, step, "output", self.gain), (k, v)
 
 
@@ -199,14 +205,18 @@ class _Block(nn.Module):
             norm = _Norm(kind, name=f"{name}_norm")
             y = branch(norm(x) if self.b.norm_place == "pre" else x)
             y = dropout(y, step, 2 * number + half + 1)
-            y = jnp.moveaxis(drop_branch(jnp.moveaxis(y, 1, 0), step, number), 0, 1)
+            y = (
+                drop_branch(y.reshape(len(y), at.batch, -1).swapaxes(0, 1), step, number)
+                .swapaxes(0, 1)
+                .reshape(y.shape)
+            )
             x = step.stream_scale * x + step.branch_scale * y
             x = norm(x) if self.b.norm_place == "post" else x
         return x, last[1], last[0]
 
 
 class _Embedding(nn.Module):
-    """Features [D, B, T] of token ids or floats, and, where they are learned or waves, of their positions."""
+    """Features [D, N] of token ids or floats, and, where they are learned or waves, of their positions."""
 
     design: Design
     width: int
@@ -218,11 +228,11 @@ class _Embedding(nn.Module):
         drawn, table = nn.initializers.normal(self.width**-0.5), None
         if jnp.issubdtype(x.dtype, jnp.integer):
             table = self.param("tokens", drawn, (self.vocabulary, self.width))
-            y = jnp.moveaxis(table[x], -1, 0)
+            y = table[x.reshape(-1)].T
         else:
-            y = _linear(jnp.moveaxis(x, -1, 0), self.design, self.width, step, "linear")
+            y = _linear(x.reshape(-1, x.shape[-1]).T, self.design, self.width, step, "linear")
         if self.positions == "sinusoidal":
-            y = y + waves(places, self.width).astype(y.dtype)[:, None]
+            y = y + jnp.tile(waves(places, self.width).astype(y.dtype), len(x))
         if self.positions == "learned":
             rows = self.variables["params"]["positions"] if self.has_variable("params", "positions") else None
             count = x.shape[1] if rows is None else len(rows)  # as many as the first batch had
@@ -231,7 +241,8 @@ class _Embedding(nn.Module):
                     f"transformer: found {x.shape[1]} positions, expected {count} or fewer, which learned positions "
                     'were made for; cut the sequences, or take positions = "rotary" or "alibi"'
                 )
-            y = y + self.param("positions", drawn, (count, self.width))[places].T[:, None]
+            given = self.param("positions", drawn, (count, self.width))[places].T.astype(y.dtype)
+            y = y + jnp.tile(given, len(x))
         return y, table
 
 
@@ -254,23 +265,23 @@ class _Transformer(nn.Module):
         def seen(y: Array, name: str) -> Array:
             """Note what a layer gives, and add its perturbation."""
             if name in step.perturbations:
-                y = y + jnp.moveaxis(step.perturbations[name], -1, 0)
-            activations[name] = jnp.moveaxis(y, 0, -1)
+                y = y + step.perturbations[name].reshape(-1, len(y)).T
+            activations[name] = _positions_first(y, len(x))
             return y
 
         embed = _Embedding(self.design, b.width, self.vocabulary, a.positions, name="embedding")
         y, table = embed(x, step, places)
         y = dropout(seen(y, "embedding"), step, 0)
         keys = x.shape[1] if cache is None else cache.keys[0].shape[3]
-        at, pairs = Place(places, _bias(a, places, jnp.arange(keys), mask), cache), []
+        at, pairs = Place(len(x), places, _bias(a, places, jnp.arange(keys), mask), cache), []
         for number in range(b.depth):
             name = layer_name(number, b.depth)
             y, slope, pair = _Block(self.design, a, b, name=name)(y, step, number, at)
             y = seen(y, name)
-            activations[name + ACTIVATION_DERIVATIVE] = jnp.moveaxis(slope, 0, -1)
+            activations[name + ACTIVATION_DERIVATIVE] = _positions_first(slope, len(x))
             pairs.append(pair)
         outputs = _Output(self.design, b, self.outputs, name="output")(
-            _read(y, self.readout, mask), step, table if self.tied else None
+            _read(y.reshape(len(y), *x.shape[:2]), self.readout, mask), step, table if self.tied else None
         )
         outputs = outputs if self.readout == "every" else outputs[:, 0]
         activations["output"] = outputs = perturb(outputs, step, "output")
@@ -288,12 +299,19 @@ class _Output(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, step: Step, table: Array | None) -> Array:
+        batch = x.shape[1]
+        x = x.reshape(len(x), -1)
         x = _Norm(self.b.normalization if self.b.norm_place == "pre" else "none", name="norm")(x)
         x = dropout(x, step, 2 * self.b.depth + 1)
         if table is None:
-            return jnp.moveaxis(_linear(x, self.design, self.outputs, step, "linear"), 0, -1)
+            return _positions_first(_linear(x, self.design, self.outputs, step, "linear"), batch)
         bias = self.param("bias", row(self.design.bias_initializer, x.shape[0]), (self.outputs,), jnp.float32)
-        return jnp.moveaxis(jnp.einsum("vd,dbt->vbt", table, x) + bias[:, None, None], 0, -1)
+        return _positions_first(table @ x + bias[:, None], batch)
+
+
+def _positions_first(x: Array, batch: int) -> Array:
+    """Turn features [D, B T] into [B, T, D]."""
+    return x.T.reshape(batch, -1, len(x))
 
 
 def _read(x: Array, readout: str, mask: Array | None) -> Array:
@@ -423,7 +441,7 @@ def _unroll(network: nn.Module, settings: Step, a: Attention, b: Block) -> Unrol
     """Make the outputs a position at a time, with the keys and values of those before kept."""
 
     def begin(batch: int, length: int, dtype: Any = jnp.float32) -> Cache:
-        empty = jnp.zeros((a.key_heads or a.heads, b.width // a.heads, batch, length), dtype)
+        empty = jnp.zeros((batch, a.key_heads or a.heads, b.width // a.heads, length), dtype)
         return Cache(jnp.zeros((), jnp.int32), (empty,) * b.depth, (empty,) * b.depth)
 
     def advance(params: PyTree, state: PyTree, cache: Cache, inputs: Array) -> tuple[Array, Cache]:
