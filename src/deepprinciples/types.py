@@ -355,6 +355,7 @@ class Dataset(NamedTuple):
     )  # part -> masks [N, ...]: what of an input the target is of
     test_sets: Mapping[str, Split] = MappingProxyType({})  # further ones, by name, evaluated beside `test`
     teacher: Teacher | None = None
+    token_names: tuple[str, ...] = ()  # of the token ids; `parts.text.tokenizer_of` reads and writes text with them
 
     def batch(self, part: str) -> Batch:
         """Return all of "train", "validation", "test" or a further test set as one batch."""

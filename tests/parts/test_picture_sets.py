@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import io
 import json
 import struct
@@ -28,22 +26,6 @@ def refusal(call, *args, **kwargs) -> str:
     message = str(caught.value)
     assert "\n" not in message and len(message) < 600, message
     return message
-
-
-@pytest.fixture
-def publish(tmp_path, monkeypatch):
-    """Put the files of a set into a folder, and take their hashes for the published ones."""
-
-    def write(name, **contents):
-        files = []
-        for file, key in zip(SETS[name].files, contents, strict=True):
-            content = contents[key]
-            (tmp_path / file.name).write_bytes(gzip.compress(content) if file.name.endswith(".gz") else content)
-            files.append(file._replace(sha256=hashlib.sha256(content).hexdigest(), size=len(content)))
-        monkeypatch.setitem(SETS, name, SETS[name]._replace(files=tuple(files)))
-        return str(tmp_path)
-
-    return write
 
 
 def picture(array: np.ndarray, kind: str = "PNG") -> bytes:

@@ -36,10 +36,11 @@ from deepprinciples.parts import (
     weight_averaging,
     weights,
 )
+from deepprinciples.parts import text as texts
 from deepprinciples.parts.fetched import picture_sets
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
-    "data": {**data.TABLE, **picture_sets.TABLE},
+    "data": {**data.TABLE, **picture_sets.TABLE, **texts.TABLE},
     "model": models.TABLE,
     "generator": models.GENERATORS,
     "activation": activations.TABLE,

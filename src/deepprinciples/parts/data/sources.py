@@ -34,6 +34,7 @@ class Source(NamedTuple):
     mode_std: float = 0.0  # and its standard deviation around each center
     leaves: trees.Leaves | None = None  # what is in the leaves of a source of trees
     class_names: tuple[str, ...] = ()
+    token_names: tuple[str, ...] = ()  # of the ids of a vocabulary; parts.text reads and writes text with them
     feature_names: tuple[str, ...] = ()
     units: str = ""
     groups: np.ndarray | None = None  # [N] whole numbers: examples of one group, such as a person's, stay in one part

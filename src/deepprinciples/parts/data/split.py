@@ -120,6 +120,7 @@ def prepare(
         units=source.units,
         display=source.display,
         evidence=source.evidence,
+        token_names=_names(source.token_names, source.vocabulary, "data.token_names", "token ids"),
         test_sets={name: parts[f"test_sets.{name}"] for name in test_sets},
     )
 
