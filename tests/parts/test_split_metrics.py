@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
@@ -32,7 +33,8 @@ def made(name: str, **hypers: object) -> Metric:
     """Make a metric with what the build would supply."""
     if name == "f1" and not hypers:
         hypers = {"average": "macro"}
-    return TABLE[name](**({"center": jnp.zeros(())} if name == "r2" else {}), **hypers)
+    supplied = {"r2": {"center": jnp.zeros(())}, "bits_per_byte": {"byte_lengths": jnp.ones(3)}}
+    return TABLE[name](**{**supplied.get(name, {}), **hypers})
 
 
 def learner_of(metric: Metric) -> Learner:
@@ -371,7 +373,9 @@ def test_signature_is_a_schema_and_a_card(name: str) -> None:
     """Lost: a config that cannot be checked, a keyword that no card tells of."""
     factory = TABLE[name]
     assert TABLES["metric"][name] is factory
-    assert factory.direction == ("min" if name in ("expected_calibration_error", "perplexity") else "max")
+    assert factory.direction == (
+        "min" if name in ("expected_calibration_error", "perplexity", "bits_per_byte") else "max"
+    )
     card = inspect.cleandoc(factory.__doc__)
     for key, parameter in inspect.signature(factory).parameters.items():
         assert f"\n  {key}: " in card
@@ -386,3 +390,14 @@ def test_ranks_are_sorted_once() -> None:
     x, y = examples("random")
     text = jax.jit(lambda x: evaluated(made("roc_auc"), 7, x, jnp.asarray(y))).lower(x).compile().as_text()
     assert text.count(" sort(") == 1
+
+
+def test_bits_are_counted_by_the_bytes_of_the_tokens() -> None:
+    """Lost: tokens of two bytes that count as one, or positions without a label that count at all."""
+    scores = RNG.normal(size=(9, 5, 3))
+    labels = RNG.integers(-1, 3, (9, 5))
+    sizes = np.array([1, 2, 4])
+    logs = scipy.special.log_softmax(scores, axis=-1)
+    bits = -sum(logs[i, j, labels[i, j]] for i, j in np.argwhere(labels >= 0)) / np.log(2)
+    found = every(TABLE["bits_per_byte"](byte_lengths=sizes), scores, labels)["m"]
+    np.testing.assert_allclose(found, bits / sizes[labels[labels >= 0]].sum(), rtol=1e-5)

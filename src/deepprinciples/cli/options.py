@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 SECTIONS = {
     "Train": ("compare", "train", "lr-find", "resume", "add-seeds"),
-    "Look at a run": ("runs", "open", "report", "replay", "probe", "explain"),
+    "Look at a run": ("runs", "open", "report", "replay", "probe", "explain", "generate"),
     "Parts and configs": ("init", "list", "show", "data"),
     "Parameters": ("export", "import"),
     "This machine": ("doctor",),

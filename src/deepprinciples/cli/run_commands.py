@@ -1,4 +1,4 @@
-"""Commands that look at runs and their parameters: replay, probe, report, open, runs, export, import."""
+"""Commands that look at runs and their parameters, from replay to export and import."""
 
 from __future__ import annotations
 
@@ -77,6 +77,33 @@ def explain(
         terminal_sections.attributions(made.means(), console)
         for line in [*made.notes, *(f"Written: {path}" for path in files)]:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def generate(
+    run: RunFolder,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What the text begins with.")] = "",
+    length: Annotated[int, typer.Option(help="Tokens to add.")] = 200,
+    count: Annotated[int, typer.Option(help="How many texts.")] = 1,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token; 1 draws as the model says.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Only the k likeliest tokens count; 0 for all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Only the likeliest tokens of this probability count; 1 for all.")] = 1.0,
+    beam: Annotated[int, typer.Option(help="Search for the likeliest texts, keeping so many; 0 draws.")] = 0,
+    key: Annotated[int, typer.Option(help="Of the draws; the same key gives the same texts.")] = 0,
+    arm: Annotated[str, typer.Option("--arm", "-a", help="One of the arms of a comparison.")] = "",
+    seed: Annotated[int, typer.Option(help="One of the seeds kept.")] = 0,
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Let a trained language model write text."""
+    with working(plugin, debug) as (console, _):
+        from deepprinciples.results.finished_run import load
+
+        made = load(run).generate(
+            prompt, length=length, count=count, temperature=temperature, top_k=top_k, top_p=top_p, beam=beam, key=key,
+            arm=arm, seed=seed,
+        )  # fmt: skip
+        console.print(str(made), soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()

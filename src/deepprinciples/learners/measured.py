@@ -15,11 +15,15 @@ from deepprinciples.config.schema import fields
 from deepprinciples.config.wording import suggestion
 from deepprinciples.domains.registry import TABLES
 from deepprinciples.engine.divergence import PER_CLASS, RAW
+from deepprinciples.errors import ConfigError
 from deepprinciples.learners.factories import Config, asks, factory_of, name_of, named, own_metrics, part, trait
 from deepprinciples.learners.features import features_of
+from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.types import Dataset, Metric, PyTree, Split, as_metric
 
-SUPPLIED = frozenset({"modes", "mode_std", "features", "outputs", "center"})  # keywords that the data fill in
+SUPPLIED = frozenset(
+    {"modes", "mode_std", "features", "outputs", "center", "byte_lengths"}
+)  # keywords that the data fill in
 ROWS = 1024  # examples that are measured at a time outside a program
 
 
@@ -48,6 +52,10 @@ def built(section: Config, parts: Dataset) -> Metric:
         supplied["features"] = features_of(parts)
     if "center" in asked:
         supplied["center"] = center_of(parts)
+    if "byte_lengths" in asked:
+        if not parts.token_names:
+            raise ConfigError(f'metric "{name_of(section)}": the data set has no text; expected tokens with names')
+        supplied["byte_lengths"] = tokenizer_of(parts.token_names).byte_lengths
     return as_metric(part("metric", section, **supplied))
 
 

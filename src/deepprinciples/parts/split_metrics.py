@@ -150,14 +150,42 @@ def perplexity() -> Metric:
     """
 
     def statistics(outputs: Array, targets: Array) -> Sums:
-        p = losses.as_probabilities("perplexity", outputs, targets)
-        labels = labels_of("perplexity", outputs, targets)
-        # A class that is masked out has a score of -inf: 0 times it is NaN.
-        nats = -jnp.sum(jnp.where(p > 0, p * jax.nn.log_softmax(outputs), 0.0), axis=-1)
-        rows = jnp.where(labels >= 0, nats, 0.0).reshape(len(labels), -1)
-        return {"nats": jnp.sum(rows, axis=1), "examples": _labeled(labels.reshape(len(labels), -1))}
+        nats, labels = _nats("perplexity", outputs, targets)
+        return {"nats": jnp.sum(nats, axis=1), "examples": _labeled(labels)}
 
     return Metric(statistics, lambda sums, count: jnp.exp(_ratio(sums["nats"], sums["examples"])))
+
+
+@better("min", best=0.0)
+@traits(targets="classes")
+def bits_per_byte(*, byte_lengths: Array) -> Metric:
+    """Measure how many bits a model would need for a byte of text, whatever its tokens are.
+
+    sum over labeled positions of -log2 softmax(outputs)_t / sum of the bytes that the tokens t stand for
+
+    Args:
+      byte_lengths: [C], bytes of text that each token stands for. Supplied by the data.
+    Returns: Metric of outputs [B, T, C], at least 0; log2 C for one-byte tokens that all have the same probability.
+    Raises: ValueError where the shapes do not pair.
+    References: Gao et al., arXiv:2101.00027.
+    """
+    sizes = jnp.asarray(byte_lengths, jnp.float32)
+
+    def statistics(outputs: Array, targets: Array) -> Sums:
+        nats, labels = _nats("bits_per_byte", outputs, targets)
+        size = jnp.where(labels >= 0, sizes[jnp.maximum(labels, 0)], 0.0)
+        return {"bits": jnp.sum(nats, axis=1) / jnp.log(2.0), "bytes": jnp.sum(size, axis=1)}
+
+    return Metric(statistics, lambda sums, count: _ratio(sums["bits"], sums["bytes"]))
+
+
+def _nats(name: str, outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Return the cross-entropy of every position, 0 where there is no label, and the labels, both [B, M]."""
+    p = losses.as_probabilities(name, outputs, targets)
+    labels = labels_of(name, outputs, targets)
+    # A class that is masked out has a score of -inf: 0 times it is NaN.
+    nats = -jnp.sum(jnp.where(p > 0, p * jax.nn.log_softmax(outputs), 0.0), axis=-1)
+    return jnp.where(labels >= 0, nats, 0.0).reshape(len(labels), -1), labels.reshape(len(labels), -1)
 
 
 @better("max", best=1.0)
@@ -243,5 +271,15 @@ def _ratio(share: Array, whole: Array) -> Array:
 
 
 TABLE = {
-    f.__name__: f for f in (f1, balanced_accuracy, mean_iou, dice_score, expected_calibration_error, perplexity, r2)
+    f.__name__: f
+    for f in (
+        f1,
+        balanced_accuracy,
+        mean_iou,
+        dice_score,
+        expected_calibration_error,
+        perplexity,
+        bits_per_byte,
+        r2,
+    )
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from deepprinciples.report.figures.plots import Plots
     from deepprinciples.results.explanation import Explanation
+    from deepprinciples.results.generation import Generated
     from deepprinciples.results.trained_model import TrainedModel
 
 
@@ -176,6 +177,57 @@ class Run(NamedTuple):
 
         given: dict[str, Any] = {"examples": examples, "arm": arm, "seeds": seeds, "metrics": metrics}
         return explain(self, methods, **given, masks=masks, config=config)
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 200,
+        count: int = 1,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        beam: int = 0,
+        key: int = 0,
+        arm: str = "",
+        seed: int = 0,
+        config: Mapping[str, Any] | None = None,
+    ) -> Generated:
+        """Let a trained language model write text.
+
+        Each token is drawn from softmax(scores / temperature), among those that `top_k` and `top_p` leave.
+
+        Args:
+            prompt: what the text begins with; "" begins a line.
+            length: tokens to add. Beyond the training windows the model reads the later half of its positions anew.
+            count: how many texts.
+            temperature: 0 takes the likeliest token; 1 draws as the model says.
+            top_k: only the k likeliest tokens count; 0 for all.
+            top_p: only the likeliest tokens that together have this probability count; 1 for all.
+            beam: search for the likeliest texts, keeping so many at every token, instead of drawing; 0 draws.
+            key: of the draws; the same key gives the same texts.
+            arm: of a comparison with `study.keep`; a run of `train` has none.
+            seed: one of the seeds kept.
+            config: see `dp.load_model`.
+
+        Returns:
+            `Generated`: its `texts`, and the `ids` of the new tokens.
+
+        Raises:
+            ConfigError: the model writes no text, or the prompt holds what it was not trained on.
+
+        References:
+            arXiv:1805.04833 (top_k), arXiv:1904.09751 (top_p).
+
+        Example:
+            print(dp.load("runs/mine").generate("ROMEO: ", length=300, temperature=0.8))
+        """
+        from deepprinciples.results.generation import generate
+
+        return generate(
+            self, prompt, length=length, count=count, temperature=temperature, top_k=top_k, top_p=top_p, beam=beam,
+            key=key, arm=arm, seed=seed, config=config,
+        )  # fmt: skip
 
     def _repr_html_(self) -> str:
         from deepprinciples.report import notebook

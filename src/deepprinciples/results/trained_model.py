@@ -21,7 +21,7 @@ from deepprinciples.learners.reparameterized import used
 from deepprinciples.learners.trained_networks import Network, networks_of
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import directory
-from deepprinciples.types import Array, Dataset, PyTree
+from deepprinciples.types import Array, Dataset, Model, PyTree
 
 
 class TrainedModel(NamedTuple):
@@ -33,6 +33,7 @@ class TrainedModel(NamedTuple):
         state: what the model carries beside its parameters, such as running statistics.
         data: the data set as the model saw it: prepared, in three parts. Inputs of one's own have to be on its scale.
         config: the resolved config of the arm, with the settings that the search of the seed chose.
+        model: the network itself, see `dp.types.Model`.
     """
 
     predict: Callable[[PyTree, Any], Any]
@@ -40,6 +41,7 @@ class TrainedModel(NamedTuple):
     state: PyTree
     data: Dataset
     config: Mapping[str, Any] = MappingProxyType({})
+    model: Model | None = None
 
 
 def load_model(
@@ -147,4 +149,4 @@ def _functions(network: Network, state: PyTree, data: Dataset, config: Mapping[s
     def predict(params: PyTree, inputs: Any) -> Any:
         return apply(params, inputs)[0]
 
-    return TrainedModel(predict, apply, state, data, config)
+    return TrainedModel(predict, apply, state, data, config, network.model)

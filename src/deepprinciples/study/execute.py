@@ -240,10 +240,12 @@ def _outputs(
 def _with_gallery(
     plan: StudyPlan, finished: protocol.Finished, summary: dict[str, Any], found: xr.Dataset
 ) -> xr.Dataset:
-    """Add pictures of test examples to the results; what a user's `display` raises costs the pictures alone."""
+    """Add pictures of test examples, and text that was written; what a user's `display` raises costs these alone."""
     states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
     chosen = {row["name"]: row["chosen"][finished.block[0]] for row in summary["arms"] if row["chosen"]}
     try:
+        if written := gallery.texts(plan, states, chosen):
+            summary["texts"] = written
         drawn = gallery.gallery(plan, states, chosen)
     except Exception as error:
         summary["warnings"].append(f"no gallery: the display of the data failed ({one_line(error)})")

@@ -1,6 +1,6 @@
-"""Test examples as a person looks at them: the truth, and beside it what the first kept model of every arm says.
+"""What a person looks at: test examples with what the first kept model of every arm says, and text that it writes.
 
-They are drawn by the `display` of the data set when a run ends, and kept as pictures among its results, so that a
+Examples are drawn by the `display` of the data set when a run ends, and kept as pictures among its results, so that a
 report needs neither the data nor the models.
 """
 
@@ -14,8 +14,9 @@ import jax
 import numpy as np
 import xarray as xr
 
-from deepprinciples.learners import from_config
+from deepprinciples.learners import from_config, generating
 from deepprinciples.learners.trained_networks import networks_of
+from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.study.plan import StudyPlan
 from deepprinciples.types import Dataset, PyTree
 
@@ -55,6 +56,34 @@ def gallery(
     ]
     dims = ("gallery_of", "example", "row", "column", "channel")
     return xr.DataArray(np.array(drawn), dims=dims, coords={"gallery_of": list(rows)})
+
+
+def texts(
+    plan: StudyPlan, states: Mapping[str, Any], chosen: Mapping[str, Mapping[str, float]], length: int = 400
+) -> dict[str, str]:
+    """Let the first kept model of every arm go on with the same line of test text, arm -> text.
+
+    Args:
+        plan: of the study.
+        states: arm -> the final states of its learner, leading axis: seed.
+        chosen: arm -> the tuned settings of its first seed.
+        length: tokens that are added.
+    """
+    found = {}
+    for arm, state in states.items():
+        data = plan.data[arm]
+        if not data.token_names or data.outputs != data.vocabulary or not hasattr(state, "eval_params"):
+            continue
+        network = networks_of(from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})), data)[""]
+        params, own = (jax.tree.map(lambda array: array[0], tree) for tree in (state.eval_params, state.eval_state))
+        window = data.train.inputs.shape[1]
+        if not generating.is_causal(network.model, params, own, window, data.vocabulary):
+            continue
+        prompt = data.test.inputs[0][: max(1, window // 4)]
+        choice = generating.Choice(temperature=0.8)
+        made = generating.sampled(network.model, params, own, prompt[None], length, jax.random.key(0), choice, window)
+        found[arm] = tokenizer_of(data.token_names).decode([*prompt.tolist(), *made[0].tolist()])
+    return found
 
 
 def one(tree: PyTree, index: int) -> PyTree:
