@@ -3,9 +3,9 @@
     python experiments/transfer_learning.py [PATH=VALUE ...]
 
 Varies: where the last layers of EfficientNet-Lite0 begin that learn 9 categories from 180 emoji in Google's drawings
-(ImageNet's weights, or drawn ones), and how those train (frozen, at a tenth of the rate, at the full rate, one layer after
-the other), against a small convolutional network from scratch. The layers before 15 are ImageNet's and frozen. Each arm
-tunes its learning rate with the same number of trials.
+(ImageNet's weights, or drawn ones), and how those train (frozen, at a tenth of the rate, at the full rate, one layer
+after the other), against a small convolutional network from scratch. The layers before 15 are ImageNet's and frozen.
+Each arm tunes its learning rate with the same number of trials.
 Looks at: test accuracy in style, and on Twitter's drawings of the same emoji.
 Time on 2 cores: 37 minutes with much other work beside it.
 Found: docs/findings.md

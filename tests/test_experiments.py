@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 SLOW = [
     "adaptive_optimizers",
     "augmentation_under_shift",
+    "char_transformer",
     "clipping_family",
     "driving_by_cloning",
     "face_detection",
@@ -61,7 +62,8 @@ MAPS = {
     "class_names": ("ground", "body", "edge"),
     "batch_size": 8,
 }
-STAND_INS = {"segmentation_losses": MAPS, "unet_skips": MAPS}
+WORDS = {"name": "text", "path": str(ROOT / "README.md"), "length": 16, "batch_size": 8}
+STAND_INS = {"char_transformer": WORDS, "segmentation_losses": MAPS, "unet_skips": MAPS}
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
@@ -82,6 +84,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ),
         ["plain", "mixup"],
         ["plain: accuracy ", "; noisy 0.", ", twitter 0.", "mixup: accuracy ", "twitter: On accuracy "],
+    ),
+    "char_transformer": (
+        ("model.width=8",),
+        ["pre", "post_warmup"],
+        ["pre: ", " bits a byte at a rate of ", "gradient of the first block ", "\npost_warmup: "],
     ),
     "clipping_and_learning_rate": (
         (*MLP, "model.depth=2"),
