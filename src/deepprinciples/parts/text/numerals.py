@@ -39,9 +39,10 @@ def number_words(*, smallest: Size = 0, largest: Size = 9999, size: Count = 4000
     """Make numbers in English words, to be translated into Spanish words.
 
     "three hundred twenty one" becomes "trescientos veintiuno". Each number occurs once, so those of the test are new.
-    The words of all numbers up to 999,999 have the same ids and the same room whatever the bounds are: `test_sets.long
-    = {name = "number_words", smallest = 10000, largest = 999999, part = "all"}` asks for longer numbers than were
-    trained on. The grammar is small: what learns it may fail at a language. Source: generated. License: none needed.
+    The words of all numbers up to 999,999 have the same ids, and rows the same length, whatever the bounds are:
+    `test_sets.long = {name = "number_words", smallest = 10000, largest = 999999, part = "all"}` asks for longer numbers
+    than were trained on. The grammar is small: what learns it may fail at a language. Source: generated. License: none
+    needed.
 
     Args:
       smallest: number that occurs.

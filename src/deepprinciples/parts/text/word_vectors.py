@@ -50,7 +50,7 @@ def glove(words: Sequence[str], *, path: str = "", download: bool = True) -> tup
 
 
 def write_start(
-    path: str | Path, words: Sequence[str], parameter: str = "embedding/embedding", **options: object
+    file: str | Path, words: Sequence[str], parameter: str = "embedding/embedding", **options: object
 ) -> int:
     """Write the vectors of words into a file of safetensors that a model can begin from.
 
@@ -59,7 +59,7 @@ def write_start(
     "embedding/tokens". The vectors are trained on, as all parameters.
 
     Args:
-      path: of the file.
+      file: its path.
       words: see `glove`, which also takes the options.
       parameter: name of the table in the model.
 
@@ -69,7 +69,7 @@ def write_start(
     from safetensors.numpy import save
 
     vectors, found = glove(words, **options)  # type: ignore[arg-type]
-    write_bytes(Path(path), save({parameter: vectors}))
+    write_bytes(Path(file), save({parameter: vectors}))
     return int(found.sum())
 
 
