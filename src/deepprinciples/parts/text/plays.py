@@ -50,8 +50,9 @@ def shakespeare(
     References: Karpathy, "The unreasonable effectiveness of recurrent neural networks" (2015).
     """
     folder = fetching.get("shakespeare", path, download)
-    texts = {file.name.removesuffix(".txt"): fetching.read(folder, file.name).decode()
-             for file in SETS["shakespeare"].files}  # fmt: skip
+    texts = {
+        file.name.removesuffix(".txt"): fetching.read(folder, file.name).decode() for file in SETS["shakespeare"].files
+    }
     training = [name for name in texts if name not in VALIDATION + TEST]
     if works > len(training):
         raise DataError(f"data.works: found {works}, expected 0 (all) to {len(training)}")
