@@ -15,6 +15,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from deepprinciples.model_types import Array as Array
+from deepprinciples.model_types import Model as Model
+from deepprinciples.model_types import PyTree as PyTree
+from deepprinciples.model_types import Unroll as Unroll
 from deepprinciples.part_traits import Traits as Traits
 from deepprinciples.part_traits import better as better
 from deepprinciples.part_traits import traits as traits
@@ -25,9 +29,7 @@ from deepprinciples.ranges import Repeats as Repeats
 from deepprinciples.ranges import Seed as Seed
 from deepprinciples.ranges import Size as Size
 
-Array = jax.Array
 Scalar = float | jax.Array
-PyTree = Any
 
 Share = Annotated[Scalar, Range("[0, 1]")]
 Positive = Annotated[Scalar, Range("(0, inf)")]
@@ -52,37 +54,6 @@ ACTIVATION_DERIVATIVE = ".activation_derivative"
 # activations["layer_00" + GATE_VALUES] are the gates of a recurrent layer, [B, T, gates, H]; NaN at padding.
 GATE_VALUES = ".gate_values"
 AUXILIARY = (ACTIVATION_DERIVATIVE, GATE_VALUES)  # endings of what stands beside the activations of layers
-
-
-class Unroll(NamedTuple):
-    """How a model of sequences makes its outputs one position at a time.
-
-    begin(batch, length) -> carry, for sequences of up to `length` positions; advance(params, state, carry, inputs [B]
-    or [B, F]) -> (outputs [B, ...], carry), as in evaluation.
-    """
-
-    begin: Callable[..., PyTree]
-    advance: Callable[[PyTree, PyTree, PyTree, Array], tuple[Array, PyTree]]
-
-
-class Model(NamedTuple):
-    """A model as two pure functions.
-
-    init(key, x) -> (params, state); apply(params, state, x, *, key, train) -> (outputs, state, activations).
-    `takes_perturbations`: apply adds `state["perturbations"][name]`, where given, to the activation of that name. The
-    gradient of the loss with respect to a perturbation is that with respect to the activation.
-    `per_example`: examples are independent (no batch statistics, dropout or state), so a batch may be split into
-    micro-batches.
-    `after`, where there is one: (params, begun, state) -> (params, state), to be called after every update, with the
-    state from before the step and the one after it; see `Reparameterization`.
-    """
-
-    init: Callable[..., tuple[PyTree, PyTree]]
-    apply: Callable[..., tuple[Array, PyTree, dict[str, Array]]]
-    takes_perturbations: bool = False
-    per_example: bool = False
-    after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
-    unroll: Unroll | None = None
 
 
 class Batch(NamedTuple):

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.models import TABLE, autoencoders
+from deepprinciples.parts import models, transformers
+from deepprinciples.parts.models import autoencoders
 from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, Scalar
 
+TABLE = {**models.TABLE, **transformers.TABLE}
 KEY, OTHER = jax.random.key(0), jax.random.key(9)
 SERIES = np.asarray(jax.random.normal(jax.random.key(2), (3, 4, 2)))
 CASES = {

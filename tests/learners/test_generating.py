@@ -16,8 +16,9 @@ import deepprinciples as dp
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.generating import Choice, choose, is_causal, sampled, searched
-from deepprinciples.parts.models import TABLE
+from deepprinciples.parts.tables import TABLES
 
+TABLE = TABLES["model"]
 SIZE = 5
 TEXT = "the cat sat on the mat and the rat sat on the cat\n" * 40
 

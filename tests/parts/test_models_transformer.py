@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from deepprinciples.parts.models import TABLE
+from deepprinciples.parts.transformers import TABLE
 
 IDS = np.random.default_rng(0).integers(0, 11, (3, 7))
 PLAIN: dict[str, Any] = {"outputs": 11, "vocabulary": 11, "width": 16, "initializer": "glorot_uniform"}

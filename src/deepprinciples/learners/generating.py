@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deepprinciples.parts.text.tokenization import UNKNOWN_CHARACTER, UNKNOWN_WORD
+from deepprinciples.parts.text.tokenization import Tokenizer as Tokenizer
+from deepprinciples.parts.text.tokenization import tokenizer_of as tokenizer_of
 from deepprinciples.types import Array, Model, PyTree, Unroll
 
 
@@ -45,6 +48,14 @@ def choose(scores: Array, key: Array, choice: Choice) -> Array:
         count = jnp.sum(before < choice.top_p, axis=-1)
         least = jnp.maximum(least, jnp.take_along_axis(ordered, count[:, None] - 1, axis=-1)[:, 0])
     return jax.random.categorical(key, jnp.where(scores >= least[:, None], scores, -jnp.inf))
+
+
+def unknown_in(text: str, tokenizer: Tokenizer) -> str:
+    """Return the first character or word of a text that a tokenizer has no token for; "" where it knows all."""
+    for name, pieces in ((UNKNOWN_CHARACTER, list(text)), (UNKNOWN_WORD, text.split())):
+        if name in tokenizer.names:
+            return next((piece for piece in pieces if piece not in tokenizer.names), "")
+    return ""
 
 
 def unroll_of(model: Model, state: PyTree) -> Unroll:

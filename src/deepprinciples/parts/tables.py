@@ -31,6 +31,7 @@ from deepprinciples.parts import (
     sample_metrics,
     schedules,
     split_metrics,
+    transformers,
     transforms,
     variational,
     weight_averaging,
@@ -41,7 +42,7 @@ from deepprinciples.parts.fetched import picture_sets, series_archive
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "data": {**data.TABLE, **picture_sets.TABLE, **series_archive.TABLE, **texts.TABLE},
-    "model": models.TABLE,
+    "model": {**models.TABLE, **transformers.TABLE},
     "generator": models.GENERATORS,
     "activation": activations.TABLE,
     "initializer": initializers.TABLE,

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from deepprinciples.config.wording import quoted
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import generating
-from deepprinciples.parts.text.tokenization import UNKNOWN_CHARACTER, UNKNOWN_WORD, Tokenizer, tokenizer_of
+from deepprinciples.learners.generating import Tokenizer, tokenizer_of
 from deepprinciples.results.finished_run import Run
 from deepprinciples.results.trained_model import load_model
 from deepprinciples.types import Dataset
@@ -91,13 +90,9 @@ def _prompt_ids(prompt: str, tokenizer: Tokenizer) -> np.ndarray:
     """Turn a prompt into token ids; the empty one is a line break, or where there is none the first token."""
     if not prompt:
         return tokenizer.encode("\n")[:1] if "\n" in tokenizer.names else np.zeros(1, np.int32)
-    ids = tokenizer.encode(prompt)
-    for name, pieces in ((UNKNOWN_CHARACTER, list(prompt)), (UNKNOWN_WORD, prompt.split())):
-        if name in tokenizer.names:
-            unknown = [piece for piece in pieces if piece not in tokenizer.names]
-            if unknown:
-                raise ConfigError(f"prompt: the model was trained on no {quoted(unknown[0])}; write without it")
-    return ids
+    if unknown := generating.unknown_in(prompt, tokenizer):
+        raise ConfigError(f'prompt: the model was trained on no "{unknown}"; write without it')
+    return tokenizer.encode(prompt)
 
 
 def _check(choice: generating.Choice, length: int, count: int, beam: int) -> None:

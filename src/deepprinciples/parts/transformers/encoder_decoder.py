@@ -1,0 +1,155 @@
+"""An encoder and a decoder: from one sequence to another, such as a translation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from deepprinciples.parts.models.design import Design, Step, design_of, step_of
+from deepprinciples.parts.models.keywords import Layers, flat_keywords
+from deepprinciples.parts.models.layers import from_network, perturb
+from deepprinciples.parts.models.noise import dropout, is_off
+from deepprinciples.parts.models.recurrent import check_sequence
+from deepprinciples.parts.transformers.blocks import (
+    OFF,
+    Attention,
+    Block,
+    BlockLayer,
+    Embedding,
+    Norm,
+    Output,
+    Place,
+    bias_of,
+    check,
+    positions_first,
+)
+from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Model, Size, traits
+
+
+class _EncoderDecoder(nn.Module):
+    design: Design
+    a: Attention
+    b: Block
+    tied: bool
+    vocabulary: int
+    padding: int
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: Any, step: Step) -> tuple[Array, dict[str, Array]]:
+        a, b, activations = self.a, self.b, {}
+        source, target = _both(x)
+        counts = None
+        if check_sequence("encoder_decoder", source, self.vocabulary) and self.padding >= 0:
+            counts = source != self.padding
+        check_sequence("encoder_decoder", target, self.vocabulary)
+
+        def seen(y: Array, name: str) -> Array:
+            if name in step.perturbations:
+                y = y + step.perturbations[name].reshape(-1, len(y)).T
+            activations[name] = positions_first(y, len(source))
+            return y
+
+        def embedded(ids: Array, name: str, number: int) -> tuple[Array, Array | None, Array]:
+            places = jnp.arange(ids.shape[1])
+            y, table = Embedding(self.design, b.width, self.vocabulary, a.positions, name=name)(ids, step, places)
+            return dropout(seen(y, name), step, number), table, places
+
+        def blocks(y: Array, part: str, first: int, at: Place) -> Array:
+            for number in range(b.depth):
+                name = f"{part}_{number:02d}"
+                y, slope, _ = BlockLayer(self.design, a, b, name=name)(y, step, first + number, at)
+                y = seen(y, name)
+                activations[name + ACTIVATION_DERIVATIVE] = positions_first(slope, len(source))
+            return y
+
+        y, _, places = embedded(source, "source_embedding", 0)
+        both_ways = a._replace(causal=False)
+        y = blocks(y, "encoder", 0, Place(len(source), places, bias_of(both_ways, places, places, counts)))
+        memory = seen(Norm(b.normalization if b.norm_place == "pre" else "none", name="memory")(y), "memory")
+        hidden = bias_of(Attention(causal=False, positions="none"), jnp.zeros(1), jnp.zeros(source.shape[1]), counts)
+        y, table, places = embedded(target, "embedding", 3 * b.depth + 2)
+        bias = bias_of(a._replace(causal=True), places, places, None)
+        y = blocks(y, "decoder", b.depth, Place(len(source), places, bias, None, memory, hidden))
+        made = Output(self.design, b, self.outputs, name="output")
+        outputs = made(y.reshape(len(y), *target.shape[:2]), step, table if self.tied else None)
+        activations["output"] = outputs = perturb(outputs, step, "output")
+        return outputs, activations
+
+
+def _both(x: Any) -> tuple[Array, Array]:
+    if not isinstance(x, Mapping) or set(x) != {"source", "target"}:
+        found = f"a table of {', '.join(map(str, x))}" if isinstance(x, Mapping) else "an array"
+        raise ValueError(
+            f'encoder_decoder: inputs must be {{"source": [B, S], "target": [B, T]}}; found {found}; use model '
+            "transformer for one sequence"
+        )
+    return x["source"], x["target"]
+
+
+@traits(neutral=OFF)
+@flat_keywords(
+    without=("skip", "ghost_size", "lsuv", "kernels", "causal"), activation="gelu", initializer="lecun_normal"
+)
+def encoder_decoder(
+    *,
+    outputs: int,
+    block: Block,
+    attention: Attention,
+    tied: bool = False,
+    vocabulary: Size = 0,
+    padding: int = 0,
+    layers: Layers,
+) -> Model:
+    """Build a transformer of two stacks: an encoder of the source, and a decoder that reads it and what it has written.
+
+    m = encoder(source), every position reads all; the decoder has in each block, after the attention to its own earlier
+    positions, one to m: s = stream_scale s + branch_scale W_o softmax(q k / sqrt(d)) v with k and v of m
+
+    Blocks are those of `transformer`. In training the decoder is given the target that it should have written so far.
+
+    Args:
+        outputs: number of tokens.
+        block: see `Block`.
+        attention: see `Attention`.
+        depth: blocks of the encoder, and of the decoder.
+        tied: the outputs use the vectors of the target's tokens, W = E^T, with a bias of their own.
+        vocabulary: number of different token ids, of both sequences.
+        padding: id that fills up short sources: no position reads it. Below 0: none.
+        activation: of the mlps.
+        branch_scale: factor of each branch, such as 1 / sqrt(3 depth). *Sweepable.* *Neutral: 1.0.*
+        stream_scale: factor of the stream that a branch is added to. *Sweepable.* *Neutral: 1.0.*
+        dropout: rate, of the embeddings, of what each branch gives, and of what the outputs read. *Sweepable.*
+            *Neutral: 0.0.*
+        stochastic_depth: rate at which an example skips the branches of the last block; it falls in proportion to the
+            number of the block, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
+        layers: see `Layers`.
+
+    Returns:
+        A `Model` on inputs {"source": [B, S], "target": [B, T]} of ids: outputs [B, T, outputs]; activations
+        "source_embedding", "encoder_00", ..., "memory" [B, S, width], "embedding", "decoder_00", ... [B, T, width],
+        their slopes, and "output".
+
+    Raises:
+        ValueError: the inputs are not these two; heads do not divide the width, or key_heads the heads; a sequence is
+            longer than the learned positions.
+
+    Expect:
+        As transformer. Without the second attention nothing of the source reaches the outputs: gradient_norm of the
+        encoder is what passes through it.
+
+    Costs:
+        Those of a transformer for each stack, and (2 + 2 key_heads / heads) width^2 more weights in each block of the
+        decoder.
+
+    References:
+        arXiv:1706.03762.
+    """
+    check("encoder_decoder", attention, block, tied, outputs, vocabulary)
+    design = design_of("encoder_decoder", layers)
+    network = _EncoderDecoder(design, attention, block, tied, vocabulary, padding, outputs)
+    settings = step_of(layers, 2 * block.depth - 1)
+    return from_network(network, settings, per_example=is_off(attention.attention_dropout))
