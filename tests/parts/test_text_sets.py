@@ -125,7 +125,8 @@ def test_texts_of_the_corpus_are_held_out_whole(publish):
 
 @pytest.mark.parametrize(("token", "expected"), [
     ("Fulton/np-tl", ("Fulton", "np")), ("1/2/cd", ("1/2", "cd")), ("can't/md*", ("can't", "md")),
-    ("--/--", ("--", "--")), ("''/''", ("''", "''")), ("Atlanta's/np$", ("Atlanta's", "np")), ("roi/fw-nn-tl", ("roi", "nn")),
+    ("--/--", ("--", "--")), ("''/''", ("''", "''")),
+    ("Atlanta's/np$", ("Atlanta's", "np")), ("roi/fw-nn-tl", ("roi", "nn")),
     ("not/*", ("not", "*")), ("He'll/pps+md", ("He'll", "pps")), ("(/(-hl", ("(", "(")),
 ])  # fmt: skip
 def test_a_tag_is_reduced_to_its_base(token, expected):
