@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import io
 import os
+import random
 import subprocess
 import sys
 import tarfile
@@ -146,6 +147,14 @@ def deb(path: Path, contents: dict[str, bytes] = CONTENTS) -> None:
     path.write_bytes(file)
 
 
+def torn(path: Path) -> None:
+    """The same with bytes that changed far inside, which shows only while it is read."""
+    deb(path, {"z.bin": random.Random(0).randbytes(10**6), **CONTENTS})
+    content = bytearray(path.read_bytes())
+    content[700_000:900_000] = b"\x7f" * 200_000
+    path.write_bytes(content)
+
+
 def debian() -> Published:
     made = tiny("Debian")
     return made._replace(files=tuple(file._replace(member=f"./{file.member}") for file in made.files))
@@ -179,6 +188,7 @@ def test_a_debian_package_comes_by_apt_or_from_its_address(calls, monkeypatch, c
     (lambda f: (f / "p.deb").write_bytes(b"!<arch>\n" + b" " * 60), "p.deb: has no data.tar"),
     (lambda f: (f / "p.deb").write_bytes(b"!<arch>\n" + f"{'data.tar.xz':<48}4         `\nnone".encode()),
      "data.tar.xz:"),
+    (lambda f: torn(f / "p.deb"), "data.tar.xz: Corrupt input data"),
     (lambda f: deb(f / "p.deb", {"a.bin": b"other", "b.bin": b"second"}), "SHA-256"),
 ])  # fmt: skip
 def test_a_damaged_debian_package_is_one_line(calls, monkeypatch, tmp_path, write, message):

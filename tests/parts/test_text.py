@@ -12,7 +12,7 @@ from deepprinciples.parts.data import prepare
 from deepprinciples.parts.fetched.published import SETS
 from deepprinciples.parts.text import TABLE, plays, tokenizer_of
 from deepprinciples.parts.text.byte_pairs import byte_pair_names
-from deepprinciples.parts.text.text_files import whole_documents
+from deepprinciples.parts.text.text_files import ends_of_documents, whole_documents
 from deepprinciples.parts.text.tokenization import (
     BEGIN,
     BYTE_NAMES,
@@ -142,6 +142,9 @@ def test_one_file_is_cut_into_beginning_and_ends(tmp_path):
     assert [count(part) for part in (data.train, data.validation, data.test)] == [180, 10, 10]
     assert 0 not in data.train.targets and (data.test.targets == 0).any()
     assert data.notes[0] == "5 characters of the validation part, unseen in training, are the token unknown"
+    assert ends_of_documents(["abcdefghij", "k" * 10], 0.4) == {
+        "train": ["abcdef", "k" * 6], "validation": ["gh", "kk"], "test": ["ij", "kk"]
+    }  # fmt: skip
     more = TABLE["text"](path=str(path), length=8, stride=4, held_out=0.5)
     assert len(more.inputs) > 1.5 * (more.targets >= 0).any(axis=0).sum() and len(more.test.inputs) < 10
     bytes_ = prepare(TABLE["text"](path=str(path), tokens="bytes", length=8), batch_size=4)
@@ -163,6 +166,7 @@ def test_of_many_files_whole_ones_are_held_out(tmp_path):
     assert abs(sizes[1:] / sizes.sum() - 0.05).max() < 0.03
     few = whole_documents(["a" * 100, "b" * 10, "c" * 50], 0.1)
     assert few == {"train": ["a" * 100], "validation": ["c" * 50], "test": ["b" * 10]}
+    assert all(whole_documents(["a" * 10] * 4, 0.9).values()), "each part has a document, whatever the share"
 
 
 @pytest.mark.parametrize(("content", "options", "message"), [

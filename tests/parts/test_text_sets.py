@@ -125,8 +125,8 @@ def test_texts_of_the_corpus_are_held_out_whole(publish):
 
 @pytest.mark.parametrize(("token", "expected"), [
     ("Fulton/np-tl", ("Fulton", "np")), ("1/2/cd", ("1/2", "cd")), ("can't/md*", ("can't", "md")),
-    ("--/--", ("--", "--")), ("''/''", ("''", "''")), ("Atlanta's/np$", ("Atlanta's", "np")),
-    ("roi/fw-nn-tl", ("roi", "nn")),
+    ("--/--", ("--", "--")), ("''/''", ("''", "''")),
+    ("Atlanta's/np$", ("Atlanta's", "np")), ("roi/fw-nn-tl", ("roi", "nn")),
     ("not/*", ("not", "*")), ("He'll/pps+md", ("He'll", "pps")), ("(/(-hl", ("(", "(")),
 ])  # fmt: skip
 def test_a_tag_is_reduced_to_its_base(token, expected):
@@ -231,7 +231,7 @@ def bible(tmp_path, monkeypatch):
 
 def test_chapters_are_held_out_whole_and_no_verse_twice(bible):
     """Lost: a verse that was trained on in the test, or pairs that do not belong together."""
-    source = verses(path=str(bible), tokens="words", symbols=100, longest=10)
+    source = verses(path=str(bible), tokens="words", symbols=300, longest=10)
     tokenizer = tokenizer_of(source.token_names)
     found = {}
     for name, part in parts_of(source).items():

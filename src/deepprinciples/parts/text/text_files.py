@@ -9,7 +9,7 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data.array_files import open_file
 from deepprinciples.parts.data.held_out import HeldOut, random_state
 from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.text.windows import Cut, Tokens, source_of_documents
+from deepprinciples.parts.text.windows import Cut, Symbols, Tokens, source_of_documents
 from deepprinciples.types import Count, Size
 
 
@@ -17,7 +17,7 @@ def text(
     *,
     path: str,
     tokens: Tokens = "characters",
-    symbols: Size = 1000,
+    symbols: Symbols = 1000,
     length: Count = 64,
     stride: Size = 0,
     held_out: HeldOut = 0.1,
@@ -32,7 +32,7 @@ def text(
       path: the file or the folder.
       tokens: "characters", the 256 "bytes" of UTF-8, or "bpe", byte pairs learned from the training part (with the
         package tokenizers: pip install "deepprinciples[text]").
-      symbols: number of tokens of "bpe", above 256.
+      symbols: number of tokens of "bpe", at least 257.
       length: tokens T of a window.
       stride: tokens from one training window to the next; 0 for windows that do not overlap. Those of validation and
         test never do.

@@ -15,8 +15,9 @@ from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.text.byte_pairs import byte_pair_names
 from deepprinciples.parts.text.pairs import SPECIAL, source_of_pairs
 from deepprinciples.parts.text.tokenization import word_names
+from deepprinciples.parts.text.windows import Symbols
 from deepprinciples.parts.text.word_ids import at_least_one
-from deepprinciples.types import Count, Size
+from deepprinciples.types import Count
 
 FOLDERS = {"verses_english": "engKJV2006eb", "verses_spanish": "spaRV1909eb"}
 MOST = 8_000_000  # bytes of a book
@@ -30,7 +31,7 @@ _SIGN = re.compile(r"\s*([^\w\s'’])\s*")
 def verses(
     *,
     tokens: Literal["bpe", "words"] = "bpe",
-    symbols: Size = 1000,
+    symbols: Symbols = 1000,
     longest: Count = 20,
     path: str = "",
     download: bool = True,
@@ -46,7 +47,7 @@ def verses(
     Args:
       tokens: "bpe", byte pairs of both languages learned from the training part (with the package tokenizers: pip
         install "deepprinciples[text]"), or "words", in lower case and apart from signs; others become one unknown word.
-      symbols: number of tokens of "bpe", above 256, or of words.
+      symbols: number of tokens of "bpe" or of words, at least 257.
       longest: words of either verse at most.
       path: folder with the folders engKJV2006eb and spaRV1909eb of the packages; "" looks in the usual places.
       download: fetch the set (6 MB, into the cache directory) where no folder has it.

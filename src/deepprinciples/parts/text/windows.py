@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,16 +12,17 @@ from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.sources import WORDS, Source
 from deepprinciples.parts.text.byte_pairs import byte_pair_names
 from deepprinciples.parts.text.tokenization import BYTE_NAMES, UNKNOWN_CHARACTER, character_names, tokenizer_of
-from deepprinciples.types import Count, Size, Split
+from deepprinciples.types import Count, Range, Size, Split
 
 Tokens = Literal["characters", "bytes", "bpe"]
+Symbols = Annotated[int, Range("[257, inf)", 'or take tokens = "bytes"')]
 
 
 class Cut(NamedTuple):
     """How text is cut into tokens and windows: see the keywords of `text`."""
 
     tokens: Tokens = "characters"
-    symbols: Size = 1000
+    symbols: Symbols = 1000
     length: Count = 64
     stride: Size = 0
 
