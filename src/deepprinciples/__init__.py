@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deepprinciples.domains import anomaly as anomaly
     from deepprinciples.domains import detection as detection
     from deepprinciples.domains import driving as driving
+    from deepprinciples.domains import speech as speech
     from deepprinciples.domains import theory as theory
     from deepprinciples.domains.style import transfer as style  # noqa: F401
     from deepprinciples.learners.objective import minimize as minimize
@@ -66,6 +67,7 @@ _EXPORTS = {  # name -> the module that holds it
 _MODULES = {
     "anomaly": "deepprinciples.domains.anomaly",
     "detection": "deepprinciples.domains.detection",
+    "speech": "deepprinciples.domains.speech",
     "driving": "deepprinciples.domains.driving",
     "stats": "deepprinciples.stats",
     "style": "deepprinciples.domains.style.transfer",

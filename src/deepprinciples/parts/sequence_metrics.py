@@ -224,9 +224,7 @@ def chrf(
     return Metric(_texts_of("chrf", beams), compute, reduce="gather", host=True)
 
 
-def texts(
-    rows: Rows, weights: np.ndarray, class_names: Sequence[str], separator: str
-) -> tuple[list[str], list[str]]:
+def texts(rows: Rows, weights: np.ndarray, class_names: Sequence[str], separator: str) -> tuple[list[str], list[str]]:
     """Join the tokens that count of every example into a text, by the names of their classes.
 
     Args:

