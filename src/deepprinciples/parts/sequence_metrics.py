@@ -97,7 +97,7 @@ def token_error_rate(*, beams: Count = 1) -> Metric:
 
 
 @better("min", best=0.0)
-def word_error_rate(*, class_names: tuple[str, ...], beams: Count = 1) -> Metric:
+def word_error_rate(*, class_names: tuple[str, ...], separator: str = "", beams: Count = 1) -> Metric:
     """Measure how many words are wrong, where classes are characters or pieces of words.
 
     sum of the insertions, deletions and substitutions of words that turn the answers into the labels / number of words
@@ -105,6 +105,8 @@ def word_error_rate(*, class_names: tuple[str, ...], beams: Count = 1) -> Metric
 
     Args:
       class_names: of the classes. Supplied by the data.
+      separator: put between the names of two tokens: "" where tokens are characters, " " where they are words, which
+        then is token_error_rate.
       beams: see token_error_rate.
     Returns: Metric of outputs as those of token_error_rate, computed on the host; 0 is best, more than 1 is possible.
     Raises: ValueError where the shapes do not pair.
@@ -113,7 +115,7 @@ def word_error_rate(*, class_names: tuple[str, ...], beams: Count = 1) -> Metric
 
     def compute(rows: Rows, weights: np.ndarray) -> float:
         errors = words = 0
-        for found, wanted in zip(*texts(rows, weights, class_names, ""), strict=True):
+        for found, wanted in zip(*texts(rows, weights, class_names, separator), strict=True):
             errors += distance(found.split(), wanted.split())
             words += len(wanted.split())
         return errors / words if words else float("nan")

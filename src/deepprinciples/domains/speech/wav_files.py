@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from math import gcd
@@ -139,4 +140,11 @@ def resampled(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     if rate == wanted:
         return samples
     shared = gcd(rate, wanted)
-    return signal.resample_poly(samples, wanted // shared, rate // shared).astype(np.float32)
+    up, down = wanted // shared, rate // shared
+    return signal.resample_poly(samples, up, down, window=_low_pass(max(up, down))).astype(np.float32)
+
+
+@functools.cache
+def _low_pass(most: int) -> np.ndarray:
+    """Design the filter that resample_poly would design anew for every recording."""
+    return signal.firwin(20 * most + 1, 1.0 / most, window=("kaiser", 5.0))
