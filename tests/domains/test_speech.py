@@ -14,9 +14,9 @@ from jax.test_util import check_grads
 
 import deepprinciples as dp
 from deepprinciples.domains.speech.ctc_loss import ctc
-from deepprinciples.domains.speech.log_mel import frame_count, log_mel
-from deepprinciples.domains.speech.spec_augment import spec_augment
-from deepprinciples.domains.speech.tones import tones
+from deepprinciples.domains.speech.mel_features import frame_count, log_mel
+from deepprinciples.domains.speech.spectrogram_masks import spec_augment
+from deepprinciples.domains.speech.tone_sequences import tones
 from deepprinciples.errors import DataError
 from deepprinciples.kernels.ctc_decoding import beam_search, greedy
 from deepprinciples.types import Batch

@@ -130,6 +130,21 @@ def test_an_npm_package_comes_by_npm_or_from_its_address(calls, monkeypatch, cli
         assert asked == ["https://registry.npmjs.org/no-such-package-here/-/no-such-package-here-1.2.tgz"]
 
 
+def test_debian_packages_are_kept_as_they_come(calls, monkeypatch):
+    """Lost: a set of Debian; or a package that somebody exchanged, or that is unpacked or installed."""
+    monkeypatch.setitem(SETS, "tiny", tiny("Debian"))
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    calls.write = lambda folder: [(folder / name).write_bytes(content) for name, content in CONTENTS.items()] and None
+    folder = fetching.get("tiny")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == CONTENTS
+    assert calls[0][0] == ["/bin/apt-get", "--quiet", "download", "pack/data/a.bin=1.2", "pack/data/b.bin=1.2"]
+    (folder / "b.bin").unlink()
+    calls.write = lambda folder: [(folder / name).write_bytes(b"other") for name in CONTENTS] and None
+    assert "a.bin of no-such-package-here 1.2 of Debian: the content has SHA-256" in refusal(fetching.get, "tiny")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert "did not give it (there is no apt-get here)" in refusal(fetching.get, "tiny")
+
+
 def damaged(folder: Path) -> None:
     (folder / "pack-1.2.whl").write_bytes(b"no zip")
 

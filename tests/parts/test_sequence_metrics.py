@@ -68,7 +68,8 @@ def test_scores_of_ctc_are_decoded_first() -> None:
     targets = {"labels": jnp.array([[1, 1, 2, -1], [3, 3, -1, -1]]), "frames": jnp.array([6, 3])}
     for beams in (1, 3):
         assert value(token_error_rate(beams=beams), scores, targets) == 0
-        assert value(token_error_rate(beams=beams), scores, targets | {"frames": jnp.array([6, 6])}) == pytest.approx(1 / 5)
+        more = targets | {"frames": jnp.array([6, 6])}
+        assert value(token_error_rate(beams=beams), scores, more) == pytest.approx(1 / 5)
         bad = scores.at[0, 0, 0].set(jnp.nan)
         assert value(token_error_rate(beams=beams), bad, targets) == pytest.approx(3 / 5)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.domains.speech.ctc_loss import ctc
-from deepprinciples.domains.speech.log_mel import log_mel
-from deepprinciples.domains.speech.prompts import prompts
-from deepprinciples.domains.speech.spec_augment import spec_augment
-from deepprinciples.domains.speech.spoken_digits import spoken_digits
-from deepprinciples.domains.speech.tones import tones
+from deepprinciples.domains.speech.digit_strings import spoken_digits
+from deepprinciples.domains.speech.mel_features import log_mel
+from deepprinciples.domains.speech.prompt_sounds import prompts
+from deepprinciples.domains.speech.spectrogram_masks import spec_augment
+from deepprinciples.domains.speech.tone_sequences import tones
 from deepprinciples.domains.speech.wav_files import read_wav, wav
 from deepprinciples.kernels.ctc_decoding import beam_search, greedy
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepprinciples.domains.speech.log_mel import frame_count, log_mel
+from deepprinciples.domains.speech.mel_features import frame_count, log_mel
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.array_files import shown
@@ -113,7 +113,7 @@ def features_of(one: Recording, rate: int, frames: Frames) -> np.ndarray:
         text = str(error)
         raise DataError(text if text.startswith("data.") else f"{one.name}: {text}") from None
     spread = features.std(axis=0, keepdims=True)
-    return (features - features.mean(axis=0, keepdims=True)) / np.maximum(spread, 1e-3)
+    return (features - features.mean(axis=0, keepdims=True)) / np.maximum(spread, 1e-2)
 
 
 def refuse_impossible(labels: np.ndarray, frames: np.ndarray, names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from deepprinciples.domains.speech import synthesizer as espeak
-from deepprinciples.domains.speech.prompts import DIGITS
+from deepprinciples.domains.speech.prompt_sounds import DIGITS
 from deepprinciples.domains.speech.transcribed import BLANK_NAME, Frames, Recording, speech
 from deepprinciples.domains.speech.wav_files import resampled
 from deepprinciples.errors import DataError
