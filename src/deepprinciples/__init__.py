@@ -67,8 +67,8 @@ _EXPORTS = {  # name -> the module that holds it
 _MODULES = {
     "anomaly": "deepprinciples.domains.anomaly",
     "detection": "deepprinciples.domains.detection",
-    "speech": "deepprinciples.domains.speech",
     "driving": "deepprinciples.domains.driving",
+    "speech": "deepprinciples.domains.speech",
     "stats": "deepprinciples.stats",
     "style": "deepprinciples.domains.style.transfer",
     "theory": "deepprinciples.domains.theory",

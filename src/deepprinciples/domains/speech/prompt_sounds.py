@@ -33,7 +33,7 @@ def prompts(
     """Load 503 recorded telephone prompts with their transcripts, for CTC: letters, apostrophe and space are classes.
 
     Words, numbers, letters and sentences by one speaker, one recording each, 8000 samples a second. 14 minutes are
-    little: expect character error rates around a half, good for comparing methods only. Prompts of noises and those
+    little: expect character error rates around 0.4, good for comparing methods only. Prompts of noises and those
     with numbers in figures of several digits are left out. Inputs are log-mel features, each band of a recording
     brought to mean 0 and standard deviation 1, and 0 behind its end. Source: Allison Smith for Digium, as the Debian
     package asterisk-core-sounds-en-wav ships them. License: CC-BY-SA-3.0.

@@ -15,7 +15,7 @@ from deepprinciples.types import Count, Range, Seed
 RATE = 8000
 LOWEST, HIGHEST = 300.0, 3000.0  # Hz, of the first and the last tone; those between are at equal ratios
 LENGTHS = (0.06, 0.14)  # seconds of a tone
-GAPS = (0.02, 0.08)  # seconds of silence before, between and behind
+GAPS = (0.05, 0.12)  # seconds of silence around tones: more than a window, so that equal ones come apart
 
 
 def tones(
@@ -31,7 +31,7 @@ def tones(
 ) -> Source:
     """Generate recordings of 1 to `most` tones one after another; their order is the transcript, for CTC.
 
-    Each tone is 60 to 140 ms long, with silence of 20 to 80 ms around it and a loudness of its own; frequencies lie
+    Each tone is 60 to 140 ms long, with silence of 50 to 120 ms around it and a loudness of its own; frequencies lie
     between 300 and 3000 Hz at 8000 samples a second. A tone may come twice in a row, which a path has to keep apart by
     a blank. Source: generated. License: none needed.
 
