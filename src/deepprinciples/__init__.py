@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deepprinciples.domains import anomaly as anomaly
     from deepprinciples.domains import detection as detection
     from deepprinciples.domains import driving as driving
+    from deepprinciples.domains import speech as speech
     from deepprinciples.domains import theory as theory
     from deepprinciples.domains.style import transfer as style  # noqa: F401
     from deepprinciples.learners.objective import minimize as minimize
@@ -67,6 +68,7 @@ _MODULES = {
     "anomaly": "deepprinciples.domains.anomaly",
     "detection": "deepprinciples.domains.detection",
     "driving": "deepprinciples.domains.driving",
+    "speech": "deepprinciples.domains.speech",
     "stats": "deepprinciples.stats",
     "style": "deepprinciples.domains.style.transfer",
     "theory": "deepprinciples.domains.theory",

@@ -211,6 +211,23 @@ def test_members_of_a_pattern_are_joined_in_the_order_of_their_names(calls, monk
     assert (fetching.get("tiny") / "all.bin").read_bytes() == joined
 
 
+def test_debian_packages_are_kept_as_they_come(calls, monkeypatch):
+    """Lost: a set of Debian; or a package that somebody exchanged, or that is unpacked or installed."""
+    kept = tuple(file._replace(name=f"{file.name}.deb") for file in tiny("Debian").files)
+    monkeypatch.setitem(SETS, "tiny", tiny("Debian")._replace(files=kept))
+    contents = {f"{name}.deb": content for name, content in CONTENTS.items()}
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    calls.write = lambda folder: [(folder / name).write_bytes(content) for name, content in contents.items()] and None
+    folder = fetching.get("tiny")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
+    assert calls[0][0] == ["/bin/apt-get", "download", "--quiet", "pack/data/a.bin=1.2", "pack/data/b.bin=1.2"]
+    (folder / "b.bin.deb").unlink()
+    calls.write = lambda folder: [(folder / name).write_bytes(b"other") for name in contents] and None
+    assert "a.bin.deb of no-such-package-here 1.2 of Debian: the content has" in refusal(fetching.get, "tiny")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert "did not give it (there is no apt-get here)" in refusal(fetching.get, "tiny")
+
+
 def damaged(folder: Path) -> None:
     (folder / "pack-1.2.whl").write_bytes(b"no zip")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from deepprinciples.domains import detection, driving, medical, saliency, transfer
+from deepprinciples.domains import detection, driving, medical, saliency, speech, transfer
 from deepprinciples.parts import tables
 
 DOMAINS: tuple[ModuleType, ...] = (
@@ -17,6 +17,7 @@ DOMAINS: tuple[ModuleType, ...] = (
     driving,
     medical,
     saliency,
+    speech,
     transfer,
 )
 

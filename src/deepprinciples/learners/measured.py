@@ -21,9 +21,8 @@ from deepprinciples.learners.features import features_of
 from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.types import Dataset, Metric, PyTree, Split, as_metric
 
-SUPPLIED = frozenset(
-    {"modes", "mode_std", "features", "outputs", "center", "byte_lengths"}
-)  # keywords that the data fill in
+# Keywords that the data fill in.
+SUPPLIED = frozenset({"modes", "mode_std", "features", "outputs", "center", "byte_lengths", "class_names"})
 ROWS = 1024  # examples that are measured at a time outside a program
 
 
@@ -46,7 +45,7 @@ def metrics_of(config: Config, parts: Dataset) -> dict[str, Metric]:
 
 def built(section: Config, parts: Dataset) -> Metric:
     """Build the metric of a section; what it is measured in comes from the data."""
-    supplied: dict[str, Any] = {"modes": parts.modes, "mode_std": parts.mode_std, "outputs": parts.outputs}
+    supplied: dict[str, Any] = {name: getattr(parts, name) for name in ("modes", "mode_std", "outputs", "class_names")}
     asked = fields(factory_of("metric", section))
     if "features" in asked:
         supplied["features"] = features_of(parts)

