@@ -7,7 +7,7 @@ Varies: where the last layers of EfficientNet-Lite0 begin that learn 9 categorie
 after the other), against a small convolutional network from scratch. The layers before 15 are ImageNet's and frozen.
 Each arm tunes its learning rate with the same number of trials.
 Looks at: test accuracy in style, and on Twitter's drawings of the same emoji.
-Time on 2 cores: 37 minutes with much other work beside it.
+Time on 2 cores: 43 minutes with much other work beside it.
 Found: docs/findings.md
 """
 

@@ -29,7 +29,9 @@ CONFIG: dict[str, Any] = {
 MODULES = [name for name in dp.__all__ if isinstance(getattr(dp, name), ModuleType)]
 TYPES = ("Aux", "Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "minimize", "traits")
 FUNCTIONS = [name for name in dp.__all__ if name not in (*MODULES, *TYPES)]  # docs/tasks_of_your_own.md uses the types
-METHODS = {"Run.to_dataframe": dp.Run.to_dataframe, "Run.trials": dp.Run.trials, "Run.model": dp.Run.model}
+METHODS = {
+    f"Run.{name}": getattr(dp.Run, name) for name in ("to_dataframe", "trials", "model", "explain", "generate")
+}
 DOCUMENTED = {**{name: getattr(dp, name) for name in FUNCTIONS}, **METHODS}
 
 

@@ -220,7 +220,11 @@ class Run(NamedTuple):
             arXiv:1805.04833 (top_k), arXiv:1904.09751 (top_p).
 
         Example:
-            print(dp.load("runs/mine").generate("ROMEO: ", length=300, temperature=0.8))
+            from pathlib import Path
+
+            Path("lines.txt").write_text("to be or not to be, " * 100)
+            text = {"data": {"name": "text", "path": "lines.txt", "length": 16}, "study": {"metric": "bits_per_byte"}}
+            print(dp.train({**config, **text, "model": "transformer"}).generate("to ", length=40))
         """
         from deepprinciples.results.generation import generate
 

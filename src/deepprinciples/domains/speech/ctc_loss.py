@@ -27,9 +27,9 @@ def ctc() -> Callable[[PyTree, PyTree], Array]:
     Returns: function (outputs [B, T, C], {labels [B, L], frames [B]}) -> [B]; a label of -1 is no label, and frames
       from `frames` on are padding.
     Raises: ValueError where the shapes do not pair.
-    Expect: All blanks are learned first: the loss stays on a plateau, with an error rate of 1, until labels appear; a
-      network that is too small or a learning rate that is too low never leaves it. gradient_norm is as high as
-      sequences are long, so long ones call for a clip. Outputs become peaks of one frame between blanks.
+    Expect: Blanks are learned first: the error rate stays at 1 until labels appear, and a network that is too small or
+      a learning rate that is too low never gets there. gradient_norm grows with the length of sequences, so long ones
+      call for a clip. Outputs become peaks of one frame between blanks.
     Costs: A scan over the frames, twice with the gradient; small beside a recurrent network.
     References: Graves, Fernandez, Gomez, Schmidhuber 2006, Connectionist temporal classification.
     """

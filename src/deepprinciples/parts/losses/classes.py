@@ -301,8 +301,8 @@ def distillation(*, temperature: Positive = 2.0, share: Share = 0.5) -> Loss:
       [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
     Expect: Claimed to teach more than labels do, by how a teacher ranks the wrong classes; most where labels are few or
-      the network is small. Little where the teacher is hardly better than the network by itself. With strong [augment],
-      claimed to be worse than a teacher that is shown the same augmented picture, which is not built here.
+      the network is small, little where the teacher is hardly better. With strong [augment], claimed to be worse than a
+      teacher that sees the same augmented picture.
     Costs: Nothing that is measurable in training; the teacher answers every example beforehand.
     References: Hinton et al., arXiv:1503.02531; Beyer et al., arXiv:2106.05237.
     """
