@@ -121,6 +121,8 @@ class Metric(NamedTuple):
     per_class: (tree, weights) -> [C], values of the classes, reported beside the scalar.
     host: `compute` and `per_class` run on the host with NumPy, after the compiled evaluation.
     on_model: `statistics` gets predict(inputs) -> outputs in the place of outputs, to run the model itself.
+    written: `statistics` gets the tokens [B, T] that a model of pairs writes by itself, -1 after their end, in place of
+        outputs.
     """
 
     statistics: Callable[[Any, PyTree], PyTree]
@@ -129,6 +131,7 @@ class Metric(NamedTuple):
     reduce: Literal["sum", "gather"] = "sum"
     host: bool = False
     on_model: bool = False
+    written: bool = False
     direction: Literal["max", "min"] | None = None
     worst: float | None = None
     best: float | None = None

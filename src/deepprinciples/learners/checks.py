@@ -13,6 +13,7 @@ import numpy as np
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import measured, teaching
 from deepprinciples.learners.factories import Config, first, model_of, part, weights_of
+from deepprinciples.learners.generating import write
 from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
 from deepprinciples.parts import metrics
 from deepprinciples.types import Dataset, Model, PyTree
@@ -52,9 +53,10 @@ def problems(config: Config, parts: Dataset) -> list[str]:
         if not is_unfit(path):
             with caught(found, f"{path}: {one} does not fit data.name {source!r}"):
                 metric = measured.built(section, parts)
-                measured.check(metric, outputs, batch.targets, predict)
+                given = jax.eval_shape(lambda x: write(predict, x), batch.inputs) if metric.written else outputs
+                measured.check(metric, given, batch.targets, predict)
                 if section.get("name") not in metrics.TABLE:  # those are means, and always defined
-                    found += [f"{path}: {one} {problem}" for problem in measured.undefined(metric, parts, outputs)]
+                    found += [f"{path}: {one} {problem}" for problem in measured.undefined(metric, parts, given)]
     return found
 
 

@@ -144,7 +144,7 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     if not {"model", "loss"} <= config.keys() or parts.task == "structured":
         return None
     metric = measured.metrics_of(config, parts)[metric_name(config)]
-    if metric.on_model:
+    if metric.on_model or metric.written:
         return None
     model, inputs = model_of(config, parts), jax.tree.map(lambda a: np.asarray(a[:1]), parts.test.inputs)
     given = jax.eval_shape(lambda key: _evaluated(model, key, inputs), jax.random.key(0))

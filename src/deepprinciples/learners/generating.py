@@ -7,12 +7,14 @@ the later half of them is read again, and it goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deepprinciples.parts.text.pairs import END_ID
 from deepprinciples.parts.text.tokenization import UNKNOWN_CHARACTER, UNKNOWN_WORD
 from deepprinciples.parts.text.tokenization import Tokenizer as Tokenizer
 from deepprinciples.parts.text.tokenization import tokenizer_of as tokenizer_of
@@ -181,3 +183,26 @@ def searched(
 
     found, totals = search(params, state, jnp.asarray(prompt))
     return np.asarray(found), np.asarray(totals)
+
+
+def write(predict: Callable[[PyTree], Array], inputs: Mapping[str, Array]) -> Array:
+    """Let a model of pairs write the target of every source, the likeliest token each time.
+
+    Args:
+        predict: {"source": [B, S], "target": [B, T]} -> scores [B, T, V].
+        inputs: of a batch; of the target only the first token, its beginning, is read.
+
+    Returns:
+        Tokens [B, T], -1 from the end token on.
+    """
+    target = inputs["target"]
+
+    def step(ids: Array, place: Array) -> tuple[Array, Array]:
+        scores = predict({**inputs, "target": ids})
+        token = jnp.argmax(jax.lax.dynamic_index_in_dim(scores, place, axis=1, keepdims=False), axis=-1)
+        return ids.at[:, place + 1].set(token.astype(ids.dtype), mode="drop"), token
+
+    begun = jnp.zeros_like(target).at[:, 0].set(target[:, 0])
+    _, tokens = jax.lax.scan(step, begun, jnp.arange(target.shape[1]))
+    ended = jnp.cumsum(tokens == END_ID, axis=0) > 0
+    return jnp.where(ended, -1, tokens).T.astype(target.dtype)

@@ -17,6 +17,7 @@ from deepprinciples.engine.divergence import RAW
 from deepprinciples.kernels import microbatch
 from deepprinciples.kernels.keys import stream
 from deepprinciples.learners import averaging
+from deepprinciples.learners.generating import write
 from deepprinciples.learners.grouping import Apart, joined, still, without_frozen
 from deepprinciples.types import (
     AUXILIARY,
@@ -175,11 +176,13 @@ def minimize(
 
     def rows(params: PyTree, model_state: PyTree, batch: Batch, key: Array, stem: str = "") -> dict[str, PyTree]:
         predict = lambda inputs: objective.predict(params, model_state, inputs)
-        reads_outputs = objective.held_out is not None or any(not metric.on_model for metric in measured.values())
-        outputs = predict(batch.inputs) if reads_outputs else None
+        reads = lambda metric: "predict" if metric.on_model else "written" if metric.written else "outputs"
+        kinds = {reads(metric) for metric in measured.values()}
+        outputs = predict(batch.inputs) if objective.held_out is not None or "outputs" in kinds else None
+        written = write(predict, batch.inputs) if "written" in kinds else None
+        given = {"predict": predict, "written": written, "outputs": outputs}
         found = {
-            stem + name: metric.statistics(predict if metric.on_model else outputs, batch.targets)
-            for name, metric in measured.items()
+            stem + name: metric.statistics(given[reads(metric)], batch.targets) for name, metric in measured.items()
         }
         if objective.held_out is None:
             losses = objective.loss(params, model_state, batch, key)[0]

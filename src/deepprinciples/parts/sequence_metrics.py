@@ -17,6 +17,8 @@ import numpy as np
 from deepprinciples.kernels.ctc_decoding import beam_search, greedy
 from deepprinciples.kernels.edit_distance import edit_distance, packed
 from deepprinciples.parts.losses.pairing import mismatch
+from deepprinciples.parts.text.pairs import END_ID, SPECIAL
+from deepprinciples.parts.text.tokenization import tokenizer_of
 from deepprinciples.types import Array, Count, Metric, better
 
 Rows = Mapping[str, Array]
@@ -45,7 +47,7 @@ def ctc_parts(name: str, outputs: Any, targets: Any) -> tuple[Array, Array, Arra
     return outputs, labels, frames
 
 
-def sequences(name: str, outputs: Any, targets: Any, *, beams: int = 1) -> tuple[Array, Array]:
+def sequences(name: str, outputs: Any, targets: Any, *, beams: int = 1, written: bool = False) -> tuple[Array, Array]:
     """Read the token sequences that a model found, and those that were wanted.
 
     Args:
@@ -53,6 +55,7 @@ def sequences(name: str, outputs: Any, targets: Any, *, beams: int = 1) -> tuple
       outputs: see the top of this module.
       targets: labels [B, L], or {"labels": [B, L], "frames": [B]}.
       beams: of the decoding of a CTC model; 1 takes its likeliest path.
+      written: whether outputs were written up to an end token, which is then none of the labels either.
     Returns: tokens found [B, M] and wanted [B, L], -1 where there is none.
     Raises: ValueError where the shapes do not pair.
     """
@@ -64,7 +67,7 @@ def sequences(name: str, outputs: Any, targets: Any, *, beams: int = 1) -> tuple
     if jnp.issubdtype(outputs.dtype, jnp.integer):
         if outputs.ndim != 2 or labels.ndim != 2 or len(outputs) != len(labels):
             raise mismatch(name, outputs, labels, "token ids [B, M] with labels [B, L]")
-        return outputs, labels
+        return outputs, jnp.where(labels == END_ID, -1, labels) if written else labels
     if outputs.ndim != 3 or labels.shape != outputs.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise mismatch(name, outputs, labels, 'scores [B, L, C] with labels [B, L] or {"labels", "frames"}')
     undefined = jnp.any(jnp.isnan(outputs), axis=-1)
@@ -72,7 +75,7 @@ def sequences(name: str, outputs: Any, targets: Any, *, beams: int = 1) -> tuple
 
 
 @better("min", best=0.0)
-def token_error_rate(*, beams: Count = 1) -> Metric:
+def token_error_rate(*, beams: Count = 1, written: bool = False) -> Metric:
     """Measure how many tokens are wrong: character error rate, or digit or word error rate, as the classes are.
 
     sum of the insertions, deletions and substitutions that turn the answers into the labels, as few as possible
@@ -82,6 +85,8 @@ def token_error_rate(*, beams: Count = 1) -> Metric:
 
     Args:
       beams: prefixes that the decoding of CTC outputs follows; 1 takes the likeliest path of each.
+      written: measure what a model of pairs writes by itself, token after token, instead of its answers to a target
+        that is given so far.
     Returns: Metric of outputs [B, T, C] and {labels [B, L], frames [B]}, or of token ids [B, M] or scores [B, L, C] and
       labels [B, L]; 0 is best, an empty answer has 1, and more than 1 is possible.
     Raises: ValueError where the shapes do not pair.
@@ -89,15 +94,17 @@ def token_error_rate(*, beams: Count = 1) -> Metric:
     """
 
     def statistics(outputs: Any, targets: Any) -> Rows:
-        found, wanted = sequences("token_error_rate", outputs, targets, beams=beams)
+        found, wanted = sequences("token_error_rate", outputs, targets, beams=beams, written=written)
         errors = jax.vmap(edit_distance)(found, wanted).astype(jnp.float32)
         return {"errors": errors, "labels": jnp.sum(wanted >= 0, axis=1, dtype=jnp.float32)}
 
-    return Metric(statistics, lambda sums, count: _share(sums["errors"], sums["labels"]))
+    return Metric(statistics, lambda sums, count: _share(sums["errors"], sums["labels"]), written=written)
 
 
 @better("min", best=0.0)
-def word_error_rate(*, class_names: tuple[str, ...], separator: str = "", beams: Count = 1) -> Metric:
+def word_error_rate(
+    *, class_names: tuple[str, ...], separator: str = "", beams: Count = 1, written: bool = False
+) -> Metric:
     """Measure how many words are wrong, where classes are characters or pieces of words.
 
     sum of the insertions, deletions and substitutions of words that turn the answers into the labels / number of words
@@ -108,6 +115,7 @@ def word_error_rate(*, class_names: tuple[str, ...], separator: str = "", beams:
       separator: put between the names of two tokens: "" where tokens are characters, " " where they are words, which
         then is token_error_rate.
       beams: see token_error_rate.
+      written: see token_error_rate.
     Returns: Metric of outputs as those of token_error_rate, computed on the host; 0 is best, more than 1 is possible.
     Raises: ValueError where the shapes do not pair.
     References: see token_error_rate.
@@ -120,7 +128,7 @@ def word_error_rate(*, class_names: tuple[str, ...], separator: str = "", beams:
             words += len(wanted.split())
         return errors / words if words else float("nan")
 
-    return Metric(_texts_of("word_error_rate", beams), compute, reduce="gather", host=True)
+    return Metric(_texts_of("word_error_rate", beams, written), compute, reduce="gather", host=True, written=written)
 
 
 @better("max", worst=0.0, best=1.0)
@@ -183,6 +191,7 @@ def bleu(
     separator: str = " ",
     tokenize: Literal["13a", "intl", "char", "none"] = "13a",
     beams: Count = 1,
+    written: bool = False,
 ) -> Metric:
     """Measure generated texts by their n-grams of up to four words that are also in the reference (BLEU, sacrebleu).
 
@@ -194,6 +203,7 @@ def bleu(
       separator: put between the names of two tokens: " " where tokens are words, "" where they are characters.
       tokenize: how sacrebleu cuts texts into words.
       beams: see token_error_rate.
+      written: see token_error_rate.
     Returns: Metric of outputs as those of token_error_rate, computed on the host, from 0 to 100.
     Raises: ValueError where the shapes do not pair, or sacrebleu is not installed (extra `text`).
     References: Papineni et al. 2002, BLEU: a method for automatic evaluation of machine translation; Post,
@@ -201,12 +211,17 @@ def bleu(
     """
     score = _sacrebleu("bleu").BLEU(tokenize=tokenize, force=True)  # force: no warning where texts are tokenized
     compute = lambda rows, weights: _corpus_score(score, texts(rows, weights, class_names, separator))
-    return Metric(_texts_of("bleu", beams), compute, reduce="gather", host=True)
+    return Metric(_texts_of("bleu", beams, written), compute, reduce="gather", host=True, written=written)
 
 
 @better("max", worst=0.0, best=100.0)
 def chrf(
-    *, class_names: tuple[str, ...], separator: str = " ", word_order: Literal[0, 1, 2] = 0, beams: Count = 1
+    *,
+    class_names: tuple[str, ...],
+    separator: str = " ",
+    word_order: Literal[0, 1, 2] = 0,
+    beams: Count = 1,
+    written: bool = False,
 ) -> Metric:
     """Measure generated texts by the n-grams of up to six characters that they share with the reference (chrF).
 
@@ -217,13 +232,14 @@ def chrf(
       separator: put between the names of two tokens: " " where tokens are words, "" where they are characters.
       word_order: n-grams of words that count too; 2 is chrF++.
       beams: see token_error_rate.
+      written: see token_error_rate.
     Returns: Metric of outputs as those of token_error_rate, computed on the host, from 0 to 100.
     Raises: ValueError where the shapes do not pair, or sacrebleu is not installed (extra `text`).
     References: Popovic 2015, chrF: character n-gram F-score for automatic MT evaluation.
     """
     score = _sacrebleu("chrf").CHRF(word_order=word_order)
     compute = lambda rows, weights: _corpus_score(score, texts(rows, weights, class_names, separator))
-    return Metric(_texts_of("chrf", beams), compute, reduce="gather", host=True)
+    return Metric(_texts_of("chrf", beams, written), compute, reduce="gather", host=True, written=written)
 
 
 def texts(rows: Rows, weights: np.ndarray, class_names: Sequence[str], separator: str) -> tuple[list[str], list[str]]:
@@ -233,11 +249,14 @@ def texts(rows: Rows, weights: np.ndarray, class_names: Sequence[str], separator
       rows: found and wanted, [N, M] and [N, L], -1 where there is no token.
       weights: [N], 0 for padding, which is left out.
       class_names: of the ids; an id without one is written as a number.
-      separator: put between two names.
+      separator: put between two names; tokens of pairs of texts are decoded as their tokenizer does.
     Returns: the texts found, and those wanted.
     """
     name = lambda token: class_names[token] if token < len(class_names) else str(token)
     text = lambda tokens: separator.join(name(int(token)) for token in tokens if token >= 0)
+    if tuple(class_names[: len(SPECIAL)]) == SPECIAL:  # of pairs of texts
+        decode = tokenizer_of(class_names).decode
+        text = lambda tokens: decode(int(token) for token in tokens if token >= 0)
     kept = np.flatnonzero(np.asarray(weights) > 0)
     return [text(rows["found"][i]) for i in kept], [text(rows["wanted"][i]) for i in kept]
 
@@ -252,9 +271,9 @@ def distance(found: Sequence[str], wanted: Sequence[str]) -> int:
     return row[-1]
 
 
-def _texts_of(name: str, beams: int) -> Any:
+def _texts_of(name: str, beams: int, written: bool) -> Any:
     def statistics(outputs: Any, targets: Any) -> Rows:
-        found, wanted = sequences(name, outputs, targets, beams=beams)
+        found, wanted = sequences(name, outputs, targets, beams=beams, written=written)
         return {"found": jax.vmap(packed)(found), "wanted": jax.vmap(packed)(wanted)}
 
     return statistics

@@ -21,7 +21,7 @@ from deepprinciples.learners.reparameterized import used
 from deepprinciples.learners.trained_networks import Network, networks_of
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import directory
-from deepprinciples.types import Array, Dataset, Model, PyTree
+from deepprinciples.types import Array, Dataset, PyTree
 
 
 class TrainedModel(NamedTuple):
@@ -41,7 +41,7 @@ class TrainedModel(NamedTuple):
     state: PyTree
     data: Dataset
     config: Mapping[str, Any] = MappingProxyType({})
-    model: Model | None = None
+    model: Any = None
 
 
 def load_model(

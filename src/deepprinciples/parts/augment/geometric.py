@@ -32,7 +32,7 @@ def pictures_of(name: str, batch: Batch) -> Array:
 def moved(name: str, batch: Batch, where: Warp) -> Batch:
     """Move the pictures of a batch, and all in its targets and in the answers of its teacher that lies in them."""
     x = pictures_of(name, batch)
-    size = x.shape[1:3]
+    size = (x.shape[1], x.shape[2])
     batch = batch._replace(inputs=warp.bilinear(x, where), teacher=_moved_answers(batch.teacher, size, where))
 
     def target(y: Any) -> Any:

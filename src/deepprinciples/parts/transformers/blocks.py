@@ -139,7 +139,7 @@ class AttentionLayer(nn.Module):
     @nn.compact
     def __call__(self, x: Array, step: Step, number: int, at: Place) -> tuple[Array, tuple[Array, Array]]:
         a, width = self.a, x.shape[0]
-        others = at.memory if self.of_memory else x
+        others = at.memory if self.of_memory and at.memory is not None else x
         size, groups = width // a.heads, a.key_heads or a.heads
 
         def heads(name: str, count: int) -> Array:
@@ -296,7 +296,7 @@ def bias_of(a: Attention, queries: Array, keys: Array, mask: Array | None) -> Ar
     apart = queries[None, :] - keys[:, None]  # [K, Q], how far back a key lies
     bias = jnp.zeros((1, 1, 1, 1))
     if a.positions == "alibi":
-        bias = -distance_slopes(a.heads)[None, :, None, None] * jnp.abs(apart)[None, None]
+        bias = -jnp.asarray(distance_slopes(a.heads))[None, :, None, None] * jnp.abs(apart)[None, None]
     if a.causal:
         bias = jnp.where((apart >= 0)[None, None], bias, MASKED)
     if mask is not None:

@@ -165,7 +165,8 @@ def _unroll(network: nn.Module, settings: Step, a: Attention, b: Block) -> Unrol
         return Cache(jnp.zeros((), jnp.int32), (empty,) * b.depth, (empty,) * b.depth)
 
     def advance(params: PyTree, state: PyTree, cache: Cache, inputs: Array) -> tuple[Array, Cache]:
-        outputs, cache = network.apply({"params": params, **state}, inputs[:, None], settings, cache)
-        return outputs[:, 0], cache
+        made: Any = network.apply({"params": params, **state}, inputs[:, None], settings, cache)
+        outputs, after = made
+        return outputs[:, 0], after
 
     return Unroll(begin, advance)

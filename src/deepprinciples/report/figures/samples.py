@@ -50,8 +50,8 @@ def pictures(results: xr.Dataset) -> list[Plot]:
     else:
         asked = np.asarray(classes[0][0, -1], int)  # [sample], the same for all arms
         known = selections.labels(results, "class") if "class" in results.coords else []
-        words = known if len(known) > asked.max() else [str(k) for k in range(asked.max() + 1)]
-        found = [_by_class(values[k, -1], asked, words, name, seeds[k], k) for k, name in enumerate(names)]
+        labels = known if len(known) > asked.max() else [str(k) for k in range(asked.max() + 1)]
+        found = [_by_class(values[k, -1], asked, labels, name, seeds[k], k) for k, name in enumerate(names)]
     times = np.unique(np.linspace(0, values.shape[1] - 1, min(8, values.shape[1])).round().astype(int))
     words = "one sample, left to right over the evaluations of the run"
     found.append(_strips(values[:, times, 0], names, seeds, "progress", "How samples came about", words))
