@@ -35,6 +35,7 @@ SLOW = [
     "medical_diagnosis",
     "memory_of_lstm",
     "noise_scale_and_batch_size",
+    "number_translation",
     "object_detection",
     "regularization_on_small_data",
     "residual_gradient_correlation",
@@ -190,6 +191,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", "train.probe_every=10"),
         ["batch_8", "batch_16"],
         ["loss 1.0: steps ", " at 8, ", "loss 0.3: steps "],
+    ),
+    "number_translation": (
+        ("model.width=8", "model.depth=1", "data.size=60", "test_sets.larger.size=40", "train.evaluate_every=20"),
+        ["learned", "rotary"],
+        ["learned: error ", " (chrF ", "), above 1,000 ", "rotary: error ", "On token_error_rate on larger"],
     ),
     "object_detection": (
         (
