@@ -40,6 +40,7 @@ SLOW = [
     "residual_gradient_correlation",
     "segmentation_losses",
     "sharpness_aware",
+    "speech_digits",
     "unet_skips",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
@@ -63,7 +64,13 @@ MAPS = {
     "batch_size": 8,
 }
 WORDS = {"name": "text", "path": str(ROOT / "README.md"), "length": 16, "batch_size": 8}
-STAND_INS = {"char_transformer": WORDS, "segmentation_losses": MAPS, "unet_skips": MAPS}
+TONES = {"name": "tones", "size": 40, "most": 3, "bands": 4, "batch_size": 8}
+STAND_INS = {
+    "char_transformer": WORDS,
+    "segmentation_losses": MAPS,
+    "speech_digits": TONES,
+    "unet_skips": MAPS,
+}
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
@@ -220,6 +227,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", 'train.probes=["sharpness"]', "train.probe_every=10", "data.train_size=200"),
         ["plain", "sam"],
         ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
+    ),
+    "speech_digits": (
+        ("model.width=4",),
+        ["gru", "gru_masks"],
+        ["gru: ", " of the digits wrong; CTC loss ", " in training, ", "gru_masks: "],
     ),
     "unet_skips": (
         ("model.width=2", "model.levels=2"),
