@@ -34,13 +34,17 @@ SLOW = [
     "lottery_ticket",
     "medical_diagnosis",
     "memory_of_lstm",
+    "named_entities",
     "noise_scale_and_batch_size",
     "number_translation",
     "object_detection",
     "regularization_on_small_data",
     "residual_gradient_correlation",
     "segmentation_losses",
+    "sentiment",
+    "series",
     "sharpness_aware",
+    "speech_digits",
     "unet_skips",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
@@ -64,7 +68,21 @@ MAPS = {
     "batch_size": 8,
 }
 WORDS = {"name": "text", "path": str(ROOT / "README.md"), "length": 16, "batch_size": 8}
-STAND_INS = {"char_transformer": WORDS, "segmentation_losses": MAPS, "unet_skips": MAPS}
+RANDOM = np.random.default_rng(1)
+WORD_IDS = {"name": "examples", "inputs": RANDOM.integers(1, 20, (60, 8)), "vocabulary": 20, "batch_size": 8}
+TAGGED = {**WORD_IDS, "targets": RANDOM.integers(0, 3, (60, 8)), "class_names": ("O", "B-person", "I-person")}
+REVIEWS = {**WORD_IDS, "targets": RANDOM.integers(0, 2, 60)}
+SERIES = {"name": "examples", "inputs": RANDOM.random((60, 8, 3)), "targets": np.arange(60) % 3, "batch_size": 8}
+TONES = {"name": "tones", "size": 40, "most": 3, "bands": 4, "batch_size": 8}
+STAND_INS = {
+    "char_transformer": WORDS,
+    "named_entities": TAGGED,
+    "segmentation_losses": MAPS,
+    "sentiment": REVIEWS,
+    "series": SERIES,
+    "speech_digits": TONES,
+    "unet_skips": MAPS,
+}
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
@@ -187,6 +205,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["rnn", "lstm"],
         ["rnn: median mean squared error", "of 2 seeds", "the median curve gets there"],
     ),
+    "named_entities": (
+        ("model.width=4",),
+        ["gru", "words"],
+        ["gru: F1 of entities ", ", accuracy of tags ", "training loss ", "words: F1 "],
+    ),
     "noise_scale_and_batch_size": (
         ("model.width=8", "train.probe_every=10"),
         ["batch_8", "batch_16"],
@@ -222,10 +245,25 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["cross_entropy", "dice"],
         ["cross_entropy: mean IoU ", ", of edges ", "dice: ", ", boundary_f1 "],
     ),
+    "sentiment": (
+        ("model.width=4",),
+        ["bag", "gru"],
+        ["bag: accuracy ", " at a rate of ", "best look on validation ", "gru: accuracy "],
+    ),
+    "series": (
+        ("model.width=4",),
+        ["lstm", "cnn"],
+        ["lstm: accuracy ", ", loss ", " parameters, rate ", "cnn: accuracy "],
+    ),
     "sharpness_aware": (
         ("model.width=8", 'train.probes=["sharpness"]', "train.probe_every=10", "data.train_size=200"),
         ["plain", "sam"],
         ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
+    ),
+    "speech_digits": (
+        ("model.width=4",),
+        ["gru", "gru_masks"],
+        ["gru: ", " of the digits wrong; CTC loss ", " in training, ", "gru_masks: "],
     ),
     "unet_skips": (
         ("model.width=2", "model.levels=2"),
