@@ -1,13 +1,10 @@
 """Can a picture take on the style of another with features learned on the spot, without a network from elsewhere?
 
-    python experiments/style_transfer.py [content=PATH] [style=PATH] [out=PATH] [size=256] [steps=150] [way=optimize]
-    python experiments/style_transfer.py features=efficientnet_lite0 ...
+    python experiments/style_transfer.py [content=PATH] [style=PATH] [out=PATH] [size=256] [way=optimize] ...
 
-Ways: optimize (descend on the picture) or feed_forward (train a network on crops, then one pass).
-Features: learned on patches of the pictures, or those of a network trained on ImageNet (19 MB, fetched once).
+way: optimize, or feed_forward (a network trained on crops); features: learned, or efficientnet_lite0 (19 MB, fetched).
 Looks at: the losses of content and style before and after, and the picture itself.
-Time on 2 cores: 2 minutes for optimize, 3 for feed_forward, with other work beside it; 1.5 times as long and more
-with pretrained features.
+Time on 2 cores: 2 to 3 minutes with other work beside it, 1.5 times as long and more with pretrained features.
 Found: docs/findings.md
 """
 
@@ -30,10 +27,8 @@ def main(
 ):
     """Paint one picture; without pictures of one's own, of the two that scikit-learn carries."""
     pictures = dp.style.load(content, style, size=size)
-    options = {"way": way, "steps": steps, "features": features, "feature_steps": feature_steps}
-    painted = dp.style.transfer(pictures, **options, tell=print)
-    if features == "learned":
-        yield f"features: {painted.right:.0%} of patches told apart ({painted.chance:.0%} by chance)"
+    options = {"way": way, "steps": steps, "features": features, "feature_steps": feature_steps, "tell": print}
+    painted = dp.style.transfer(pictures, **options)
     for when, losses in painted.losses.items():
         yield f"{when:>9}: " + ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
     path = dp.style.save(painted.picture, out)

@@ -98,6 +98,7 @@ def transfer(
             given.every, key_features, steps=feature_steps, tell=_teller("features", feature_steps, tell)
         )
         layers, chance = stylize.LEARNED, 1 / (stylize.ROTATIONS * len(given.every))
+        tell(f"features: {float(right):.0%} of patches distinguished ({chance:.0%} by chance)")
     else:
         params = trunk.pretrained(fetching.get(trunk.PUBLISHED, "", True), stylize.DEPTH)
         maps, right = stylize.pretrained_features(given.every, params), math.nan
