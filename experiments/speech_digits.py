@@ -1,4 +1,4 @@
-"""Does a GRU or an LSTM read digits off strangers' speech better, and do masks over the training spectrograms help?
+"""Does a GRU or an LSTM read the digits of unheard voices better, and do masks over the training spectrograms help?
 
     python experiments/speech_digits.py [PATH=VALUE ...]
 

@@ -53,9 +53,11 @@ def settings(name, value):
 
 def test_cases_cover_the_table():
     """A model without a case would be promised to users and never tried."""
-    assert set(CASES) == {name for name, factory in TABLE.items() if hasattr(factory, "neutral")}
+    # What reads pairs of sequences is tried in tests/parts/test_models_encoder_decoder.py.
+    pairs = {"encoder_decoder"}
+    assert {*CASES, *pairs} == {name for name, factory in TABLE.items() if hasattr(factory, "neutral")}
     # What reconstructs its inputs has another shape of outputs: tests/parts/test_models_autoencoders.py.
-    assert {*CASES, *autoencoders.TABLE} == set(TABLE)
+    assert {*CASES, *pairs, *autoencoders.TABLE} == set(TABLE)
 
 
 @every
