@@ -67,7 +67,7 @@ def test_a_texture_task_learns_from_no_pixel_it_is_tested_on():
 
 
 def test_brightness_and_contrast_say_nothing_of_a_texture():
-    """A dark picture would be told from a bright one, which needs no detector."""
+    """A dark picture would be distinguished from a bright one, which needs no detector."""
     random = np.random.RandomState(4)
     normal, strange = random.rand(24, 60), random.rand(24, 30)
     task, faint = anomaly.texture_task(normal, strange), anomaly.texture_task(0.3 * normal + 0.5, 0.6 * strange)

@@ -148,3 +148,17 @@ def test_a_stored_run_is_explained(tmp_path):
     table = done.to_dataframe()
     assert {"deletion", "randomization"} <= set(table.columns) and len(table) == 2 * 3  # of one seed
     assert set(done.scores("deletion")) == {"gradient", "occlusion"} and list(done.write(tmp_path / "maps"))
+
+
+def test_a_network_of_maps_is_refused_in_one_line(tmp_path):
+    """Lost: the reason, which each of eight methods said again."""
+    pictures = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
+    labels = (pictures[..., 0] > 0.5).astype(int)
+    run = dp.train({
+        "data": {"name": "examples", "inputs": pictures, "targets": labels, "batch_size": 4},
+        "model": {"name": "unet", "levels": 1, "width": 2}, "loss": "softmax_cross_entropy", "optimizer": "adam",
+        "train": {"steps": 1, "probes": []}, "study": {"metric": "mean_iou"},
+    }, tmp_path / "run")  # fmt: skip
+    with pytest.raises(ConfigError, match="found outputs .* expected one row for each example") as caught:
+        run.explain(examples=2)
+    assert "\n" not in str(caught.value)

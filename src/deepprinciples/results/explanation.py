@@ -123,6 +123,7 @@ def explain(
     first, _ = load_model(run, arm, kept[0], config=config)
     given = explaining.examples_of(first.data, examples, masks)
     notes: list[str] = []
+    reasons: list[str] = []  # why attributions do not fit
     if given.mask is None:
         asking = [name for name, one in measures.items() if explaining.trait("attribution_metric", one, "needs_mask")]
         if asking and metrics is not None:
@@ -144,10 +145,11 @@ def explain(
             except ConfigError as error:
                 if methods is not None or found[name]:
                     raise
-                notes.append(f"{name} is left out: {str(error).removeprefix(f'{name}: ')}")
+                reasons.append(str(error).removeprefix(f"{name}: "))
+                notes.append(f"{name} is left out: {reasons[-1]}")
                 del found[name]
-    if not found:
-        raise ConfigError(*notes)
+    if not found:  # one line for each reason, which most methods share
+        raise ConfigError(*dict.fromkeys(reasons))
     return Explanation(_dataset(found, given, kept[:seeds]), tuple(measures), tuple(notes), first.data.class_names)
 
 
