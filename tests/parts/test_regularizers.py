@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from deepprinciples.parts import augment, regularizers
+from deepprinciples.parts import augment, losses, regularizers
 from deepprinciples.types import Batch
 
 KEY = jax.random.key(1, impl="threefry2x32")
@@ -78,6 +79,43 @@ def test_cutmix_shares_labels_by_area() -> None:
     np.testing.assert_array_equal(rows * columns, boxes.sum(axis=(1, 2)))  # a box has no holes
     # Of a side s, cut off at the border, s - s^2 / 4 is left on average; s = sqrt(1 - m), m ~ U(0, 1): 2/3 - 1/8.
     np.testing.assert_allclose([rows.mean() / 9, columns.mean() / 7], 2 / 3 - 1 / 8, atol=0.02)
+
+
+def test_cutmix_pastes_label_maps() -> None:
+    """Lost: every position learns the labels of two pictures, shared by area, though it shows one of them."""
+    labels = jnp.asarray(np.random.default_rng(0).integers(-1, 3, (4, 6, 5)), jnp.int32)
+    answers = jax.nn.one_hot(labels, 3) * 7.0
+    batch = Batch(labels[..., None].astype(jnp.float32), labels, teacher=answers)
+    out = augment.cutmix(strength=1.0, outputs=3).apply(KEY, batch)
+    assert (np.asarray(out.inputs) != np.asarray(batch.inputs)).any()
+    np.testing.assert_array_equal(out.targets, out.inputs[..., 0])
+    np.testing.assert_array_equal(out.teacher, jax.nn.one_hot(out.targets, 3) * 7.0)
+
+
+@pytest.mark.parametrize("name", ["label_smoothing", "mixup"])
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "dice", "tversky", "poly_loss", "generalized_cross_entropy"])
+def test_positions_without_a_label_stay_without(name: str, loss: str) -> None:
+    """Lost: switched off, a part counts void pixels and padding in the mean, and on, it teaches them all classes."""
+    rng = np.random.default_rng(0)
+    labels = jnp.asarray(rng.integers(-1, 3, (4, 6)), jnp.int32)
+    outputs = jnp.asarray(rng.normal(size=(4, 6, 3)), jnp.float32)
+    formula = losses.TABLE[loss]()
+    part = augment.TABLE[name](strength=0.0, outputs=3)
+    targets = part.apply(KEY, Batch(outputs, labels)).targets
+    value = lambda targets: jax.value_and_grad(lambda out: jnp.sum(formula(out, targets)))(outputs)
+    for found, expected in zip(value(targets), value(labels), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_smoothed_labels_with_void_as_in_torch() -> None:
+    """Lost: void positions are taught to be every class alike."""
+    rng = np.random.default_rng(0)
+    labels, outputs = rng.integers(-1, 3, (1, 40)), rng.normal(size=(1, 40, 3)).astype(np.float32)
+    batch = augment.label_smoothing(strength=0.3, outputs=3).apply(KEY, Batch(outputs, jnp.asarray(labels, jnp.int32)))
+    twin = torch.nn.CrossEntropyLoss(ignore_index=-1, label_smoothing=0.3)
+    expected = twin(torch.tensor(outputs[0]), torch.tensor(labels[0]))
+    found = losses.softmax_cross_entropy()(jnp.asarray(outputs), batch.targets)
+    np.testing.assert_allclose(found[0], float(expected), rtol=1e-6)
 
 
 def test_cutmix_of_sequences_and_vectors() -> None:

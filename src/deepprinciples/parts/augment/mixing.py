@@ -10,7 +10,7 @@ from deepprinciples.types import Array, Batch, BatchTransform, Rate, Scalar, Sha
 
 
 def _rows(targets: Array, outputs: int) -> Array:
-    """Return class labels as one-hot rows and let real targets pass."""
+    """Return class labels as one-hot rows, zeros for -1, and let real targets pass."""
     if jnp.issubdtype(targets.dtype, jnp.integer):
         return jax.nn.one_hot(targets, outputs, dtype=jnp.float32)
     return targets
@@ -26,7 +26,7 @@ def _floats(name: str, inputs: Array) -> Array:
 def label_smoothing(*, strength: Share = 0.1, outputs: int) -> BatchTransform:
     """Move some of the probability of the label to all classes alike.
 
-    p = (1 - strength) one_hot(label) + strength / outputs
+    p = (1 - strength) one_hot(label) + strength / outputs, zeros where the label is -1
 
     Args:
       strength: share moved, in [0, 1]. *Sweepable.* *Neutral: 0.0.*
@@ -44,7 +44,8 @@ def label_smoothing(*, strength: Share = 0.1, outputs: int) -> BatchTransform:
         p = _rows(batch.targets, outputs)
         if p.shape[-1] != outputs:
             raise ValueError(f"label_smoothing: targets {list(p.shape)} are no labels of {outputs} classes")
-        return batch._replace(targets=(1.0 - strength) * p + strength / outputs)
+        smoothed = (1.0 - strength) * p + strength / outputs
+        return batch._replace(targets=jnp.where(jnp.any(p != 0.0, axis=-1, keepdims=True), smoothed, 0.0))
 
     return BatchTransform(apply)
 
@@ -110,7 +111,8 @@ def cutmix(*, strength: Strength = 1.0, outputs: int) -> BatchTransform:
     Args:
       strength: shape of the distribution. *Sweepable.* *Neutral: 0.0.*
       outputs: number of classes, for integer labels.
-    Returns: BatchTransform; apply(key, batch) -> batch; integer labels become probabilities [B, ..., outputs].
+    Returns: BatchTransform; apply(key, batch) -> batch; integer labels of whole examples become
+      probabilities [B, outputs].
     Raises: ValueError for token inputs and for vectors, which have no neighborhood.
     Expect: Claimed to make the model look at all of a picture. The training loss has a floor above 0 and is that of the
       mixed batch, as all probes are. Little where what matters lies in one small place.
@@ -131,13 +133,17 @@ def cutmix(*, strength: Strength = 1.0, outputs: int) -> BatchTransform:
             near = jnp.abs((jnp.arange(n) + 0.5) / n - centers[axis]) < 0.5 * side
             box &= jnp.expand_dims(near, [i for i in range(len(lengths)) if i != axis])
         area = jnp.mean(box.astype(jnp.float32))
-        inside = box[None, ..., None]
-        share = lambda v: (1.0 - area) * v + area * jnp.roll(v, 1, axis=0)
-        return batch._replace(
-            inputs=jnp.where(inside, jnp.roll(x, 1, axis=0), x),
-            targets=share(_rows(batch.targets, outputs)),
-            teacher=jax.tree.map(share, batch.teacher),
+        paste = lambda v: jnp.where(
+            box.reshape((1, *lengths) + (1,) * (v.ndim - x.ndim + 1)), jnp.roll(v, 1, axis=0), v
         )
+
+        def share(v: Array) -> Array:
+            if v.shape[: x.ndim - 1] == x.shape[:-1]:
+                return paste(v)
+            v = _rows(v, outputs)
+            return (1.0 - area) * v + area * jnp.roll(v, 1, axis=0)
+
+        return batch._replace(inputs=paste(x), targets=share(batch.targets), teacher=jax.tree.map(share, batch.teacher))
 
     return BatchTransform(apply)
 

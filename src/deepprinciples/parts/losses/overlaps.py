@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.losses.pairing import Loss, as_probabilities, per_example
+from deepprinciples.parts.losses.pairing import Loss, as_probabilities, labeled, per_example
 from deepprinciples.types import Array, NonNegative, Positive, Share, traits
 
 
@@ -72,9 +72,9 @@ def tversky(*, alpha: NonNegative = 0.3, beta: NonNegative = 0.7, smooth: Positi
 
 def _missed(p: Array, q: Array, targets: Array, alpha: NonNegative, beta: NonNegative, smooth: Positive) -> Array:
     """Compute 1 - mean_c (TP + s) / (TP + s + alpha FP + beta FN) of each example [B], of p and q [B, ..., C]."""
-    if targets.shape == p.shape[:-1]:
-        p = jnp.where((targets >= 0)[..., None], p, 0.0)
-        q = jnp.where((targets >= 0)[..., None], q, 0.0)
+    has_label = labeled(targets, p.shape[:-1])
+    if has_label is not None:
+        p, q = (jnp.where(has_label[..., None], a, 0.0) for a in (p, q))
     p, q = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (p, q))  # [B, M, C]
     right = jnp.sum(p * q, axis=1)  # [B, C]
     false, lost = jnp.sum(q, axis=1) - right, jnp.sum(p, axis=1) - right

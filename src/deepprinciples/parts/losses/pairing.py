@@ -19,22 +19,38 @@ Loss = Callable[[Array, Array], Array]
 def per_example(values: Array, targets: Array | None = None) -> Array:
     """Average all axes but the first, over the positions that have a label.
 
-    v_i = mean of values_ij over j with targets_ij >= 0; 0 where there is none
+    v_i = mean of values_ij over the j that have a label; 0 where there is none
 
     Args:
       values: [B, ...].
-      targets: integer labels of the same shape, -1 where there is none; None, or targets of another kind, for a plain
-        mean.
+      targets: integer labels of the same shape, -1 where there is none, or probabilities of one more axis, all zero
+        where there is none; None, or targets of another kind, for a plain mean.
     Returns: [B].
     """
     if values.ndim == 1:
         return values
     rows = values.reshape(values.shape[0], -1)
-    if targets is None or targets.shape != values.shape or not jnp.issubdtype(targets.dtype, jnp.integer):
+    has_label = None if targets is None else labeled(targets, values.shape)
+    if has_label is None:
         return jnp.mean(rows, axis=1)
-    labeled = targets.reshape(rows.shape) >= 0
-    count = jnp.sum(labeled, axis=1, dtype=rows.dtype)
-    return jnp.sum(jnp.where(labeled, rows, 0.0), axis=1) / jnp.maximum(count, 1.0)
+    has_label = has_label.reshape(rows.shape)
+    count = jnp.sum(has_label, axis=1, dtype=rows.dtype)
+    return jnp.sum(jnp.where(has_label, rows, 0.0), axis=1) / jnp.maximum(count, 1.0)
+
+
+def labeled(targets: Array, shape: tuple[int, ...]) -> Array | None:
+    """Tell which positions have a label: -1 is none, and what `augment` makes of it, a row of zeros, is none either.
+
+    Args:
+      targets: integer labels of the shape of the positions, or probabilities with the classes along one more axis.
+      shape: of the positions, [B, ...].
+    Returns: booleans of the shape; None for targets of another kind.
+    """
+    if targets.shape == shape and jnp.issubdtype(targets.dtype, jnp.integer):
+        return targets >= 0
+    if targets.shape[:-1] == shape and targets.ndim > 2 and jnp.issubdtype(targets.dtype, jnp.floating):
+        return jnp.any(targets != 0.0, axis=-1)
+    return None
 
 
 def mismatch(name: str, outputs: Array, targets: Array, expected: str) -> ValueError:
@@ -76,7 +92,8 @@ def as_probabilities(name: str, outputs: Array, targets: Array) -> Array:
     Args:
       name: the part that asks.
       outputs: [B, ..., C].
-      targets: integers [B, ...] in [0, C), or -1 for no label, or probabilities [B, ..., C].
+      targets: integers [B, ...] in [0, C), or -1 for no label, or probabilities [B, ..., C], zeros for
+        no label.
     Returns: probabilities [B, ..., C].
     Raises: ValueError naming both shapes.
     """
@@ -85,7 +102,8 @@ def as_probabilities(name: str, outputs: Array, targets: Array) -> Array:
         labels = jnp.maximum(targets, 0) if targets.ndim > 1 else targets
         return jax.nn.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype)
     if outputs.ndim >= 2 and jnp.issubdtype(targets.dtype, jnp.floating) and targets.shape == outputs.shape:
-        return targets
+        has_label = labeled(targets, outputs.shape[:-1])
+        return targets if has_label is None else jnp.where(has_label[..., None], targets, 1.0 / targets.shape[-1])
     expected = "outputs [B, ..., C] with integer labels [B, ...] or probabilities [B, ..., C]"
     raise mismatch(name, outputs, targets, expected)
 
