@@ -30,6 +30,8 @@ class Model(NamedTuple):
     gradient of the loss with respect to a perturbation is that with respect to the activation.
     `per_example`: examples are independent (no batch statistics, dropout or state), so a batch may be split into
     micro-batches.
+    `per_position`: products take the positions [B, T] of all examples as they take examples elsewhere, as those of a
+    transformer do, so a micro-batch may hold fewer examples.
     `after`, where there is one: (params, begun, state) -> (params, state), to be called after every update, with the
     state from before the step and the one after it; see `Reparameterization`.
     """
@@ -38,5 +40,6 @@ class Model(NamedTuple):
     apply: Callable[..., tuple[Array, PyTree, dict[str, Array]]]
     takes_perturbations: bool = False
     per_example: bool = False
+    per_position: bool = False
     after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
     unroll: Unroll | None = None

@@ -228,7 +228,7 @@ class Objective(NamedTuple):
     (outputs, activations), as in evaluation; function(params, state, inputs, key) -> outputs, as in training.
     held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training.
     loss_targets(batch) -> what `held_out` compares with; without it, the targets.
-    `takes_perturbations`, `per_example` and `after`: see `Model`.
+    `takes_perturbations`, `per_example`, `per_position` and `after`: see `Model`.
     """
 
     init: Callable[[Array, Batch], tuple[PyTree, PyTree]]
@@ -240,6 +240,7 @@ class Objective(NamedTuple):
     loss_targets: Callable[[Batch], PyTree] | None = None
     takes_perturbations: bool = False
     per_example: bool = False
+    per_position: bool = False
     after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
 
 

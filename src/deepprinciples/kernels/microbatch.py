@@ -15,25 +15,31 @@ import jax.numpy as jnp
 from deepprinciples.types import Array, PyTree
 
 LEAST = 32  # examples of a share: fewer do not fill vectors
+POSITIONS = 1024  # of a share, where every product takes all of them at once
 CACHE = 2**19  # bytes of activations that a core's cache holds beside what else is needed
 READS = 4  # shares read and write the weights' gradients; activations must be as many times larger to outweigh that
 
 
-def count_of(size: int, activations: PyTree, params: PyTree) -> int:
+def count_of(size: int, activations: PyTree, params: PyTree, per_position: bool = False) -> int:
     """Choose in how many shares a batch is worked through: 1 but on CPU, and where all of it fits the cache.
 
     Args:
         size: examples of the batch.
         activations: what a pass over all of it leaves behind, arrays or shapes.
         params: the weights, arrays or shapes.
+        per_position: see `Model`; the activations are then [B, T, ...]. A share reads the weights once for so many
+            positions that it does not matter how many weights there are.
 
     Returns:
-        The largest divisor of `size` that leaves a share 32 examples, or 1.
+        The largest divisor of `size` that leaves a share 32 examples, or 1,024 positions, or 1.
     """
-    behind, weights = _bytes(activations), _bytes(params)
-    if jax.default_backend() != "cpu" or behind <= max(CACHE, READS * weights):
+    behind, least, weights = _bytes(activations), LEAST, READS * _bytes(params)
+    if per_position:
+        length = max(leaf.shape[1] for leaf in jax.tree.leaves(activations))
+        least, weights = -(-POSITIONS // length), 0
+    if jax.default_backend() != "cpu" or behind <= max(CACHE, weights):
         return 1
-    return max(count for count in range(1, max(1, size // LEAST) + 1) if size % count == 0)
+    return max(count for count in range(1, max(1, size // least) + 1) if size % count == 0)
 
 
 def _bytes(tree: PyTree) -> int:

@@ -125,7 +125,7 @@ def minimize(
             return take(params, model_state, batch, key)
         shapes = jax.eval_shape(value, params, model_state, batch, key)
         seen = {name: a for name, a in shapes[1][2].items() if not name.endswith(AUXILIARY)}
-        count = microbatch.count_of(batch.size, seen, params)
+        count = microbatch.count_of(batch.size, seen, params, objective.per_position)
         if count == 1:
             return take(params, model_state, batch, key)
         return microbatch.accumulate(
@@ -234,5 +234,6 @@ def objective_of(
         loss_targets=of_batch,
         takes_perturbations=model.takes_perturbations,
         per_example=model.per_example,
+        per_position=model.per_position,
         after=model.after,
     )

@@ -152,4 +152,5 @@ def encoder_decoder(
     design = design_of("encoder_decoder", layers)
     network = _EncoderDecoder(design, attention, block, tied, vocabulary, padding, outputs)
     settings = step_of(layers, 2 * block.depth - 1)
-    return from_network(network, settings, per_example=is_off(attention.attention_dropout))
+    model = from_network(network, settings, per_example=is_off(attention.attention_dropout))
+    return model._replace(per_position=True)

@@ -152,6 +152,7 @@ def transformer(
     design = design_of("transformer", layers)
     network = _Transformer(design, attention, block, readout, tied, vocabulary, padding, outputs)
     model = from_network(network, step_of(layers, block.depth - 1), per_example=is_off(attention.attention_dropout))
+    model = model._replace(per_position=True)
     if not attention.causal or readout != "every":
         return model
     return model._replace(unroll=_unroll(network, step_of(layers, block.depth - 1), attention, block))
