@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deepprinciples.domains import driving as driving
     from deepprinciples.domains import speech as speech
     from deepprinciples.domains import theory as theory
+    from deepprinciples.domains.control import Environment as Environment
     from deepprinciples.domains.style import transfer as style  # noqa: F401
     from deepprinciples.learners.objective import minimize as minimize
     from deepprinciples.results.finished_run import Run as Run
@@ -56,6 +57,7 @@ _EXPORTS = {  # name -> the module that holds it
     **dict.fromkeys(
         ("Aux", "Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "traits"), "deepprinciples.types"
     ),
+    "Environment": "deepprinciples.domains.control",
     "Run": "deepprinciples.results.finished_run",
     "load": "deepprinciples.results.finished_run",
     "judge": "deepprinciples.stats.judging",

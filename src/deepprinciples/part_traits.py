@@ -41,6 +41,9 @@ class Traits(TypedDict, total=False):
     networks: of a learner with several networks, (config, data) -> {name: `learners.networks.Network`}, each with its
         parameters under its name in `eval_params`; without it there is the one model of the config.
     metrics: of a learner, the metrics that its evaluation gives by itself, name -> "max" or "min".
+    updates: of a learner, (its section) -> updates of the weights in a step of training, where it is not one; schedules
+        count them.
+    environment_steps: of a learner, (its section) -> steps of its environments in a step of training.
     """
 
     neutral: Mapping[str, float]
@@ -64,6 +67,8 @@ class Traits(TypedDict, total=False):
     makes_samples: bool
     networks: Callable[..., Mapping[str, Any]]
     metrics: Mapping[str, Literal["max", "min"]]
+    updates: Callable[[Mapping[str, Any]], int]
+    environment_steps: Callable[[Mapping[str, Any]], int]
 
 
 def traits(**values: Unpack[Traits]) -> Callable[[Factory], Factory]:

@@ -43,6 +43,7 @@ def _player(name: str, kind: str, more: Mapping[str, str]) -> Schema:
 READS = {
     "data": Schema({"data": "data"}, {"test_sets": "test_sets"}),
     "model": Schema({"model": "model"}, {}),
+    "network": Schema({"model": "model"}, {}),
     "weights": Schema({}, {"weights": "weights"}),
     "loss": Schema({"loss": "loss"}, {}),
     "gradient": Schema({"gradient": "gradient"}, {}),

@@ -23,12 +23,25 @@ from deepprinciples.learners.factories import (
 from deepprinciples.learners.gan.networks import discriminator_of, generator_of
 from deepprinciples.learners.grouping import apart_of
 from deepprinciples.learners.teaching import loss_targets_of
-from deepprinciples.types import Dataset
+from deepprinciples.parts.models.adapters import coerce
+from deepprinciples.types import Dataset, Model
 
 
 def _steps(config: Config, parts: Dataset) -> int:
     del parts
     return config["train"]["steps"]
+
+
+def _updates(config: Config, parts: Dataset) -> int:
+    """Count the updates of a run: a step of some learners makes several."""
+    a_step = trait("learner", config["learner"], "updates")
+    return _steps(config, parts) * (1 if a_step is None else a_step(config["learner"]))
+
+
+def _network(config: Config, parts: Dataset) -> Callable[[int, tuple[int, ...]], Model]:
+    """Give the model of a config as a function of its outputs and the shape of an input, for learners without data."""
+    del parts
+    return lambda outputs, shape: coerce(part("model", config["model"], outputs=outputs, vocabulary=0, shape=shape))
 
 
 def _every(kind: str) -> Callable[[Config, Dataset], list[Any]]:
@@ -51,17 +64,19 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "data": lambda config, parts: parts,
     "example": example_of,
     "model": model_of,
+    "network": _network,
     "weights": lambda config, parts: weights_of(config),
     "loss": lambda config, parts: part("loss", config["loss"]),
     "loss_targets": loss_targets_of,
     "gradient": lambda config, parts: part("gradient", config["gradient"]),
-    "trainable": lambda config, parts: apart_of(groups_of(config, _steps(config, parts))),
-    "optimizer": lambda config, parts: chain(config, _steps(config, parts)),
+    "trainable": lambda config, parts: apart_of(groups_of(config, _updates(config, parts))),
+    "optimizer": lambda config, parts: chain(config, _updates(config, parts)),
     "augment": _every("augment"),
     "regularizers": _every("regularizers"),
     "metrics": measured.metrics_of,
     "weight_averaging": lambda config, parts: part("weight_averaging", config["weight_averaging"]),
     "steps": _steps,
+    "updates": _updates,
     "evaluations": _evaluations,
     "splits": _splits,
     "generator": generator_of,

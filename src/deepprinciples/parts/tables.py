@@ -46,6 +46,7 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "model": {**models.TABLE, **transformers.TABLE},
     "generator": models.GENERATORS,
     "activation": activations.TABLE,
+    "environment": {},
     "initializer": initializers.TABLE,
     "loss": {**losses.TABLE, **variational.LOSSES},
     "gan_loss": gan_losses.TABLE,

@@ -1,0 +1,5 @@
+"""Learners that act in environments."""
+
+from __future__ import annotations
+
+from deepprinciples.learners.control.policy_gradient import policy_gradient as policy_gradient
