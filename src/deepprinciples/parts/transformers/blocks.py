@@ -168,7 +168,7 @@ class AttentionLayer(nn.Module):
             ones = jnp.ones((at.batch, a.heads, k.shape[3], q.shape[3]), x.dtype)
             place = stream(key, "memory" if self.of_memory else "attention")
             factors = thinned(ones, a.attention_dropout, fold_in(place, number))
-        y = attend(q, k, v, at.memory_bias if self.of_memory else at.bias, a.soft_cap, factors)
+        y = attend(q, k, v, at.memory_bias if self.of_memory else at.bias, a.soft_cap, factors, self.design.kernels)
         y = jnp.moveaxis(y, 0, 2).reshape(width, -1)
         return linear_map(y, self.design, width, step, "output", self.gain), (k, v)
 

@@ -93,9 +93,7 @@ def _both(x: Any) -> tuple[Array, Array]:
 
 
 @traits(neutral=OFF, update_factors=FACTORS)
-@flat_keywords(
-    without=("skip", "ghost_size", "lsuv", "kernels", "causal"), activation="gelu", initializer="lecun_normal"
-)
+@flat_keywords(without=("skip", "ghost_size", "lsuv", "causal"), activation="gelu", initializer="lecun_normal")
 def encoder_decoder(
     *,
     outputs: int,
@@ -128,6 +126,8 @@ def encoder_decoder(
             *Neutral: 0.0.*
         stochastic_depth: rate at which an example skips the branches of the last block; it falls in proportion to the
             number of the block, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
+        kernels: "stock" is `jax.nn.dot_product_attention`, which "auto" takes on a GPU, and our own form on a CPU; with
+            soft_cap or attention_dropout both are our own.
         layers: see `Layers`.
 
     Returns:
