@@ -57,7 +57,7 @@ def test_layers_change_as_much_at_every_width(name: str) -> None:
     found = [changes(name, width) for width in WIDTHS]
     for layer in found[0]:
         without, scaled = np.stack([row[layer] for row in found]).T
-        assert scaled.max() / scaled.min() < 2.0, (layer, scaled)
+        assert scaled.max() / scaled.min() < 2.5, (layer, scaled)  # found: at most 1.97, and without it up to 10
         np.testing.assert_allclose(without[0], scaled[0], rtol=1e-5)  # at the base nothing is other
     without = [row["output"][0] for row in found]
     assert without[2] > 3.0 * without[0] and without[2] > without[1] > without[0], without
