@@ -115,7 +115,7 @@ WORKLOADS = {
             "Transformer on 128 tokens: 2 blocks of width 128, 4 heads, causal, norms before branches, GELU, batch 32",
             (128,),
             32,
-            6,
+            12,
             1,
             "language",
             64,
@@ -176,7 +176,8 @@ def config(workload: Workload, steps: int, **train: Any) -> dict[str, Any]:
 
 
 def _data(workload: Workload) -> dict[str, Any]:
-    count = min(HELD_OUT, 2 * workload.batch)  # so that few steps of small batches are not outweighed by the evaluation
+    # So few that the evaluation does not outweigh few steps of small batches, or of dear ones.
+    count = workload.batch // 4 if workload.tokens else min(HELD_OUT, 2 * workload.batch)
     if workload.kind == "detection":
         return {"name": "scattered", "size": EXAMPLES, "held_out": count}
     inputs, targets = examples(workload)
