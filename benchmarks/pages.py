@@ -22,7 +22,8 @@ def title_of(model: str) -> str:
 def peer_table(rows: Sequence[Row], model: str) -> Table:
     """Lay out the lines of a model, fastest first, with their ratio to the best PyTorch line."""
     torch = best(rows, model, "torch")
-    heads = ("line", "ms a step", "low to high", "of best PyTorch", "compile s")
+    tokens = WORKLOADS[model].tokens if model in WORKLOADS else 0
+    heads = ("line", "ms a step", "low to high", "of best PyTorch", "compile s", *(["tokens a second"] * bool(tokens)))
     cells = []
     for one in sorted(peers(rows, model), key=lambda row: row["ms_per_model_step"]):
         value = ratio(one, torch)
@@ -32,6 +33,7 @@ def peer_table(rows: Sequence[Row], model: str) -> Table:
             f"{show(one['low'])} to {show(one['high'])}",
             f"{value:.2f}" if value else "",
             f"{one['compile_seconds']:.1f}" if one["compile_seconds"] else "",
+            *([f"{1e3 * tokens / one['ms_per_model_step']:,.0f}"] * bool(tokens)),
         ))  # fmt: skip
     return title_of(model), heads, cells
 
@@ -150,6 +152,7 @@ NOTES = (
     "- All lines of a model train the same network with Adam on minibatches gathered at random from data in memory.",
     "  PyTorch's LSTM has a second bias vector; nothing else differs. A step of a GAN is one update of the",
     "  discriminator and then one of the generator, each with fresh noise.",
+    "- *tokens a second*: of one model; the sequences of a batch times their length, by the time of a step.",
     "- *ours solo*: one lane, as the train command runs it. *ours population*: one lane for each core; *8 lanes*: 8,",
     "  laid out as the engine chooses. *serial jax*: our model, its step jitted, in a Python loop. *stock flax*: the",
     "  layers of Flax itself.",
@@ -161,9 +164,10 @@ NOTES = (
     "  memory and the machine's other work do to such a ratio. Ratios in these two tables are medians over turns, and",
     "  in the full form over three processes.",
     "- *processes*: as many one-thread PyTorch processes as cores, at the same time; seconds divided by models.",
-    "- The convolutional GAN has three lines: each of the others takes longer than ten minutes. The U-Net and the",
-    "  detector are not written in stock Flax, nor as an ensemble of torch.func. PyTorch pads the convolutions of",
-    "  stride 2 of the detector at the first row and column, ours at the last: the same network on mirrored pictures.",
+    "- The convolutional GAN has three lines: each of the others takes longer than ten minutes. The U-Net, the",
+    "  detector and the transformers are not written in stock Flax, nor as an ensemble of torch.func. PyTorch pads the",
+    "  convolutions of stride 2 of the detector at the first row and column, ours at the last: the same network on",
+    "  mirrored pictures.",
     "- *torch.func ensemble*: 8 models as one batched program. *torch compile*: an empty cache.",
     "- Ratios mean something only within one run: the machine may be shared, and another day it is another machine.",
 )

@@ -22,7 +22,8 @@ def our_classifier(workload: Workload) -> tuple[Network, Any]:
     """Build our model and its first parameters: the function (params, inputs) -> outputs, and the parameters."""
     from deepprinciples.learners import from_config
 
-    model = from_config.part("model", OURS[workload.name](), outputs=workload.classes, vocabulary=0)
+    vocabulary = workload.classes if workload.kind == "language" else 0
+    model = from_config.part("model", OURS[workload.name](), outputs=workload.classes, vocabulary=vocabulary)
     params, state = jax.jit(model.init)(jax.random.key(0), examples(workload, 1)[0])
     return lambda p, x: model.apply(p, state, x, key=None, train=True)[0], params
 
@@ -62,7 +63,7 @@ def classify(network: Network, workload: Workload) -> tuple[Callable, Callable]:
     return lambda params: (params, adam.init(params)), step
 
 
-SUPERVISED = ("classifier", "segmentation", "detection")
+SUPERVISED = ("classifier", "segmentation", "detection", "language")
 OURS_BY_HAND = {**dict.fromkeys(SUPERVISED, our_classifier), "game": games.our_players}
 STEPS = {**dict.fromkeys(SUPERVISED, classify), "game": games.play}
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.functional import softplus
+from torch_language import Transformer
 from torch_pictures import Detector, Unet, detection
 from workloads import CLASSES, GAME_B1, LATENT, LEARNING_RATE, WORKLOADS, Workload, examples
 
@@ -66,6 +67,8 @@ MODELS = {
     "lstm": Lstm,
     "unet": lambda: Unet(WORKLOADS["unet"].classes),
     "detector": lambda: Detector(WORKLOADS["detector"].classes, WORKLOADS["detector"].shape[0]),
+    "transformer": lambda: Transformer(WORKLOADS["transformer"].classes, 64, 64),
+    "transformer_128": lambda: Transformer(WORKLOADS["transformer_128"].classes, 128, 128),
 }
 PLAYERS = {  # generator, discriminator
     "gan": lambda: (perceptron(LATENT, 784), perceptron(784, 1)),
@@ -97,7 +100,7 @@ def trainer(workload: Workload, steps: int, threads: int, *, compiled: bool = Fa
 
 
 def classify(workload: Workload, steps: int, prepared: Callable[[Any], Any]) -> Run:
-    """Make the run of a classifier, of pictures or of pixels, or of a detector: gather a batch, gradient, Adam."""
+    """Make the run of a classifier, of pictures, pixels or tokens, or of a detector: gather a batch, gradient, Adam."""
     module, (inputs, targets) = ready(MODELS[workload.name]()), resident(workload)
     adam = torch.optim.Adam(module.parameters(), LEARNING_RATE, fused=True)
     criterion = detection if workload.kind == "detection" else nn.CrossEntropyLoss()
@@ -151,4 +154,4 @@ def play(workload: Workload, steps: int, prepared: Callable[[Any], Any]) -> Run:
     return run
 
 
-TRAINERS = {"classifier": classify, "segmentation": classify, "detection": classify, "game": play}
+TRAINERS = {"classifier": classify, "segmentation": classify, "language": classify, "detection": classify, "game": play}

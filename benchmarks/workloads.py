@@ -20,8 +20,8 @@ GAME_B1 = 0.5  # of Adam, for both players
 class Workload(NamedTuple):
     """One model to train. A repeat takes `steps` steps, or `stock_steps` where Flax's own layers are very slow.
 
-    kind: "classifier", "segmentation" (a label for each pixel), "detection" (boxes), or "game" for two players; a step
-    of a game is one update of each.
+    kind: "classifier", "segmentation" (a label for each pixel), "detection" (boxes), "language" (ids [T], a label for
+    each), or "game" for two players; a step of a game is one update of each.
     """
 
     name: str
@@ -32,6 +32,11 @@ class Workload(NamedTuple):
     stock_steps: int
     kind: str = "classifier"
     classes: int = CLASSES
+
+    @property
+    def tokens(self) -> int:
+        """Count the tokens of a step, 0 where nothing is made of tokens."""
+        return self.batch * self.shape[0] if self.kind == "language" else 0
 
 
 class Effort(NamedTuple):
@@ -95,6 +100,26 @@ WORKLOADS = {
             1,
             "detection",
         ),
+        Workload(
+            "transformer",
+            "Transformer on 64 tokens: 2 blocks of width 64, 4 heads, causal, norms before branches, GELU, batch 16",
+            (64,),
+            16,
+            32,
+            1,
+            "language",
+            64,
+        ),
+        Workload(
+            "transformer_128",
+            "Transformer on 128 tokens: 2 blocks of width 128, 4 heads, causal, norms before branches, GELU, batch 32",
+            (128,),
+            32,
+            12,
+            1,
+            "language",
+            64,
+        ),
     )
 }
 EFFORTS = {
@@ -110,7 +135,7 @@ def scaled(steps: int, effort: Effort) -> int:
 
 
 def examples(workload: Workload, count: int = EXAMPLES) -> tuple[np.ndarray, Any]:
-    """Draw the training examples: float32 inputs [count, ...], and int32 labels [count], [count, H, W] or boxes.
+    """Draw the training examples: inputs [count, ...], and int32 labels [count], [count, H, W], [count, T] or boxes.
 
     How many objects a scene has decides what a detector learns from, so its scenes are those of the data set
     `scattered`, with targets {boxes [count, 4, 4], classes [count, 4]}.
@@ -121,6 +146,9 @@ def examples(workload: Workload, count: int = EXAMPLES) -> tuple[np.ndarray, Any
         scenes = scattered(size=count, held_out=1)
         return scenes.inputs, scenes.targets
     drawn = np.random.default_rng(0)
+    if workload.kind == "language":
+        ids = drawn.integers(0, workload.classes, (count, workload.shape[0] + 1)).astype(np.int32)
+        return ids[:, :-1], ids[:, 1:]
     inputs = drawn.standard_normal((count, *workload.shape), dtype=np.float32)
     shape = (count, *workload.shape[:2]) if workload.kind == "segmentation" else (count,)
     return inputs, drawn.integers(0, workload.classes, shape).astype(np.int32)
@@ -148,13 +176,15 @@ def config(workload: Workload, steps: int, **train: Any) -> dict[str, Any]:
 
 
 def _data(workload: Workload) -> dict[str, Any]:
-    count = min(HELD_OUT, 2 * workload.batch)  # so that few steps of small batches are not outweighed by the evaluation
+    # So few that the evaluation does not outweigh few steps of small batches, or of dear ones.
+    count = workload.batch // 4 if workload.tokens else min(HELD_OUT, 2 * workload.batch)
     if workload.kind == "detection":
         return {"name": "scattered", "size": EXAMPLES, "held_out": count}
     inputs, targets = examples(workload)
     held = {"inputs": inputs[:count], "targets": targets[:count]}
     parts = {f"{part}_{key}": value for part in ("validation", "test") for key, value in held.items()}
-    return {"name": "arrays", "inputs": inputs, "targets": targets, **parts}
+    ids = {"tokens": workload.classes} if workload.kind == "language" else {}
+    return {"name": "arrays", "inputs": inputs, "targets": targets, **ids, **parts}
 
 
 def _supervised(model: dict[str, Any], loss: str = "softmax_cross_entropy", metric: str = "accuracy") -> dict[str, Any]:
@@ -178,6 +208,7 @@ def _game(players: dict[str, Any]) -> dict[str, Any]:
 SECTIONS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "classifier": _supervised,
     "segmentation": _supervised,
+    "language": _supervised,
     "detection": lambda model: _supervised(model, "detection", "mean_average_precision"),
     "game": _game,
 }
@@ -221,6 +252,8 @@ OURS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "lstm": lambda: {"name": "lstm", "width": 64},
     "unet": lambda: {"name": "unet", "levels": 3, "width": 8, "activation": "relu"},
     "detector": lambda: {"name": "detector", "depth": 3, "width": 16, "activation": "relu"},
+    "transformer": lambda: {"name": "transformer", "depth": 2, "width": 64, "heads": 4},
+    "transformer_128": lambda: {"name": "transformer", "depth": 2, "width": 128, "heads": 4},
     "gan": lambda: {"generator": _MLP, "discriminator": _MLP},
     "dcgan": lambda: {
         "generator": {"name": "resize_cnn", "depth": 2, "width": 32, "activation": "relu"},

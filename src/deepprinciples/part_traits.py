@@ -36,6 +36,8 @@ class Traits(TypedDict, total=False):
     needs_mask: of an attribution metric, whether it asks where the evidence lies.
     from_torch: of a model, (a state_dict of arrays, our names wanted) -> arrays by these names, where PyTorch's network
         has other names or more parameters than the model; raises IntegrityError, one line for each mismatch.
+    update_factors: of a model, (its section) -> {pattern of its parameters: factor on their updates}; the first that
+        matches counts.
     problems: of a learner, (config, data) -> what does not fit together, one line each.
     makes_samples: of a learner, whether its metrics judge samples in place of answers.
     networks: of a learner with several networks, (config, data) -> {name: `learners.networks.Network`}, each with its
@@ -63,6 +65,7 @@ class Traits(TypedDict, total=False):
     in_place_of_relu: Callable[[Any], Any]
     needs_mask: bool
     from_torch: Callable[..., Mapping[str, Any]]
+    update_factors: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     problems: Callable[..., list[str]]
     makes_samples: bool
     networks: Callable[..., Mapping[str, Any]]

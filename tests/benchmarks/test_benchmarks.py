@@ -27,7 +27,7 @@ def rooms():
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in ROOMS})
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-        for name in (*ROOMS, "torch_models", "torch_pictures"):
+        for name in (*ROOMS, "torch_models", "torch_pictures", "torch_language"):
             sys.modules.pop(name, None)
 
 
@@ -181,8 +181,9 @@ def test_rows_of_several_processes_become_one(rooms):
 
 
 # Parameters, worked by hand: of a model (PyTorch's LSTM has 256 more), or of a generator and a discriminator.
-SIZES = {"mlp": (118_282,), "cnn": (105_866,), "lstm": (17_546,), "gan": (125_968, 117_121), "dcgan": (120_705, 6_369),
-         "unet": (17_492,), "detector": (33_294,)}  # fmt: skip
+SIZES = {"mlp": (118_282,), "cnn": (105_866,), "lstm": (17_546,), "gan": (125_968, 117_121),
+         "dcgan": (120_705, 6_369), "unet": (17_492,), "detector": (33_294,), "transformer": (112_448,),
+         "transformer_128": (429_632,)}  # fmt: skip
 
 
 def sizes(*trees):
@@ -271,6 +272,40 @@ def test_pytorch_computes_the_same_loss_with_the_same_weights(rooms, name):
         labels = torch.tensor(targets["classes"]).long()
         found = room.detection(twin(pictures.flip(2, 3)), boxes, labels)
     np.testing.assert_allclose(found.item(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["transformer", pytest.param("transformer_128", marks=pytest.mark.slow)])
+def test_the_transformer_of_pytorch_computes_the_same_loss(rooms, name):
+    """We would be compared with a smaller transformer, or with one that reads what comes."""
+    import jax
+
+    from deepprinciples.interop import torch_names
+    from deepprinciples.parts.parameter_names import names_of
+
+    workload = rooms.workloads.WORKLOADS[name]
+    ids, targets = rooms.workloads.examples(workload, 2)
+    assert ids.dtype == np.int32 and (ids[:, 1:] == targets[:, :-1]).all()
+    network, params = rooms.serial_jax.our_model(workload)
+    params = jax.tree.map(lambda a: a + 0.05 * np.random.default_rng(a.size).standard_normal(a.shape), params)
+    own = {one: np.float32(leaf) for one, leaf in zip(names_of(params), jax.tree.leaves(params), strict=True)}
+    pairs = torch_names.twins(rooms.workloads.OURS[name](), {one: leaf.shape for one, leaf in own.items()})
+    twin = importlib.import_module("torch_models").MODELS[name]()
+    state = torch_names.to_torch(pairs, own)
+    twin.load_state_dict({one: torch.tensor(np.ascontiguousarray(a)) for one, a in state.items()}, strict=True)
+    found = torch.nn.functional.cross_entropy(twin(torch.tensor(ids)), torch.tensor(targets).long())
+    expected = jax.jit(lambda p: rooms.serial_jax.cross_entropy(network(p, ids), targets))(params)
+    np.testing.assert_allclose(found.item(), expected, rtol=1e-5)
+
+
+def test_a_language_model_tells_its_tokens_a_second_and_the_short_form_stays_short(rooms):
+    """A reader would have to divide, or `make bench` take an hour."""
+    rows = [line("transformer", "ours solo", 8.0, 1.0, lanes=1), line("transformer", "torch eager", 16.0)]
+    _, heads, cells = rooms.pages.peer_table(rows, "transformer")
+    assert heads[-1] == "tokens a second" and [one[-1] for one in cells] == ["128,000", "64,000"]
+    assert "tokens a second" not in rooms.pages.peer_table(ROWS, "mlp")[1]
+    lines = [(one.room, one.job, one.short) for one in rooms.run.lines() if one.model == "transformer_128"]
+    assert not any(short for *_, short in lines)
+    assert {("ours", "population"), ("ours", "engine"), ("torch_peer", "compile")} <= {one[:2] for one in lines}
 
 
 def test_a_step_by_hand_moves_both_players_and_draws_fresh_noise(rooms):

@@ -166,3 +166,18 @@ def test_distillation_lanes_and_certain_teachers() -> None:
     np.testing.assert_allclose(lanes[1], losses.kl_divergence()(jnp.asarray(X), jnp.asarray(P)), rtol=1e-4, atol=1e-6)
     certain = jax.grad(lambda x: jnp.sum(losses.distillation()(x, jnp.asarray(ONE))))(jnp.asarray(X))
     assert np.isfinite(certain).all()
+
+
+def test_z_loss_by_hand() -> None:
+    """Lost: the term that holds the level of the outputs, or its sign: the sums of e^outputs are 4 and 1."""
+    outputs = jnp.log(jnp.array([[1.0, 3.0], [0.25, 0.75]]))
+    labels = jnp.array([0, 1])
+    plain, with_z = (losses.TABLE["softmax_cross_entropy"](z_loss=z)(outputs, labels) for z in (0.0, 0.5))
+    np.testing.assert_allclose(plain, np.log([4.0, 4 / 3]), rtol=1e-6)
+    np.testing.assert_allclose(with_z, plain + 0.5 * np.log([4.0, 1.0]) ** 2, rtol=1e-6, atol=1e-7)
+    grad = jax.grad(lambda x: jnp.sum(losses.TABLE["softmax_cross_entropy"](z_loss=0.5)(x, labels)))(outputs)
+    # softmax - onehot + 2 z log(Z) softmax, softmax = (1/4, 3/4) in both rows
+    expected = np.array([[-0.75, 0.75], [0.25, -0.25]]) + np.log([[4.0], [1.0]]) * np.array([0.25, 0.75])
+    np.testing.assert_allclose(grad, expected, rtol=1e-5, atol=1e-6)
+    swept = jax.jit(jax.vmap(lambda z: losses.TABLE["softmax_cross_entropy"](z_loss=z)(outputs, labels)))
+    np.testing.assert_allclose(swept(jnp.array([0.0, 0.5])), [plain, with_z], rtol=1e-6)

@@ -18,7 +18,8 @@ IDS = np.random.default_rng(0).integers(0, 11, (3, 7))
 PLAIN: dict[str, Any] = {"outputs": 11, "vocabulary": 11, "width": 16, "initializer": "glorot_uniform"}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "post": {"norm_place": "post", "positions": "alibi", "branch_scale": 0.5, "stream_scale": 0.9},
+    "post": {"norm_place": "post", "positions": "alibi", "branch_scale": 0.5, "stream_scale": 0.9,
+             "kernels": "stock"},
     "modern": {
         "positions": "rotary", "key_heads": 2, "qk_norm": True, "glu": True, "normalization": "rms", "tied": True,
         "soft_cap": 2.0, "activation": "silu", "hidden": 20,

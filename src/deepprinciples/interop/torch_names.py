@@ -4,6 +4,10 @@ mlp, cnn: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ... (nn
           nn.InstanceNorm1d or 2d with affine=True, or nn.RMSNorm, with eps 1e-6)
 lstm, gru, rnn: lstm, gru or rnn (one nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
 all:      output (nn.Linear)
+transformer, encoder_decoder: one module for each map, norm and table, by the path of ours with dots, such as
+          layer_00.attention.query (nn.Linear), layer_00.attention_norm (nn.LayerNorm or nn.RMSNorm, with eps 1e-6),
+          layer_00.attention.query_norm (nn.RMSNorm of a head, with qk_norm), embedding.tokens (nn.Embedding); the
+          outputs are output.norm and output.linear, or with tied tables output.bias alone
 
 What has no parameters (activations, pools, sums) is the module's own to write; `docs/guide.md` shows one. This module
 knows names and arrays alone: files are read and written in `exchange`.
@@ -22,9 +26,13 @@ from deepprinciples.errors import ConfigError
 
 Shape = tuple[int, ...]
 _HIDDEN = {"lstm": ("tanh",), "gru": ("tanh",), "rnn": ("tanh", "relu")}  # what PyTorch's cells can apply
-MODELS = ("mlp", "cnn", *_HIDDEN)
+_STACKS = ("transformer", "encoder_decoder")
+MODELS = ("mlp", "cnn", *_HIDDEN, *_STACKS)
 _LAYER = re.compile(r"layer_(\d{1,6})/(linear|norm)/(kernel|scale|bias)")
 _RECURRENT = re.compile(r"layer_(\d{1,6})/(forward|backward)/(input|recurrent)/(kernel|bias)")
+_ATTENDING = {"kernel": "weight", "scale": "weight", "bias": "bias", "tokens": "tokens.weight",
+              "positions": "positions.weight", "query_scale": "query_norm.weight",
+              "key_scale": "key_norm.weight"}  # fmt: skip
 _ENDS = {"output/kernel": "output.weight", "output/bias": "output.bias", "embedding/embedding": "embedding.weight"}
 _WORDS = {"input/kernel": "weight_ih", "input/bias": "bias_ih", "recurrent/kernel": "weight_hh"}
 
@@ -90,7 +98,9 @@ def _without_twin(section: Mapping[str, Any], shapes: Mapping[str, Shape], chann
 
 
 def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """List what would be lost under this config: names, as a pattern, and why."""
+    """List what would be lost under this config: names, as a pattern, and why; of a transformer nothing is."""
+    if section["name"] in _STACKS:
+        return
     yield r".*/gate/.*|.*/alpha", "torch.nn has no gated or rezero skip"
     yield r".*_scale/.*", "weight normalization keeps two parameters in place of one"
     kind = section.get("normalization", "none")
@@ -128,6 +138,9 @@ def _channels(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> int:
 
 def _torch_name(section: Mapping[str, Any], own: str) -> str:
     """Return PyTorch's name of a parameter, "" where there is none."""
+    if section["name"] in _STACKS:
+        *path, leaf = own.split("/")
+        return ".".join([*path, _ATTENDING[leaf]]) if leaf in _ATTENDING else ""
     if own in _ENDS:
         return _ENDS[own]
     if found := _LAYER.fullmatch(own):

@@ -7,18 +7,26 @@ product needs a transposed copy.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deepprinciples.kernels.stock_attention import stock_attend
 from deepprinciples.types import Array, Scalar
 
 MASKED = -1e30  # a score that no softmax sees; finite, so that a row without any key has no NaN
 
 
 def attend(
-    q: Array, k: Array, v: Array, bias: Array | None, cap: Scalar = math.inf, factors: Array | None = None
+    q: Array,
+    k: Array,
+    v: Array,
+    bias: Array | None,
+    cap: Scalar = math.inf,
+    factors: Array | None = None,
+    kernels: Literal["auto", "stock"] = "auto",
 ) -> Array:
     """Let every query read the values of the keys.
 
@@ -31,10 +39,14 @@ def attend(
         bias: [B or 1, H or 1, K, Q], added to the scores; None for none.
         cap: limit of the scores. *Sweepable.* *Neutral: inf.*
         factors: [B, H, K, Q], of the weights, those of dropout; None for none.
+        kernels: "stock" is JAX's own, which "auto" takes on a GPU; with a cap or factors, both are ours.
 
     Returns:
         [B, H, d, Q].
     """
+    plain = factors is None and isinstance(cap, float) and math.isinf(cap)
+    if plain and (kernels == "stock" or jax.default_backend() == "gpu"):
+        return stock_attend(q, k, v, bias)
     heads, groups = q.shape[1], k.shape[1]
     if groups < heads:
         k, v = (jnp.repeat(one, heads // groups, axis=1) for one in (k, v))

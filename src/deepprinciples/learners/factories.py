@@ -134,7 +134,17 @@ def chain(config: Config, steps: int) -> optax.GradientTransformation:
     links.append(("optimizer", by_group(optimizer, groups)))
     if groups:
         links.append(("groups", factors(groups, steps)))
+    if wide := _of_width(config.get("model")):
+        links.append(("width", factors(wide, steps)))
     return chain_without_frozen(optax.named_chain(*links), groups)
+
+
+def _of_width(section: Config | None) -> dict[str, Group]:
+    """Return the factors that a model asks for by its trait `update_factors`, as groups."""
+    factory = section and (section.get("factory") or {**TABLES["generator"], **TABLES["model"]}.get(section["name"]))
+    found = getattr(factory, "update_factors", None)
+    made = found(section) if found else {}
+    return {pattern: Group((pattern,), factor, 0.0, None, False) for pattern, factor in made.items()}
 
 
 def groups_of(config: Config, steps: int) -> dict[str, Group]:

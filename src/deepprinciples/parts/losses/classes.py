@@ -17,24 +17,31 @@ from deepprinciples.parts.losses.pairing import Loss, as_labels, as_probabilitie
 from deepprinciples.types import Array, NonNegative, Positive, Range, Scalar, Share, Strength, traits
 
 
-@traits(per_example=True, targets="classes")
-def softmax_cross_entropy() -> Loss:
+@traits(neutral={"z_loss": 0.0}, per_example=True, targets="classes")
+def softmax_cross_entropy(*, z_loss: Strength = 0.0) -> Loss:
     """Score the probability that the softmax gives to the right class.
 
-    loss = -sum_c p_c log softmax(outputs)_c, p one-hot for integer labels
+    loss = -sum_c p_c log softmax(outputs)_c + z_loss (log sum_c exp outputs_c)^2, p one-hot for integer labels
 
+    Args:
+      z_loss: weight of the square of the log of the softmax's sum, in the paper 1e-4: it keeps the level of the
+        outputs, which the first term leaves free, from drifting. *Sweepable.* *Neutral: 0.0.*
     Returns: function (outputs [B, ..., C], labels [B, ...] or probabilities [B, ..., C]) -> [B].
     Raises: ValueError where the shapes do not pair.
     Expect: gradient_norm fades as examples are fitted. Where all can be, weights and activation_mean_square of the
-      output grow without end, and sharpness falls late in training. It is the ground that other class losses are
-      compared with.
+      output grow without end, and sharpness falls late in training. z_loss keeps activation_mean_square of the
+      output smaller, and is claimed to keep large language models from diverging.
     Costs: Nothing that is measurable.
-    References: Bridle 1990, Probabilistic interpretation of feedforward classification network outputs.
+    References: Bridle 1990, Probabilistic interpretation of feedforward classification network outputs; Chowdhery et
+      al., arXiv:2204.02311 (z_loss).
     """
 
     def loss(outputs: Array, targets: Array) -> Array:
         p = as_probabilities("softmax_cross_entropy", outputs, targets)
-        return per_example(-jnp.sum(p * jax.nn.log_softmax(outputs), axis=-1), targets)
+        values = -jnp.sum(p * jax.nn.log_softmax(outputs), axis=-1)
+        if not (isinstance(z_loss, float) and z_loss == 0.0):  # nothing is computed for the plain number of a config
+            values = values + z_loss * jnp.square(jax.nn.logsumexp(outputs, axis=-1))
+        return per_example(values, targets)
 
     return loss
 

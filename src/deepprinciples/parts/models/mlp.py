@@ -12,7 +12,8 @@ from deepprinciples.parts.models.batchwise import with_deviation
 from deepprinciples.parts.models.design import Design, Step, design_of, step_of
 from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
 from deepprinciples.parts.models.layers import Flow, Layer, described, from_network, layer_name, readout_of
-from deepprinciples.types import Array, Count, Depth, Model, traits
+from deepprinciples.parts.models.width_scaling import scaled, update_factors
+from deepprinciples.types import Array, Count, Depth, Model, NonNegative, Scalar, traits
 
 
 class _Mlp(nn.Module):
@@ -21,6 +22,7 @@ class _Mlp(nn.Module):
     outputs: int
     design: Design
     minibatch_deviation: bool
+    width_base: Scalar
 
     @nn.compact
     def __call__(self, x: Array, step: Step) -> tuple[Array, dict[str, Array]]:
@@ -34,14 +36,25 @@ class _Mlp(nn.Module):
             flow, seen = layer(flow, step, number)
             activations |= seen
         flow = Flow(with_deviation(flow.given)) if self.minibatch_deviation else flow
-        outputs = readout_of(flow, self.design, self.outputs, step, self.depth)
+        base = self.width_base if self.depth else 0.0
+        last = self.design._replace(initializer=scaled(self.design.initializer, base, self.width))
+        outputs = readout_of(flow, last, self.outputs, step, self.depth)
         return outputs, {**activations, "output": outputs}
 
 
-@traits(neutral=OFF)
+@traits(
+    neutral={**OFF, "width_base": 0.0},
+    update_factors=update_factors("layer_*/kernel", "output/kernel", apart=("layer_00/*", "layer_000/*")),
+)
 @flat_keywords(without=("kernels",))
 def mlp(
-    *, outputs: int, depth: Depth = 2, width: Count = 128, layers: Layers, minibatch_deviation: bool = False
+    *,
+    outputs: int,
+    depth: Depth = 2,
+    width: Count = 128,
+    layers: Layers,
+    minibatch_deviation: bool = False,
+    width_base: NonNegative = 0.0,
 ) -> Model:
     """Build a multilayer perceptron.
 
@@ -59,6 +72,10 @@ def mlp(
         layers: see `Layers`.
         minibatch_deviation: let the outputs also read how much the examples of the batch differ, as one more feature
             (see `with_deviation`); they are then no longer functions of one example each.
+        width_base: the width at which the first weights and the steps of Adam are as they are; at another one they are
+            scaled so that every layer changes as much in a step (muP): updates of all kernels but the first layer's by
+            width_base / width, and the first output kernel by the root of it. 0.0 leaves that out. *Sweepable.*
+            *Neutral: 0.0.*
 
     Returns:
         A `Model` on inputs [B, ...]: outputs [B, outputs]; activations "layer_00", ... [B, width] (the stream
@@ -78,7 +95,7 @@ def mlp(
         arXiv:1603.05027 (pre-activation), arXiv:1505.00387 (highway), arXiv:1608.06993 (dense),
         arXiv:2003.04887 (ReZero) and arXiv:2002.10444 (SkipInit, the same), arXiv:1802.05957 (spectral),
         arXiv:1903.10520 (weight standardization), arXiv:1705.08741 (ghost), arXiv:1603.09382 (stochastic depth),
-        arXiv:1511.06422 (LSUV), arXiv:1710.10196 (minibatch deviation).
+        arXiv:1511.06422 (LSUV), arXiv:1710.10196 (minibatch deviation), arXiv:2203.03466 (width_base).
     """
-    network = _Mlp(depth, width, outputs, design_of("mlp", layers), minibatch_deviation)
+    network = _Mlp(depth, width, outputs, design_of("mlp", layers), minibatch_deviation, width_base)
     return from_network(network, step_of(layers, depth - 1))

@@ -42,8 +42,8 @@ _STANDARD = (
     "gradient_through_time", "gate_saturation",
 )  # fmt: skip
 _FULL = (
-    *_STANDARD, "gradient_noise", "gradient_conflict", "input_jacobian", "sharpness", "sam_sharpness",
-    "preconditioned_sharpness", "hessian_trace", "spectrum",
+    *_STANDARD, "activation_change", "gradient_noise", "gradient_conflict", "input_jacobian", "sharpness",
+    "sam_sharpness", "preconditioned_sharpness", "hessian_trace", "spectrum",
 )  # fmt: skip
 
 
@@ -79,8 +79,8 @@ def full() -> Callable[[Info], Measured]:
     """Measure everything, curvature and the noise between examples included: some 150 gradients a probed step.
 
     Returns:
-        (info) -> the values of standard, gradient_noise, gradient_conflict, input_jacobian, sharpness, sam_sharpness,
-        preconditioned_sharpness, hessian_trace and spectrum.
+        (info) -> the values of standard, activation_change, gradient_noise, gradient_conflict, input_jacobian,
+        sharpness, sam_sharpness, preconditioned_sharpness, hessian_trace and spectrum.
 
     Expect: also how stiff and how noisy the loss is: for short runs, or few probed steps.
 

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels.linear_algebra import singular_values
-from deepprinciples.types import ACTIVATION_DERIVATIVE, GATE_VALUES, Array, Info, PyTree
+from deepprinciples.parts.probes.flow import over_layers
+from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, GATE_VALUES, Array, Info, PyTree
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
@@ -57,6 +58,36 @@ def travel() -> Probe:
 
 def _norm(tree: PyTree) -> Array:
     return jnp.sqrt(sum((jnp.sum(jnp.square(a)) for a in jax.tree.leaves(tree)), start=jnp.zeros(())))
+
+
+def activation_change() -> Probe:
+    """Measure how far what each layer gives has moved from what it gave at the start, on the same examples.
+
+    Formula: sqrt(mean over batch and units of (h_l(theta_t) - h_l(theta_0))^2), in evaluation mode.
+
+    Measured after some steps at several widths it is the coordinate check of muP.
+
+    Returns:
+        (info) -> {"activation_change": {layer: scalar}}; nothing for a learner without a start or one forward pass.
+
+    Expect: after a few steps of Adam it grows with the width in layers that read a hidden layer, more so in the
+        outputs; level with a model's width_base. 0 before the first step.
+
+    Costs: the initialization once more at a probed step, and two forward passes.
+
+    References:
+        arXiv:2203.03466, section D.1.
+    """
+
+    def probe(info: Info) -> Measured:
+        if info.start is None or info.forward is None or info.batch is None:
+            return {}
+        now, begun = (info.forward(params, info.batch.inputs)[1] for params in (info.params, info.start()))
+        seen = {name: now[name] - begun[name] for name in now if not name.endswith(AUXILIARY)}
+        change = over_layers(lambda h: jnp.sqrt(jnp.mean(jnp.square(h))), seen)
+        return {"activation_change": change} if seen else {}
+
+    return probe
 
 
 def dormant_units(*, threshold: float = 0.025) -> Probe:
@@ -268,5 +299,13 @@ def input_jacobian(*, examples: int = 8) -> Probe:
 
 TABLE = {
     f.__name__: f
-    for f in (travel, dormant_units, gradient_histogram, gradient_through_time, gate_saturation, input_jacobian)
+    for f in (
+        travel,
+        activation_change,
+        dormant_units,
+        gradient_histogram,
+        gradient_through_time,
+        gate_saturation,
+        input_jacobian,
+    )
 }

@@ -20,15 +20,8 @@ from deepprinciples.parts.models.keywords import OFF as NO_LAYER_TRICKS
 from deepprinciples.parts.models.layers import Weights, with_slope
 from deepprinciples.parts.models.noise import drop_branch, drop_weights, dropout, is_off, key_of, thinned
 from deepprinciples.parts.models.normalization import over_spread
-from deepprinciples.types import (
-    Array,
-    Count,
-    Depth,
-    Limit,
-    NonNegative,
-    Rate,
-    Size,
-)
+from deepprinciples.parts.models.width_scaling import ratio, scaled, update_factors
+from deepprinciples.types import Array, Count, Depth, Limit, NonNegative, Rate, Scalar, Size
 
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "none"]
 
@@ -44,6 +37,8 @@ class Attention(NamedTuple):
             turns of queries and keys, or "alibi", a penalty on the distance.
         qk_norm: normalize each head's queries and keys by their root mean square, with learned gains.
         soft_cap: scores are kept within -soft_cap and soft_cap by a tanh. *Sweepable.* *Neutral: inf.*
+        head_base: scores of heads of d features are multiplied by sqrt(head_base / d), for heads that grow with the
+            width: scores then fall with 1 / d. 0.0 leaves that out. *Sweepable.* *Neutral: 0.0.*
         attention_dropout: rate at which single weights of the attention are dropped. *Sweepable.* *Neutral: 0.0.*
     """
 
@@ -53,6 +48,7 @@ class Attention(NamedTuple):
     positions: Positions = "learned"
     qk_norm: bool = False
     soft_cap: Limit = math.inf
+    head_base: NonNegative = 0.0
     attention_dropout: Rate = 0.0
 
 
@@ -69,6 +65,10 @@ class Block(NamedTuple):
         normalization: of the features of each position.
         output_gain: factor on the last kernel of each branch at the start, such as 1 / sqrt(2 depth); 0.0 starts with
             branches that give nothing. *Sweepable.* *Neutral: 1.0.*
+        width_base: the width at which the first weights and the steps of Adam are as they are; at another one they are
+            scaled so that every layer changes as much in a step (muP): updates of kernels that read the stream or its
+            units by width_base / width, the first output kernel by the root of it (with `tied` the outputs by
+            width_base / width), and tables begin as at width_base. 0.0 leaves that out. *Sweepable.* *Neutral: 0.0.*
     """
 
     depth: Depth = 2
@@ -78,6 +78,7 @@ class Block(NamedTuple):
     norm_place: Literal["pre", "post"] = "pre"
     normalization: Literal["layer", "rms", "none"] = "layer"
     output_gain: NonNegative = 1.0
+    width_base: NonNegative = 0.0
 
 
 class Cache(NamedTuple):
@@ -154,6 +155,7 @@ class AttentionLayer(nn.Module):
         q, k, v = heads("query", a.heads), heads("key", groups), heads("value", groups)
         if a.positions == "rotary" and not self.of_memory:
             q, k = (rotated(one, at.places) for one in (q, k))
+        q = q if is_off(a.head_base) else q * ratio(a.head_base, size) ** 0.5
         if at.cache is not None and not self.of_memory:
             place = at.cache.place
             k, v = (
@@ -166,7 +168,7 @@ class AttentionLayer(nn.Module):
             ones = jnp.ones((at.batch, a.heads, k.shape[3], q.shape[3]), x.dtype)
             place = stream(key, "memory" if self.of_memory else "attention")
             factors = thinned(ones, a.attention_dropout, fold_in(place, number))
-        y = attend(q, k, v, at.memory_bias if self.of_memory else at.bias, a.soft_cap, factors)
+        y = attend(q, k, v, at.memory_bias if self.of_memory else at.bias, a.soft_cap, factors, self.design.kernels)
         y = jnp.moveaxis(y, 0, 2).reshape(width, -1)
         return linear_map(y, self.design, width, step, "output", self.gain), (k, v)
 
@@ -229,10 +231,11 @@ class Embedding(nn.Module):
     width: int
     vocabulary: int
     positions: Positions
+    width_base: Scalar = 0.0
 
     @nn.compact
     def __call__(self, x: Array, step: Step, places: Array) -> tuple[Array, Array | None]:
-        drawn, table = nn.initializers.normal(self.width**-0.5), None
+        drawn, table = scaled(nn.initializers.normal(self.width**-0.5), self.width_base, self.width, -0.5), None
         if jnp.issubdtype(x.dtype, jnp.integer):
             table = self.param("tokens", drawn, (self.vocabulary, self.width))
             y = table[x.reshape(-1)].T
@@ -266,10 +269,11 @@ class Output(nn.Module):
         x = x.reshape(len(x), -1)
         x = Norm(self.b.normalization if self.b.norm_place == "pre" else "none", name="norm")(x)
         x = dropout(x, step, 2 * self.b.depth + 1)
+        share = ratio(self.b.width_base, self.b.width)
         if table is None:
-            return positions_first(linear_map(x, self.design, self.outputs, step, "linear"), batch)
+            return positions_first(linear_map(x, self.design, self.outputs, step, "linear", share**0.5), batch)
         bias = self.param("bias", row(self.design.bias_initializer, x.shape[0]), (self.outputs,), jnp.float32)
-        return positions_first(table @ x + bias[:, None], batch)
+        return positions_first(table @ x * share + bias[:, None], batch)
 
 
 def positions_first(x: Array, batch: int) -> Array:
@@ -327,4 +331,7 @@ OFF = {
     "soft_cap": math.inf,
     "attention_dropout": 0.0,
     "output_gain": 1.0,
+    "width_base": 0.0,
+    "head_base": 0.0,
 }
+FACTORS = update_factors("layer_*/kernel", "encoder_*/kernel", "decoder_*/kernel", "output/linear/kernel")

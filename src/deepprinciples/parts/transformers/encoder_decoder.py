@@ -14,6 +14,7 @@ from deepprinciples.parts.models.layers import from_network, perturb
 from deepprinciples.parts.models.noise import dropout, is_off
 from deepprinciples.parts.models.recurrent import check_sequence
 from deepprinciples.parts.transformers.blocks import (
+    FACTORS,
     OFF,
     Attention,
     Block,
@@ -55,7 +56,8 @@ class _EncoderDecoder(nn.Module):
 
         def embedded(ids: Array, name: str, number: int) -> tuple[Array, Array | None, Array]:
             places = jnp.arange(ids.shape[1])
-            y, table = Embedding(self.design, b.width, self.vocabulary, a.positions, name=name)(ids, step, places)
+            embed = Embedding(self.design, b.width, self.vocabulary, a.positions, b.width_base, name=name)
+            y, table = embed(ids, step, places)
             return dropout(seen(y, name), step, number), table, places
 
         def blocks(y: Array, part: str, first: int, at: Place) -> Array:
@@ -90,10 +92,8 @@ def _both(x: Any) -> tuple[Array, Array]:
     return x["source"], x["target"]
 
 
-@traits(neutral=OFF)
-@flat_keywords(
-    without=("skip", "ghost_size", "lsuv", "kernels", "causal"), activation="gelu", initializer="lecun_normal"
-)
+@traits(neutral=OFF, update_factors=FACTORS)
+@flat_keywords(without=("skip", "ghost_size", "lsuv", "causal"), activation="gelu", initializer="lecun_normal")
 def encoder_decoder(
     *,
     outputs: int,
@@ -126,6 +126,8 @@ def encoder_decoder(
             *Neutral: 0.0.*
         stochastic_depth: rate at which an example skips the branches of the last block; it falls in proportion to the
             number of the block, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
+        kernels: "stock" is `jax.nn.dot_product_attention`, which "auto" takes on a GPU, and our own form on a CPU; with
+            soft_cap or attention_dropout both are our own.
         layers: see `Layers`.
 
     Returns:
@@ -146,7 +148,7 @@ def encoder_decoder(
         decoder.
 
     References:
-        arXiv:1706.03762.
+        arXiv:1706.03762, arXiv:2203.03466 (width_base).
     """
     check("encoder_decoder", attention, block, tied, outputs, vocabulary)
     design = design_of("encoder_decoder", layers)

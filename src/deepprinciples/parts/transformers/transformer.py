@@ -17,6 +17,7 @@ from deepprinciples.parts.models.layers import from_network, layer_name, perturb
 from deepprinciples.parts.models.noise import dropout, is_off
 from deepprinciples.parts.models.recurrent import check_sequence
 from deepprinciples.parts.transformers.blocks import (
+    FACTORS,
     OFF,
     Attention,
     Block,
@@ -65,7 +66,7 @@ class _Transformer(nn.Module):
             activations[name] = positions_first(y, len(x))
             return y
 
-        embed = Embedding(self.design, b.width, self.vocabulary, a.positions, name="embedding")
+        embed = Embedding(self.design, b.width, self.vocabulary, a.positions, b.width_base, name="embedding")
         y, table = embed(x, step, places)
         y = dropout(seen(y, "embedding"), step, 0)
         keys = x.shape[1] if cache is None else cache.keys[0].shape[3]
@@ -86,8 +87,8 @@ class _Transformer(nn.Module):
         return outputs, Cache(cache.place + x.shape[1], *map(tuple, zip(*pairs, strict=True)))
 
 
-@traits(neutral=OFF)
-@flat_keywords(without=("skip", "ghost_size", "lsuv", "kernels"), activation="gelu", initializer="lecun_normal")
+@traits(neutral=OFF, update_factors=FACTORS)
+@flat_keywords(without=("skip", "ghost_size", "lsuv"), activation="gelu", initializer="lecun_normal")
 def transformer(
     *,
     outputs: int,
@@ -123,6 +124,8 @@ def transformer(
             *Neutral: 0.0.*
         stochastic_depth: rate at which an example skips the branches of the last block; it falls in proportion to the
             number of the block, to 0 at the first. *Sweepable.* *Neutral: 0.0.*
+        kernels: "stock" is `jax.nn.dot_product_attention`, which "auto" takes on a GPU, and our own form on a CPU; with
+            soft_cap or attention_dropout both are our own.
         layers: see `Layers`.
 
     Returns:
@@ -146,7 +149,7 @@ def transformer(
     References:
         arXiv:1706.03762, arXiv:2002.04745 (place of the norm), arXiv:2104.09864 (rotary), arXiv:2108.12409 (alibi),
         arXiv:2305.13245 (shared keys), arXiv:2010.04245 (qk_norm), arXiv:2408.00118 (soft_cap), arXiv:2002.05202
-        (glu), arXiv:1608.05859 (tied).
+        (glu), arXiv:1608.05859 (tied), arXiv:2203.03466 (width_base).
     """
     check("transformer", attention, block, tied, outputs, vocabulary)
     design = design_of("transformer", layers)

@@ -22,6 +22,7 @@ _QUANTITIES = {
     "gradient_mean_square": ("Mean square gradient at activations", "the mean square gradient of a layer's output"),
     "effective_rank": ("Effective rank of the weights", "how many directions a layer's kernel uses"),
     "activation_mean_square": ("Mean square activation", "the mean square of a layer's output"),
+    "activation_change": ("Change of activations", "how far a layer's output is from what it was at the start"),
     "distance": ("Distance from the start", "how far a layer's weights are from where they began"),
 }
 _SHARES = {
