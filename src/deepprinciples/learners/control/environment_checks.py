@@ -28,7 +28,14 @@ def problems(config: Config, parts: Dataset) -> list[str]:
                 f"learner.minibatches: {settings['minibatches']} do not divide environments x rollout = {size}; "
                 "change one"
             )
-    return found + _of_environment(settings["environment"])
+    if "capacity" in settings:
+        size = settings["environments"] * settings["rollout"]
+        if settings["capacity"] % size:
+            found.append(f"learner.capacity: {settings['capacity']} is no multiple of environments x rollout = {size}")
+    wrong = _of_environment(settings["environment"])
+    if "capacity" in settings and not wrong and not environment_of(settings["environment"]).actions:
+        wrong = ["learner.environment: its actions are real numbers, and q_learning chooses; take policy_gradient"]
+    return found + wrong
 
 
 def environment_of(section: Any) -> Environment:
