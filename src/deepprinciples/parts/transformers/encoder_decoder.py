@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +12,7 @@ from deepprinciples.parts.models.keywords import Layers, flat_keywords
 from deepprinciples.parts.models.layers import from_network, perturb
 from deepprinciples.parts.models.noise import dropout, is_off
 from deepprinciples.parts.models.recurrent import check_sequence
+from deepprinciples.parts.models.sequence_to_sequence import pair_of
 from deepprinciples.parts.transformers.blocks import (
     OFF,
     Attention,
@@ -41,7 +41,7 @@ class _EncoderDecoder(nn.Module):
     @nn.compact
     def __call__(self, x: Any, step: Step) -> tuple[Array, dict[str, Array]]:
         a, b, activations = self.a, self.b, {}
-        source, target = _both(x)
+        source, target = pair_of("encoder_decoder", x)
         counts = None
         if check_sequence("encoder_decoder", source, self.vocabulary) and self.padding >= 0:
             counts = source != self.padding
@@ -78,16 +78,6 @@ class _EncoderDecoder(nn.Module):
         outputs = made(y.reshape(len(y), *target.shape[:2]), step, table if self.tied else None)
         activations["output"] = outputs = perturb(outputs, step, "output")
         return outputs, activations
-
-
-def _both(x: Any) -> tuple[Array, Array]:
-    if not isinstance(x, Mapping) or set(x) != {"source", "target"}:
-        found = f"a table of {', '.join(map(str, x))}" if isinstance(x, Mapping) else "an array"
-        raise ValueError(
-            f'encoder_decoder: inputs must be {{"source": [B, S], "target": [B, T]}}; found {found}; use model '
-            "transformer for one sequence"
-        )
-    return x["source"], x["target"]
 
 
 @traits(neutral=OFF)
