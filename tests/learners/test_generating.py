@@ -143,6 +143,7 @@ def test_the_command_writes_the_same_text(run: dp.Run) -> None:
 
 @pytest.mark.parametrize(("given", "words"), [
     ({"prompt": "thé"}, 'prompt: the model was trained on no "é"; write without it'),
+    ({"prompt": "a\udcff"}, "prompt: holds bytes that are not UTF-8; write it as UTF-8"),
     ({"length": 0}, "length: found 0; expected 1 or more"),
     ({"temperature": -1.0}, "temperature: found -1.0; expected 0 (the likeliest token) or more"),
     ({"top_p": 0.0}, "top_p: found 0.0; expected a number in (0, 1]"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError, ResourceError
-from deepprinciples.parts.data import prepare
+from deepprinciples.parts.data import held_out, prepare
 from deepprinciples.parts.fetched.published import SETS
 from deepprinciples.parts.text import TABLE, plays, tokenizer_of
 from deepprinciples.parts.text.byte_pairs import byte_pair_names
@@ -101,6 +101,8 @@ def test_words_are_ranked_and_others_are_unknown():
     assert tokenizer.decode([2, 1, 3, 0, 0]) == "b <unknown> c"
     for bad in ((), ("cat", "dog")):
         assert "expected those of characters, bytes or words" in refusal(tokenizer_of, bad)
+    for bad, kind in ((("\ufffd", "a", "bc"), "characters"), ((*BYTE_NAMES, "ab", "\u20ac"), "bytes")):
+        assert f"tokens: found '{bad[-1]}' among the names of {kind}" in refusal(tokenizer_of, bad)
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
@@ -149,6 +151,22 @@ def test_one_file_is_cut_into_beginning_and_ends(tmp_path):
     assert len(more.inputs) > 1.5 * (more.targets >= 0).any(axis=0).sum() and len(more.test.inputs) < 10
     bytes_ = prepare(TABLE["text"](path=str(path), tokens="bytes", length=8), batch_size=4)
     assert bytes_.outputs == 256 and bytes_.class_names == BYTE_NAMES
+
+
+def test_a_further_test_set_has_the_tokens_of_the_data(tmp_path):
+    """Lost: a score of ids that stand for other tokens; or padding of a window that counts as a token."""
+    first, other = tmp_path / "first.txt", tmp_path / "other.txt"
+    first.write_text("ab" * 200, encoding="utf-8")
+    other.write_text("ac" * 203, encoding="utf-8")
+    made = lambda path, **given: TABLE["text"](path=str(path), length=8, **given)
+    whole = held_out.TestSet(made(other, tokens="bytes"), part="all")
+    found = prepare(made(first, tokens="bytes"), test_sets={"other": whole}, batch_size=4).test_sets["other"]
+    targets = np.concatenate([whole.source.targets, whole.source.validation.targets, whole.source.test.targets])
+    np.testing.assert_array_equal(found.targets, targets)
+    assert (found.targets == -1).any()
+    sets = {"other": held_out.TestSet(made(other))}
+    message = refusal(prepare, made(first), test_sets=sets)
+    assert message.startswith("test_sets.other: its token ids stand for other tokens than those of [data]; expected")
 
 
 def test_of_many_files_whole_ones_are_held_out(tmp_path):

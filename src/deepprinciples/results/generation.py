@@ -123,6 +123,8 @@ def _prompt_ids(prompt: str, tokenizer: Tokenizer) -> np.ndarray:
     """Turn a prompt into token ids; the empty one is a line break, or where there is none the first token."""
     if not prompt:
         return tokenizer.encode("\n")[:1] if "\n" in tokenizer.names else np.zeros(1, np.int32)
+    if any("\ud800" <= one <= "\udfff" for one in prompt):  # what a terminal makes of bytes that are no text
+        raise ConfigError("prompt: holds bytes that are not UTF-8; write it as UTF-8")
     if unknown := generating.unknown_in(prompt, tokenizer):
         raise ConfigError(f'prompt: the model was trained on no "{unknown}"; write without it')
     return tokenizer.encode(prompt)
