@@ -14,8 +14,10 @@ PyTree = Any
 class Unroll(NamedTuple):
     """How a model of sequences makes its outputs one position at a time.
 
-    begin(batch, length) -> carry, for sequences of up to `length` positions; advance(params, state, carry, inputs [B]
-    or [B, F]) -> (outputs [B, ...], carry), as in evaluation.
+    begin(batch, length) -> carry, for sequences of up to `length` positions; of a model of pairs, which writes a target
+    while it reads a source, begin(params, state, source [B, S], length). advance(params, state, carry, inputs [B] or
+    [B, F]) -> (outputs [B, ...], carry), as in evaluation. Arrays of a carry have the batch as their first axis, or
+    none.
     """
 
     begin: Callable[..., PyTree]

@@ -122,7 +122,7 @@ class Metric(NamedTuple):
     host: `compute` and `per_class` run on the host with NumPy, after the compiled evaluation.
     on_model: `statistics` gets predict(inputs) -> outputs in the place of outputs, to run the model itself.
     written: `statistics` gets the tokens [B, T] that a model of pairs writes by itself, -1 after their end, in place of
-        outputs.
+        outputs: 1 for the likeliest token each time, more for a search that keeps so many; 0 gets outputs.
     """
 
     statistics: Callable[[Any, PyTree], PyTree]
@@ -131,7 +131,7 @@ class Metric(NamedTuple):
     reduce: Literal["sum", "gather"] = "sum"
     host: bool = False
     on_model: bool = False
-    written: bool = False
+    written: int = 0
     direction: Literal["max", "min"] | None = None
     worst: float | None = None
     best: float | None = None
@@ -228,7 +228,7 @@ class Objective(NamedTuple):
     (outputs, activations), as in evaluation; function(params, state, inputs, key) -> outputs, as in training.
     held_out(outputs, targets) -> [B] is the loss of an evaluation; without it, it is taken as in training.
     loss_targets(batch) -> what `held_out` compares with; without it, the targets.
-    `takes_perturbations`, `per_example`, `per_position` and `after`: see `Model`.
+    `takes_perturbations`, `per_example`, `per_position`, `after` and `unroll`: see `Model`.
     """
 
     init: Callable[[Array, Batch], tuple[PyTree, PyTree]]
@@ -242,6 +242,7 @@ class Objective(NamedTuple):
     per_example: bool = False
     per_position: bool = False
     after: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]] | None = None
+    unroll: Unroll | None = None
 
 
 class State(NamedTuple):

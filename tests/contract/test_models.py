@@ -53,8 +53,8 @@ def settings(name, value):
 
 def test_cases_cover_the_table():
     """A model without a case would be promised to users and never tried."""
-    # What reads pairs of sequences is tried in tests/parts/test_models_encoder_decoder.py.
-    pairs = {"encoder_decoder"}
+    # What reads pairs of sequences is tried in tests/parts/test_models_encoder_decoder.py and test_models_seq2seq.py.
+    pairs = {"encoder_decoder", "seq2seq"}
     assert {*CASES, *pairs} == {name for name, factory in TABLE.items() if hasattr(factory, "neutral")}
     # What reconstructs its inputs has another shape of outputs: tests/parts/test_models_autoencoders.py.
     assert {*CASES, *pairs, *autoencoders.TABLE} == set(TABLE)

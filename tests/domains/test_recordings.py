@@ -145,6 +145,10 @@ def test_what_is_no_folder_of_recordings_is_named(tmp_path: Path) -> None:
     assert "found no .wav file" in refusal(wav, path=str(tmp_path))
     assert "data.rate: found 100, expected 0 or 4000 to 192000" in refusal(wav, path=str(tmp_path), rate=100)
     (tmp_path / "a.wav").write_bytes(as_wav(tone()))
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "a.wav").write_bytes(as_wav(tone(0.01)))
+    assert "a.wav: found 80 samples at 8000 Hz, expected at least one window" in refusal(wav, path=str(tmp_path))
+    (tmp_path / "a.wav").write_bytes(as_wav(tone()))
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
     assert "a.txt: cannot be read as UTF-8 text" in refusal(wav, path=str(tmp_path))
 

@@ -27,8 +27,10 @@ import small
 
 from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError
+from deepprinciples.parts import text as texts
 from deepprinciples.parts.data import TABLE
 from deepprinciples.parts.data.array_files import read_idx, read_npz
+from deepprinciples.parts.text import verses_set
 from deepprinciples.runs import arrays, checkpoints
 from deepprinciples.types import Scalar, better
 
@@ -174,9 +176,57 @@ def safetensors(chance: random.Random, folder: Path) -> Callable[[], Any]:
     return lambda: arrays.load_arrays(folder / "x.safetensors")
 
 
+def text(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a text."""
+    (folder / "x.txt").write_bytes(mutations.spoiled(chance, small.TEXT))
+    tokens = chance.choice(("characters", "bytes"))
+    return lambda: texts.TABLE["text"](path=str(folder / "x.txt"), tokens=tokens, length=8)
+
+
+def wav(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil a recording or its transcript."""
+    from deepprinciples.domains.speech import wav_files
+
+    place = folder / "recordings"
+    place.mkdir(exist_ok=True)
+    said = chance.random() < 0.2
+    (place / "x.wav").write_bytes(small.wav() if said else mutations.spoiled(chance, small.wav()))
+    (place / "x.txt").write_bytes(mutations.spoiled(chance, b"a b c") if said else b"a b c")
+    return lambda: wav_files.wav(path=str(place), rate=8000, resample=True)
+
+
+def module(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil one of the six files of a module of verses."""
+    place, files = folder / "verses", small.module()
+    place.mkdir(exist_ok=True)
+    spoiled = chance.choice(list(files))
+    for name, content in files.items():
+        (place / name).write_bytes(mutations.spoiled(chance, content) if name == spoiled else content)
+
+    def read() -> None:
+        found = verses_set.read_module(place)
+        verses_set.chapters_held_out(found, found, 20)
+
+    return read
+
+
+def names(chance: random.Random, folder: Path) -> Callable[[], Any]:
+    """Spoil the names of tokens, as another run's may be, and read a text with them."""
+    del folder
+    content = mutations.spoiled(chance, "\n".join(("<padding>", "\ufffd", "a", "b", "\u00e9")).encode())
+    given = content.decode("utf-8", "replace").split("\n")
+
+    def read() -> None:
+        tokenizer = texts.tokenizer_of(given)
+        tokenizer.decode(tokenizer.encode("ab \u00e9 b"))
+
+    return read
+
+
 FAMILIES = {
     "files": (checkpoint, safetensors, idx, idx_gz, npz, csv),
     "configs": (toml, as_json),
+    "texts": (text, wav, module, names),
 }
 JSON = NPZ = STATE = FACTS = b""
 

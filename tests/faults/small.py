@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import wave
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -68,5 +70,32 @@ def npz(**named: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def wav() -> bytes:
+    """Give a recording of a quarter of a second: a tone with one channel of 16 bits."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+        file.writeframes((8000 * np.sin(np.arange(2000))).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def module() -> dict[str, bytes]:
+    """Give the files of a module of verses: two books of twelve chapters, a verse each."""
+    files = {}
+    for part in ("ot", "nt"):
+        verses = [
+            f'<chapter osisID="{n}" sID="{n}"/>{part} verse <w lemma="x">{n}</w> &amp; more'.encode() for n in range(12)
+        ]
+        block = zlib.compress(b"".join(verses))
+        starts = np.cumsum([0, *map(len, verses)])
+        files[f"{part}.bzs"] = struct.pack("<III", 0, len(block), int(starts[-1]))
+        files[f"{part}.bzv"] = b"".join(
+            struct.pack("<IIH", 0, int(at), len(one)) for at, one in zip(starts, verses, strict=False)
+        )
+        files[f"{part}.bzz"] = block
+    return files
+
+
+TEXT = "Ein Text, na\u00efve \u2013 zum Lesen.\r\n\tUnd noch einer.\n".encode() * 10
 GZ = gzip.compress(idx(), mtime=0)
 CSV = b'age,"size, cm",label\n1,2.5,0\n3,4e1,1\n-7,nan,0\n'

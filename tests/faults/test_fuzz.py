@@ -15,7 +15,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures memory as Linux tells it")
-@pytest.mark.parametrize(("family", "short", "long"), [("files", 3000, 100_000), ("configs", 500, 10_000)])
+@pytest.mark.parametrize(
+    ("family", "short", "long"), [("files", 3000, 100_000), ("configs", 500, 10_000), ("texts", 1000, 20_000)]
+)
 def test_spoiled_files_are_read_or_refused(
     tmp_path: Path, family: str, short: int, long: int, often: Any, account: Any
 ) -> None:

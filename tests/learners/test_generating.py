@@ -16,6 +16,8 @@ import deepprinciples as dp
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.generating import Choice, choose, is_causal, sampled, searched
+from deepprinciples.learners.reparameterized import reparameterized
+from deepprinciples.parts import weights
 from deepprinciples.parts.tables import TABLES
 
 TABLE = TABLES["model"]
@@ -61,6 +63,18 @@ def test_kept_keys_write_the_same_text_as_reading_all_anew(changes: dict[str, An
     found = write(model)
     assert found.shape == (2, 20) and len(np.unique(found)) > 2
     np.testing.assert_array_equal(found, write(model._replace(unroll=None)))
+
+
+def test_quantized_weights_write_from_kept_keys_too() -> None:
+    """Lost: a text that the stored weights write, where the model uses others."""
+    model, params, _ = network(positions="none", depth=1)
+    whole = reparameterized(model, {"quantize": weights.quantize(bits=3, steps=1)})
+    _, state = whole.init(jax.random.key(0), jnp.zeros((1, 8), int))
+    ids = jnp.array([3, 1])
+    first, _ = whole.unroll.advance(params, state, whole.unroll.begin(2, 8), ids)
+    expected = whole.apply(params, state, ids[:, None], key=None, train=False)[0][:, 0]
+    np.testing.assert_allclose(first, expected, rtol=1e-5, atol=1e-6)
+    assert np.abs(first - model.apply(params, {}, ids[:, None], key=None, train=False)[0][:, 0]).max() > 1e-2
 
 
 def test_the_likeliest_text_is_found() -> None:
@@ -129,6 +143,7 @@ def test_the_command_writes_the_same_text(run: dp.Run) -> None:
 
 @pytest.mark.parametrize(("given", "words"), [
     ({"prompt": "thé"}, 'prompt: the model was trained on no "é"; write without it'),
+    ({"prompt": "a\udcff"}, "prompt: holds bytes that are not UTF-8; write it as UTF-8"),
     ({"length": 0}, "length: found 0; expected 1 or more"),
     ({"temperature": -1.0}, "temperature: found -1.0; expected 0 (the likeliest token) or more"),
     ({"top_p": 0.0}, "top_p: found 0.0; expected a number in (0, 1]"),

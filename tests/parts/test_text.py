@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError, ResourceError
-from deepprinciples.parts.data import prepare
+from deepprinciples.parts.data import array_files, held_out, prepare
 from deepprinciples.parts.fetched.published import SETS
-from deepprinciples.parts.text import TABLE, plays, tokenizer_of
+from deepprinciples.parts.text import TABLE, plays, streamed, tokenizer_of
 from deepprinciples.parts.text.byte_pairs import byte_pair_names
 from deepprinciples.parts.text.text_files import ends_of_documents, whole_documents
 from deepprinciples.parts.text.tokenization import (
@@ -101,6 +102,8 @@ def test_words_are_ranked_and_others_are_unknown():
     assert tokenizer.decode([2, 1, 3, 0, 0]) == "b <unknown> c"
     for bad in ((), ("cat", "dog")):
         assert "expected those of characters, bytes or words" in refusal(tokenizer_of, bad)
+    for bad, kind in ((("\ufffd", "a", "bc"), "characters"), ((*BYTE_NAMES, "ab", "\u20ac"), "bytes")):
+        assert f"tokens: found '{bad[-1]}' among the names of {kind}" in refusal(tokenizer_of, bad)
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------
@@ -151,6 +154,22 @@ def test_one_file_is_cut_into_beginning_and_ends(tmp_path):
     assert bytes_.outputs == 256 and bytes_.class_names == BYTE_NAMES
 
 
+def test_a_further_test_set_has_the_tokens_of_the_data(tmp_path):
+    """Lost: a score of ids that stand for other tokens; or padding of a window that counts as a token."""
+    first, other = tmp_path / "first.txt", tmp_path / "other.txt"
+    first.write_text("ab" * 200, encoding="utf-8")
+    other.write_text("ac" * 203, encoding="utf-8")
+    made = lambda path, **given: TABLE["text"](path=str(path), length=8, **given)
+    whole = held_out.TestSet(made(other, tokens="bytes"), part="all")
+    found = prepare(made(first, tokens="bytes"), test_sets={"other": whole}, batch_size=4).test_sets["other"]
+    targets = np.concatenate([whole.source.targets, whole.source.validation.targets, whole.source.test.targets])
+    np.testing.assert_array_equal(found.targets, targets)
+    assert (found.targets == -1).any()
+    sets = {"other": held_out.TestSet(made(other))}
+    message = refusal(prepare, made(first), test_sets=sets)
+    assert message.startswith("test_sets.other: its token ids stand for other tokens than those of [data]; expected")
+
+
 def test_of_many_files_whole_ones_are_held_out(tmp_path):
     """Lost: pieces of one document on both sides of the split."""
     for number in range(20):
@@ -194,6 +213,63 @@ def test_a_folder_without_text_is_one_line(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.txt").write_text("" if name == "b" else ENGLISH)
     assert "b.txt: is empty" in refusal(TABLE["text"], path=str(tmp_path))
+
+
+# --- a folder larger than memory --------------------------------------------------------------------------------------
+
+
+def test_a_stream_gives_every_window_of_the_training_files_once(tmp_path, monkeypatch):
+    """Lost: bytes at the seams of blocks, windows across files, or passes that differ."""
+    monkeypatch.setattr(streamed, "BLOCK", 50)
+    draw = np.random.default_rng(0)
+    for number in range(6):
+        (tmp_path / f"{number}.txt").write_bytes(bytes(draw.integers(97, 123, 150 + 37 * number).tolist()))
+    source = TABLE["text_stream"](path=str(tmp_path), length=16, rows=4)
+    first, again = ([np.concatenate(sides) for sides in zip(*source.stream, strict=True)] for _ in range(2))
+    np.testing.assert_array_equal(first[0], again[0])
+    rows = lambda split: {(*x, *y) for x, y in zip(split.inputs.tolist(), split.targets.tolist(), strict=True)}
+    whole = {file: np.frombuffer(file.read_bytes(), np.uint8) for file in tmp_path.glob("*.txt")}
+    every = {file: rows(windows([ids], 16, 16)) for file, ids in whole.items()}
+    held = rows(source.validation) | rows(source.test)
+    training = set().union(*(found for found in every.values() if not found & held))
+    found = [(*x, *y) for x, y in zip(*(side.tolist() for side in first), strict=True)]
+    assert len(set(found)) == len(found) and set(found) <= training and len(training) - len(found) < 4
+    assert len(held) == sum(len(one) for one in every.values() if one & held)
+    data = prepare(source)
+    assert data.batch_size == 4 and data.stream is not None and data.vocabulary == 256
+
+
+def test_a_stream_holds_little_of_its_files_and_one_of_them_open(tmp_path, monkeypatch):
+    """Lost: memory, or file handles, that grow with the text."""
+    opened, most = [], []
+
+    def counted(path):
+        file = array_files.open_file(path)
+        opened.append(file)
+        most.append(sum(not one.closed for one in opened))
+        return file
+
+    monkeypatch.setattr(streamed, "open_file", counted)
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_bytes(b"some text " * 100_000)
+    source = TABLE["text_stream"](path=str(tmp_path), length=32, rows=8)
+    tracemalloc.start()
+    count = sum(len(batch[1]) for batch in source.stream)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count > 90_000 and peak < 6e6 and max(most) == 1, (count, peak, max(most))
+
+
+@pytest.mark.parametrize(("sizes", "given", "message"), [
+    ((100, 100), {}, "data.path: found 2 files .txt"),
+    ((100, 100, 100), {}, "data.rows: found 64 windows a batch; the training"),
+    ((1, 1, 1), {"rows": 1}, "the files of the test part hold no two bytes"),
+])  # fmt: skip
+def test_a_folder_that_cannot_be_streamed_is_one_line(tmp_path, sizes, given, message):
+    """Lost: a traceback from the middle of a run."""
+    for number, size in enumerate(sizes):
+        (tmp_path / f"{number}.txt").write_bytes(b"x" * size)
+    assert message in refusal(TABLE["text_stream"], path=str(tmp_path), **given)
 
 
 # --- Shakespeare -----------------------------------------------------------------------------------------------------

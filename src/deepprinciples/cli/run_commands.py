@@ -95,7 +95,7 @@ def generate(
     plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
-    """Let a trained language model write text."""
+    """Let a trained language model write text, or one of pairs the target of a source."""
     with working(plugin, debug) as (console, _):
         from deepprinciples.results.finished_run import load
 

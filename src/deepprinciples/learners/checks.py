@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,8 @@ import numpy as np
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import measured, teaching
 from deepprinciples.learners.factories import Config, first, model_of, part, weights_of
-from deepprinciples.learners.generating import write
 from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
+from deepprinciples.learners.writing import write, writer_of
 from deepprinciples.parts import metrics
 from deepprinciples.types import Dataset, Model, PyTree
 
@@ -45,6 +46,8 @@ def problems(config: Config, parts: Dataset) -> list[str]:
     is_unfit = lambda path: any(problem.startswith(f"{path}.") for problem in found)
     filled = lambda tree: jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), tree)
     predict = lambda inputs: model.apply(filled(params), filled(state), inputs, key=None, train=False)[0]
+    writer = lambda: writer_of(predict, model.unroll, filled(params), filled(state))
+    written = functools.cache(lambda: jax.eval_shape(lambda x: write(writer(), x), batch.inputs))
     if not is_unfit("loss"):
         with caught(found, f"loss: does not fit data.name {source!r}"):
             targets = teaching.loss_targets_of(config, parts)(batch)
@@ -53,7 +56,7 @@ def problems(config: Config, parts: Dataset) -> list[str]:
         if not is_unfit(path):
             with caught(found, f"{path}: {one} does not fit data.name {source!r}"):
                 metric = measured.built(section, parts)
-                given = jax.eval_shape(lambda x: write(predict, x), batch.inputs) if metric.written else outputs
+                given = written() if metric.written else outputs
                 measured.check(metric, given, batch.targets, predict)
                 if section.get("name") not in metrics.TABLE:  # those are means, and always defined
                     found += [f"{path}: {one} {problem}" for problem in measured.undefined(metric, parts, given)]

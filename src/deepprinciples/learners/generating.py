@@ -7,14 +7,13 @@ the later half of them is read again, and it goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.parts.text.pairs import END_ID
 from deepprinciples.parts.text.tokenization import UNKNOWN_CHARACTER, UNKNOWN_WORD
 from deepprinciples.parts.text.tokenization import Tokenizer as Tokenizer
 from deepprinciples.parts.text.tokenization import tokenizer_of as tokenizer_of
@@ -165,44 +164,54 @@ def searched(
     def search(params: PyTree, state: PyTree, prompt: Array) -> tuple[Array, Array]:
         ids = jnp.tile(prompt[None], (width, 1))
         scores, carry = _read(unroll, params, state, unroll.begin(width, len(prompt) + count), ids)
-        totals = jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf)  # all begin alike, and only one of them counts
-
-        def step(carry: Any, place: Array) -> tuple[Any, None]:
-            inner, scores, totals, found = carry
-            each = totals[:, None] + jax.nn.log_softmax(scores)  # [W, V]
-            totals, best = jax.lax.top_k(each.reshape(-1), width)
-            parents, ids = best // each.shape[1], best % each.shape[1]
-            inner = jax.tree.map(lambda a: a[parents] if a.ndim else a, inner)
-            found = found[parents].at[:, place].set(ids)
-            scores, inner = unroll.advance(params, state, inner, ids)
-            return (inner, scores, totals, found), None
-
-        begun = (carry, scores, totals, jnp.zeros((width, count), jnp.int32))
-        (_, _, totals, found), _ = jax.lax.scan(step, begun, jnp.arange(count))
-        return found, totals
+        advance = lambda carry, ids: unroll.advance(params, state, carry, ids)
+        found, totals = follow(advance, carry, scores, count, width)
+        return found[0], totals[0]
 
     found, totals = search(params, state, jnp.asarray(prompt))
     return np.asarray(found), np.asarray(totals)
 
 
-def write(predict: Callable[[PyTree], Array], inputs: Mapping[str, Array]) -> Array:
-    """Let a model of pairs write the target of every source, the likeliest token each time.
+def follow(
+    advance: Callable[[PyTree, Array], tuple[Array, PyTree]],
+    carry: PyTree,
+    scores: Array,
+    count: int,
+    width: int,
+    end: int = -1,
+) -> tuple[Array, Array]:
+    """Follow the best few continuations of every example; see `searched`.
 
     Args:
-        predict: {"source": [B, S], "target": [B, T]} -> scores [B, T, V].
-        inputs: of a batch; of the target only the first token, its beginning, is read.
+        advance: (carry, ids [B width]) -> (scores of the next token [B width, V], carry).
+        carry: whose arrays with axes begin with the B width continuations, those of an example side by side and alike.
+        scores: of the first token, [B width, V].
+        count: tokens to add.
+        width: continuations that are kept.
+        end: token behind which a continuation stays as it is; -1 for none.
 
     Returns:
-        Tokens [B, T], -1 from the end token on.
+        (ids [B, width, count], filled up with `end`, the logarithms of their probabilities [B, width]), the likeliest
+        first.
     """
-    target = inputs["target"]
+    batch, size = len(scores) // width, scores.shape[1]
+    totals = jnp.tile(jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf)[None], (batch, 1))  # all begin alike: one counts
 
-    def step(ids: Array, place: Array) -> tuple[Array, Array]:
-        scores = predict({**inputs, "target": ids})
-        token = jnp.argmax(jax.lax.dynamic_index_in_dim(scores, place, axis=1, keepdims=False), axis=-1)
-        return ids.at[:, place + 1].set(token.astype(ids.dtype), mode="drop"), token
+    def step(state: Any, place: Array) -> tuple[Any, None]:
+        carry, scores, totals, found, ended = state
+        logs = jax.nn.log_softmax(scores).reshape(batch, width, size)
+        if end >= 0:
+            stays = jnp.where(jnp.arange(size) == end, 0.0, -jnp.inf)
+            logs = jnp.where(ended[:, :, None], stays[None, None], logs)
+        totals, best = jax.lax.top_k((totals[:, :, None] + logs).reshape(batch, -1), width)
+        parents, ids = best // size, best % size
+        rows = (jnp.arange(batch)[:, None] * width + parents).reshape(-1)
+        found = jnp.take_along_axis(found, parents[:, :, None], axis=1).at[:, :, place].set(ids)
+        ended = jnp.take_along_axis(ended, parents, axis=1) | (ids == end)
+        carry = jax.tree.map(lambda a: a[rows] if a.ndim else a, carry)
+        scores, carry = advance(carry, ids.reshape(-1))
+        return (carry, scores, totals, found, ended), None
 
-    begun = jnp.zeros_like(target).at[:, 0].set(target[:, 0])
-    _, tokens = jax.lax.scan(step, begun, jnp.arange(target.shape[1]))
-    ended = jnp.cumsum(tokens == END_ID, axis=0) > 0
-    return jnp.where(ended, -1, tokens).T.astype(target.dtype)
+    begun = (carry, scores, totals, jnp.zeros((batch, width, count), jnp.int32), jnp.zeros((batch, width), bool))
+    (_, _, totals, found, _), _ = jax.lax.scan(step, begun, jnp.arange(count))
+    return found, totals

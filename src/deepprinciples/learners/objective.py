@@ -17,8 +17,8 @@ from deepprinciples.engine.divergence import RAW
 from deepprinciples.kernels import microbatch
 from deepprinciples.kernels.keys import stream
 from deepprinciples.learners import averaging
-from deepprinciples.learners.generating import write
 from deepprinciples.learners.grouping import Apart, joined, still, without_frozen
+from deepprinciples.learners.writing import write, writer_of
 from deepprinciples.types import (
     AUXILIARY,
     ActivationPenalty,
@@ -176,11 +176,12 @@ def minimize(
 
     def rows(params: PyTree, model_state: PyTree, batch: Batch, key: Array, stem: str = "") -> dict[str, PyTree]:
         predict = lambda inputs: objective.predict(params, model_state, inputs)
-        reads = lambda metric: "predict" if metric.on_model else "written" if metric.written else "outputs"
+        reads = lambda metric: "predict" if metric.on_model else int(metric.written) or "outputs"
         kinds = {reads(metric) for metric in measured.values()}
         outputs = predict(batch.inputs) if objective.held_out is not None or "outputs" in kinds else None
-        written = write(predict, batch.inputs) if "written" in kinds else None
-        given = {"predict": predict, "written": written, "outputs": outputs}
+        writer = writer_of(predict, objective.unroll, params, model_state)
+        given: dict[Any, Any] = {"predict": predict, "outputs": outputs}
+        given |= {beams: write(writer, batch.inputs, beams=beams) for beams in kinds if isinstance(beams, int)}
         found = {
             stem + name: metric.statistics(given[reads(metric)], batch.targets) for name, metric in measured.items()
         }
@@ -236,4 +237,5 @@ def objective_of(
         per_example=model.per_example,
         per_position=model.per_position,
         after=model.after,
+        unroll=model.unroll,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepprinciples.kernels.keys import stream
-from deepprinciples.types import Array, Model, PyTree, Reparameterization
+from deepprinciples.types import Array, Model, PyTree, Reparameterization, Unroll
 
 Weights = Mapping[str, Reparameterization]
 
@@ -50,7 +50,18 @@ def reparameterized(model: Model, weights: Weights) -> Model:
             stored = one.apply(changed, kept[name])
         return params, {**state, "weights": kept}
 
-    return model._replace(init=init, apply=apply, after=after)
+    def unroll(one: Unroll) -> Unroll:
+        start = lambda params, state, *given: one.begin(used(weights, params, state), state["model"], *given)
+        begin = lambda *given: one.begin(*given) if len(given) == 2 else start(*given)
+
+        def advance(params: PyTree, state: PyTree, carry: PyTree, inputs: Array) -> tuple[Array, PyTree]:
+            return one.advance(used(weights, params, state), state["model"], carry, inputs)
+
+        return Unroll(begin, advance)
+
+    return model._replace(
+        init=init, apply=apply, after=after, unroll=None if model.unroll is None else unroll(model.unroll)
+    )
 
 
 def used(weights: Weights, params: PyTree, state: PyTree) -> PyTree:

@@ -84,7 +84,8 @@ def token_error_rate(*, beams: Count = 1, written: bool = False) -> Metric:
     An answer that holds NaN is empty: its labels all count as wrong.
 
     Args:
-      beams: prefixes that the decoding of CTC outputs follows; 1 takes the likeliest path of each.
+      beams: prefixes that the decoding of CTC outputs follows; 1 takes the likeliest path of each. With `written`,
+        answers that a search keeps after each token, the likeliest of which counts; 1 takes the likeliest token.
       written: measure what a model of pairs writes by itself, token after token, instead of its answers to a target
         that is given so far.
     Returns: Metric of outputs [B, T, C] and {labels [B, L], frames [B]}, or of token ids [B, M] or scores [B, L, C] and
@@ -98,7 +99,7 @@ def token_error_rate(*, beams: Count = 1, written: bool = False) -> Metric:
         errors = jax.vmap(edit_distance)(found, wanted).astype(jnp.float32)
         return {"errors": errors, "labels": jnp.sum(wanted >= 0, axis=1, dtype=jnp.float32)}
 
-    return Metric(statistics, lambda sums, count: _share(sums["errors"], sums["labels"]), written=written)
+    return Metric(statistics, lambda sums, count: _share(sums["errors"], sums["labels"]), written=written * beams)
 
 
 @better("min", best=0.0)
@@ -128,7 +129,9 @@ def word_error_rate(
             words += len(wanted.split())
         return errors / words if words else float("nan")
 
-    return Metric(_texts_of("word_error_rate", beams, written), compute, reduce="gather", host=True, written=written)
+    return Metric(
+        _texts_of("word_error_rate", beams, written), compute, reduce="gather", host=True, written=written * beams
+    )
 
 
 @better("max", worst=0.0, best=1.0)
@@ -211,7 +214,7 @@ def bleu(
     """
     score = _sacrebleu("bleu").BLEU(tokenize=tokenize, force=True)  # force: no warning where texts are tokenized
     compute = lambda rows, weights: _corpus_score(score, texts(rows, weights, class_names, separator))
-    return Metric(_texts_of("bleu", beams, written), compute, reduce="gather", host=True, written=written)
+    return Metric(_texts_of("bleu", beams, written), compute, reduce="gather", host=True, written=written * beams)
 
 
 @better("max", worst=0.0, best=100.0)
@@ -239,7 +242,7 @@ def chrf(
     """
     score = _sacrebleu("chrf").CHRF(word_order=word_order)
     compute = lambda rows, weights: _corpus_score(score, texts(rows, weights, class_names, separator))
-    return Metric(_texts_of("chrf", beams, written), compute, reduce="gather", host=True, written=written)
+    return Metric(_texts_of("chrf", beams, written), compute, reduce="gather", host=True, written=written * beams)
 
 
 def texts(rows: Rows, weights: np.ndarray, class_names: Sequence[str], separator: str) -> tuple[list[str], list[str]]:

@@ -195,11 +195,13 @@ class Run(NamedTuple):
     ) -> Generated:
         """Let a trained language model write text.
 
-        Each token is drawn from softmax(scores / temperature), among those that `top_k` and `top_p` leave.
+        Each token is drawn from softmax(scores / temperature), among those that `top_k` and `top_p` leave. A model of
+        pairs, such as one that translates, writes the target of a source.
 
         Args:
-            prompt: what the text begins with; "" begins a line.
-            length: tokens to add. Beyond the training windows the model reads the later half of its positions anew.
+            prompt: what the text begins with; "" begins a line. Of a model of pairs, the source.
+            length: tokens to add. Beyond the training windows the model reads the later half of its positions anew; a
+                target ends before, and is never longer than those of training.
             count: how many texts.
             temperature: 0 takes the likeliest token; 1 draws as the model says.
             top_k: only the k likeliest tokens count; 0 for all.

@@ -10,7 +10,8 @@ import numpy as np
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import generating
-from deepprinciples.learners.generating import Tokenizer, tokenizer_of
+from deepprinciples.learners.generating import Choice, Tokenizer, tokenizer_of
+from deepprinciples.learners.writing import BEGIN_ID, END_ID, PADDING_ID, Writer, drawn, searched_pairs, writer_of
 from deepprinciples.results.finished_run import Run
 from deepprinciples.results.trained_model import load_model
 from deepprinciples.types import Dataset
@@ -20,8 +21,9 @@ class Generated(NamedTuple):
     """What a model wrote.
 
     Attributes:
-        texts: the prompt with what follows it, for each draw; of a beam search the likeliest first.
-        ids: the new tokens [draw, token].
+        texts: the prompt with what follows it, for each draw; of a beam search the likeliest first. Of a model of pairs
+            the target alone.
+        ids: the new tokens [draw, token]; of a model of pairs -1 from the end on.
         log_probabilities: of the new tokens of each text, found by a beam search; None for drawn ones.
     """
 
@@ -54,6 +56,10 @@ def generate(
     trained, params = load_model(run, arm, seed, config=config)
     model, data = trained.model, trained.data
     tokenizer = readable(data)
+    if isinstance(data.train.inputs, Mapping):
+        inputs = _pair(prompt, length, data.train.inputs, tokenizer)
+        writer = writer_of(lambda x: trained.predict(params, x), model.unroll, params, trained.state)
+        return _target(writer, inputs, choice, count, beam, jax.random.key(key), tokenizer)
     ids = _prompt_ids(prompt, tokenizer)
     window = data.train.inputs.shape[1]
     if not generating.is_causal(model, params, trained.state, window, data.vocabulary):
@@ -69,10 +75,37 @@ def generate(
             )
         found, totals = generating.searched(model, params, trained.state, ids, length, beam)
         return Generated(_texts(ids, found, tokenizer), found, totals)
-    drawn = generating.sampled(
+    found = generating.sampled(
         model, params, trained.state, np.tile(ids, (count, 1)), length, jax.random.key(key), choice, window
     )
-    return Generated(_texts(ids, drawn, tokenizer), drawn)
+    return Generated(_texts(ids, found, tokenizer), found)
+
+
+def _pair(prompt: str, length: int, known: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+    """Turn a prompt into the inputs of a model of pairs, as long as those of training."""
+    if not prompt.split():
+        raise ConfigError("prompt: found none; the model writes the target of a source: give the source")
+    ids = np.append(_prompt_ids(prompt, tokenizer), END_ID)
+    longest, most = known["source"].shape[1], min(length, known["target"].shape[1])
+    if len(ids) > longest:
+        raise ConfigError(
+            f"prompt: found {len(ids) - 1} tokens; expected {longest - 1} or fewer, as in the sources of training"
+        )
+    source = np.append(ids, np.full(longest - len(ids), PADDING_ID)).astype(np.int32)
+    return {"source": source[None], "target": np.full((1, most), BEGIN_ID, np.int32)}
+
+
+def _target(
+    writer: Writer, inputs: Mapping[str, Any], choice: Choice, count: int, beam: int, key: Any, tokenizer: Tokenizer
+) -> Generated:
+    """Write the target of a source, drawn or searched for."""
+    if beam:
+        found, totals = jax.jit(lambda x: searched_pairs(writer, x, beam))(inputs)
+        ids, logs = np.asarray(found[0]), np.asarray(totals[0])
+    else:
+        repeated = {name: np.repeat(one, count, axis=0) for name, one in inputs.items()}
+        ids, logs = np.asarray(jax.jit(lambda x, key: drawn(writer, x, choice, key))(repeated, key)), None
+    return Generated(tuple(tokenizer.decode(row.tolist()) for row in ids), ids, logs)
 
 
 def readable(data: Dataset) -> Tokenizer:
@@ -90,6 +123,8 @@ def _prompt_ids(prompt: str, tokenizer: Tokenizer) -> np.ndarray:
     """Turn a prompt into token ids; the empty one is a line break, or where there is none the first token."""
     if not prompt:
         return tokenizer.encode("\n")[:1] if "\n" in tokenizer.names else np.zeros(1, np.int32)
+    if any("\ud800" <= one <= "\udfff" for one in prompt):  # what a terminal makes of bytes that are no text
+        raise ConfigError("prompt: holds bytes that are not UTF-8; write it as UTF-8")
     if unknown := generating.unknown_in(prompt, tokenizer):
         raise ConfigError(f'prompt: the model was trained on no "{unknown}"; write without it')
     return tokenizer.encode(prompt)

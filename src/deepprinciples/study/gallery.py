@@ -16,9 +16,10 @@ import xarray as xr
 
 from deepprinciples.learners import from_config, generating
 from deepprinciples.learners.trained_networks import networks_of
+from deepprinciples.learners.writing import write, writer_of
 from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.study.plan import StudyPlan
-from deepprinciples.types import Dataset, PyTree
+from deepprinciples.types import Dataset, Model, PyTree
 
 EXAMPLES, SIDE = 5, 144  # how many are drawn, each of SIDE x SIDE pixels
 
@@ -63,6 +64,8 @@ def texts(
 ) -> dict[str, str]:
     """Let the first kept model of every arm go on with the same line of test text, arm -> text.
 
+    A model of pairs writes the targets of the first test sources.
+
     Args:
         plan: of the study.
         states: arm -> the final states of its learner, leading axis: seed.
@@ -76,6 +79,9 @@ def texts(
             continue
         network = networks_of(from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})), data)[""]
         params, own = (jax.tree.map(lambda array: array[0], tree) for tree in (state.eval_params, state.eval_state))
+        if isinstance(data.test.inputs, Mapping):
+            found[arm] = _targets(data, network.model, params, own)
+            continue
         window = data.train.inputs.shape[1]
         if not generating.is_causal(network.model, params, own, window, data.vocabulary):
             continue
@@ -84,6 +90,23 @@ def texts(
         made = generating.sampled(network.model, params, own, prompt[None], length, jax.random.key(0), choice, window)
         found[arm] = tokenizer_of(data.token_names).decode([*prompt.tolist(), *made[0].tolist()])
     return found
+
+
+def _targets(data: Dataset, model: Model, params: PyTree, state: PyTree) -> str:
+    """Write the likeliest targets of the first test sources, a line each."""
+    inputs = jax.tree.map(lambda array: np.asarray(array[:EXAMPLES]), data.test.inputs)
+    decode = tokenizer_of(data.token_names).decode
+
+    @jax.jit
+    def targets(params: PyTree, state: PyTree, inputs: PyTree) -> Any:
+        predict = lambda x: model.apply(params, state, x, key=None, train=False)[0]
+        return write(writer_of(predict, model.unroll, params, state), inputs)
+
+    made = np.asarray(targets(params, state, inputs))
+    return "\n".join(
+        f"{decode(source.tolist())}: {decode(target.tolist())}"
+        for source, target in zip(inputs["source"], made, strict=True)
+    )
 
 
 def one(tree: PyTree, index: int) -> PyTree:

@@ -69,7 +69,8 @@ def speech(
     every = [one for part in parts.values() for one in part]
     names = names or vocabulary(every)
     classes = {name: number for number, name in enumerate(names)}
-    longest = max(frame_count(len(one.samples), rate, window=frames.window, hop=frames.hop) for one in every)
+    counts = (frame_count(len(one.samples), rate, window=frames.window, hop=frames.hop) for one in every)
+    longest = max(0, *counts)  # below 0 where all are shorter than a frame, which is refused below
     most = max(len(one.tokens) for one in every)
     if not most:
         raise DataError(f"{every[0].name}: no recording has a transcript with a token")

@@ -140,6 +140,11 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
     where, source = f"test_sets.{name}", given.source
     if source.stream is not None:
         raise DataError(f"{where}: found a stream; give its examples as arrays")
+    if source.token_names and data.source.token_names and source.token_names != data.source.token_names:
+        raise DataError(
+            f"{where}: its token ids stand for other tokens than those of [data]; expected the same ones, as those of "
+            'tokens = "bytes" are'
+        )
     if bool(source.leaves) != bool(data.source.leaves) or source.vocabulary != data.source.vocabulary:
         raise DataError(f"{where}: found other data than in [data]; expected the same factory, or one like it")
     if source.class_names and source.leaves is None:
@@ -174,4 +179,6 @@ def _renumbered(source: Source, names: tuple[str, ...], where: str) -> Source:
             known = ", ".join(names[:20]) or "numbers"
             raise DataError(f'{where}: found the class "{shown(name)}", expected those of [data]: {known}')
     numbers = np.array([names.index(name) for name in source.class_names])
-    return source._replace(targets=numbers[source.targets], outputs=len(names), class_names=names)
+    targets = np.asarray(source.targets)
+    targets = np.where(targets < 0, targets, numbers[targets])  # -1 is no label
+    return source._replace(targets=targets, outputs=len(names), class_names=names)

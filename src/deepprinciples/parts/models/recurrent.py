@@ -102,7 +102,7 @@ class Recurrent(NamedTuple):
     cell_normalization: CellNormalization = "none"
 
 
-class _Layer(nn.Module):
+class RecurrentLayer(nn.Module):
     """One recurrent layer with its skip and normalization; see `lstm`."""
 
     cells: Cells
@@ -150,7 +150,7 @@ class _Recurrent(nn.Module):
             activations["embedding"] = x
         flow = Flow(x)
         for number in range(self.depth):
-            layer = _Layer(self.cells, name=layer_name(number, self.depth))
+            layer = RecurrentLayer(self.cells, name=layer_name(number, self.depth))
             flow, seen = layer(flow, step, number, mask)
             activations |= seen
         given = flow.given

@@ -11,6 +11,7 @@ from typing import Any
 from deepprinciples.parts.text.numerals import number_words
 from deepprinciples.parts.text.plays import shakespeare
 from deepprinciples.parts.text.reviews import imdb, rotten_tomatoes
+from deepprinciples.parts.text.streamed import text_stream
 from deepprinciples.parts.text.tagged import brown, wnut16
 from deepprinciples.parts.text.text_files import text
 from deepprinciples.parts.text.tokenization import Tokenizer, tokenizer_of
@@ -20,5 +21,5 @@ from deepprinciples.parts.text.word_vectors import glove, write_start
 __all__ = ["TABLE", "Tokenizer", "glove", "tokenizer_of", "write_start"]
 
 TABLE: dict[str, Any] = {
-    f.__name__: f for f in (text, shakespeare, rotten_tomatoes, imdb, wnut16, brown, verses, number_words)
+    f.__name__: f for f in (text, text_stream, shakespeare, rotten_tomatoes, imdb, wnut16, brown, verses, number_words)
 }

@@ -49,16 +49,25 @@ def text(
     References: Sennrich, Haddow, Birch, arXiv:1508.07909 (byte pairs).
     """
     root = Path(path).expanduser()
-    files = [root]
-    if root.is_dir():
-        files = sorted(one for one in root.glob("*.txt") if not one.name.startswith("."))
-        if not files:
-            raise DataError(f"{root}: found no file .txt, expected at least one of UTF-8 text")
-    texts = [read_text(one) for one in files]
+    texts = [read_text(one) for one in text_files(root)]
     if not 0 < held_out < 1:
         raise DataError(f"data.held_out: found {held_out}, expected a share between 0 and 1, such as 0.1")
     parts = whole_documents(texts, held_out) if len(texts) > 2 else ends_of_documents(texts, held_out)
     return source_of_documents(parts, Cut(tokens, symbols, length, stride), str(root))
+
+
+def text_files(root: Path) -> list[Path]:
+    """Return the files *.txt of a folder in order, or the file itself.
+
+    Raises:
+      DataError: a folder has none.
+    """
+    if not root.is_dir():
+        return [root]
+    files = sorted(one for one in root.glob("*.txt") if not one.name.startswith("."))
+    if not files:
+        raise DataError(f"{root}: found no file .txt, expected at least one of UTF-8 text")
+    return files
 
 
 def read_text(path: Path) -> str:

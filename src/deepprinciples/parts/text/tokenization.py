@@ -60,9 +60,17 @@ def tokenizer_of(names: Sequence[str]) -> Tokenizer:
     while count < min(len(names), len(SPECIAL)) and names[count] in SPECIAL:
         count += 1
     special, plain = names[:count], names[count:]
-    if plain[:256] == BYTE_NAMES:
+    of_bytes, of_characters = plain[:256] == BYTE_NAMES, plain[:1] == (UNKNOWN_CHARACTER,)
+    whole = [name for name in plain if name and (_BYTES.keys() >= set(name) if of_bytes else len(name) == 1)]
+    if (of_bytes or of_characters) and len(whole) < len(plain):
+        wrong = next(name for name in plain if name not in whole)
+        kind = "bytes" if of_bytes else "characters"
+        raise DataError(
+            f"tokens: found {shown(wrong)!r} among the names of {kind}, expected those of a data set of text"
+        )
+    if of_bytes:
         made = _of_bytes(plain)
-    elif plain[:1] == (UNKNOWN_CHARACTER,):
+    elif of_characters:
         made = _of_characters(plain)
     elif plain[:1] == (UNKNOWN_WORD,):
         made = _of_words(plain)

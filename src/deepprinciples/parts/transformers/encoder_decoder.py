@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,12 +13,14 @@ from deepprinciples.parts.models.keywords import Layers, flat_keywords
 from deepprinciples.parts.models.layers import from_network, perturb
 from deepprinciples.parts.models.noise import dropout, is_off
 from deepprinciples.parts.models.recurrent import check_sequence
+from deepprinciples.parts.models.sequence_to_sequence import pair_of
 from deepprinciples.parts.transformers.blocks import (
     FACTORS,
     OFF,
     Attention,
     Block,
     BlockLayer,
+    Cache,
     Embedding,
     Norm,
     Output,
@@ -27,7 +29,15 @@ from deepprinciples.parts.transformers.blocks import (
     check,
     positions_first,
 )
-from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Model, Size, traits
+from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Model, PyTree, Size, Unroll, traits
+
+
+class Written(NamedTuple):
+    """Where the decoder stands, and what it reads of the source."""
+
+    cache: Cache
+    memory: Array  # [B, D, S]
+    hidden: Array | None  # [B, 1, S, 1], what is added to the scores
 
 
 class _EncoderDecoder(nn.Module):
@@ -40,56 +50,63 @@ class _EncoderDecoder(nn.Module):
     outputs: int
 
     @nn.compact
-    def __call__(self, x: Any, step: Step) -> tuple[Array, dict[str, Array]]:
+    def __call__(self, x: Any, step: Step, at: Written | None = None) -> Any:
+        """Answer pairs; of a source alone return what the decoder reads of it, and from there go on with a token."""
         a, b, activations = self.a, self.b, {}
-        source, target = _both(x)
-        counts = None
-        if check_sequence("encoder_decoder", source, self.vocabulary) and self.padding >= 0:
-            counts = source != self.padding
-        check_sequence("encoder_decoder", target, self.vocabulary)
+        alone = at is None and isinstance(x, Mapping) and set(x) == {"source"}
+        source, target = (
+            (x["source"], x["source"]) if alone else (x, x) if at is not None else pair_of("encoder_decoder", x)
+        )
+        batch = len(source)
 
         def seen(y: Array, name: str) -> Array:
             if name in step.perturbations:
                 y = y + step.perturbations[name].reshape(-1, len(y)).T
-            activations[name] = positions_first(y, len(source))
+            activations[name] = positions_first(y, batch)
             return y
 
-        def embedded(ids: Array, name: str, number: int) -> tuple[Array, Array | None, Array]:
-            places = jnp.arange(ids.shape[1])
+        def embedded(ids: Array, name: str, number: int, begin: Any = 0) -> tuple[Array, Array | None, Array]:
+            check_sequence("encoder_decoder", ids, self.vocabulary)
+            places = jnp.arange(ids.shape[1]) + begin
             embed = Embedding(self.design, b.width, self.vocabulary, a.positions, b.width_base, name=name)
             y, table = embed(ids, step, places)
             return dropout(seen(y, name), step, number), table, places
 
-        def blocks(y: Array, part: str, first: int, at: Place) -> Array:
+        def blocks(y: Array, part: str, first: int, at: Place) -> tuple[Array, list]:
+            pairs = []
             for number in range(b.depth):
                 name = f"{part}_{number:02d}"
-                y, slope, _ = BlockLayer(self.design, a, b, name=name)(y, step, first + number, at)
+                y, slope, pair = BlockLayer(self.design, a, b, name=name)(y, step, first + number, at)
                 y = seen(y, name)
-                activations[name + ACTIVATION_DERIVATIVE] = positions_first(slope, len(source))
-            return y
+                activations[name + ACTIVATION_DERIVATIVE] = positions_first(slope, batch)
+                pairs.append(pair)
+            return y, pairs
 
-        y, _, places = embedded(source, "source_embedding", 0)
-        both_ways = a._replace(causal=False)
-        y = blocks(y, "encoder", 0, Place(len(source), places, bias_of(both_ways, places, places, counts)))
-        memory = seen(Norm(b.normalization if b.norm_place == "pre" else "none", name="memory")(y), "memory")
-        hidden = bias_of(Attention(causal=False, positions="none"), jnp.zeros(1), jnp.zeros(source.shape[1]), counts)
-        y, table, places = embedded(target, "embedding", 3 * b.depth + 2)
-        bias = bias_of(a._replace(causal=True), places, places, None)
-        y = blocks(y, "decoder", b.depth, Place(len(source), places, bias, None, memory, hidden))
+        if at is None:
+            y, _, places = embedded(source, "source_embedding", 0)
+            counts = source != self.padding if self.padding >= 0 else None
+            both_ways = a._replace(causal=False)
+            y, _ = blocks(y, "encoder", 0, Place(batch, places, bias_of(both_ways, places, places, counts)))
+            memory = seen(Norm(b.normalization if b.norm_place == "pre" else "none", name="memory")(y), "memory")
+            no_places = Attention(causal=False, positions="none")
+            hidden = bias_of(no_places, jnp.zeros(1), jnp.zeros(source.shape[1]), counts)
+            if alone:
+                return memory.reshape(len(memory), batch, -1).swapaxes(0, 1), hidden
+            cache, keys = None, target.shape[1]
+        else:
+            hidden, keys = at.hidden, at.cache.keys[0].shape[3]
+            # Blocks of the decoder are counted on from those of the encoder, which keep nothing.
+            cache = at.cache._replace(keys=2 * at.cache.keys, values=2 * at.cache.values)
+            memory = at.memory.swapaxes(0, 1).reshape(at.memory.shape[1], -1)
+        y, table, places = embedded(target, "embedding", 3 * b.depth + 2, 0 if cache is None else cache.place)
+        bias = bias_of(a._replace(causal=True), places, jnp.arange(keys), None)
+        y, pairs = blocks(y, "decoder", b.depth, Place(batch, places, bias, cache, memory, hidden))
         made = Output(self.design, b, self.outputs, name="output")
         outputs = made(y.reshape(len(y), *target.shape[:2]), step, table if self.tied else None)
         activations["output"] = outputs = perturb(outputs, step, "output")
-        return outputs, activations
-
-
-def _both(x: Any) -> tuple[Array, Array]:
-    if not isinstance(x, Mapping) or set(x) != {"source", "target"}:
-        found = f"a table of {', '.join(map(str, x))}" if isinstance(x, Mapping) else "an array"
-        raise ValueError(
-            f'encoder_decoder: inputs must be {{"source": [B, S], "target": [B, T]}}; found {found}; use model '
-            "transformer for one sequence"
-        )
-    return x["source"], x["target"]
+        if at is None:
+            return outputs, activations
+        return outputs, at._replace(cache=Cache(at.cache.place + 1, *map(tuple, zip(*pairs, strict=True))))
 
 
 @traits(neutral=OFF, update_factors=FACTORS)
@@ -133,7 +150,7 @@ def encoder_decoder(
     Returns:
         A `Model` on inputs {"source": [B, S], "target": [B, T]} of ids: outputs [B, T, outputs]; activations
         "source_embedding", "encoder_00", ..., "memory" [B, S, width], "embedding", "decoder_00", ... [B, T, width],
-        their slopes, and "output".
+        their slopes, and "output". `unroll` writes a token at a time.
 
     Raises:
         ValueError: the inputs are not these two; heads do not divide the width, or key_heads the heads; a sequence is
@@ -155,4 +172,21 @@ def encoder_decoder(
     network = _EncoderDecoder(design, attention, block, tied, vocabulary, padding, outputs)
     settings = step_of(layers, 2 * block.depth - 1)
     model = from_network(network, settings, per_example=is_off(attention.attention_dropout))
-    return model._replace(per_position=True)
+    return model._replace(per_position=True, unroll=_unroll(network, settings, attention, block))
+
+
+def _unroll(network: nn.Module, settings: Step, a: Attention, b: Block) -> Unroll:
+    """Write a token at a time, with the source read once and the keys and values of the tokens so far kept."""
+
+    def begin(params: PyTree, state: PyTree, source: Array, length: int) -> Written:
+        made: Any = network.apply({"params": params, **state}, {"source": source}, settings)
+        memory, hidden = made
+        empty = jnp.zeros((len(source), a.key_heads or a.heads, b.width // a.heads, length), memory.dtype)
+        return Written(Cache(jnp.zeros((), jnp.int32), (empty,) * b.depth, (empty,) * b.depth), memory, hidden)
+
+    def advance(params: PyTree, state: PyTree, at: Written, inputs: Array) -> tuple[Array, Written]:
+        made: Any = network.apply({"params": params, **state}, inputs[:, None], settings, at)
+        outputs, after = made
+        return outputs[:, 0], after
+
+    return Unroll(begin, advance)
