@@ -9,6 +9,7 @@ import numpy as np
 
 import deepprinciples as dp
 from deepprinciples.learners.generating import write
+from deepprinciples.parts.text import tokenizer_of
 
 
 def test_every_token_rests_on_those_written_before() -> None:
@@ -41,3 +42,14 @@ def test_a_comparison_judges_what_is_written(tmp_path: Path) -> None:
     score, shown, chrf = (run.results[name].values.ravel() for name in ("score", "test_shown", "test_chrf"))
     assert (score < 0.75).all() and (shown < 0.6).all() and (chrf > 30).all(), (score, shown, chrf)
     assert (score != shown).all()
+    assert not any("gallery" in one for one in run.summary["warnings"]), run.summary["warnings"]
+    model, params = run.model(seed=0)
+    spread = slice(0, 20, 4)  # five of the 20 of the test part
+    inputs = {side: jnp.asarray(ids[spread]) for side, ids in model.data.test.inputs.items()}
+    made = write(lambda given: model.predict(params, given), inputs)
+    decode = tokenizer_of(model.data.token_names).decode
+    lines = run.summary["texts"]["run"].split("\n")
+    assert lines[::4] == [decode(ids) for ids in inputs["source"]]
+    assert lines[1::4] == ["  " + decode(ids[ids >= 0]) for ids in np.asarray(made)]
+    assert lines[2::4] == [f"  ({decode(ids[1:][ids[1:] > 0])})" for ids in inputs["target"]]
+    assert "translation of the test part in parentheses" in (run.path / "report.html").read_text()

@@ -18,7 +18,7 @@ from deepprinciples.learners import from_config, generating
 from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.study.plan import StudyPlan
-from deepprinciples.types import Dataset, PyTree
+from deepprinciples.types import Array, Dataset, Model, PyTree
 
 EXAMPLES, SIDE = 5, 144  # how many are drawn, each of SIDE x SIDE pixels
 
@@ -61,13 +61,13 @@ def gallery(
 def texts(
     plan: StudyPlan, states: Mapping[str, Any], chosen: Mapping[str, Mapping[str, float]], length: int = 400
 ) -> dict[str, str]:
-    """Let the first kept model of every arm go on with the same line of test text, arm -> text.
+    """Let the first kept model of every arm go on with the same line of test text, or translate, arm -> text.
 
     Args:
         plan: of the study.
         states: arm -> the final states of its learner, leading axis: seed.
         chosen: arm -> the tuned settings of its first seed.
-        length: tokens that are added.
+        length: tokens that are added to a line.
     """
     found = {}
     for arm, state in states.items():
@@ -76,6 +76,9 @@ def texts(
             continue
         network = networks_of(from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})), data)[""]
         params, own = (jax.tree.map(lambda array: array[0], tree) for tree in (state.eval_params, state.eval_state))
+        if isinstance(data.test.inputs, Mapping):
+            found[arm] = _translations(network.model, params, own, data)
+            continue
         window = data.train.inputs.shape[1]
         if not generating.is_causal(network.model, params, own, window, data.vocabulary):
             continue
@@ -84,6 +87,21 @@ def texts(
         made = generating.sampled(network.model, params, own, prompt[None], length, jax.random.key(0), choice, window)
         found[arm] = tokenizer_of(data.token_names).decode([*prompt.tolist(), *made[0].tolist()])
     return found
+
+
+def _translations(model: Model, params: PyTree, state: PyTree, data: Dataset) -> str:
+    """Translate examples spread over the test part: the source, what is written, and in parentheses the target."""
+    places = np.arange(EXAMPLES) * (len(data.test.targets) // EXAMPLES)
+    inputs = {side: ids[places] for side, ids in data.test.inputs.items()}
+
+    @jax.jit
+    def written(params: PyTree, state: PyTree, inputs: PyTree) -> Array:
+        return generating.write(lambda given: model.apply(params, state, given, key=None, train=False)[0], inputs)
+
+    made = np.asarray(written(params, state, inputs))
+    decode, targets = tokenizer_of(data.token_names).decode, data.test.targets[places]
+    three = zip(inputs["source"], made, targets, strict=True)
+    return "\n\n".join(f"{decode(a)}\n  {decode(b[b >= 0])}\n  ({decode(c[c >= 0])})" for a, b, c in three)
 
 
 def one(tree: PyTree, index: int) -> PyTree:
