@@ -38,6 +38,7 @@ SLOW = [
     "noise_scale_and_batch_size",
     "number_translation",
     "object_detection",
+    "positions",
     "regularization_on_small_data",
     "residual_gradient_correlation",
     "segmentation_losses",
@@ -77,6 +78,7 @@ TONES = {"name": "tones", "size": 40, "most": 3, "bands": 4, "batch_size": 8}
 STAND_INS = {
     "char_transformer": WORDS,
     "named_entities": TAGGED,
+    "positions": WORDS,
     "segmentation_losses": MAPS,
     "sentiment": REVIEWS,
     "series": SERIES,
@@ -229,6 +231,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ),
         ["giou_focal", "l1_bce"],
         ["giou_focal: average precision ", " at an IoU of 0.75, ", "l1_bce: average", "median choice", "Picture: "],
+    ),
+    "positions": (
+        ("model.width=8", "model.depth=1", "study.keep=2"),
+        ["learned", "rotary", "none"],
+        ["learned: ", " bits a byte in windows as in training", " in longer ones, by quarters [", "none - rotary"],
     ),
     "regularization_on_small_data": (
         (*MLP, "model.depth=1"),

@@ -16,7 +16,7 @@ from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.writing import searched_pairs, write, writer_of
 from deepprinciples.parts.tables import TABLES
-from deepprinciples.parts.text import numerals
+from deepprinciples.parts.text import numerals, tokenizer_of
 
 SIZE = 5  # padding, begin, end, and two words
 INPUTS = {"source": jnp.array([[3, 4, 2], [4, 2, 0]]), "target": jnp.array([[1, 0, 0], [1, 0, 0]])}
@@ -109,8 +109,17 @@ def test_a_comparison_judges_what_is_written(run: dp.Run) -> None:
     assert (score < 0.75).all() and (shown < 0.6).all() and (chrf > 30).all(), (score, shown, chrf)
     assert (score != shown).all()
     assert (searched < 0.75).all() and TABLES["metric"]["token_error_rate"](written=True, beams=3).written == 3
-    lines = run.summary["texts"]["cells"].splitlines()
-    assert len(lines) == 5 and all(": " in line for line in lines)
+    assert not any("gallery" in one for one in run.summary["warnings"]), run.summary["warnings"]
+    model, params = run.model(seed=0, arm="cells")
+    spread = slice(0, 20, 4)  # five of the 20 of the test part
+    inputs = {side: jnp.asarray(ids[spread]) for side, ids in model.data.test.inputs.items()}
+    made = write(writer_of(lambda given: model.predict(params, given), None, params, {}), inputs)
+    decode = tokenizer_of(model.data.token_names).decode
+    lines = run.summary["texts"]["cells"].split("\n")
+    assert lines[::4] == [decode(ids) for ids in inputs["source"]]
+    assert lines[1::4] == ["  " + decode(ids[ids >= 0]) for ids in np.asarray(made)]
+    assert lines[2::4] == [f"  ({decode(ids[1:][ids[1:] > 0])})" for ids in inputs["target"]]
+    assert "translation of the test part in parentheses" in (run.path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("arm", ["stacks", "cells"])

@@ -244,6 +244,9 @@ def test_chapters_are_held_out_whole_and_no_verse_twice(bible):
     assert prepare(source, batch_size=4).outputs == len(source.token_names)
     assert len(verses(path=str(bible), tokens="words").inputs["source"]) == 17 + 16, "longer ones too"
     assert "too few pairs" in refusal(verses, path=str(bible), longest=1)
+    whole, few = (verses(path=str(bible), tokens="words", held_out_size=size) for size in (0, 2))
+    assert len(whole.test.targets) == 4 and len(few.inputs["source"]) == 17 + 16 and len(few.validation.targets) == 2
+    np.testing.assert_array_equal(few.test.targets, whole.test.targets[::2], "from the whole book")
     pieces = verses(path=str(bible), symbols=300, longest=10)
     decode = tokenizer_of(pieces.token_names).decode
     assert decode(pieces.test.inputs["source"][0]) == "Own0 day & night." and len(pieces.token_names) <= 303

@@ -19,7 +19,7 @@ from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.learners.writing import write, writer_of
 from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.study.plan import StudyPlan
-from deepprinciples.types import Dataset, Model, PyTree
+from deepprinciples.types import Array, Dataset, Model, PyTree
 
 EXAMPLES, SIDE = 5, 144  # how many are drawn, each of SIDE x SIDE pixels
 
@@ -62,15 +62,13 @@ def gallery(
 def texts(
     plan: StudyPlan, states: Mapping[str, Any], chosen: Mapping[str, Mapping[str, float]], length: int = 400
 ) -> dict[str, str]:
-    """Let the first kept model of every arm go on with the same line of test text, arm -> text.
-
-    A model of pairs writes the targets of the first test sources.
+    """Let the first kept model of every arm go on with the same line of test text, or translate, arm -> text.
 
     Args:
         plan: of the study.
         states: arm -> the final states of its learner, leading axis: seed.
         chosen: arm -> the tuned settings of its first seed.
-        length: tokens that are added.
+        length: tokens that are added to a line.
     """
     found = {}
     for arm, state in states.items():
@@ -80,7 +78,7 @@ def texts(
         network = networks_of(from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})), data)[""]
         params, own = (jax.tree.map(lambda array: array[0], tree) for tree in (state.eval_params, state.eval_state))
         if isinstance(data.test.inputs, Mapping):
-            found[arm] = _targets(data, network.model, params, own)
+            found[arm] = _translations(network.model, params, own, data)
             continue
         window = data.train.inputs.shape[1]
         if not generating.is_causal(network.model, params, own, window, data.vocabulary):
@@ -92,21 +90,20 @@ def texts(
     return found
 
 
-def _targets(data: Dataset, model: Model, params: PyTree, state: PyTree) -> str:
-    """Write the likeliest targets of the first test sources, a line each."""
-    inputs = jax.tree.map(lambda array: np.asarray(array[:EXAMPLES]), data.test.inputs)
-    decode = tokenizer_of(data.token_names).decode
+def _translations(model: Model, params: PyTree, state: PyTree, data: Dataset) -> str:
+    """Translate examples spread over the test part: the source, what is written, and in parentheses the target."""
+    places = np.arange(EXAMPLES) * (len(data.test.targets) // EXAMPLES)
+    inputs = {side: ids[places] for side, ids in data.test.inputs.items()}
 
     @jax.jit
-    def targets(params: PyTree, state: PyTree, inputs: PyTree) -> Any:
-        predict = lambda x: model.apply(params, state, x, key=None, train=False)[0]
+    def written(params: PyTree, state: PyTree, inputs: PyTree) -> Array:
+        predict = lambda given: model.apply(params, state, given, key=None, train=False)[0]
         return write(writer_of(predict, model.unroll, params, state), inputs)
 
-    made = np.asarray(targets(params, state, inputs))
-    return "\n".join(
-        f"{decode(source.tolist())}: {decode(target.tolist())}"
-        for source, target in zip(inputs["source"], made, strict=True)
-    )
+    made = np.asarray(written(params, state, inputs))
+    decode, targets = tokenizer_of(data.token_names).decode, data.test.targets[places]
+    three = zip(inputs["source"], made, targets, strict=True)
+    return "\n\n".join(f"{decode(a)}\n  {decode(b[b >= 0])}\n  ({decode(c[c >= 0])})" for a, b, c in three)
 
 
 def one(tree: PyTree, index: int) -> PyTree:

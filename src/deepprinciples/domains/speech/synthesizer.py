@@ -21,7 +21,9 @@ from deepprinciples.errors import DataError
 PACKAGE, VERSION = "espeakng-loader", "0.2.4"
 LIBRARIES = ("libespeak-ng.so", "libespeak-ng.dylib", "espeak-ng.dll")  # Linux, macOS, Windows
 SPEAKERS = "espeak-ng-data/voices/!v"
-BREATHY = {"Alicia", "Demonic", "f2", "f3", "f5", "sandro", "victor", "whisper", "whisperf"}  # noise that differs
+BREATHY = {  # noise that differs
+    "Alicia", "Demonic", "Reed", "caleb", "f2", "f3", "f5", "sandro", "victor", "whisper", "whisperf",
+}  # fmt: skip
 SYNCHRONOUS, UTF8, WORDS_A_MINUTE, PITCH = 2, 1, 1, 3  # of speak_lib.h
 
 Say = Callable[[str, str, int, int], np.ndarray]

@@ -17,7 +17,7 @@ from deepprinciples.parts.text.pairs import SPECIAL, source_of_pairs
 from deepprinciples.parts.text.tokenization import word_names
 from deepprinciples.parts.text.windows import Symbols
 from deepprinciples.parts.text.word_ids import at_least_one
-from deepprinciples.types import Count
+from deepprinciples.types import Count, Size
 
 FOLDERS = {"verses_english": "engKJV2006eb", "verses_spanish": "spaRV1909eb"}
 MOST = 8_000_000  # bytes of a book
@@ -33,6 +33,7 @@ def verses(
     tokens: Literal["bpe", "words"] = "bpe",
     symbols: Symbols = 1000,
     longest: Count = 20,
+    held_out_size: Size = 0,
     path: str = "",
     download: bool = True,
 ) -> Source:
@@ -49,6 +50,8 @@ def verses(
         install "deepprinciples[text]"), or "words", in lower case and apart from signs; others become one unknown word.
       symbols: number of tokens of "bpe" or of words, at least 257.
       longest: words of either verse at most.
+      held_out_size: pairs of validation and of test at most, evenly spread over those held out; 0 for all. Text that a
+        model writes by itself takes long to make.
       path: folder with the folders engKJV2006eb and spaRV1909eb of the packages; "" looks in the usual places.
       download: fetch the set (6 MB, into the cache directory) where no folder has it.
 
@@ -69,6 +72,8 @@ def verses(
     parts = chapters_held_out(english, spanish, longest)
     if not all(parts.values()):
         raise DataError(f"data.longest: found {longest}, but too few pairs of verses are so short; expected more words")
+    for part in ("validation", "test"):
+        parts[part] = spread(parts[part], held_out_size)
     if tokens == "words":
         parts = {part: [(_words(a), _words(b)) for a, b in pairs] for part, pairs in parts.items()}
         names = word_names((text for pair in parts["train"] for text in pair), symbols)
@@ -93,6 +98,12 @@ def chapters_held_out(english: list[str], spanish: list[str], longest: int) -> d
         for other in others:
             parts[part] = {text: one for text, one in parts[part].items() if text not in parts[other]}
     return {part: list(found.items()) for part, found in parts.items()}
+
+
+def spread(pairs: list[tuple[str, str]], most: int) -> list[tuple[str, str]]:
+    """Take at most so many pairs, at even distances; all of them for 0."""
+    count = min(most or len(pairs), len(pairs))
+    return [pairs[number * len(pairs) // count] for number in range(count)]
 
 
 def plain(entry: str) -> str:
