@@ -22,16 +22,25 @@ _LANES = ("arm", "seed")
 
 
 def dataset(
-    finished: Any, *, metric: str, higher_is_better: bool, title: str, class_names: Sequence[str] = ()
+    finished: Any,
+    *,
+    metric: str,
+    higher_is_better: bool,
+    title: str,
+    class_names: Sequence[str] = (),
+    environment_steps: int = 0,
 ) -> xr.Dataset:
     """Arrange a study as named arrays: score [arm, seed], curves [arm, seed, step], probes [arm, seed, step, layer].
 
     Values for each class [arm, seed, class] have the names of classes as a coordinate, or their numbers; those of a
-    metric that tells another number of classes have a dimension of their own, such as class_5.
+    metric that tells another number of classes have a dimension of their own, such as class_5. `environment_steps` that
+    a step of training takes, where it takes some, make a coordinate beside eval_step.
     """
     arms = list(finished.outcomes)
     outcomes = list(finished.outcomes.values())
     coords = {"arm": arms, "seed": finished.seeds, "step": finished.probe_steps, "eval_step": finished.evaluation_steps}
+    if environment_steps:
+        coords["environment_steps"] = ("eval_step", np.asarray(finished.evaluation_steps) * environment_steps)
     base = ("arm", "seed")
     variables: dict[str, Any] = {
         "score": (base, np.stack([o.final[metric] for o in outcomes])),

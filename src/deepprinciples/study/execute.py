@@ -20,6 +20,7 @@ from deepprinciples.engine import autotune
 from deepprinciples.errors import IntegrityError, ResourceError, Stopped, one_line
 from deepprinciples.interop import parameters
 from deepprinciples.learners import from_config, measured
+from deepprinciples.learners.factories import trait
 from deepprinciples.learners.features import digest
 from deepprinciples.learners.model_sizes import shapes_of, size_of
 from deepprinciples.results import layout
@@ -192,6 +193,7 @@ def _outputs(
         higher_is_better=higher,
         title=resolved.get("title", "") or stem,
         class_names=next(iter(plan.data.values())).class_names,
+        environment_steps=_environment_steps(plan),
     )
     if kind == "lr-find":
         found = found.assign(learning_rate=("step", range_test.rates_of(next(iter(plan.arms.values())).config)))
@@ -235,6 +237,16 @@ def _outputs(
     found = _with_gallery(plan, finished, summary, found)
     further = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
     return resolved, summary | further, found
+
+
+def _environment_steps(plan: StudyPlan) -> int:
+    """Return the environment steps of a step of training; 0 where there are none, or arms differ in them."""
+    found = set()
+    for arm in plan.arms.values():
+        section = arm.config["learner"]
+        count = trait("learner", section, "environment_steps")
+        found.add(0 if count is None else count(section))
+    return found.pop() if len(found) == 1 else 0
 
 
 def _with_gallery(

@@ -41,8 +41,10 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
     values = selections.take(results, name, ("arm", "seed", dim))
     if values is None:
         return None
-    when = selections.steps(results, dim)
+    when, along = selections.steps(results, dim), "step"
     held = selections.with_worst(values, selections.diverged(results), when, maximize=maximize)
+    if dim == "eval_step" and "environment_steps" in results.coords:
+        when, along = np.asarray(results.environment_steps.values, float), "environment step"
     low, middle, high = selections.quartiles(held, axis=1)  # [arm, step] each
     drawn = np.concatenate([low, middle, high])
     if not np.isfinite(drawn).any():
@@ -51,7 +53,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
     if log:
         low = np.where(low > 0, low, middle)
     names = selections.labels(results, "arm")
-    figure, axes = mpl_style.board(title, 190.0, "step", names, range(len(names)))
+    figure, axes = mpl_style.board(title, 190.0, along, names, range(len(names)))
     limits = _limits(low, middle, high, log)
     for index in range(len(names)):
         # The quartile beyond the worst outcome lies outside of the picture, on its bad side.
@@ -68,7 +70,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
         name.replace("_", "-"),
         "learning",
         _BAND if values.shape[1] > 1 else _ALONE,
-        f"Median {words} over steps for {len(names)} arms.",
+        f"Median {words} over {along}s for {len(names)} arms.",
         figure,
     )
 
