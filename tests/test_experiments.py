@@ -25,6 +25,7 @@ SLOW = [
     "augmentation_under_shift",
     "char_transformer",
     "clipping_family",
+    "dqn_tricks",
     "driving_by_cloning",
     "face_detection",
     "fashion_mnist_cnn",
@@ -39,6 +40,7 @@ SLOW = [
     "number_translation",
     "object_detection",
     "positions",
+    "ppo_a2c_reinforce",
     "regularization_on_small_data",
     "residual_gradient_correlation",
     "segmentation_losses",
@@ -120,6 +122,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("data.length=4", "data.size=200", "model.width=4", 'train.probes=["trigger_rate"]'),
         ["none", "value"],
         ["none: mean squared error", "of 2 settings below half of chance", "value: mean", "; the clip acted on "],
+    ),
+    "dqn_tricks": (
+        ("model.width=8", "learner.episodes=2", "train.evaluate_every=10"),
+        ["dqn", "double"],
+        ["dqn: interquartile mean ", "best look ", ", lost again by the end ", "double: "],
     ),
     "driving_by_cloning": (
         (
@@ -237,6 +244,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["learned", "rotary", "none"],
         ["learned: ", " bits a byte in windows as in training", " in longer ones, by quarters [", "none - rotary"],
     ),
+    "ppo_a2c_reinforce": (
+        ("model.width=8", "learner.episodes=2", "learner.rollout=16", "train.evaluate_every=10"),
+        ["a2c", "reinforce"],
+        ["a2c: interquartile mean ", "better than a2c with probability 0.50 ", "curve ", "reinforce: "],
+    ),
     "regularization_on_small_data": (
         (*MLP, "model.depth=1"),
         ["none", "l1", "l2", "dropout"],
@@ -287,6 +299,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["adam", "adam_penalty"],
         ["adam_penalty: test accuracy", ", strength ", "adam_penalty - adam: ", "cannot be judged"],
     ),
+    "what_makes_ppo_work": (
+        ("model.width=8", "learner.episodes=2", "learner.rollout=16", "train.evaluate_every=10"),
+        ["ppo", "raw_advantages"],
+        ["ppo: interquartile mean ", "half of the seeds balance by step inf", "raw_advantages: "],
+    ),
 }
 
 
@@ -303,7 +320,8 @@ def as_toy(name: str, arms: list[str]) -> Any:
     """Return an experiment whose config has some of its arms only."""
     module, given = script(name), config.load(ROOT / "configs" / f"{name}.toml")
     small = {**given, "arms": {arm: given["arms"][arm] for arm in arms}}
-    small["data"] = STAND_INS.get(name, given["data"])
+    if "data" in given:
+        small["data"] = STAND_INS.get(name, given["data"])
     return dp.experiment(small, variants=getattr(module, "TASKS", None))(module.main.__wrapped__)
 
 
