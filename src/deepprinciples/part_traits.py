@@ -45,6 +45,8 @@ class Traits(TypedDict, total=False):
     metrics: of a learner, the metrics that its evaluation gives by itself, name -> "max" or "min".
     updates: of a learner, (its section) -> updates of the weights in a step of training, where it is not one; schedules
         count them.
+    episode: of a learner, (config, state, key) -> (the states of an environment in an episode [steps, ...], how many of
+        them there are, what draws one).
     environment_steps: of a learner, (its section) -> steps of its environments in a step of training.
     """
 
@@ -72,6 +74,7 @@ class Traits(TypedDict, total=False):
     metrics: Mapping[str, Literal["max", "min"]]
     updates: Callable[[Mapping[str, Any]], int]
     environment_steps: Callable[[Mapping[str, Any]], int]
+    episode: Callable[..., tuple[Any, Any, Any]]
 
 
 def traits(**values: Unpack[Traits]) -> Callable[[Factory], Factory]:

@@ -10,7 +10,7 @@ import jax
 
 from deepprinciples.kernels.operation_counts import multiply_adds
 from deepprinciples.kernels.storage import Stored
-from deepprinciples.learners.factories import Config, first, model_of, weights_of
+from deepprinciples.learners.factories import Config, first, model_of, trait, weights_of
 from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.parts.parameter_names import name_of
 from deepprinciples.types import Dataset
@@ -25,11 +25,14 @@ class Shapes(NamedTuple):
 
 
 def shapes_of(config: Config, parts: Dataset) -> Shapes | None:
-    """Trace the answer to one example; None for a learner without the one model of the config."""
+    """Trace the answer to one example, of an actor to one observation; None for a learner without such a model."""
     if "model" not in config:
         return None
     example, weights = first(parts, 1).inputs, weights_of(config)
-    model = reparameterized(model_of(config, parts), weights)
+    if (own_networks := trait("learner", config["learner"], "networks")) is not None:
+        model, example, *_ = next(iter(own_networks(config, parts).values()))
+    else:
+        model = reparameterized(model_of(config, parts), weights)
     params, state = jax.eval_shape(lambda key: model.init(key, example), jax.random.key(0))
     predict = lambda fixed, inputs: model.apply(*fixed, inputs, key=None, train=False)[0]
     arrays = {

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepprinciples.learners import measured
+from deepprinciples.learners.control.trained_players import network_of
 from deepprinciples.learners.factories import (
     Config,
     chain,
@@ -23,7 +24,6 @@ from deepprinciples.learners.factories import (
 from deepprinciples.learners.gan.networks import discriminator_of, generator_of
 from deepprinciples.learners.grouping import apart_of
 from deepprinciples.learners.teaching import loss_targets_of
-from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.types import Dataset, Model
 
 
@@ -41,7 +41,7 @@ def _updates(config: Config, parts: Dataset) -> int:
 def _network(config: Config, parts: Dataset) -> Callable[[int, tuple[int, ...]], Model]:
     """Give the model of a config as a function of its outputs and the shape of an input, for learners without data."""
     del parts
-    return lambda outputs, shape: coerce(part("model", config["model"], outputs=outputs, vocabulary=0, shape=shape))
+    return lambda outputs, shape: network_of(config, outputs, shape)
 
 
 def _every(kind: str) -> Callable[[Config, Dataset], list[Any]]:

@@ -124,7 +124,7 @@ class Run(NamedTuple):
         Args:
             arm: of a comparison with `study.keep`; a run of `train` has none.
             seed: one of the seeds kept.
-            player: of a GAN, "generator" (the default) or "discriminator".
+            player: of a GAN, "generator" (the default) or "discriminator"; of a policy gradient, "actor" or "critic".
 
         Returns:
             (model, params), for `model.predict(params, inputs)`.

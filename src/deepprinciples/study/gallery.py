@@ -6,6 +6,7 @@ report needs neither the data nor the models.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from deepprinciples.learners import from_config, generating
+from deepprinciples.learners.factories import trait
 from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.learners.writing import write, writer_of
 from deepprinciples.parts.text import tokenizer_of
@@ -30,22 +32,27 @@ def gallery(
     """Draw the first test examples, each with the truth and with the outputs of every arm.
 
     Args:
-        plan: of the study, all arms on one data set that has a `display`; otherwise there is no gallery.
+        plan: of the study, all arms on one data set that has a `display`, or acting in environments that draw
+            themselves; otherwise there is no gallery.
         states: arm -> the final states of its learner, leading axis: seed.
         chosen: arm -> the tuned settings of its first seed.
 
     Returns:
-        Bytes [gallery_of, example, row, column, channel]; `gallery_of` is "truth" and the arms.
+        Bytes [gallery_of, example, row, column, channel]; `gallery_of` is "truth" and the arms, or the arms alone,
+        with moments of an episode as examples.
     """
     data = next(iter(plan.data.values()))
     arms = [arm for arm, state in states.items() if hasattr(state, "eval_params")]
+    configs = {arm: from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})) for arm in arms}
+    if arms and all(trait("learner", one["learner"], "episode") for one in configs.values()):
+        return _episodes(configs, states)
     if data.display is None or not arms or any(one is not data for one in plan.data.values()):
         return None
     first = lambda tree: jax.tree.map(lambda array: np.asarray(array[:EXAMPLES]), tree)
     inputs, targets = first(data.test.inputs), first(data.test.targets)
     rows = {"truth": targets}
     for arm in arms:
-        networks = networks_of(from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})), data)
+        networks = networks_of(configs[arm], data)
         if "" not in networks:
             return None
         model, read = networks[""].model, networks[""].read
@@ -106,6 +113,25 @@ def _translations(model: Model, params: PyTree, state: PyTree, data: Dataset) ->
     return "\n\n".join(f"{decode(a)}\n  {decode(b[b >= 0])}\n  ({decode(c[c >= 0])})" for a, b, c in three)
 
 
+def _episodes(configs: Mapping[str, Any], states: Mapping[str, Any]) -> xr.DataArray | None:
+    """Draw moments of an episode of every arm, as far apart as they can be, [gallery_of, example, ...]."""
+    rows = {}
+    for arm, config in configs.items():
+        play = trait("learner", config["learner"], "episode")
+        seen, count, draw = play(config, one(states[arm], 0), jax.random.key(0, impl="threefry2x32"))
+        if draw is None:
+            return None
+        moments = np.linspace(0, int(count) - 1, EXAMPLES).round().astype(int)
+        shown = functools.partial(_moment, draw, seen)
+        rows[arm] = [_pictured(functools.partial(shown, moment)) for moment in moments]
+    dims = ("gallery_of", "example", "row", "column", "channel")
+    return xr.DataArray(np.array(list(rows.values())), dims=dims, coords={"gallery_of": list(rows)})
+
+
+def _moment(draw: Callable[..., Any], seen: PyTree, moment: int, axes: Any) -> None:
+    draw(axes, one(seen, moment))
+
+
 def one(tree: PyTree, index: int) -> PyTree:
     """Take one example out of a tree of arrays."""
     return jax.tree.map(lambda array: array[index], tree)
@@ -116,19 +142,26 @@ def _leaf(tree: PyTree) -> Any:
 
 
 def _drawn(data: Dataset, inputs: PyTree, outputs: PyTree) -> np.ndarray:
-    """Draw one example, [SIDE, SIDE, 3] bytes; above it stands its class, where there is one."""
+    """Draw one example; above it stands its class, where there is one."""
+    display: Callable[..., Any] = data.display  # type: ignore[assignment]
+    title = ""
+    if data.task == "classification" and np.ndim(outputs) < 2:
+        label = int(np.argmax(outputs) if np.ndim(outputs) else outputs)
+        title = data.class_names[label] if label < len(data.class_names) else str(label)
+    return _pictured(lambda axes: display(axes, inputs, outputs), title)
+
+
+def _pictured(draw: Callable[[Any], Any], title: str = "") -> np.ndarray:
+    """Let something draw on axes, and return [SIDE, SIDE, 3] bytes."""
     from matplotlib.figure import Figure
     from PIL import Image
 
-    display: Callable[..., Any] = data.display  # type: ignore[assignment]
     figure = Figure(figsize=(2, 2), dpi=SIDE / 2, facecolor="white")
-    named = data.task == "classification" and np.ndim(outputs) < 2
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.8 if named else 0.96))
-    display(axes, inputs, outputs)
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.8 if title else 0.96))
+    draw(axes)
     axes.set_axis_off()
-    if named:
-        label = int(np.argmax(outputs) if np.ndim(outputs) else outputs)
-        axes.set_title(data.class_names[label] if label < len(data.class_names) else str(label), fontsize=17)
+    if title:
+        axes.set_title(title, fontsize=17)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return np.asarray(Image.open(stream).convert("RGB"))

@@ -17,6 +17,7 @@ from deepprinciples.learners.control.actor_critic import Network, actor_critic
 from deepprinciples.learners.control.advantages import advantages
 from deepprinciples.learners.control.environment_checks import problems
 from deepprinciples.learners.control.rollouts import Seen, begin, returns, rollout
+from deepprinciples.learners.control.trained_players import networks, watched
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.types import (
@@ -48,6 +49,8 @@ def updates_of(settings: Mapping[str, Any]) -> int:
     metrics={"episode_return": "max", "episode_length": "max"},
     neutral={"clip": math.inf, "value_clip": math.inf, "entropy": 0.0},
     problems=problems,
+    networks=networks,
+    episode=watched,
     updates=updates_of,
     environment_steps=lambda settings: int(settings["environments"] * settings["rollout"]),
 )

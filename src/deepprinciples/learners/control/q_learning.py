@@ -18,6 +18,7 @@ from deepprinciples.learners.control.environment_checks import problems
 from deepprinciples.learners.control.replay_memory import Memory
 from deepprinciples.learners.control.rollouts import Worlds, begin, returns
 from deepprinciples.learners.control.rollouts import rollout as played
+from deepprinciples.learners.control.trained_players import networks, watched
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.types import (
@@ -50,6 +51,8 @@ class Kept(NamedTuple):
     metrics={"episode_return": "max", "episode_length": "max"},
     neutral={"double": 0.0, "huber": math.inf},
     problems=problems,
+    networks=networks,
+    episode=watched,
     environment_steps=lambda settings: int(settings["environments"] * settings["rollout"]),
 )
 def q_learning(

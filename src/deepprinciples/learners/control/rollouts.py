@@ -115,3 +115,20 @@ def returns(
     carry = (worlds, jnp.ones(count, bool), jnp.zeros(count), jnp.uint32(0))
     worlds, _, total, _ = jax.lax.while_loop(lambda carry: jnp.any(carry[1]), step, carry)
     return total, worlds.steps
+
+
+def episode(environment: Environment, act: Callable[[Array, Array], Array], key: Array) -> tuple[PyTree, Array]:
+    """Play an episode, and return its states [horizon + 1, ...] and how many of them it had."""
+
+    def step(carry: Any, number: Array) -> Any:
+        state, observation, alive = carry
+        own = fold_in(key, number)
+        action = act(observation[None], stream(own, "act"))[0]
+        after, observation, _, terminated = environment.step(stream(own, "step"), state, action)
+        return (after, observation, alive & ~terminated), (after, alive)
+
+    state, observation = environment.reset(stream(key, "reset"))
+    numbers = jnp.arange(environment.horizon, dtype=jnp.uint32)
+    _, (states, alive) = jax.lax.scan(step, (state, observation, jnp.bool_(True)), numbers)
+    states = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state, states)
+    return states, 1 + jnp.sum(alive)

@@ -28,6 +28,10 @@ def gallery(results: xr.Dataset) -> list[Plot]:
     names = selections.labels(results, "gallery_of")[: _MOST_ARMS + 1]
     words = "The first test examples, not chosen: the truth, and below it what the first seed of each arm says."
     seeds = selections.labels(results, "seed")[:1]
+    if names[0] != "truth":
+        words = "Moments of a fresh episode, from its start at the left to its end, of the first seed of each arm."
+        drawn = _strips(values[: len(names)], names, seeds, "gallery", "An episode", "")
+        return [drawn._replace(group="gallery", caption=words, alt=f"Moments of an episode of {len(names)} arms.")]
     drawn = _strips(values[: len(names)], names, seeds, "gallery", "Test examples", "")
     return [drawn._replace(group="gallery", caption=words, alt=f"Test examples: the truth and {len(names) - 1} arms.")]
 
