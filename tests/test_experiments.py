@@ -46,6 +46,7 @@ SLOW = [
     "series",
     "sharpness_aware",
     "speech_digits",
+    "transformer_tricks",
     "unet_skips",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
@@ -83,6 +84,7 @@ STAND_INS = {
     "sentiment": REVIEWS,
     "series": SERIES,
     "speech_digits": TONES,
+    "transformer_tricks": WORDS,
     "unet_skips": MAPS,
 }
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
@@ -271,6 +273,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=4",),
         ["gru", "gru_masks"],
         ["gru: ", " of the digits wrong; CTC loss ", " in training, ", "gru_masks: "],
+    ),
+    "transformer_tricks": (
+        ("model.width=8",),
+        ["plain", "scaled", "tied"],
+        ["scaled: ", " bits a byte at a rate of ", "sensitivity ", " bits at rates above 0.05", "tied - plain"],
     ),
     "unet_skips": (
         ("model.width=2", "model.levels=2"),
