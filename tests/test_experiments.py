@@ -45,6 +45,7 @@ SLOW = [
     "sentiment",
     "series",
     "sharpness_aware",
+    "specaugment",
     "speech_digits",
     "transformer_tricks",
     "unet_skips",
@@ -83,6 +84,7 @@ STAND_INS = {
     "segmentation_losses": MAPS,
     "sentiment": REVIEWS,
     "series": SERIES,
+    "specaugment": TONES,
     "speech_digits": TONES,
     "transformer_tricks": WORDS,
     "unet_skips": MAPS,
@@ -268,6 +270,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", 'train.probes=["sharpness"]', "train.probe_every=10", "data.train_size=200"),
         ["plain", "sam"],
         ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
+    ),
+    "specaugment": (
+        ("model.width=4",),
+        ["none", "medium"],
+        ["none: ", " of the digits wrong; CTC loss ", "error on validation on the way [", "medium reads "],
     ),
     "speech_digits": (
         ("model.width=4",),
