@@ -5,7 +5,7 @@
 Varies: learned vectors, waves, rotary turns, a penalty on the distance, or nothing but the mask; nothing is tuned.
 Looks at: bits a byte of held-out plays, in windows as in training and in windows four times as long, which learned
 positions cannot read; and what each network writes.
-Time on 2 cores: 25 minutes with other work beside it.
+Time on 2 cores: 15 minutes with much other work beside it.
 Found: docs/findings.md
 """
 

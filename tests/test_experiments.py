@@ -33,6 +33,7 @@ SLOW = [
     "gan_mode_collapse",
     "initialization_at_criticality",
     "lottery_ticket",
+    "lstm_or_transformer",
     "medical_diagnosis",
     "memory_of_lstm",
     "named_entities",
@@ -47,7 +48,10 @@ SLOW = [
     "sentiment",
     "series",
     "sharpness_aware",
+    "specaugment",
     "speech_digits",
+    "transformer_tricks",
+    "translation",
     "unet_skips",
     "weight_decay_is_not_l2",
 ]  # run by long_experiments.py; fmt: skip
@@ -77,14 +81,19 @@ TAGGED = {**WORD_IDS, "targets": RANDOM.integers(0, 3, (60, 8)), "class_names": 
 REVIEWS = {**WORD_IDS, "targets": RANDOM.integers(0, 2, 60)}
 SERIES = {"name": "examples", "inputs": RANDOM.random((60, 8, 3)), "targets": np.arange(60) % 3, "batch_size": 8}
 TONES = {"name": "tones", "size": 40, "most": 3, "bands": 4, "batch_size": 8}
+NUMERALS = {"name": "number_words", "largest": 99, "size": 60, "batch_size": 8}
 STAND_INS = {
     "char_transformer": WORDS,
+    "lstm_or_transformer": WORDS,
     "named_entities": TAGGED,
     "positions": WORDS,
     "segmentation_losses": MAPS,
     "sentiment": REVIEWS,
     "series": SERIES,
+    "specaugment": TONES,
     "speech_digits": TONES,
+    "transformer_tricks": WORDS,
+    "translation": NUMERALS,
     "unet_skips": MAPS,
 }
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
@@ -204,6 +213,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
             " bytes",
         ],
     ),
+    "lstm_or_transformer": (
+        ("model.width=8", "arms.lstm.model.width=8"),
+        ["transformer", "lstm"],
+        ["transformer: ", " bits a byte at a rate of ", " multiply-adds a character", "\nlstm: "],
+    ),
     "medical_diagnosis": (
         ("model.width=4",),
         ["cross_entropy", "logit_adjusted"],
@@ -279,10 +293,25 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["plain", "sam"],
         ["plain: test accuracy", "sam: at half of the steps, ", "against all of plain", ", sharpness "],
     ),
+    "specaugment": (
+        ("model.width=4",),
+        ["none", "medium"],
+        ["none: ", " of the digits wrong; CTC loss ", "error on validation on the way [", "medium reads "],
+    ),
     "speech_digits": (
         ("model.width=4",),
         ["gru", "gru_masks"],
         ["gru: ", " of the digits wrong; CTC loss ", " in training, ", "gru_masks: "],
+    ),
+    "transformer_tricks": (
+        ("model.width=8",),
+        ["plain", "scaled", "tied"],
+        ["scaled: ", " bits a byte at a rate of ", "sensitivity ", " bits at rates above 0.05", "tied - plain"],
+    ),
+    "translation": (
+        ("model.width=8", "model.depth=1", "train.evaluate_every=20"),
+        ["pre", "post"],
+        ["pre: chrF ", ", BLEU ", ", perplexity ", ", training loss ", "\npost:\n", "\n  ("],
     ),
     "unet_skips": (
         ("model.width=2", "model.levels=2"),
