@@ -2,11 +2,11 @@
 
     python experiments/lstm_or_transformer.py [PATH=VALUE ...]
 
-Varies: a layer of LSTM cells, one of GRU cells and two blocks of a transformer, with widths at which all of them take
-the same number of multiply-adds for a character; each arm tunes its learning rate with the same number of trials.
+Varies: a layer of LSTM cells, one of GRU cells and two blocks of a transformer (positions learned, or rotary turns), of
+widths that take the same multiply-adds for a character; each arm tunes its learning rate with as many trials.
 Looks at: bits a byte of plays that were held out, on the way and at the end; parameters and multiply-adds; and what
 each network writes.
-Time on 2 cores: 10 minutes with much other work beside it.
+Time on 2 cores: 11 minutes with much other work beside it.
 Found: docs/findings.md
 """
 
