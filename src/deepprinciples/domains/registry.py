@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
-from deepprinciples.domains import control, detection, driving, medical, saliency, speech, transfer
+from deepprinciples.domains import circuits, control, detection, driving, medical, saliency, speech, transfer
 from deepprinciples.parts import tables
 
 DOMAINS: tuple[ModuleType, ...] = (
+    circuits,
     control,
     detection,
     driving,

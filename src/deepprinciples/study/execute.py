@@ -235,6 +235,8 @@ def _outputs(
     }
     known = {arm: edge for arm, edge in edges.items() if edge}
     found = _with_gallery(plan, finished, summary, found)
+    if circuits := _circuits(plan):
+        summary["circuits"] = circuits
     further = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
     return resolved, summary | further, found
 
@@ -263,6 +265,16 @@ def _with_gallery(
         summary["warnings"].append(f"no gallery: the display of the data failed ({one_line(error)})")
         return found
     return found if drawn is None else found.assign(gallery=drawn)
+
+
+def _circuits(plan: StudyPlan) -> dict[str, dict[str, Any]]:
+    """Return what the report draws of the arms whose model is a circuit."""
+    models = {name: arm.config.get("model", {}) for name, arm in plan.arms.items()}
+    return {
+        name: {**{key: model[key] for key in ("qubits", "depth", "observable")}, "outputs": plan.data[name].outputs}
+        for name, model in models.items()
+        if model.get("name") == "circuit"
+    }
 
 
 def _sizes(plan: StudyPlan, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:

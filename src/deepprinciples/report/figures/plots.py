@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from deepprinciples.report import io
 from deepprinciples.report.figures import (
+    circuit_diagrams,
     curves,
     forest_plot,
     heat_maps,
@@ -44,6 +45,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         found = [plot for plot in effect if plot is not None]
         found += size_plots.against_size(summary)
         found += curves.learning(results, summary)
+        found += circuit_diagrams.diagrams(summary)
         found += samples.gallery(results)
         found += samples.pictures(results)
         found += curves.players(results)
