@@ -27,8 +27,10 @@ CONFIG: dict[str, Any] = {
     "arms": {"plain": {}, "tanh": {"model.activation": "tanh"}},
 }
 MODULES = [name for name in dp.__all__ if isinstance(getattr(dp, name), ModuleType)]
-TYPES = ("Aux", "Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "minimize", "traits")
-FUNCTIONS = [name for name in dp.__all__ if name not in (*MODULES, *TYPES)]  # docs/tasks_of_your_own.md uses the types
+TYPES = (
+    "Aux", "Environment", "Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "minimize", "traits",
+)  # fmt: skip
+FUNCTIONS = [name for name in dp.__all__ if name not in (*MODULES, *TYPES)]  # the docs use the types
 METHODS = {f"Run.{name}": getattr(dp.Run, name) for name in ("to_dataframe", "trials", "model", "explain", "generate")}
 DOCUMENTED = {**{name: getattr(dp, name) for name in FUNCTIONS}, **METHODS}
 
