@@ -6,7 +6,7 @@ Varies: how long a stretch of time and how wide a band of frequency is covered i
 of digits that a bidirectional GRU learns with CTC: none, three strengths of both, and each alone; nothing is tuned.
 Looks at: the share of wrong digits for speakers that were not heard in training, how well the training part is fit, and
 whether the error on validation still falls.
-Time on 2 cores: 15 minutes with much other work beside it.
+Time on 2 cores: 6 minutes with other work beside it.
 Found: docs/findings.md
 """
 
