@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 SLOW = [
     "adaptive_optimizers",
     "augmentation_under_shift",
+    "barren_plateaus",
     "char_transformer",
     "clipping_family",
     "driving_by_cloning",
@@ -31,6 +32,7 @@ SLOW = [
     "gan_images",
     "gan_mode_collapse",
     "initialization_at_criticality",
+    "labels_are_few",
     "lottery_ticket",
     "medical_diagnosis",
     "memory_of_lstm",
@@ -38,6 +40,7 @@ SLOW = [
     "noise_scale_and_batch_size",
     "number_translation",
     "object_detection",
+    "quantum_classifier",
     "regularization_on_small_data",
     "residual_gradient_correlation",
     "segmentation_losses",
@@ -103,6 +106,15 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ),
         ["plain", "mixup"],
         ["plain: accuracy ", "; noisy 0.", ", twitter 0.", "mixup: accuracy ", "twitter: On accuracy "],
+    ),
+    "barren_plateaus": (
+        ("model.qubits=2", "model.depth=1"),
+        ["turns", "scaled", "scaled_local"],
+        [
+            "qubits_4_depth_2: turns: variance ",
+            "trained: scaled: variance ",
+            "depth 80: scaled_local: times 1.000 a qubit",
+        ],
     ),
     "char_transformer": (
         ("model.width=8",),
@@ -185,6 +197,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["critical", "chaotic"],
         ["critical: weight variance 1.761", "chaotic: weight variance 2.5", "a layer (theory 1.000)", "; accuracy "],
     ),
+    "labels_are_few": (
+        (),
+        ["contrastive", "masked", "supervised"],
+        ["contrastive: accuracy 0.", "median choice learning_rate ", ", share ", "supervised: accuracy 0."],
+    ),
     "lottery_ticket": (
         ("model.width=8",),
         ["dense", "ticket", "redrawn"],
@@ -229,6 +246,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ),
         ["giou_focal", "l1_bce"],
         ["giou_focal: average precision ", " at an IoU of 0.75, ", "l1_bce: average", "median choice", "Picture: "],
+    ),
+    "quantum_classifier": (
+        (),
+        ["circuit", "mlp"],
+        ["circuit: accuracy ", " with 51 weights, test loss ", ", input_scale ", "mlp: accuracy "],
     ),
     "regularization_on_small_data": (
         (*MLP, "model.depth=1"),

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from deepprinciples.learners import from_config, generating
+from deepprinciples.learners.factories import trait
 from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.study.plan import StudyPlan
@@ -37,7 +38,8 @@ def gallery(
         Bytes [gallery_of, example, row, column, channel]; `gallery_of` is "truth" and the arms.
     """
     data = next(iter(plan.data.values()))
-    arms = [arm for arm, state in states.items() if hasattr(state, "eval_params")]
+    answers = lambda arm: trait("learner", plan.arms[arm].config["learner"], "answers") is not False
+    arms = [arm for arm, state in states.items() if hasattr(state, "eval_params") and answers(arm)]
     if data.display is None or not arms or any(one is not data for one in plan.data.values()):
         return None
     first = lambda tree: jax.tree.map(lambda array: np.asarray(array[:EXAMPLES]), tree)
