@@ -111,7 +111,7 @@ CONFIG = {
     "1 unknown section": ({"modle": {}}, 'modle: unknown key; did you mean "model"? (a config takes: title, data, ...'),
     "2 unknown model": (
         {"model.name": "mpl"},
-        'model.name: no model "mpl"; did you mean "mlp"? (models: autoencoder, cnn, ...',
+        'model.name: no model "mpl"; did you mean "mlp"? (models: autoencoder, circuit, ...',
     ),
     "2 unknown metric": (
         {"study.metric": "acuracy"},

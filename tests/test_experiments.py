@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 SLOW = [
     "adaptive_optimizers",
     "augmentation_under_shift",
+    "barren_plateaus",
     "char_transformer",
     "clipping_family",
     "dqn_tricks",
@@ -32,6 +33,7 @@ SLOW = [
     "gan_images",
     "gan_mode_collapse",
     "initialization_at_criticality",
+    "labels_are_few",
     "lottery_ticket",
     "lstm_or_transformer",
     "medical_diagnosis",
@@ -42,6 +44,7 @@ SLOW = [
     "object_detection",
     "positions",
     "ppo_a2c_reinforce",
+    "quantum_classifier",
     "regularization_on_small_data",
     "residual_gradient_correlation",
     "segmentation_losses",
@@ -116,6 +119,15 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ),
         ["plain", "mixup"],
         ["plain: accuracy ", "; noisy 0.", ", twitter 0.", "mixup: accuracy ", "twitter: On accuracy "],
+    ),
+    "barren_plateaus": (
+        ("model.qubits=2", "model.depth=1"),
+        ["turns", "scaled", "scaled_local"],
+        [
+            "qubits_4_depth_2: turns: variance ",
+            "trained: scaled: variance ",
+            "depth 80: scaled_local: times 1.000 a qubit",
+        ],
     ),
     "char_transformer": (
         ("model.width=8",),
@@ -203,6 +215,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["critical", "chaotic"],
         ["critical: weight variance 1.761", "chaotic: weight variance 2.5", "a layer (theory 1.000)", "; accuracy "],
     ),
+    "labels_are_few": (
+        (),
+        ["contrastive", "masked", "supervised"],
+        ["contrastive: accuracy 0.", "median choice learning_rate ", ", share ", "supervised: accuracy 0."],
+    ),
     "lottery_ticket": (
         ("model.width=8",),
         ["dense", "ticket", "redrawn"],
@@ -262,6 +279,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ("model.width=8", "learner.episodes=2", "learner.rollout=16", "train.evaluate_every=10"),
         ["a2c", "reinforce"],
         ["a2c: interquartile mean ", "better than a2c with probability 0.50 ", "curve ", "reinforce: "],
+    ),
+    "quantum_classifier": (
+        (),
+        ["circuit", "mlp"],
+        ["circuit: accuracy ", " with 51 weights, test loss ", ", input_scale ", "mlp: accuracy "],
     ),
     "regularization_on_small_data": (
         (*MLP, "model.depth=1"),

@@ -40,6 +40,8 @@ class Traits(TypedDict, total=False):
         matches counts.
     problems: of a learner, (config, data) -> what does not fit together, one line each.
     makes_samples: of a learner, whether its metrics judge samples in place of answers.
+    answers: False where the outputs of a learner's model are no answers but a projection, say; the report then shows no
+        test examples with them.
     networks: of a learner with several networks, (config, data) -> {name: `learners.networks.Network`}, each with its
         parameters under its name in `eval_params`; without it there is the one model of the config.
     metrics: of a learner, the metrics that its evaluation gives by itself, name -> "max" or "min".
@@ -70,6 +72,7 @@ class Traits(TypedDict, total=False):
     update_factors: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     problems: Callable[..., list[str]]
     makes_samples: bool
+    answers: bool
     networks: Callable[..., Mapping[str, Any]]
     metrics: Mapping[str, Literal["max", "min"]]
     updates: Callable[[Mapping[str, Any]], int]

@@ -15,11 +15,14 @@ from deepprinciples.domains import registry
 from deepprinciples.learners.control import policy_gradient, q_learning
 from deepprinciples.learners.factories import Config, factory_of, part
 from deepprinciples.learners.gan import gan
+from deepprinciples.learners.self_supervised import contrastive, masked
 from deepprinciples.learners.supervised import supervised
 from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.types import Dataset, Learner
 
-LEARNERS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (supervised, gan, policy_gradient, q_learning)}
+LEARNERS: dict[str, Callable[..., Any]] = {
+    f.__name__: f for f in (supervised, gan, policy_gradient, q_learning, contrastive, masked)
+}
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {**registry.TABLES, "learner": LEARNERS}
 OURS = registry.OURS | frozenset(LEARNERS.values())

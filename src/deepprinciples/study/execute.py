@@ -235,9 +235,12 @@ def _outputs(
     }
     known = {arm: edge for arm, edge in edges.items() if edge}
     found = _with_gallery(plan, finished, summary, found)
-    if circuits := _circuits(plan):
-        summary["circuits"] = circuits
-    further = {"stability_edges": known, "command": command, "config_toml": configs.dumps(resolved)}
+    further = {
+        "circuits": _circuits(plan),
+        "stability_edges": known,
+        "command": command,
+        "config_toml": configs.dumps(resolved),
+    }
     return resolved, summary | further, found
 
 

@@ -42,7 +42,8 @@ def gallery(
         with moments of an episode as examples.
     """
     data = next(iter(plan.data.values()))
-    arms = [arm for arm, state in states.items() if hasattr(state, "eval_params")]
+    answers = lambda arm: trait("learner", plan.arms[arm].config["learner"], "answers") is not False
+    arms = [arm for arm, state in states.items() if hasattr(state, "eval_params") and answers(arm)]
     configs = {arm: from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})) for arm in arms}
     if arms and all(trait("learner", one["learner"], "episode") for one in configs.values()):
         return _episodes(configs, states)
