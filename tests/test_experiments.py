@@ -57,6 +57,7 @@ SLOW = [
     "translation",
     "unet_skips",
     "weight_decay_is_not_l2",
+    "what_makes_ppo_work",
 ]  # run by long_experiments.py; fmt: skip
 OTHERS = [
     "gan_anomaly",
