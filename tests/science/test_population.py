@@ -32,6 +32,7 @@ MODELS = {
     "resnet": ({"blocks": 1, "stages": 1, "width": 2}, (4, 4, 1)),
     "unet": ({"levels": 2, "width": 4}, (8, 8, 1)),
 }
+OF_PAIRS = {"seq2seq"}  # reads two sequences; tests/learners/test_written_pairs.py compares it in a population
 OF_POSITIONS = {"unet"}  # models whose outputs, and so labels, are one for each position
 
 
@@ -125,7 +126,7 @@ def by_hand(name, seed):
 
 def test_every_model_is_tried():
     """A model could be broken in a population and nobody would know."""
-    assert {*MODELS, *autoencoders.TABLE} == set(TABLE)  # autoencoders are perceptrons, tried as such
+    assert {*MODELS, *autoencoders.TABLE, *OF_PAIRS} == set(TABLE)  # autoencoders are perceptrons, tried as such
 
 
 @pytest.mark.parametrize(
