@@ -32,8 +32,8 @@ def quarters(model, params):
     inputs, targets = (np.asarray(a)[: len(a) // 4 * 4].reshape(len(a) // 4, -1) for a in model.data.test[:2])
     logs = np.asarray(model.predict(params, inputs), np.float64)
     logs -= np.logaddexp.reduce(logs, axis=2, keepdims=True)
-    told = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], axis=2).reshape(len(logs), 4, -1)
-    return -np.nanmean(np.where(targets.reshape(told.shape) < 0, np.nan, told), axis=(0, 2)) / np.log(2)
+    of_targets = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], axis=2).reshape(len(logs), 4, -1)
+    return -np.nanmean(np.where(targets.reshape(of_targets.shape) < 0, np.nan, of_targets), axis=(0, 2)) / np.log(2)
 
 
 if __name__ == "__main__":
