@@ -6,6 +6,7 @@ Every factory returns a pure function `x -> y` of the same shape. Anything that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -121,7 +122,10 @@ def gelu(*, approximate: bool = False) -> Function:
     Costs: Nothing that is measurable.
     References: Hendrycks and Gimpel, arXiv:1606.08415.
     """
-    return lambda x: jax.nn.gelu(x, approximate=approximate)
+    if approximate:
+        return jax.nn.gelu
+    # As PyTorch writes it: erfc, which jax.nn takes, costs twice as much, and is closer only where y is below 1e-6.
+    return lambda x: x * (0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5)))
 
 
 def silu(*, beta: Scalar = 1.0) -> Function:

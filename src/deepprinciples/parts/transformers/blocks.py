@@ -13,7 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.attention import MASKED, attend, distance_slopes, rotated, waves
+from deepprinciples.kernels.attention import MASKED, attend, columns, distance_slopes, rotated, waves
+from deepprinciples.kernels.feature_norm import normalize
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.parts.models.design import Design, Step, row
 from deepprinciples.parts.models.keywords import OFF as NO_LAYER_TRICKS
@@ -109,12 +110,11 @@ class Norm(nn.Module):
     def __call__(self, x: Array) -> Array:
         if self.kind == "none":
             return x
-        centered = x - jnp.mean(x, axis=0, keepdims=True) if self.kind == "layer" else x
         scale = self.param("scale", nn.initializers.ones, x.shape[:1], jnp.float32)
-        y = over_spread(centered, (0,)) * scale[:, None]
-        if self.kind == "rms":
-            return y
-        return y + self.param("bias", nn.initializers.zeros, x.shape[:1], jnp.float32)[:, None]
+        bias = jnp.zeros_like(scale)
+        if self.kind == "layer":
+            bias = self.param("bias", nn.initializers.zeros, x.shape[:1], jnp.float32)
+        return normalize(x, *(one.astype(x.dtype) for one in (scale, bias)), self.kind == "layer")
 
 
 def linear_map(x: Array, design: Design, width: int, step: Step, name: str, gain: Any = 1.0) -> Array:
@@ -238,7 +238,7 @@ class Embedding(nn.Module):
         drawn, table = scaled(nn.initializers.normal(self.width**-0.5), self.width_base, self.width, -0.5), None
         if jnp.issubdtype(x.dtype, jnp.integer):
             table = self.param("tokens", drawn, (self.vocabulary, self.width))
-            y = table[x.reshape(-1)].T
+            y = columns(table, x.reshape(-1))
         else:
             y = linear_map(x.reshape(-1, x.shape[-1]).T, self.design, self.width, step, "linear")
         if self.positions == "sinusoidal":
