@@ -16,7 +16,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15 -m 'not slow' $(foreach room,$(FAITHFUL),--ignore=$(room))
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15 -m 'not slow' $(foreach path,$(FAITHFUL),--ignore=$(path))
 	XLA_FLAGS= $(BIN)/python -m pytest -n auto -m 'not slow' $(FAITHFUL)
 
 # Everything as it is compiled for a user, and what takes too long for every change.

@@ -43,8 +43,10 @@ def runner(one: prepared_group.Bench, lanes: int) -> Callable[[int], Any]:
     return run
 
 
-def told(workload: Workload, line: str, times: list[float], one: prepared_group.Bench, lanes: int, **more: Any) -> Row:
-    """Tell a line of ours, with its layout."""
+def row_of(
+    workload: Workload, line: str, times: list[float], one: prepared_group.Bench, lanes: int, **more: Any
+) -> Row:
+    """Make the row of a line of ours, with its layout."""
     layout = one.program.layout
     return row(
         workload.name, line, times, lanes * one.plan.steps, one.program.compile_seconds, lanes=lanes,
@@ -63,7 +65,7 @@ def population(workload: Workload, effort: Effort) -> list[Row]:
         ("ours population", made(workload, steps, cores), cores),
     ]
     times = rounds([runner(one, lanes) for _, one, lanes in lines], effort.repeats)
-    return [told(workload, line, t, one, lanes) for (line, one, lanes), t in zip(lines, times, strict=True)]
+    return [row_of(workload, line, t, one, lanes) for (line, one, lanes), t in zip(lines, times, strict=True)]
 
 
 def wide(workload: Workload, effort: Effort) -> list[Row]:
@@ -71,7 +73,7 @@ def wide(workload: Workload, effort: Effort) -> list[Row]:
     use_all_cores()
     one = made(workload, max(1, scaled(workload.steps, effort) // 4), 8)
     (times,) = rounds([runner(one, 8)], effort.repeats)
-    return [told(workload, "ours population, 8 lanes", times, one, 8)]
+    return [row_of(workload, "ours population, 8 lanes", times, one, 8)]
 
 
 def engine(workload: Workload, effort: Effort) -> list[Row]:
@@ -89,7 +91,7 @@ def engine(workload: Workload, effort: Effort) -> list[Row]:
     ours, base, same = rounds([runner(one, 1), scan, again], 3 * effort.repeats)
     by_hand = functools.partial(row, workload.name, model_steps=steps, compile_seconds=spent, table="engine")
     return [
-        told(workload, "ours, one core", ours, one, 1, table="engine", ratio=against(ours, base)),
+        row_of(workload, "ours, one core", ours, one, 1, table="engine", ratio=against(ours, base)),
         by_hand("minimal scan", base, ratio=1.0),
         by_hand("minimal scan, once more", same, ratio=against(same, base)),
     ]
@@ -105,7 +107,7 @@ def vmapped(workload: Workload, effort: Effort) -> list[Row]:
     scan, spent = scanned(network, params, workload, steps, SERIAL, lanes=VMAPPED)
     ours, base = rounds([runner(one, VMAPPED), scan], 3 * effort.repeats)
     return [
-        told(workload, "ours, vmapped", ours, one, VMAPPED, table="vmapped", ratio=against(ours, base)),
+        row_of(workload, "ours, vmapped", ours, one, VMAPPED, table="vmapped", ratio=against(ours, base)),
         row(
             workload.name, "minimal scan, vmapped", base, VMAPPED * steps, spent,
             lanes=VMAPPED, table="vmapped", ratio=1.0,
@@ -135,7 +137,7 @@ def probes(workload: Workload, effort: Effort) -> list[Row]:
     # Few turns, since the full form does all of this in three processes.
     times = rounds([runner(one, lanes) for one in lines.values()], min(3, effort.repeats))
     return [
-        told(workload, line, t, one, lanes, table="probes", ratio=against(t, times[0]))
+        row_of(workload, line, t, one, lanes, table="probes", ratio=against(t, times[0]))
         for (line, one), t in zip(lines.items(), times, strict=True)
     ]
 
@@ -147,7 +149,7 @@ def lanes(workload: Workload, effort: Effort) -> list[Row]:
     for count in effort.lanes:
         one = made(workload, 32, count)
         (times,) = rounds([runner(one, count)], effort.repeats)
-        rows.append(told(workload, f"lanes {count}", times, one, count, table="lanes"))
+        rows.append(row_of(workload, f"lanes {count}", times, one, count, table="lanes"))
     return rows
 
 

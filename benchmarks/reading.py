@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 POPULATION_GOALS = {"mlp": 0.35, "cnn": 0.7, "lstm": 0.7, "gan": 0.6, "dcgan": 0.6}
 ENGINE_GOAL, PROBES_GOAL, COMPILE_GOAL, DEMO_GOAL = 1.03, 1.10, 2.0, 45.0
-DEFAULT_INTERVAL = 25  # a run of 250 steps or more probes no more often, unless told to
+DEFAULT_INTERVAL = 25  # a run of 250 steps or more probes no more often, unless asked to
 CLOSE = 1.02  # a line this close is no winner: the clock is not better than that
 
 

@@ -27,7 +27,7 @@ import pages
 from timing import pooled
 from workloads import WORKLOADS
 
-ROOM = Path(__file__).parent
+HERE = Path(__file__).parent
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
 PART = 600.0  # seconds until a line is given up
 SLOW = ("dcgan",)  # models whose other lines take longer than that
@@ -39,10 +39,10 @@ PROCESSES = 3  # that measure each of those, in the full form
 
 
 class Line(NamedTuple):
-    """One process: a job of a room. `name` is what --only calls it; `short`: it is part of the short form too."""
+    """One process: a job of a script. `name` is what --only calls it; `short`: it is part of the short form too."""
 
     name: str
-    room: str
+    script: str
     job: str
     model: str
     short: bool
@@ -76,7 +76,7 @@ def lines() -> list[Line]:
 
 def measure(line: Line, effort: str) -> tuple[list[dict[str, Any]], str]:
     """Measure a line in a fresh process; give its rows, or none and why."""
-    command = [sys.executable, str(ROOM / f"{line.room}.py"), line.job, line.model, effort]
+    command = [sys.executable, str(HERE / f"{line.script}.py"), line.job, line.model, effort]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PART)
     except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ def measured(line: Line, effort: str, count: int) -> tuple[list[dict[str, Any]],
 
 
 def machine() -> str:
-    """Name the processor and count its cores; nothing that tells whose machine it is."""
+    """Name the processor and count its cores; not whose machine it is."""
     model = platform.processor() or platform.machine()
     facts = Path("/proc/cpuinfo")
     if facts.exists():
@@ -133,7 +133,7 @@ def gpu() -> bool:
 
 
 def run(chosen: Sequence[Line], effort: str, skipped: Sequence[Line]) -> dict[str, Any]:
-    """Measure the chosen lines and gather what there is to tell."""
+    """Measure the chosen lines and gather the rows, the machine and what failed."""
     rows, failed = [], [{"line": _title(line), "why": "left out of the short form"} for line in skipped]
     load = [load_of_machine()]
     for number, line in enumerate(chosen, 1):
@@ -158,7 +158,7 @@ def run(chosen: Sequence[Line], effort: str, skipped: Sequence[Line]) -> dict[st
 
 
 def _title(line: Line) -> str:
-    return "demo" if line.name == "demo" else f"{line.model.upper()} {line.room} {line.job}".replace("_", " ").strip()
+    return "demo" if line.name == "demo" else f"{line.model.upper()} {line.script} {line.job}".replace("_", " ").strip()
 
 
 def write(result: dict[str, Any], out: Path) -> None:
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = run(chosen, effort, [line for line in asked if line not in chosen])
     pages.printed(result)
     print(f"The benchmark took {time.monotonic() - begun:.0f} s.")
-    out = given.out or (ROOM.parent / "docs" if set(wanted) == set(names) and effort != "smoke" else None)
+    out = given.out or (HERE.parent / "docs" if set(wanted) == set(names) and effort != "smoke" else None)
     if out:
         write(result, out)
         print(f"Written to {out}: benchmarks.json, benchmarks.md, benchmarks.svg")

@@ -1,6 +1,6 @@
-"""How a line is timed and told: warm, several repeats, the median with the lowest and the highest, compile time apart.
+"""How a line is timed: warm, several repeats, the median with the lowest and the highest, compile time apart.
 
-Each room with lines is also a script, `python benchmarks/<room>.py <job> <model> <short|full>`, that measures in a
+Each module with lines is also a script, `python benchmarks/<module>.py <job> <model> <short|full>`, that measures in a
 fresh process, so that threads and devices of one line cannot leak into another; `answer` is that script.
 """
 
@@ -70,7 +70,7 @@ def pooled(runs: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def row(model: str, line: str, times: Sequence[float], model_steps: int, compile_seconds: float, **more: Any) -> Row:
-    """Tell a line: milliseconds per model-step, the median, lowest and highest of its repeats.
+    """Make the row of a line: milliseconds per model-step, the median, lowest and highest of its repeats.
 
     Args:
         model: name of the workload.

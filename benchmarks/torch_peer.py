@@ -1,7 +1,7 @@
 """The same models in PyTorch, as fast as we know to run them on CPU: fused Adam, channels last, several thread layouts.
 
 Lines: eager; a process of one thread for each core, all at the same time; `torch.compile`; and `torch.func`, which
-trains an ensemble as one batched program. What fails on a machine is told with its reason, not left out in silence.
+trains an ensemble as one batched program. What fails on a machine is listed with its reason, not left out in silence.
 What is trained is in `torch_models`.
 """
 
@@ -85,7 +85,7 @@ def compiled_processes(workload: Workload, effort: Effort) -> list[Row]:
 
 
 def work(name: str, steps: int, *, compiled: bool) -> None:
-    """Tell the seconds of a first run; then train whenever a line comes in, and say when it is done."""
+    """Print the seconds of a first run; then train whenever a line comes in, and say when it is done."""
     run = trainer(WORKLOADS[name], steps, 1, compiled=compiled)
     print(seconds(lambda: run(0)), flush=True)
     for line in sys.stdin:

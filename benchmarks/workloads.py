@@ -1,7 +1,7 @@
 """The workloads: what is trained, on which arrays, for how many steps. Every line of the benchmark reads them here.
 
 Arrays are random but fixed, so a step costs what it costs on real data and nothing is loaded. A new workload is an
-entry of WORKLOADS and a model of that name in each room. How anything is trained or timed does not belong here.
+entry of WORKLOADS and a model of that name in each module of peers. How it is trained or timed does not belong here.
 """
 
 from __future__ import annotations
