@@ -7,7 +7,7 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
-.PHONY: demo test long torture science catalogue contact-sheets bench probe-costs experiments clean
+.PHONY: demo test long torture science catalogue contact-sheets bench bench-control build release-notes probe-costs experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -44,6 +44,24 @@ contact-sheets: $(VENV)/.core
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# Environment steps a second beside PureJaxRL, whose folder is given; the page docs/benchmarks-control.md is written anew.
+bench-control: $(VENV)/.test
+	$(BIN)/python benchmarks/environment_steps.py $(PUREJAXRL) docs/benchmarks-control.md
+
+# A wheel and a source archive in dist/, each installed in an empty environment and asked for its version.
+build: $(VENV)/bin/python
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --outdir dist > dist.log || { cat dist.log; exit 1; }
+	for file in dist/*; do rm -rf $(VENV)/empty && $(PYTHON) -m venv $(VENV)/empty && \
+	  $(VENV)/empty/bin/python -m pip install --quiet --no-compile --disable-pip-version-check $$file && \
+	  $(VENV)/empty/bin/deepprinciples --version && $(VENV)/empty/bin/deepprinciples show model mlp > dist/card.txt || exit 1; done
+	rm -rf $(VENV)/empty dist/card.txt dist.log
+
+# What the CHANGELOG says of the version that stands at its top.
+release-notes:
+	@awk '/^## /{if (++n > 1) exit; next} n' CHANGELOG.md
 
 # What each probe costs, in some minutes; the page docs/probes.md is written anew.
 probe-costs: $(VENV)/.core

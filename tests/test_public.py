@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,6 +40,13 @@ def sections(documented: Any) -> dict[str, str]:
     """Split a docstring at its headings."""
     parts = re.split(r"^(\w+):\n", inspect.getdoc(documented) or "", flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    """Lost: what to write into a bug report."""
+    assert dp.__version__ == metadata.version("deepprinciples")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        dp.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

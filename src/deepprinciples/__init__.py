@@ -41,6 +41,17 @@ if TYPE_CHECKING:
     from deepprinciples.study.commands import resume as resume
     from deepprinciples.study.commands import train as train
     from deepprinciples.study.protocol import Progress as Progress
+    from deepprinciples.types import Aux as Aux
+    from deepprinciples.types import Info as Info
+    from deepprinciples.types import Learner as Learner
+    from deepprinciples.types import Metric as Metric
+    from deepprinciples.types import Model as Model
+    from deepprinciples.types import Objective as Objective
+    from deepprinciples.types import Scalar as Scalar
+    from deepprinciples.types import State as State
+    from deepprinciples.types import traits as traits
+
+    __version__: str
 
 _EXPORTS = {  # name -> the module that holds it
     "minimize": "deepprinciples.learners.objective",
@@ -79,7 +90,9 @@ _SUBMODULES = frozenset({"config", "errors", "parts", "report", "runs", "study",
 __all__ = [*sorted({*_EXPORTS, *_MODULES, "errors", "parts", "types"})]
 
 
-def __getattr__(name: str) -> Any:
+def _import(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("deepprinciples")
     if name in _EXPORTS:
         return getattr(importlib.import_module(_EXPORTS[name]), name)
     if name in _MODULES:
@@ -89,6 +102,10 @@ def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"deepprinciples.{name}")
     raise AttributeError(f"module 'deepprinciples' has no attribute {name!r}")
+
+
+if not TYPE_CHECKING:  # which would make every name there is
+    __getattr__ = _import
 
 
 def __dir__() -> list[str]:

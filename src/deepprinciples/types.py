@@ -69,7 +69,7 @@ class Batch(NamedTuple):
     @property
     def size(self) -> int:
         """Return the number of examples."""
-        return jax.tree.leaves(self.targets)[0].shape[0]
+        return len(jax.tree.leaves(self.targets)[0])
 
 
 class BatchTransform(NamedTuple):

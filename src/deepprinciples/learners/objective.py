@@ -97,7 +97,9 @@ def minimize(
         begun = None if average is None else averaging.begin(average, params, model_state)
         return State(params, model_state, chain.init(params), begun)
 
-    def value_of(free: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Array, tuple]:
+    def value_of(
+        free: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array
+    ) -> tuple[Array, tuple[Any, ...]]:
         params = joined(free, frozen)
         losses, (new_state, activations) = objective.loss(params, model_state, batch, key)
         activations = arrays_of(activations)
@@ -118,7 +120,7 @@ def minimize(
         penalty = sum((cost(*each) for each in enumerate(penalties)), start=jnp.zeros(()))
         return data_loss + penalty, (data_loss, new_state, activations)
 
-    def gradient_of(params: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple:
+    def gradient_of(params: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Any, ...]:
         value = lambda free, *given: value_of(free, frozen, *given)
         take = _plain(value) if gradient is None else gradient(value)
         if not (splits and objective.per_example and all(map(callable, penalties))):

@@ -148,7 +148,7 @@ def _effects(units: NDArray[np.float64], values: NDArray[np.float64], draw: np.r
 def _matern(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the covariance of values at a and b that lie this many lengths apart (Matern 5/2)."""
     apart = np.sqrt(5 * ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=-1))
-    return (1 + apart + apart**2 / 3) * np.exp(-apart)
+    return np.asarray((1 + apart + apart**2 / 3) * np.exp(-apart))
 
 
 def _whitened(
@@ -170,7 +170,8 @@ def _drawn(
     across = linalg.solve_triangular(root, _matern(trials, at), lower=True)
     sizes, turn = np.linalg.eigh(_matern(at, at) - across.T @ across)
     scale = np.sqrt(scores @ scores / len(scores))
-    return (across.T @ scores)[:, None] + scale * (turn @ (np.sqrt(np.maximum(sizes, 0.0))[:, None] * normal))
+    drawn = scale * (turn @ (np.sqrt(np.maximum(sizes, 0.0))[:, None] * normal))
+    return np.asarray((across.T @ scores)[:, None] + drawn)
 
 
 def rows(

@@ -153,4 +153,4 @@ def _weights(size: int, n: int) -> NDArray[np.float64]:
     rank = np.arange(n, size + 1)
     log_weight = special.gammaln(rank) - special.gammaln(n) - special.gammaln(rank - n + 1)
     log_total = special.gammaln(size + 1) - special.gammaln(n + 1) - special.gammaln(size - n + 1)
-    return np.exp(log_weight - log_total)
+    return np.asarray(np.exp(log_weight - log_total), np.float64)

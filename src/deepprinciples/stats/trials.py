@@ -88,7 +88,8 @@ def sobol(axes: Space, trials: int, *, seed: Sequence[int]) -> list[dict[str, fl
 def _unit(dimensions: int, trials: int, seed: tuple[int, ...]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
-        return qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(trials)
+        points: np.ndarray = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(trials)
+    return points
 
 
 def select(scores: np.ndarray, *, higher_is_better: bool) -> int:

@@ -209,7 +209,7 @@ class CachedPhase(NamedTuple):
 
 def _of_arm(outcome: Outcome, index: int, transforms: Sequence[str]) -> Outcome:
     """Take one arm out of a group's report, [seeds, arms, ...] -> [seeds, ...], less what it only carried along."""
-    one = jax.tree.map(lambda a: a[:, index], outcome._replace(seconds=None))
+    one: Outcome = jax.tree.map(lambda a: a[:, index], outcome._replace(seconds=None))
     logs = {
         name: {key: value for key, value in log.items() if key in transforms} if name in BY_TRANSFORM else log
         for name, log in one.logs.items()
