@@ -123,13 +123,16 @@ def texts(
             continue
         network = networks_of(from_config.replaced(plan.arms[arm].config, chosen.get(arm, {})), data)[""]
         params, own = (jax.tree.map(lambda array: array[0], tree) for tree in (state.eval_params, state.eval_state))
-        if isinstance(data.test.inputs, Mapping):
+        inputs = data.test.inputs
+        if isinstance(inputs, Mapping) and "source" in inputs:
             found[arm] = _translations(network.model, params, own, data)
             continue
-        window = data.train.inputs.shape[1]
+        if isinstance(inputs, Mapping):  # rows of several documents
+            inputs = inputs["tokens"]
+        window = inputs.shape[1]
         if not generating.is_causal(network.model, params, own, window, data.vocabulary):
             continue
-        prompt = data.test.inputs[0][: max(1, window // 4)]
+        prompt = inputs[0][: max(1, window // 4)]
         choice = generating.Choice(temperature=0.8)
         made = generating.sampled(network.model, params, own, prompt[None], length, jax.random.key(0), choice, window)
         found[arm] = tokenizer_of(data.token_names).decode([*prompt.tolist(), *made[0].tolist()])
