@@ -333,8 +333,8 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
     ),
     "translation": (
         ("model.width=8", "model.depth=1", "train.evaluate_every=20"),
-        ["pre", "post"],
-        ["pre: chrF ", ", BLEU ", ", perplexity ", ", training loss ", "\npost:\n", "\n  ("],
+        ["gru_attention", "post"],
+        ["gru_attention: chrF ", ", BLEU ", ", perplexity ", ", training loss ", "\npost:\n", "\n  ("],
     ),
     "unet_skips": (
         ("model.width=2", "model.levels=2"),

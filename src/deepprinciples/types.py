@@ -8,7 +8,7 @@ A factory's annotations are the schema of its config section, so they are exact:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -305,6 +305,14 @@ class Teacher(NamedTuple):
     outputs: Mapping[str, np.ndarray]  # part, or further test set -> [N, networks, ...]
 
 
+class Sounds(NamedTuple):
+    """Recordings of examples, which a report plays; transcript(outputs or targets of one) is what is said in it."""
+
+    rate: int  # samples a second
+    samples: Sequence[np.ndarray]  # of each example [S] in [-1, 1]
+    transcript: Callable[[PyTree], str]
+
+
 class Dataset(NamedTuple):
     """A data set in three fixed parts. `outputs` is the number of classes or of regression targets.
 
@@ -326,12 +334,11 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...] = ()  # of the last axis of the inputs
     units: str = ""  # of the targets of a regression
     display: Callable[[Any, Any, Any], Any] | None = None  # (axes, inputs, outputs or targets): draws an example
-    evidence: Mapping[str, np.ndarray] = MappingProxyType(
-        {}
-    )  # part -> masks [N, ...]: what of an input the target is of
+    evidence: Mapping[str, np.ndarray] = MappingProxyType({})  # part -> masks [N, ...]: where the target shows
     test_sets: Mapping[str, Split] = MappingProxyType({})  # further ones, by name, evaluated beside `test`
     teacher: Teacher | None = None
     token_names: tuple[str, ...] = ()  # of the token ids; `parts.text.tokenizer_of` reads and writes text with them
+    sounds: Sounds | None = None  # of the first test examples
 
     def batch(self, part: str) -> Batch:
         """Return all of "train", "validation", "test" or a further test set as one batch."""

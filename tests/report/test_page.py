@@ -141,7 +141,7 @@ def test_dollars_are_not_formulas(study):
 
 def test_the_page_is_offline_and_runs_nothing(whole):
     """Lost otherwise: opening a report tells a server, or lets it in."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in whole
     tree = parse(whole)
     names = {name for _, name, _ in tree.nodes}

@@ -3,6 +3,8 @@
 import numpy as np
 
 import deepprinciples as dp
+from deepprinciples.study import gallery
+from deepprinciples.types import Sounds
 
 X = np.random.RandomState(0).rand(60, 6, 6, 1).astype(np.float32)
 Y = (X.mean(axis=(1, 2, 3)) > 0.5).astype(np.int64)
@@ -58,3 +60,40 @@ def test_a_display_that_fails_costs_the_pictures_alone(tmp_path):
     run = compared(tmp_path / "run", display)
     assert "no gallery: the display of the data failed (TypeError: no picture)" in run.summary["warnings"]
     assert "gallery" not in run.results and np.isfinite(run.results.score).all()
+
+
+def test_recordings_are_kept_and_played_with_what_every_arm_hears(tmp_path):
+    """Lost: hearing what a network of speech was given; the samples are those of the data to within 16 bits."""
+    config = {
+        "data": {"name": "tones", "size": 40, "most": 2, "bands": 4, "batch_size": 8},
+        "model": {"name": "gru", "width": 4, "readout": "every"},
+        "loss": "ctc",
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+        "train": {"steps": 4, "probes": []},
+        "study": {"metric": "token_error_rate", "seeds": 2, "keep": 1},
+        "arms": {"gru": {}, "faster": {"optimizer.learning_rate": 0.1}},
+    }
+    run = dp.load(dp.compare(config, tmp_path / "run").path)
+    data = run.model("gru")[0].data
+    kept = run.results
+    assert kept.gallery_of.values.tolist() == ["truth", "gru", "faster"] and int(kept.recording_rate) == 8000
+    for k, samples in enumerate(data.sounds.samples):
+        found = kept.recording.values[k, : int(kept.recording_length[k])] / 2**15
+        np.testing.assert_allclose(found, samples, atol=0.5 / 2**15, rtol=0)
+        frames = np.isfinite(kept.spectrogram.values[k]).all(axis=1).sum()
+        assert frames == data.test.targets["frames"][k]
+        said = [data.class_names[label] for label in data.test.targets["labels"][k] if label > 0]
+        assert str(kept.transcript.values[0, k]) == " ".join(said)
+    assert "gallery" not in kept
+    assert (run.path / "report.html").read_text().count('<audio controls preload="metadata"') == 5
+
+
+def test_long_recordings_are_cut(monkeypatch):
+    """Lost: results of hundreds of megabytes; and a picture whose features do not belong to what is heard."""
+    monkeypatch.setattr(gallery, "LONGEST", 1000)
+    features = np.ones((1, 20, 3), np.float32)
+    features[0, 16:] = 0.0
+    sounds = Sounds(8000, [np.full(4000, 2.0)], lambda said: said)
+    made = gallery._recorded(sounds, features, {"truth": np.array(["a"])})
+    assert made["recording"].values.tolist() == [[2**15 - 1] * 1000] and made["recording_length"].values == 1000
+    assert np.isfinite(made["spectrogram"].values[0, :, 0]).sum() == 4  # of 16 frames, a quarter

@@ -17,6 +17,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from deepprinciples.report import formatting, search_text, table_rows
+from deepprinciples.report.audio import players
 from deepprinciples.report.figures import plots
 from deepprinciples.report.figures.mpl_style import Plot, to_svg
 from deepprinciples.report.io import put
@@ -86,6 +87,7 @@ def render(
         measures=table_rows.measures(results) if probed else [],
         notes=search_text.notes(summary),
         paste="\n".join(formatting.paste(formatting.rows(summary.get("rates")))),
+        players=players(results),
         probed=probed,
         run={key: value for key, value in manifest.items() if key != "versions" and value is not None},
         summary=summary,

@@ -56,12 +56,12 @@ def generate(
     trained, params = load_model(run, arm, seed, config=config)
     model, data = trained.model, trained.data
     tokenizer = readable(data)
-    if isinstance(data.train.inputs, Mapping):
+    if isinstance(data.train.inputs, Mapping) and "source" in data.train.inputs:
         inputs = _pair(prompt, length, data.train.inputs, tokenizer)
         writer = writer_of(lambda x: trained.predict(params, x), model.unroll, params, trained.state)
         return _target(writer, inputs, choice, count, beam, jax.random.key(key), tokenizer)
     ids = _prompt_ids(prompt, tokenizer)
-    window = data.train.inputs.shape[1]
+    window = data.train.targets.shape[1]
     if not generating.is_causal(model, params, trained.state, window, data.vocabulary):
         raise ConfigError(
             "generate: the model gives no scores at every position that rest on earlier ones alone; train a "

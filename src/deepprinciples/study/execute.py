@@ -257,7 +257,7 @@ def _environment_steps(plan: StudyPlan) -> int:
 def _with_gallery(
     plan: StudyPlan, finished: protocol.Finished, summary: dict[str, Any], found: xr.Dataset
 ) -> xr.Dataset:
-    """Add pictures of test examples, and text that was written; what a user's `display` raises costs these alone."""
+    """Add test examples as pictures or recordings, and written text; what a `display` raises costs these alone."""
     states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
     chosen = {row["name"]: row["chosen"][finished.block[0]] for row in summary["arms"] if row["chosen"]}
     try:
@@ -267,7 +267,7 @@ def _with_gallery(
     except Exception as error:
         summary["warnings"].append(f"no gallery: the display of the data failed ({one_line(error)})")
         return found
-    return found if drawn is None else found.assign(gallery=drawn)
+    return found.assign(drawn)
 
 
 def _circuits(plan: StudyPlan) -> dict[str, dict[str, Any]]:

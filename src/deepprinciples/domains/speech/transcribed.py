@@ -18,7 +18,7 @@ from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.array_files import shown
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.trees import Leaves
-from deepprinciples.types import Split
+from deepprinciples.types import Sounds, Split
 
 BLANK_NAME = "(blank)"
 
@@ -80,6 +80,9 @@ def speech(
         train.inputs, train.targets, "structured", len(names), standardize=False, notes=notes,
         validation=made.get("validation"), test=made.get("test"), leaves=Leaves(0, {"labels": len(names)}),
         class_names=names, groups=groups, display=functools.partial(draw, names=names),
+        sounds=Sounds(
+            rate, [one.samples for one in parts.get("test", parts["train"])], functools.partial(transcript, names=names)
+        ),
     )  # fmt: skip
 
 
@@ -150,14 +153,19 @@ def draw(axes: Any, inputs: Any, outputs: Any = None, *, names: tuple[str, ...] 
     axes.set_axis_off()
     if outputs is None:
         return
+    text = transcript(outputs, names=names)
+    axes.set_title(text if len(text) <= 40 else f"{text[:39]}\N{HORIZONTAL ELLIPSIS}", fontsize=5)
+
+
+def transcript(outputs: Any, *, names: tuple[str, ...] = ()) -> str:
+    """Return what is said in a recording, by its targets or by the likeliest path of outputs, as in `draw`."""
     if isinstance(outputs, Mapping):
         tokens = [int(token) for token in outputs["labels"] if token >= 0]
     else:
         path = np.argmax(np.asarray(outputs), axis=-1)
         tokens = [int(token) for token in path[np.append(True, path[1:] != path[:-1])] if token > 0]
     words = [names[token] if names else str(token) for token in tokens]
-    text = ("" if all(len(name) == 1 for name in names[1:]) else " ").join(words)
-    axes.set_title(text if len(text) <= 40 else f"{text[:39]}\N{HORIZONTAL ELLIPSIS}", fontsize=5)
+    return ("" if all(len(name) == 1 for name in names[1:]) else " ").join(words)
 
 
 def characters(text: str, where: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import trees
 from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, show, values_of
-from deepprinciples.types import Split
+from deepprinciples.types import Sounds, Split
 
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -40,6 +40,7 @@ class Source(NamedTuple):
     groups: np.ndarray | None = None  # [N] whole numbers: examples of one group, such as a person's, stay in one part
     display: Callable[[Any, Any, Any], Any] | None = None
     evidence: Mapping[str, np.ndarray] = MappingProxyType({})  # fixed part -> masks [N, ...], see `Dataset`
+    sounds: Sounds | None = None  # of the examples that parts are cut from, or those of a fixed test part
 
 
 class Checked(NamedTuple):

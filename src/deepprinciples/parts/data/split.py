@@ -19,9 +19,10 @@ from deepprinciples.parts.data import batches as streams
 from deepprinciples.parts.data import held_out, trees
 from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.held_out import HeldOut, Shares, TestSet
-from deepprinciples.parts.data.sources import Source, arrays_of, checked, class_notes, narrowed
-from deepprinciples.types import Count, Dataset, Seed, Size, Split
+from deepprinciples.parts.data.sources import Checked, Source, arrays_of, checked, class_notes, narrowed
+from deepprinciples.types import Count, Dataset, Seed, Size, Sounds, Split
 
+HEARD = 5  # test examples whose recordings are kept
 CHUNK = 4096  # rows at a time: float64 copies of a whole image set would not fit small machines
 
 
@@ -67,6 +68,7 @@ def prepare(
     made = checked(source, channels)
     source, parts, outputs, notes = made
     shares = Shares(validation, test, split_seed)
+    sounds = None if source.sounds is None else _of_first_tests(source.sounds, made, shares)
     if source.stream is None:
         parts = held_out.cut(parts, source.task, shares, train_size, groups=source.groups)
     elif train_size:
@@ -121,8 +123,22 @@ def prepare(
         display=source.display,
         evidence=source.evidence,
         token_names=_names(source.token_names, source.vocabulary, "data.token_names", "token ids"),
+        sounds=sounds,
         test_sets={name: parts[f"test_sets.{name}"] for name in test_sets},
     )
+
+
+def _of_first_tests(sounds: Sounds, made: Checked, shares: Shares) -> Sounds:
+    """Take the recordings of the first test examples: numbers in the place of inputs are cut as these are."""
+    train = made.parts["train"]
+    numbered = made.parts | {"train": Split(np.arange(train.size), train.targets)}
+    fixed = made.source.test is not None
+    rows = (
+        range(len(sounds.samples))
+        if fixed
+        else held_out.cut(numbered, made.source.task, shares, groups=made.source.groups)["test"].inputs
+    )
+    return sounds._replace(samples=tuple(sounds.samples[row] for row in rows[:HEARD]))
 
 
 def _names(names: tuple[str, ...], count: int, where: str, noun: str) -> tuple[str, ...]:

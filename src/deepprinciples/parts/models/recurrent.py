@@ -5,6 +5,7 @@ How layers are stacked and read is here; a layer's weights and what happens betw
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import flax.linen as nn
@@ -172,6 +173,11 @@ class _Recurrent(nn.Module):
 
 def check_sequence(model: str, x: Array, vocabulary: int) -> bool:
     """Return True for token ids, False for floats, and raise ValueError for anything else."""
+    if isinstance(x, Mapping):
+        raise ValueError(
+            f"{model}: found a table of {', '.join(map(str, x))}, expected one array; only model transformer reads "
+            "rows of several documents: take it, or data.pack = false"
+        )
     tokens = jnp.issubdtype(x.dtype, jnp.integer)
     if x.ndim != (2 if tokens else 3):
         advice = "use model cnn or mlp for images" if x.ndim > 3 else "use model mlp for feature vectors"

@@ -20,6 +20,8 @@ def text(
     symbols: Symbols = 1000,
     length: Count = 64,
     stride: Size = 0,
+    lines: bool = False,
+    pack: bool = False,
     held_out: HeldOut = 0.1,
 ) -> Source:
     """Read text for a language model: every token is to be predicted from those before it in its window.
@@ -36,11 +38,15 @@ def text(
       length: tokens T of a window.
       stride: tokens from one training window to the next; 0 for windows that do not overlap. Those of validation and
         test never do.
+      lines: every line is a document of its own, with its end as the last token; windows do not cross lines.
+      pack: put documents shorter than a window into rows together, for model `transformer`. None reads another, and
+        each counts positions from its own start, so a token has the loss that it has in a row of its own.
       held_out: share of the characters held out, half of it for validation and half for the test.
 
     Returns:
-      Source with token inputs [N, T] and targets [N, T], the next tokens; -1 fills up the last window of a file. Both
-      `class_names` and `token_names` are those that `tokenizer_of` takes.
+      Source with token inputs [N, T] and targets [N, T], the next tokens; -1 fills up the last window of a document.
+      With `pack` inputs are {"tokens", "segments"}, both [N, T]: segments number the documents of a row from 1 on, 0 is
+      padding. Both `class_names` and `token_names` are those that `tokenizer_of` takes.
 
     Raises:
       DataError: for a missing or empty file, text that is not UTF-8, a folder without .txt, one token only, or too
@@ -53,7 +59,7 @@ def text(
     if not 0 < held_out < 1:
         raise DataError(f"data.held_out: found {held_out}, expected a share between 0 and 1, such as 0.1")
     parts = whole_documents(texts, held_out) if len(texts) > 2 else ends_of_documents(texts, held_out)
-    return source_of_documents(parts, Cut(tokens, symbols, length, stride), str(root))
+    return source_of_documents(parts, Cut(tokens, symbols, length, stride, lines, pack), str(root))
 
 
 def text_files(root: Path) -> list[Path]:

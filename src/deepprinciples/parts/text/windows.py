@@ -10,7 +10,9 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.sources import WORDS, Source
+from deepprinciples.parts.data.trees import Leaves
 from deepprinciples.parts.text.byte_pairs import byte_pair_names
+from deepprinciples.parts.text.packing import packed
 from deepprinciples.parts.text.tokenization import BYTE_NAMES, UNKNOWN_CHARACTER, character_names, tokenizer_of
 from deepprinciples.types import Count, Range, Size, Split
 
@@ -25,6 +27,8 @@ class Cut(NamedTuple):
     symbols: Symbols = 1000
     length: Count = 64
     stride: Size = 0
+    lines: bool = False
+    pack: bool = False
 
 
 def source_of_documents(parts: Mapping[str, Sequence[str]], cut: Cut, where: str) -> Source:
@@ -38,6 +42,8 @@ def source_of_documents(parts: Mapping[str, Sequence[str]], cut: Cut, where: str
             f"data.stride: found {cut.stride} and data.length = {cut.length}, expected a length of at least 1 and a "
             "stride from 1 to it, or 0 for the same"
         )
+    if cut.lines:
+        parts = {part: [line for text in texts for line in text.splitlines(True)] for part, texts in parts.items()}
     train = list(parts["train"])
     if cut.tokens == "characters":
         names = character_names(train)
@@ -48,7 +54,7 @@ def source_of_documents(parts: Mapping[str, Sequence[str]], cut: Cut, where: str
     if len(set[int]().union(*(np.unique(one).tolist() for one in ids["train"]))) < 2:
         raise DataError(f"{where}: the training part has one token only, expected text of at least two different ones")
     longest = max(len(one) for one in ids["train"])
-    if longest <= cut.length:
+    if longest <= cut.length and not (cut.lines or cut.pack):
         raise DataError(
             f"{where}: the longest text of the training part has {plural(longest, 'token')}, expected more than "
             f"data.length = {cut.length}; give more text or a smaller length"
@@ -58,11 +64,14 @@ def source_of_documents(parts: Mapping[str, Sequence[str]], cut: Cut, where: str
     for part, split in found.items():
         if not len(split.targets):
             raise DataError(f"{where}: the {WORDS[part]} part has no two tokens, expected more text")
+    if cut.pack:
+        found = {part: packed(split) for part, split in found.items()}
     return Source(
         *found["train"],
         "classification",
         len(names),
         vocabulary=len(names),
+        leaves=Leaves({"tokens": len(names), "segments": cut.length + 1}, len(names)) if cut.pack else None,
         validation=found["validation"],
         test=found["test"],
         notes=_unknown(ids) if names[0] == UNKNOWN_CHARACTER else (),

@@ -225,7 +225,10 @@ def _examples_first(x: Array) -> Array:
 
 
 class Embedding(nn.Module):
-    """Features [D, N] of token ids or floats, and, where they are learned or waves, of their positions."""
+    """Features [D, N] of token ids or floats, and, where they are learned or waves, of their positions.
+
+    Positions are those of every example [T], or of each its own [B, T].
+    """
 
     design: Design
     width: int
@@ -241,8 +244,10 @@ class Embedding(nn.Module):
             y = columns(table, x.reshape(-1))
         else:
             y = linear_map(x.reshape(-1, x.shape[-1]).T, self.design, self.width, step, "linear")
+        repeats = len(x) if places.ndim == 1 else 1
+        places = places.reshape(-1)
         if self.positions == "sinusoidal":
-            y = y + jnp.tile(waves(places, self.width).astype(y.dtype), len(x))
+            y = y + jnp.tile(waves(places, self.width).astype(y.dtype), repeats)
         if self.positions == "learned":
             rows = self.variables["params"]["positions"] if self.has_variable("params", "positions") else None
             count = x.shape[1] if rows is None else len(rows)  # as many as the first batch had
@@ -252,7 +257,7 @@ class Embedding(nn.Module):
                     'were made for; cut the sequences, or take positions = "rotary" or "alibi"'
                 )
             given = self.param("positions", drawn, (count, self.width))[places].T.astype(y.dtype)
-            y = y + jnp.tile(given, len(x))
+            y = y + jnp.tile(given, repeats)
         return y, table
 
 

@@ -31,6 +31,7 @@ from deepprinciples.parts.transformers.blocks import (
     positions_first,
     read,
 )
+from deepprinciples.parts.transformers.packed_rows import places_in, tokens_of, within
 from deepprinciples.types import (
     ACTIVATION_DERIVATIVE,
     Array,
@@ -53,8 +54,9 @@ class _Transformer(nn.Module):
     outputs: int
 
     @nn.compact
-    def __call__(self, x: Array, step: Step, cache: Cache | None = None) -> Any:
+    def __call__(self, x: Any, step: Step, cache: Cache | None = None) -> Any:
         a, b, activations = self.a, self.b, {}
+        x, segments = tokens_of("transformer", x, self.readout)
         tokens = check_sequence("transformer", x, self.vocabulary)
         mask = x != self.padding if tokens and self.padding >= 0 and cache is None else None
         places = jnp.arange(x.shape[1]) + (0 if cache is None else cache.place)
@@ -67,10 +69,12 @@ class _Transformer(nn.Module):
             return y
 
         embed = Embedding(self.design, b.width, self.vocabulary, a.positions, b.width_base, name="embedding")
-        y, table = embed(x, step, places)
+        y, table = embed(x, step, places if segments is None else places_in(segments))
         y = dropout(seen(y, "embedding"), step, 0)
         keys = x.shape[1] if cache is None else cache.keys[0].shape[3]
-        at, pairs = Place(len(x), places, bias_of(a, places, jnp.arange(keys), mask), cache), []
+        bias = bias_of(a, places, jnp.arange(keys), mask)
+        bias = bias if segments is None else within(bias, segments)
+        at, pairs = Place(len(x), places, bias, cache), []  # turns and penalties rest on distances: rows will do
         for number in range(b.depth):
             name = layer_name(number, b.depth)
             y, slope, pair = BlockLayer(self.design, a, b, name=name)(y, step, number, at)
@@ -131,7 +135,8 @@ def transformer(
     Returns:
         A `Model` on inputs [B, T, F] or ids [B, T]: outputs [B, T, outputs] or [B, outputs]; activations "embedding",
         "layer_00", ... [B, T, width] (the stream after each block), their slopes (of the mlps' units), and "output".
-        `unroll` makes the outputs of a causal one with readout "every" a position at a time.
+        Also on rows of several documents {"tokens": [B, T], "segments": [B, T]}: none reads another, and positions
+        begin anew with each. `unroll` makes the outputs of a causal one with readout "every" a position at a time.
 
     Raises:
         ValueError: the inputs are no sequences; heads do not divide the width, or key_heads the heads; the sequence is

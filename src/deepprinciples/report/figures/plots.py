@@ -19,6 +19,7 @@ from deepprinciples.report.figures import (
     forest_plot,
     heat_maps,
     mpl_style,
+    recordings,
     samples,
     search_plots,
     size_plots,
@@ -47,6 +48,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         found += curves.learning(results, summary)
         found += circuit_diagrams.diagrams(summary)
         found += samples.gallery(results)
+        found += recordings.drawings(results)
         found += samples.pictures(results)
         found += curves.players(results)
         if results.sizes.get("step", 0) > 1 or summary.get("kind") != "probe":  # else tables show it
