@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deepprinciples.parts import search_methods
 from deepprinciples.stats import verdicts
 from deepprinciples.stats.searches import Budget, Judge, run_searches
 from deepprinciples.stats.trials import Axis
@@ -68,7 +69,9 @@ def arm(surface: Surface, protocol: Protocol, gain: float, number: int) -> np.nd
         return SimpleNamespace(final={"accuracy": score}, diverged_at=np.full(u.shape, -1), seconds=0.0)
 
     seeds = [[0] * protocol.tuning_seeds] * protocol.searches
-    found, _ = run_searches(train, {"a": SPACE}, Budget(protocol.trials, 0, seeds, number), JUDGE)
+    found, _ = run_searches(
+        train, {"a": SPACE}, Budget(protocol.trials, 0, seeds, number, search_methods.sobol().ask), JUDGE
+    )
     u = np.repeat([search.chosen["u"] for search in found["a"]], protocol.seeds)
     return random.binomial(EXAMPLES, surface.draw(u, gain, random)) / EXAMPLES
 

@@ -5,10 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from deepprinciples.parts import search_methods
 from deepprinciples.stats import searches, trials
 from deepprinciples.stats.trials import Axis
 
 LOG, LINEAR = Axis(1e-3, 1.0, True), Axis(-1.0, 3.0, False)
+ASK = search_methods.sobol().ask
+
+
+def drawn(space, count, seed):
+    """Ask for settings as a search does."""
+    return trials.settings(space, ASK(count, seed, np.zeros((0, len(space))), np.zeros(0)))
 
 
 def test_axes_map_the_unit_interval_by_hand():
@@ -35,30 +42,25 @@ def test_a_space_reads_the_config():
 
 def test_every_arm_gets_the_same_points():
     """One arm would be luckier with its trials than another."""
-    points = trials.sobol({"x": LOG, "y": LINEAR}, 8, seed=(0,))
-    assert points == trials.sobol({"x": LOG, "y": LINEAR}, 8, seed=(0,))
-    assert points != trials.sobol({"x": LOG, "y": LINEAR}, 8, seed=(1,))
-    renamed = trials.sobol({"other": LOG, "y": LINEAR}, 8, seed=(0,))
+    points = drawn({"x": LOG, "y": LINEAR}, 8, seed=(0,))
+    assert points == drawn({"x": LOG, "y": LINEAR}, 8, seed=(0,))
+    assert points != drawn({"x": LOG, "y": LINEAR}, 8, seed=(1,))
+    renamed = drawn({"other": LOG, "y": LINEAR}, 8, seed=(0,))
     assert [p["other"] for p in renamed] == [p["x"] for p in points]
 
 
 def test_points_cover_the_range_evenly():
     """Trials would pile up: of 8 Sobol points each eighth of the log range holds exactly one."""
     for seed in range(5):
-        values = np.array([p["x"] for p in trials.sobol({"x": LOG}, 8, seed=(seed,))])
+        values = np.array([p["x"] for p in drawn({"x": LOG}, 8, seed=(seed,))])
         eighths = np.floor(8 * np.log(values / LOG.low) / np.log(LOG.high / LOG.low))
         assert sorted(eighths) == list(range(8))
 
 
 def test_points_are_what_the_program_sees():
     """The reported rate would not be the one that trained: lanes hold float32."""
-    for point in trials.sobol({"x": LOG}, 5, seed=(0,)):
+    for point in drawn({"x": LOG}, 5, seed=(0,)):
         assert point["x"] == float(np.float32(point["x"])) and isinstance(point["x"], float)
-
-
-def test_nothing_tuned_gives_empty_points():
-    """A study with one untuned arm would fail."""
-    assert trials.sobol({}, 3, seed=(0,)) == [{}, {}, {}]
 
 
 def test_selection_takes_the_best_mean_and_the_first_of_equals():
@@ -161,7 +163,7 @@ def test_a_search_goes_on_only_in_blocks_that_need_it():
         return SimpleNamespace(final={"m": -abs(rate - 0.9)}, diverged_at=np.full(rate.shape, -1), seconds=1.0)
 
     space = {"x": Axis(0.0, 1.0, False)}
-    budget = searches.Budget(5, 1, [[b] for b in range(20)], 3)
+    budget = searches.Budget(5, 1, [[b] for b in range(20)], 3, ASK)
     skipped = []
     found, seconds = searches.run_searches(train, {"a": space}, budget, searches.Judge("m", True, None), skipped.append)
     need = [len(one.points) == 10 for one in found["a"]]

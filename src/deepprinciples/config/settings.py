@@ -47,6 +47,7 @@ class Study(NamedTuple):
     direction: Literal["auto", "max", "min"] = "auto"
     tune: Mapping[str, Any] = {}
     searches: Repeats = 10  # independent searches of a tuned arm; each is one block of the statistics
+    search: Annotated[Callable[..., Any], "search"] | str = "sobol"  # how the settings are chosen that are tried
     trials: Repeats = 8  # settings that a search tries
     tuning_seeds: Repeats = 1  # runs of each of them
     seeds: Repeats = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)

@@ -30,6 +30,7 @@ from deepprinciples.parts import (
     regularizers,
     sample_metrics,
     schedules,
+    search_methods,
     sequence_metrics,
     split_metrics,
     transformers,
@@ -71,6 +72,7 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "groups": parameter_groups.TABLE,
     "weight_averaging": weight_averaging.TABLE,
     "probe": probes.TABLE,
+    "search": search_methods.TABLE,
     "attribution": attributions.TABLE,
     "attribution_metric": attribution_metrics.TABLE,
 }

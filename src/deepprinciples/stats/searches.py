@@ -1,7 +1,7 @@
-"""Independent searches for the arms of one group: Sobol trials in rounds, one search per block of the statistics.
+"""Independent searches for the arms of one group: trials in rounds, one search per block of the statistics.
 
-Search b has its own scramble and its own tuning seeds, the same for every arm, so the luck of a search is part of what
-the blocks differ in. How runs are trained is the engine's business, what the blocks say is in `verdicts`.
+Search b has its own seed of the search method and its own tuning seeds, the same for every arm, so the luck of a search
+is part of what the blocks differ in. How runs train is the engine's business, what the blocks say is in `verdicts`.
 """
 
 from __future__ import annotations
@@ -34,12 +34,19 @@ class Search(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """What each search may spend: trials a round, rounds of widening, and the seeds of each search's trials."""
+    """What each search may spend, and how it looks: see `parts.search_methods` for `ask` and `rounds`."""
 
-    trials: int
+    trials: int  # before the space is widened, and after each time that it is
     widen_rounds: int
     seeds: list[list[int]]  # [searches][tuning seeds]
-    scramble: int
+    seed: int
+    ask: Callable[[int, tuple[int, ...], np.ndarray, np.ndarray], np.ndarray]
+    rounds: int = 1
+
+    @property
+    def shares(self) -> list[int]:
+        """Return the trials of each round, as equal as they can be."""
+        return [len(share) for share in np.array_split(np.arange(self.trials), self.rounds) if len(share)]
 
 
 class Judge(NamedTuple):
@@ -81,27 +88,33 @@ def run_searches(
         skipped((count - len(blocks)) * budget.trials * width * len(arms))
         if not blocks:
             continue
-        wider = {a: {b: _widened(found[a][b]) for b in blocks} for a in arms}
-        drawn = {
-            a: {b: trials.sobol(wider[a][b], budget.trials, seed=(budget.scramble, b, number)) for b in blocks}
-            for a in arms
-        }
-        rows = [
-            (seed, [drawn[a][b][t] for a in arms])
-            for b in blocks
-            for t in range(budget.trials)
-            for seed in budget.seeds[b]
-        ]
-        outcome = train(f"tune-{number}", rows)
-        seconds += outcome.seconds
-        shape = (len(blocks), budget.trials, width, len(arms))
-        scores, lost = (a.reshape(shape) for a in (outcome.final[judge.metric], outcome.diverged_at))
-        for i, arm in enumerate(arms):
-            found[arm] = list(found[arm])
-            for k, b in enumerate(blocks):
-                before = found[arm][b]._replace(axes=wider[arm][b])
-                found[arm][b] = _extended(before, drawn[arm][b], scores[k, :, :, i], lost[k, :, :, i], judge)
+        for a in arms:
+            found[a] = [one._replace(axes=_widened(one)) if b in blocks else one for b, one in enumerate(found[a])]
+        for part, each in enumerate(budget.shares):
+            drawn = {
+                a: {b: _proposed(found[a][b], each, budget, (budget.seed, b, number), judge) for b in blocks}
+                for a in arms
+            }
+            rows = [
+                (seed, [drawn[a][b][t] for a in arms]) for b in blocks for t in range(each) for seed in budget.seeds[b]
+            ]
+            outcome = train(f"tune-{number}" if len(budget.shares) == 1 else f"tune-{number}-{part}", rows)
+            seconds += outcome.seconds
+            shape = (len(blocks), each, width, len(arms))
+            scores, lost = (a.reshape(shape) for a in (outcome.final[judge.metric], outcome.diverged_at))
+            for i, a in enumerate(arms):
+                for k, b in enumerate(blocks):
+                    found[a][b] = _extended(found[a][b], drawn[a][b], scores[k, :, :, i], lost[k, :, :, i], judge)
     return found, seconds
+
+
+def _proposed(one: Search, count: int, budget: Budget, seed: tuple[int, ...], judge: Judge) -> list[dict[str, float]]:
+    """Ask where to look next; the same space, seed and scores give the same settings in every arm."""
+    if not one.axes:
+        return [{} for _ in range(count)]
+    scores = judged_scores(one.scores, one.diverged_at, judge).mean(axis=1)
+    worth = scores if judge.higher_is_better else -scores
+    return trials.settings(one.axes, budget.ask(count, seed, trials.places(one.axes, one.points), worth))
 
 
 def _extended(

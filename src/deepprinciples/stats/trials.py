@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import qmc
 
 
 class Axis(NamedTuple):
@@ -63,33 +60,16 @@ def space(tune: Mapping[str, Any], allowed: Mapping[str, str] | None = None) -> 
     }
 
 
-def sobol(axes: Space, trials: int, *, seed: Sequence[int]) -> list[dict[str, float]]:
-    """Draw scrambled Sobol points; the same space and seed give the same points in every arm.
-
-    Args:
-        axes: what is searched.
-        trials: points to draw.
-        seed: of the scramble, whole numbers of at least 0; any difference gives an independent scramble.
-
-    Returns:
-        One point per trial, path -> value, rounded to float32.
-
-    References:
-        Owen 1998, scrambled nets; scipy.stats.qmc.
-    """
-    if not axes:
-        return [{} for _ in range(trials)]
-    unit = _unit(len(axes), trials, tuple(seed))
-    columns = {path: axis.at(unit[:, i]) for i, (path, axis) in enumerate(axes.items())}
-    return [{path: float(np.float32(column[t])) for path, column in columns.items()} for t in range(trials)]
+def settings(axes: Space, places: np.ndarray) -> list[dict[str, float]]:
+    """Map places of the unit cube [N, d] onto the space: one setting each, path -> value, rounded to float32."""
+    columns = {path: axis.at(places[:, i]) for i, (path, axis) in enumerate(axes.items())}
+    return [{path: float(np.float32(column[t])) for path, column in columns.items()} for t in range(len(places))]
 
 
-@functools.lru_cache(maxsize=256)  # scipy reads its tables anew for each sequence
-def _unit(dimensions: int, trials: int, seed: tuple[int, ...]) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
-        points: np.ndarray = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed)).random(trials)
-    return points
+def places(axes: Space, points: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """Map settings back to places [N, d] of the unit cube: the inverse of `settings`."""
+    found = [[axis.unit(point[path]) for path, axis in axes.items()] for point in points]
+    return np.array(found, float).reshape(len(points), len(axes))
 
 
 def select(scores: np.ndarray, *, higher_is_better: bool) -> int:

@@ -12,6 +12,8 @@ from deepprinciples import config as configs
 from deepprinciples.config.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config
+from deepprinciples.parts.search_methods import SearchMethod
+from deepprinciples.stats.searches import Budget
 from deepprinciples.study import program_cache, starting_weights, teachers
 from deepprinciples.study.groups import Arm, Group, arm_of, group_arms
 from deepprinciples.types import Dataset
@@ -51,8 +53,14 @@ class StudyPlan(NamedTuple):
 
     def counts(self, group: Group) -> list[int]:
         """Return the rows of each phase of a group."""
-        searched = [self.trials(group) * sum(map(len, self.search_seeds))]
-        return [len(self.report_seeds)] + searched * (self.trials(group) > 0)
+        runs = sum(map(len, self.search_seeds))
+        searched = [runs * share for share in dict.fromkeys(self.budget(self.trials(group)).shares)]
+        return [len(self.report_seeds), *searched]
+
+    def budget(self, trials: int) -> Budget:
+        """Return what each search of so many trials may spend."""
+        method = _method(self.study)
+        return Budget(trials, self.study.widen_rounds, self.search_seeds, self.train.seed, method.ask, method.rounds)
 
     def most_lanes(self, group: Group) -> int:
         """Return the lanes of a group if every search is extended."""
@@ -89,11 +97,19 @@ def resolve(kind: Kind, given: Mapping[str, Any]) -> StudyPlan:
     return StudyPlan(kind, config, arms, data, train, study, *seeds, groups)
 
 
+def _method(study: Study) -> SearchMethod:
+    section: Any = study.search  # a table since the config was resolved
+    return from_config.part("search", section)
+
+
 def _check_settings(kind: Kind, train: Train, study: Study, arms: Mapping[str, Arm], tuned: bool) -> None:
     if problems := shape_problems(train.layouts):
         raise ConfigError(*problems)
     if study.baseline and study.baseline not in arms:
         raise ConfigError(f"study.baseline: no arm {study.baseline!r} (arms: {', '.join(arms)})")
+    sizes = {len(arm.space) for arm in arms.values() if arm.space}
+    if found := [one for size in sorted(sizes) if (one := _method(study).problem(size, study.trials))]:
+        raise ConfigError(*(f"study.trials: {one}" for one in found))
     trials = study.searches * study.trials * study.tuning_seeds * (1 + study.widen_rounds) if tuned else 0
     lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
     if kind == "compare" and lanes > MOST_LANES:

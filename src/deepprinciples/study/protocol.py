@@ -22,7 +22,7 @@ from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config, measured
 from deepprinciples.results.layout import BY_TRANSFORM
-from deepprinciples.stats.searches import Budget, Judge, Row, Search, run_searches
+from deepprinciples.stats.searches import Judge, Row, Search, run_searches
 from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import Group
 from deepprinciples.study.plan import StudyPlan
@@ -134,14 +134,13 @@ def search(
         return {a: [] for a in group.arms}, 0.0
     metric = from_config.metric_name(group.config)
     judge = Judge(metric, from_config.higher_is_better(group.config), measured.worst(group.config))
-    budget = Budget(trials, plan.study.widen_rounds, plan.search_seeds, plan.train.seed)
 
     def train(name: str, rows: list[Row]) -> Outcome:
         progress.phase(f"tuning {', '.join(group.arms)}")
         return phase.train(name, rows, on_test=False, progress=progress.advance)
 
     skipped = lambda runs: progress.advance(runs * phase.made.plan.steps)
-    found, seconds = run_searches(train, own, budget, judge, skipped)
+    found, seconds = run_searches(train, own, plan.budget(trials), judge, skipped)
     return {a: found[a] if own[a] else [] for a in group.arms}, seconds
 
 
