@@ -60,6 +60,7 @@ SLOW = [
     "what_makes_ppo_work",
 ]  # run by long_experiments.py; fmt: skip
 OTHERS = [
+    "driving_by_reinforcement",
     "gan_anomaly",
     "quantization_and_distillation",
     "saliency_maps",
