@@ -6,7 +6,7 @@ Varies: where the actor of an actor-critic begins (a network that was cloned fro
 or from scratch), and whether it learns from what it earns or is held still, with the random steering that learning
 begins with (a standard deviation of 0.3) or without.
 Looks at: meters driven in the lane of fresh roads, of 300.
-Time on 2 cores: 15 minutes with much other work beside it.
+Time on 2 cores: 16 minutes with much other work beside it.
 Found: docs/findings.md
 """
 

@@ -159,7 +159,9 @@ def test_an_episode_is_shown_and_curves_know_their_steps(compared):
     assert compared.results.gallery.gallery_of.values.tolist() == ["ppo", "short", "broken"]
     moments = compared.results.gallery.sel(gallery_of="ppo").values
     assert (moments[0] != moments[-1]).any()
-    assert "Moments of a fresh episode" in (compared.path / "report.html").read_text()
+    report = (compared.path / "report.html").read_text()
+    assert "Moments of a fresh episode" in report and 'id="returns"' in report
+    assert [row["name"] for row in compared.summary["returns"]["arms"]] == ["ppo", "short", "broken"]
     assert compared.results.environment_steps.values.tolist() == [128 * int(n) for n in compared.results.eval_step]
     assert (compared.results.parameters == 9 * 16 + 16 + 16 * 4 + 4).all()  # those of the actor
     model, params = compared.model(arm="ppo", seed=0, player="actor")
