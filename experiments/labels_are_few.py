@@ -6,7 +6,7 @@ Varies: on 20, 50 and 200 labels of digits, and on 50 and 200 of emoji, supervis
 pictures), against a linear probe of a network that was pretrained on all pictures without labels (contrastive or
 masked), or not trained at all.
 Looks at: test accuracy, and the settings that were chosen; all arms tune against the labels of the validation part.
-Time on 2 cores: 25 minutes with much other work beside it.
+Time on 2 cores: 16 minutes with other work beside it, most of it on emoji.
 Found: docs/findings.md
 """
 
