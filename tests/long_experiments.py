@@ -52,6 +52,17 @@ def test_maps_of_toy_networks_are_judged(
     assert printed.count("cannot be judged") == 4 * 7
 
 
+def test_a_cloned_toy_is_paid_for_its_meters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the one script that goes from cloning to reinforcement may break unseen."""
+    monkeypatch.chdir(tmp_path)
+    script("driving_by_reinforcement").main("steps=1", "seeds=2", "cloning=20")
+    printed = capsys.readouterr().out
+    assert "cloned: " in printed and all(f"{arm}: " in printed for arm in ("shaken", "improved", "scratch"))
+    assert printed.count(" m [") == 4 and "cannot be judged" in printed
+
+
 def test_digits_are_transferred_even_by_toys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

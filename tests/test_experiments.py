@@ -60,6 +60,7 @@ SLOW = [
     "what_makes_ppo_work",
 ]  # run by long_experiments.py; fmt: skip
 OTHERS = [
+    "driving_by_reinforcement",
     "gan_anomaly",
     "quantization_and_distillation",
     "saliency_maps",
@@ -101,6 +102,7 @@ STAND_INS = {
     "unet_skips": MAPS,
 }
 SMALL = ("train.steps=20", "study.searches=1", "study.trials=2", "study.seeds=2")
+SUPERVISED = ("supervised", "supervised_views")
 MLP = ("model.width=8", 'train.probes=["gradient_norm", "trigger_rate"]')
 # script -> overrides that make it small, the arms that run (each program costs seconds), what its own lines must say
 TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
@@ -217,9 +219,21 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ["critical: weight variance 1.761", "chaotic: weight variance 2.5", "a layer (theory 1.000)", "; accuracy "],
     ),
     "labels_are_few": (
-        (),
-        ["contrastive", "masked", "supervised"],
-        ["contrastive: accuracy 0.", "median choice learning_rate ", ", share ", "supervised: accuracy 0."],
+        (
+            "data.name=digits",
+            "model.width=8",
+            "arms.masked.model.width=8",
+            "learner.labels=20",
+            "arms.masked.learner.labels=20",
+            *(f"arms.{arm}.data={{ name = 'digits', train_size = 20, batch_size = 20 }}" for arm in SUPERVISED),
+        ),
+        ["contrastive", "masked", *SUPERVISED],
+        [
+            "digits_20 contrastive: accuracy 0.",
+            "median choice learning_rate ",
+            ", share ",
+            "emoji_200 supervised: accuracy 0.",
+        ],
     ),
     "lottery_ticket": (
         ("model.width=8",),

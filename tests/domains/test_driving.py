@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import deepprinciples as dp
 from deepprinciples.domains import driving
@@ -182,6 +183,36 @@ def test_a_car_that_sees_the_lane_arrives() -> None:
 
     path, inside = simulation.drive(toward_the_middle, roads, start, 40, KEY)
     assert bool(inside.all()) and float(jnp.abs(path.offset[-1]).max()) < 0.3
+
+
+def test_what_is_earned_is_the_meters_in_the_lane() -> None:
+    """Lost: learning by driving that is paid for something else than what drivers are judged by."""
+    world = driving.TABLES["environment"]["road"](horizon=40)
+    reset, step = jax.jit(world.reset), jax.jit(world.step)
+    begun = [reset(key)[0] for key in jax.random.split(KEY, 3)]
+    every = jax.tree.map(lambda *one: jnp.stack(one), *begun)
+    for angle in (0.0, 0.1):
+        path, _ = simulation.drive(lambda x, angle=angle: jnp.full(len(x), angle), every.road, every.car, 40, KEY)
+        for number, state in enumerate(begun):
+            earned, ended = 0.0, False
+            for _ in range(40):
+                if not ended:
+                    state, _, reward, ended = step(KEY, state, jnp.array([angle]))
+                    earned += float(reward)
+            np.testing.assert_allclose(earned, path.along[-1, number], rtol=1e-5)
+            assert ended == (float(reward) == 0.0)
+
+
+def test_the_camera_of_the_environment_is_that_of_the_frames() -> None:
+    """Lost: a cloned network that sees other pictures than it learned from, once it is paid."""
+    world = driving.TABLES["environment"]["road"]()
+    state, _ = jax.jit(world.reset)(KEY)
+    after, seen, _, _ = jax.jit(world.step)(KEY, state, jnp.array([0.3]))
+    np.testing.assert_allclose(seen, RENDER(after.road, after.car, KEY), atol=1e-5)
+    assert seen.shape == world.observation == (32, 64, 1)
+    figure = Figure()
+    world.draw(figure.add_subplot(), jax.device_get(after))
+    assert figure.axes[0].get_title() == "2 m" and figure.axes[0].images
 
 
 def test_a_shifted_view_is_what_a_shifted_camera_sees() -> None:

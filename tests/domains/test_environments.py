@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.domains.control import TABLES, acrobot, cartpole, grid_world, gymnax
+from deepprinciples.domains import registry
+from deepprinciples.domains.control import acrobot, cartpole, grid_world, gymnax
 
 KEY = jax.random.key(0)
 
@@ -36,12 +37,13 @@ def test_episodes_are_those_of_gymnasium(made, theirs):
             twin.state = np.array([getattr(state, f) for f in names] if names else state, np.float64)
 
 
-@pytest.mark.parametrize("name", list(TABLES["environment"]))
+@pytest.mark.parametrize("name", list(registry.TABLES["environment"]))
 def test_shapes_are_as_declared(name):
     """Lost: a network of the wrong size."""
-    made = TABLES["environment"][name]()
-    state, observation = made.reset(KEY)
-    after, seen, reward, terminated = made.step(KEY, state, jnp.int32(0))
+    made = registry.TABLES["environment"][name]()
+    state, observation = jax.jit(made.reset)(KEY)
+    action = jnp.int32(0) if made.actions else jnp.zeros(made.controls)
+    after, seen, reward, terminated = jax.jit(made.step)(KEY, state, action)
     assert observation.shape == seen.shape == made.observation and observation.dtype == jnp.float32
     assert jax.tree.structure(state) == jax.tree.structure(after)
     assert reward.dtype == jnp.float32 and terminated.dtype == bool and made.horizon > 0

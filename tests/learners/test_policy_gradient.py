@@ -13,6 +13,7 @@ from scipy import stats
 import deepprinciples as dp
 from deepprinciples.domains.control import Environment, cartpole
 from deepprinciples.learners.control.actions import Policy, noise_of
+from deepprinciples.learners.control.actor_critic import actor_critic
 from deepprinciples.learners.control.advantages import advantages
 from deepprinciples.learners.control.policy_gradient import _objective
 from deepprinciples.learners.control.rollouts import begin, returns, rollout
@@ -158,7 +159,9 @@ def test_an_episode_is_shown_and_curves_know_their_steps(compared):
     assert compared.results.gallery.gallery_of.values.tolist() == ["ppo", "short", "broken"]
     moments = compared.results.gallery.sel(gallery_of="ppo").values
     assert (moments[0] != moments[-1]).any()
-    assert "Moments of a fresh episode" in (compared.path / "report.html").read_text()
+    report = (compared.path / "report.html").read_text()
+    assert "Moments of a fresh episode" in report and 'id="returns"' in report
+    assert [row["name"] for row in compared.summary["returns"]["arms"]] == ["ppo", "short", "broken"]
     assert compared.results.environment_steps.values.tolist() == [128 * int(n) for n in compared.results.eval_step]
     assert (compared.results.parameters == 9 * 16 + 16 + 16 * 4 + 4).all()  # those of the actor
     model, params = compared.model(arm="ppo", seed=0, player="actor")
@@ -214,3 +217,17 @@ def test_cartpole_differs_by_its_force():
     push = lambda force: cartpole(force=force).step(KEY, state, jnp.int32(1))[0].speed
     pushed = jax.vmap(push)(jnp.array([1.0, 10.0, 20.0]))
     assert (np.diff(pushed) > 0).all()
+
+
+def test_real_actions_scatter_at_the_start_as_they_are_told():
+    """Lost: a spread that is taken for its logarithm: a cloned driver that leaves its lane at once."""
+    mean = Model(
+        init=lambda key, x: ({"output": jnp.zeros(1)}, {}),
+        apply=lambda params, state, x, *, key, train: (jnp.zeros((len(x), 2)), state, {}),
+    )
+    world = counter()._replace(actions=0, controls=2)
+    model = actor_critic(lambda outputs, shape: mean, world, 1.0, 0.25)
+    params, state = model.init(KEY, jnp.zeros((1, 1)))
+    found = model.apply(params, state, jnp.zeros((20000, 1)), key=None, train=False)[0]
+    drawn = Policy(found["policy"], found["spread"]).act(noise_of(KEY, (20000, 2), choice=False))
+    np.testing.assert_allclose(np.std(drawn, axis=0), 0.25, rtol=0.03)

@@ -129,3 +129,17 @@ def test_screening_p_values(rng):
     many = rng.uniform(size=30) ** 3
     assert many_tasks.benjamini_hochberg(many) == pytest.approx(multitest.multipletests(many, method="fdr_bh")[1])
     assert many_tasks.benjamini_hochberg([]).size == 0
+
+
+def test_the_band_of_a_profile_by_hand_and_against_its_twin(rng):
+    """Lost: a band that is another statistic's, or too narrow at few runs."""
+    low, high = many_tasks.profile_band([[1.0], [2.0]], [0.0, 1.5, 2.0])  # one of the two is drawn
+    assert (low.tolist(), high.tolist()) == ([1.0, 0.0, 0.0], [1.0, 1.0, 0.0])
+    low, high = many_tasks.profile_band([[1.0]], [0.0, 2.0])
+    assert (low.tolist(), high.tolist()) == ([0.0, 0.0], [1.0, 1.0])
+    scores, grid = rng.normal(size=(8, 3)), [-1.0, 0.0, 0.7]
+    low, high = many_tasks.profile_band(scores, grid, confidence=0.8, draws=20_000)
+    for place, t in enumerate(grid):
+        above = lambda values, axis, t=t: (values > t).mean(axis=axis)
+        twin = many_tasks.stratified_bootstrap(scores, statistic=above, confidence=0.8, draws=20_000, seed=1)
+        assert (low[place], high[place]) == pytest.approx((twin.low, twin.high), abs=1e-12)  # multiples of 1 / 21

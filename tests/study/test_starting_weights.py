@@ -46,17 +46,7 @@ def config(start, **changes):
 def ends(run, arm="", seed=0):
     """Give the weights that a run kept, by name."""
     kinds = {"kind": str(run.summary["kind"]), "arms": [row["name"] for row in run.summary["arms"]]}
-    kept = parameters.kept(run.path, kinds["kind"], kinds["arms"], arm=arm, seed=seed).params
-    return {f"{a}/{b}": leaf for a, b, leaf in _leaves(kept)}
-
-
-def _leaves(table):
-    for a, one in table.items():
-        for b, leaf in one.items():
-            if isinstance(leaf, dict):
-                yield from ((a, f"{b}/{c}", last) for c, last in leaf.items())
-            else:
-                yield a, b, leaf
+    return arrays.flat(parameters.kept(run.path, kinds["kind"], kinds["arms"], arm=arm, seed=seed).params)
 
 
 def same(found, expected):
@@ -212,3 +202,63 @@ def test_a_probe_of_the_way_from_the_start_begins_at_the_given_weights(tmp_path)
     params = jax.tree.map(lambda a: a[0], subject.params)
     begun = probing._seen(subject, params, np.uint32(0)).start()
     jax.tree.map(np.testing.assert_array_equal, begun, params)
+
+
+ACTING = {
+    "learner": {
+        "name": "policy_gradient", "environment": {"name": "grid_world", "size": 2}, "environments": 2, "rollout": 4,
+        "minibatches": 1, "episodes": 1, "policy_scale": 0.01,
+    },
+    "model": BASE["model"],
+    "optimizer": BASE["optimizer"],
+    "groups": STILL,
+    "train": {"steps": 1, "seeds": 2},
+}  # fmt: skip
+FOUR = np.eye(4, dtype=np.float32)
+
+
+def test_an_actor_begins_from_what_a_network_learned_by_itself(tmp_path):
+    """Lost: a clone that is improved by what it earns, one for each seed; its critic begins anew."""
+    data = {"name": "examples", "inputs": np.tile(FOUR, (6, 1)), "targets": np.arange(24) % 4, "batch_size": 4}
+    cloned = dp.train({**BASE, "data": data, "train": {"steps": 1, "seeds": 2}}, tmp_path / "cloned")
+    started = configs.changes(ACTING, {"model.start": {"path": str(cloned.path), "to": "actor"}})
+    run, fresh = dp.train(started, tmp_path / "run"), dp.train(ACTING, tmp_path / "fresh")
+    again = dp.train(configs.changes(ACTING, {"model.start": {"path": str(run.path)}}), tmp_path / "again")
+    for seed in (0, 1):
+        found = ends(run, seed=seed)
+        assert same(_below(found, "actor/"), ends(cloned, seed=seed))  # policy_scale is of what is drawn
+        assert same(_below(found, "critic/"), _below(ends(fresh, seed=seed), "critic/"))
+        assert same(ends(again, seed=seed), found)
+    assert not same(ends(run, seed=0), ends(run, seed=1))
+
+
+def _below(found, head):
+    return {name.removeprefix(head): leaf for name, leaf in found.items() if name.startswith(head)}
+
+
+def test_a_network_of_action_values_begins_from_a_file(tmp_path):
+    """Lost: a start that is named, held against the network, and then forgotten."""
+    shapes = {"layer_00/linear/kernel": (4, 6), "output/kernel": (6, 4), "output/bias": (4,)}
+    path, weights = own(tmp_path / "a.safetensors", **shapes)
+    learner = {**ACTING["learner"], "name": "q_learning", "capacity": 8, "minibatch": 2, "warmup": 1}
+    learner = {key: value for key, value in learner.items() if key not in ("minibatches", "policy_scale")}
+    run = dp.train(
+        {**ACTING, "learner": learner, "model": {**BASE["model"], "start": {"path": path}}}, tmp_path / "run"
+    )
+    assert same(ends(run), weights)
+
+
+@pytest.mark.parametrize(
+    ("given", "to", "words"),
+    [
+        (ACTING, "acter", 'found "acter"; expected one of actor, critic.*did you mean "actor"'),
+        (BASE, "actor", 'found "actor"; expected nothing: its learner has one network'),
+        (ACTING, "actor", '"output/kernel" has shape'),
+    ],
+)
+def test_a_network_that_there_is_not_is_refused(given, to, words, tmp_path):
+    """Lost: weights that nothing begins from."""
+    path, _ = own(tmp_path / "a.safetensors")
+    with pytest.raises(DeepprinciplesError, match=words):
+        dp.train(configs.changes(given, {"model.start": {"path": path, "to": to}}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

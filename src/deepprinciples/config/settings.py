@@ -83,7 +83,9 @@ def report_seeds(study: Study, *, tuned: bool) -> int:
     return study.searches * (study.seeds or 3) if tuned else study.seeds or 30
 
 
-def start(*, path: str = "", pretrained: str = "", match: str | tuple[str, ...] = "*", arm: str = "") -> None:
+def start(
+    *, path: str = "", pretrained: str = "", match: str | tuple[str, ...] = "*", arm: str = "", to: str = ""
+) -> None:
     """Serve as the schema of `model.start`.
 
     Args:
@@ -92,6 +94,7 @@ def start(*, path: str = "", pretrained: str = "", match: str | tuple[str, ...] 
       pretrained: published weights in place of a path, fetched into the cache directory: efficientnet_lite0.
       match: pattern, or list of patterns, of the parameters that are taken; the others start as they would without.
       arm: of a run of `compare`.
+      to: one of the networks of a learner that has several, such as the actor of an actor-critic; "" for all of them.
     """
 
 

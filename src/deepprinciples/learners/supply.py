@@ -24,7 +24,7 @@ from deepprinciples.learners.factories import (
 from deepprinciples.learners.gan.networks import discriminator_of, generator_of
 from deepprinciples.learners.grouping import apart_of
 from deepprinciples.learners.teaching import loss_targets_of
-from deepprinciples.types import Dataset, Model
+from deepprinciples.types import Array, Dataset, Model
 
 
 def _steps(config: Config, parts: Dataset) -> int:
@@ -42,6 +42,13 @@ def _network(config: Config, parts: Dataset) -> Callable[[int, tuple[int, ...]],
     """Give the model of a config as a function of its outputs and the shape of an input, for learners without data."""
     del parts
     return lambda outputs, shape: network_of(config, outputs, shape)
+
+
+def _start(config: Config, parts: Dataset) -> Mapping[str, Array]:
+    """Return the weights that a run begins from, by name, for learners that build their networks by themselves."""
+    del parts
+    given = config["model"].get("start") or {}
+    return {} if "path" in given else given  # on the way to them the config still says where they are
 
 
 def _every(kind: str) -> Callable[[Config, Dataset], list[Any]]:
@@ -65,6 +72,7 @@ SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "example": example_of,
     "model": model_of,
     "network": _network,
+    "start": _start,
     "weights": lambda config, parts: weights_of(config),
     "loss": lambda config, parts: part("loss", config["loss"]),
     "loss_targets": loss_targets_of,

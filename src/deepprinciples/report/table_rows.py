@@ -100,6 +100,36 @@ def arms(summary: Mapping[str, Any]) -> Table:
     return Table("Arms", head, body)
 
 
+def returns(summary: Mapping[str, Any]) -> Table:
+    """Return the interquartile means of learners that act, and P(an arm's run beats one of another's)."""
+    given = formatting.table(summary.get("returns"))
+    rows, chances = formatting.rows(given.get("arms")), formatting.rows(given.get("improvement"))
+    others = list(dict.fromkeys(str(row.get("b")) for row in chances))
+    places, body = formatting.decimals(row.get("interval") for row in rows), []
+    for row in rows:
+        known = {str(one.get("b")): one for one in chances if one.get("a") == row.get("name")}
+        cells = [known.get(other, {}) for other in others]
+        interval = row.get("interval")
+        body.append([
+            formatting.name(row.get("name")),
+            formatting.estimate(row.get("iqm"), interval, places=places),
+            formatting.bounds(interval, places=places),
+            *(_chance(one) for one in cells),
+        ])  # fmt: skip
+    head = [
+        _ARM, ("interquartile mean", ""), (f"{confidence(summary)} interval", ""),
+        *((f"P(better than {formatting.name(other)})", "") for other in others),
+    ]  # fmt: skip
+    return Table("Returns", head, body)
+
+
+def _chance(row: Mapping[str, Any]) -> str:
+    """Return a probability with its interval."""
+    interval = row.get("interval")
+    text = formatting.estimate(row.get("probability"), interval)
+    return f"{text} {formatting.bounds(interval)}" if formatting.pair(interval) else text
+
+
 def sizes(summary: Mapping[str, Any]) -> Table:
     """Return the sizes of the arms' models beside their means; no rows where all are alike."""
     keys, rows = formatting.sizes(summary), formatting.rows(summary.get("arms"))

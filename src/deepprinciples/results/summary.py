@@ -14,6 +14,7 @@ import xarray as xr
 
 from deepprinciples.config.settings import Study
 from deepprinciples.engine.divergence import CAUSES, RAW
+from deepprinciples.results import returns
 from deepprinciples.stats import budget, importance, planning, selection, sentences, verdicts
 from deepprinciples.stats.paired_tests import worst_case
 from deepprinciples.stats.searches import Judge, Search
@@ -33,6 +34,7 @@ def summarize(
     notes: Sequence[str],
     constant: Mapping[str, float] | None = None,
     best: float | None = None,
+    acts: bool = False,
 ) -> dict[str, Any]:
     """Judge a study: arms, comparisons, verdicts, programs, cost, warnings (schema version 1).
 
@@ -47,6 +49,7 @@ def summarize(
         notes: warnings already known, about the data or the config.
         constant: arm -> the score of a constant answer, where it is known.
         best: the metric's best possible value, if it has one.
+        acts: whether the learners of all arms act in environments.
     """
     metric, direction = results.attrs["metric"], results.attrs["direction"]
     arms = [str(name) for name in results.arm.values]
@@ -86,6 +89,14 @@ def summarize(
         "arms": rows,
         "comparisons": compared,
         "test_sets": _test_sets(results, diverged, arms, compared, study, best, shared),
+        "returns": returns.of_arms(
+            dict(zip(arms, verdicts.block_means(held, finished.block), strict=True)),
+            [(row["a"], row["b"]) for row in compared],
+            higher_is_better=judge.higher_is_better,
+            confidence=study.confidence,
+        )
+        if acts and kind != "lr-find"
+        else None,
         "averages": _averaged(results, diverged, metric, study, shared),
         "programs": finished.programs,
         "cost": cost(finished, steps),

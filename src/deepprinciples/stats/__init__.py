@@ -14,6 +14,7 @@ from deepprinciples.stats.many_tasks import (
     optimality_gap,
     performance_profile,
     probability_of_improvement,
+    profile_band,
     stratified_bootstrap,
 )
 from deepprinciples.stats.milestones import BatchFit, Stage, critical_batch_size, noise_scale, stages, steps_to
@@ -37,6 +38,6 @@ __all__ = [
     "BatchFit", "Estimate", "Friedman", "Stage", "benjamini_hochberg", "block_means", "can_show", "correlation",
     "critical_batch_size", "differences", "equivalence_p", "friedman", "holm", "iqm", "mean_interval",
     "minimum_detectable", "nemenyi_distance", "noise_scale", "optimality_gap", "paired_difference",
-    "performance_profile", "probability_of_improvement", "probability_of_superiority", "sign_flip_test", "stages",
-    "steps_to", "stratified_bootstrap", "wilson", "worst_case",
+    "performance_profile", "probability_of_improvement", "probability_of_superiority", "profile_band", "sign_flip_test",
+    "stages", "steps_to", "stratified_bootstrap", "wilson", "worst_case",
 ]  # fmt: skip

@@ -141,6 +141,32 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.
     return np.asarray((x.reshape(1, -1) > t.reshape(-1, 1)).mean(axis=1))
 
 
+def profile_band(
+    scores: ArrayLike, thresholds: ArrayLike, *, confidence: float = 0.95, draws: int = 5_000, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Estimate between which bounds `performance_profile` lies at each threshold, each for itself.
+
+    Resamples runs - 1 of the runs of each task, as `stratified_bootstrap` does, and takes percentiles. Where all runs
+    are above a threshold, or none, the bounds meet, which is too certain at few runs.
+
+    Args:
+        scores: [runs, tasks], comparable between tasks; thresholds: t [m].
+        confidence, draws, seed: of the interval.
+    Returns:
+        (low [m], high [m]), in [0, 1]; 0 and 1 for a single run.
+    References: Agarwal et al. 2021, arXiv:2108.13264.
+    """
+    x, t = np.asarray(scores, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
+    runs, tasks = x.shape
+    if runs == 1:
+        return np.zeros(len(t)), np.ones(len(t))
+    drawn = np.random.default_rng(seed).multinomial(runs - 1, np.full(runs, 1 / runs), size=(draws, tasks))
+    above = (x.T.reshape(tasks * runs, 1) > t).astype(np.float64)  # [tasks runs, m]
+    shares = drawn.reshape(draws, tasks * runs) @ above / (tasks * (runs - 1))
+    low, high = np.quantile(shares, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return np.asarray(low), np.asarray(high)
+
+
 def friedman(scores: ArrayLike, *, higher_is_better: bool = True) -> Friedman:
     """Test whether methods rank alike over many tasks.
 

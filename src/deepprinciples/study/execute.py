@@ -208,6 +208,7 @@ def _outputs(
         bound=measured.worst(resolved),
         best=measured.best(resolved),
         kind=kind,
+        acts=all(trait("learner", arm.config["learner"], "environment_steps") for arm in plan.arms.values()),
         changes={name: configs.described(arm.changes) for name, arm in plan.arms.items() if "arms" in resolved},
         notes=[*of_data, *_same_arms(plan.arms), *begun, *notes],
         constant={
@@ -246,11 +247,9 @@ def _outputs(
 
 def _environment_steps(plan: StudyPlan) -> int:
     """Return the environment steps of a step of training; 0 where there are none, or arms differ in them."""
-    found = set()
-    for arm in plan.arms.values():
-        section = arm.config["learner"]
-        count = trait("learner", section, "environment_steps")
-        found.add(0 if count is None else count(section))
+    sections = [arm.config["learner"] for arm in plan.arms.values()]
+    counts = [trait("learner", one, "environment_steps") for one in sections]
+    found = {0 if count is None else count(one) for count, one in zip(counts, sections, strict=True)}
     return found.pop() if len(found) == 1 else 0
 
 

@@ -17,7 +17,9 @@ import numpy as np
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import ConfigError, DataError, IntegrityError
 from deepprinciples.interop import parameters, safetensors
-from deepprinciples.learners.factories import Config, example_of, model_of
+from deepprinciples.learners import from_config
+from deepprinciples.learners.factories import Config, asks, example_of, model_of
+from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.published import SETS
 from deepprinciples.parts.parameter_names import matches, names_of, unmatched
@@ -50,10 +52,7 @@ def start_of(config: Config, parts: Dataset) -> Start | None:
     given = config.get("model", {}).get("start")
     if given is None:
         return None
-    model, example = model_of(config, parts), example_of(config, parts).inputs
-    params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
-    leaves = zip(names_of(params), jax.tree.leaves(params), strict=True)
-    shapes = {name: (leaf.shape, np.dtype(leaf.dtype)) for name, leaf in leaves}
+    head, shapes = _network_of(config, parts, given["to"])
     if problems := unmatched(given["match"], list(shapes)):
         raise ConfigError(*(f"{PATH}.match: {problem}" for problem in problems))
     wanted = [name for name in shapes if matches(given["match"], name)]
@@ -61,10 +60,32 @@ def start_of(config: Config, parts: Dataset) -> Start | None:
     path = _path_of(given)
     try:
         if not path.is_dir():
-            return Start({None: take(path, safetensors.read(path))})
-        return Start({seed: take(path, found, naming="own") for seed, found in _kept(path, given["arm"]).items()})
+            found: dict[int | None, dict[str, np.ndarray]] = {None: take(path, safetensors.read(path))}
+        else:
+            found = {seed: take(path, one, naming="own") for seed, one in _kept(path, given["arm"]).items()}
     except IntegrityError as error:
         raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
+    return Start({seed: {f"{head}{name}": array for name, array in one.items()} for seed, one in found.items()})
+
+
+def _network_of(config: Config, parts: Dataset, network: str) -> tuple[str, safetensors.Shapes]:
+    """Return how the names of a network's parameters begin in the learner's own, and what they are without that."""
+    if asks("learner", config["learner"], "start"):
+        made = from_config.learner(config, parts)
+        params = jax.eval_shape(lambda key: made.init(key).params, jax.random.key(0))
+    else:
+        model, example = model_of(config, parts), example_of(config, parts).inputs
+        params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
+    leaves = zip(names_of(params), jax.tree.leaves(params), strict=True)
+    shapes = {name: (leaf.shape, np.dtype(leaf.dtype)) for name, leaf in leaves}
+    several = [name for name in networks_of(config, parts) if name]
+    if not network:
+        return "", shapes
+    if network not in several:
+        listed = f"one of {', '.join(several)}" if several else "nothing: its learner has one network"
+        raise ConfigError(f"{PATH}.to: found {quoted(network)}; expected {listed}{suggestion(network, several)}")
+    head = f"{network}/"
+    return head, {name.removeprefix(head): one for name, one in shapes.items() if name.startswith(head)}
 
 
 def _path_of(given: Config) -> Path:

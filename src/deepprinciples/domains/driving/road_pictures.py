@@ -21,6 +21,8 @@ FRAMES = 4  # of each road, above its paths
 WIDER = 4.0  # how much farther off the center line a path is drawn than it was
 COLORS = ("#d55e00", "#0072b2", "#cc79a7", "#009e73", "#e69f00", "#56b4e9")
 
+_render, _mask = jax.jit(simulation.render), jax.jit(simulation.lane_mask)
+
 
 def draw(run: Any, path: Path | str, *, roads: int = 3, seed: int | None = None) -> Path:
     """Draw how the models of a comparison drove some roads of `meters_in_lane`.
@@ -65,11 +67,15 @@ def draw(run: Any, path: Path | str, *, roads: int = 3, seed: int | None = None)
 
 def _frame(axes: Any, road: Road, along: float) -> None:
     zero = jnp.float32(0.0)
-    state = State(jnp.float32(along), zero, zero)
-    key = stream(jax.random.key(int(along), impl="threefry2x32"), "picture")
-    axes.imshow(simulation.render(road, state, key)[..., 0], cmap="gray", vmin=-1, vmax=1)
-    axes.contour(simulation.lane_mask(road, state), levels=[0.5], colors="#e69f00", linewidths=0.8)
-    axes.set_title(f"{along:.0f} m", fontsize=9)
+    draw_view(axes, road, State(jnp.float32(along), zero, zero))
+
+
+def draw_view(axes: Any, road: Road, state: State) -> None:
+    """Draw what a car sees, with the border of its lane and how far it has come."""
+    key = stream(jax.random.key(int(state.along), impl="threefry2x32"), "picture")
+    axes.imshow(_render(road, state, key)[..., 0], cmap="gray", vmin=-1, vmax=1)
+    axes.contour(_mask(road, state), levels=[0.5], colors="#e69f00", linewidths=0.8)
+    axes.set_title(f"{state.along:.0f} m", fontsize=9)
     axes.set_axis_off()
 
 

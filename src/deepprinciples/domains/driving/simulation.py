@@ -250,6 +250,11 @@ def expert(road: Road, state: State) -> Array:
     return jnp.clip(angle / LARGEST_ANGLE, -1.0, 1.0)
 
 
+def in_lane(state: State) -> Array:
+    """Check whether a car is in its lane, and not across it; false for NaN."""
+    return (jnp.abs(state.offset) < IN_LANE) & (jnp.abs(state.heading) < 1.0)
+
+
 def drive(predict: Callable[[Array], Array], road: Road, start: State, steps: int, key: Array) -> tuple[State, Array]:
     """Let a model drive by what the camera sees; where a car leaves its lane, it stops.
 
@@ -270,7 +275,7 @@ def drive(predict: Callable[[Array], Array], road: Road, start: State, steps: in
         state, inside = carry
         keys = jax.random.split(jax.random.fold_in(key, number), len(inside))
         after = moves(road, state, predict(sees(road, state, keys)).reshape(len(inside)))
-        inside &= (jnp.abs(after.offset) < IN_LANE) & (jnp.abs(after.heading) < 1.0)  # false for NaN
+        inside &= in_lane(after)
         state = jax.tree.map(lambda new, old: jnp.where(inside, new, old), after, state)
         return (state, inside), (state, inside)
 

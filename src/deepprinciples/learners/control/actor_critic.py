@@ -16,17 +16,18 @@ from deepprinciples.types import Array, Model, PyTree, Scalar
 Network = Callable[[int, tuple[int, ...]], Model]
 
 
-def actor_critic(network: Network, environment: Environment, scale: Scalar) -> Model:
+def actor_critic(network: Network, environment: Environment, scale: Scalar, spread: Scalar) -> Model:
     """Join an actor and a critic into a model of observations.
 
     Args:
         network: makes each of them.
         environment: that they observe.
         scale: of the last layer of the actor at the start.
+        spread: sigma of real-valued actions at the start.
 
     Returns:
-        A `Model` with parameters {"actor", "critic"}, and "spread" for real-valued actions; its outputs are {"policy":
-        [B, actions], "spread", "value": [B]}, its activations "actor.NAME" and "critic.NAME".
+        A `Model` with parameters {"actor", "critic"}, and "spread", log sigma, for real-valued actions; its outputs are
+        {"policy": [B, actions], "spread", "value": [B]}, its activations "actor.NAME" and "critic.NAME".
     """
     parts = {"actor": network(environment.actions or environment.controls, environment.observation)}
     parts["critic"] = network(1, environment.observation)
@@ -36,7 +37,7 @@ def actor_critic(network: Network, environment: Environment, scale: Scalar) -> M
         params = {name: params for name, (params, _) in made.items()}
         params["actor"] = _scaled(params["actor"], scale)
         if environment.controls:
-            params["spread"] = jnp.zeros(environment.controls)
+            params["spread"] = jnp.full(environment.controls, jnp.log(spread))
         return params, {name: state for name, (_, state) in made.items()}
 
     def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> tuple[Any, PyTree, Any]:

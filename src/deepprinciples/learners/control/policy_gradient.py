@@ -18,6 +18,7 @@ from deepprinciples.learners.control.advantages import advantages
 from deepprinciples.learners.control.environment_checks import problems
 from deepprinciples.learners.control.rollouts import Seen, begin, returns, rollout
 from deepprinciples.learners.control.trained_players import networks, watched
+from deepprinciples.learners.factories import begun_from
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.types import (
@@ -32,6 +33,7 @@ from deepprinciples.types import (
     Model,
     NonNegative,
     Objective,
+    Positive,
     PyTree,
     Scalar,
     Share,
@@ -57,6 +59,7 @@ def updates_of(settings: Mapping[str, Any]) -> int:
 def policy_gradient(
     *,
     network: Network,
+    start: Mapping[str, Array],
     optimizer: optax.GradientTransformation,
     trainable: Apart | None,
     gradient: Callable[..., Any],
@@ -78,6 +81,7 @@ def policy_gradient(
     baseline: Share = 1.0,
     normalize: Share = 1.0,
     policy_scale: NonNegative = 1.0,
+    spread: Positive = 1.0,
     episodes: Count = 16,
 ) -> Learner:
     """Train an actor by the gradient of what it earns, with a critic beside it.
@@ -92,7 +96,7 @@ def policy_gradient(
 
     Args:
         network: supplied: the `model` of the config, once for the actor and once for the critic.
-        optimizer, trainable, gradient, regularizers, weight_averaging, evaluations: supplied.
+        start, optimizer, trainable, gradient, regularizers, weight_averaging, evaluations: supplied.
         updates: supplied: of a whole run.
         environment: what is acted in.
         environments: episodes side by side.
@@ -107,7 +111,9 @@ def policy_gradient(
         entropy: how much an actor that stays undecided is rewarded. *Sweepable.* *Neutral: 0.0.*
         baseline: share of the critic's values in the advantages. *Sweepable.*
         normalize: share of the way to advantages of mean 0 and standard deviation 1 in each minibatch. *Sweepable.*
-        policy_scale: of the last layer of the actor at the start. *Sweepable.*
+        policy_scale: of the last layer of the actor at the start, where it is drawn. *Sweepable.*
+        spread: standard deviation of actions that are real numbers, at the start; it is learned from there. What an
+            actor can do already is lost where it is large. *Sweepable.*
         episodes: fresh ones that an evaluation plays.
 
     Returns:
@@ -118,7 +124,7 @@ def policy_gradient(
         et al. 2022, The 37 implementation details of proximal policy optimization.
     """
     world: Any = environment
-    model = actor_critic(network, world, policy_scale)
+    model = begun_from(actor_critic(network, world, policy_scale, spread), start)
     size, choice = environments * rollout, bool(world.actions)
     example = _example(world, size // minibatches)
     objective = _objective(
@@ -150,10 +156,10 @@ def policy_gradient(
             discount=discount,
             trace=trace,
         )
-        spread = state.params.get("spread")
+        sigma = state.params.get("spread")
         targets = {
             "action": seen.action,
-            "log_probability": Policy(seen.outputs, spread).log_probability(seen.action),
+            "log_probability": Policy(seen.outputs, sigma).log_probability(seen.action),
             "advantage": gains,
             "value": before,
             "return": gains + baseline * before,

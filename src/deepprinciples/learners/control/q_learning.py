@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -19,6 +19,7 @@ from deepprinciples.learners.control.replay_memory import Memory
 from deepprinciples.learners.control.rollouts import Worlds, begin, returns
 from deepprinciples.learners.control.rollouts import rollout as played
 from deepprinciples.learners.control.trained_players import networks, watched
+from deepprinciples.learners.factories import begun_from
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.types import (
@@ -58,6 +59,7 @@ class Kept(NamedTuple):
 def q_learning(
     *,
     network: Network,
+    start: Mapping[str, Array],
     optimizer: optax.GradientTransformation,
     trainable: Apart | None,
     gradient: Callable[..., Any],
@@ -91,7 +93,7 @@ def q_learning(
 
     Args:
         network: supplied: the `model` of the config, with an output for each action.
-        optimizer, trainable, gradient, regularizers, evaluations, steps: supplied.
+        start, optimizer, trainable, gradient, regularizers, evaluations, steps: supplied.
         environment: what is acted in, with a choice of actions.
         environments: episodes side by side.
         rollout: steps of each between updates.
@@ -118,7 +120,7 @@ def q_learning(
     """
     world: Any = environment
     count, size = world.actions, environments * rollout
-    model = network(count + dueling, world.observation)
+    model = begun_from(network(count + dueling, world.observation), start)
     zeros = jnp.zeros((minibatch, *world.observation))
     example = Batch(zeros, {"action": jnp.zeros(minibatch, jnp.int32), "target": jnp.zeros(minibatch)})
     inner = minimize(

@@ -20,6 +20,7 @@ from deepprinciples.report.figures import (
     heat_maps,
     mpl_style,
     recordings,
+    return_plots,
     samples,
     search_plots,
     size_plots,
@@ -44,6 +45,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
             return [tested]
         effect = [forest_plot.forest(summary), forest_plot.seed_dots(results, summary)]
         found = [plot for plot in effect if plot is not None]
+        found += return_plots.profile(summary)
         found += size_plots.against_size(summary)
         found += curves.learning(results, summary)
         found += circuit_diagrams.diagrams(summary)
