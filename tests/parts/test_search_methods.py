@@ -54,7 +54,7 @@ def _search(method: search_methods.SearchMethod, trials: int, searches: int = 8)
             self.final = {"m": np.sum(np.abs(at - [0.31, 0.77]), axis=2)}
             self.diverged_at, self.seconds = np.full(self.final["m"].shape, -1), 0.0
 
-    def train(label: str, rows: list) -> Outcome:
+    def train(label: str, rows: list, share: float) -> Outcome:
         rounds.append(label)
         return Outcome(rows)
 

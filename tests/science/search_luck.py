@@ -63,7 +63,7 @@ def arm(surface: Surface, protocol: Protocol, gain: float, number: int) -> np.nd
     """Search and report for one arm on its own: test scores [seed]; `number` decides all its luck."""
     random = np.random.default_rng(number)
 
-    def train(label: str, rows: list) -> SimpleNamespace:
+    def train(label: str, rows: list, share: float) -> SimpleNamespace:
         u = np.array([[point["u"] for point in points] for _, points in rows])
         score = random.binomial(EXAMPLES, surface.draw(u, gain, random)) / EXAMPLES
         return SimpleNamespace(final={"accuracy": score}, diverged_at=np.full(u.shape, -1), seconds=0.0)

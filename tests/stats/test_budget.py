@@ -19,7 +19,7 @@ AXES = {"rate": Axis(0.1, 1.0, False)}
 def searched(scores, diverged=None):
     scores = np.array(scores, np.float32)
     lost = np.full(scores.shape, -1) if diverged is None else np.where(diverged, 7, -1)
-    return Search(AXES, [{"rate": 0.5}] * len(scores), scores, lost, 0, {})
+    return Search(AXES, [{"rate": 0.5}] * len(scores), scores, lost, 0, {}, np.ones(len(scores)))
 
 
 def test_the_best_of_n_by_hand():

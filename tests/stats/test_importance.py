@@ -52,7 +52,7 @@ def planted(trials, weights, noise, seeds=3, seed=0):
 def test_the_share_of_each_hyper_parameter():
     """Lost: time goes into a hyper-parameter that decides nothing. Variance goes as 2^2 : 1 here."""
     scores, points = planted(64, (2.0, 1.0), 0.05)
-    search = Search({"rate": LOG, "decay": LINEAR}, points, scores, None, 0, {})
+    search = Search({"rate": LOG, "decay": LINEAR}, points, scores, None, 0, {}, np.ones(len(points)))
     (row,) = importance.rows({"a": [scores]}, {"a": [search]}, higher_is_better=True)
     assert row["setting"] > 0.98 and row["seed"] == pytest.approx(1 - row["setting"]) and row["note"] == ""
     first, second = row["parameters"]
@@ -100,7 +100,7 @@ def row_of(scores, axes=None, higher=True):
     ]
     return importance.rows(
         {"a": [np.asarray(scores)]},
-        {"a": [Search(axes, points, np.asarray(scores), None, 0, {})]},
+        {"a": [Search(axes, points, np.asarray(scores), None, 0, {}, np.ones(len(points)))]},
         higher_is_better=higher,
     )[0]
 

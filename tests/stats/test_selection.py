@@ -16,7 +16,9 @@ def search(chosen, *, edge=False, trials=8, scores=None, lost=None):
     points = [{"rate": 1e-3}] * (trials - 1) + [{"rate": chosen}]
     scores = np.zeros((trials, 2)) if scores is None else np.asarray(scores)
     lost = np.full(scores.shape, -1) if lost is None else np.asarray(lost)
-    return Search({"rate": RATE}, points, scores, lost, trials - 1, {"rate": (False, True)} if edge else {})
+    return Search(
+        {"rate": RATE}, points, scores, lost, trials - 1, {"rate": (False, True)} if edge else {}, np.ones(trials)
+    )
 
 
 def test_how_often_each_region_won():

@@ -157,7 +157,7 @@ def test_a_search_goes_on_only_in_blocks_that_need_it():
     """A search whose optimum lies within its space would be widened with the others, and no block be a block."""
     rounds = []
 
-    def train(label, rows):
+    def train(label, rows, share):
         rounds.append((label, len(rows)))
         rate = np.array([[point["x"] for point in points] for _, points in rows])
         return SimpleNamespace(final={"m": -abs(rate - 0.9)}, diverged_at=np.full(rate.shape, -1), seconds=1.0)

@@ -48,6 +48,7 @@ class Study(NamedTuple):
     tune: Mapping[str, Any] = {}
     searches: Repeats = 10  # independent searches of a tuned arm; each is one block of the statistics
     search: Annotated[Callable[..., Any], "search"] | str = "sobol"  # how the settings are chosen that are tried
+    pruning: Annotated[Callable[..., Any], "pruning"] | None = None  # which of them are given up early
     trials: Repeats = 8  # settings that a search tries
     tuning_seeds: Repeats = 1  # runs of each of them
     seeds: Repeats = 0  # runs that report: of each search (0: 3), or of each arm where nothing is tuned (0: 30)

@@ -12,7 +12,13 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 _MOST_SHOWN = 20  # unknown keys in one message
-_PLURALS = {"data": "data", "loss": "losses", "gan_loss": "GAN losses", "search": "search methods"}
+_PLURALS = {
+    "data": "data",
+    "loss": "losses",
+    "gan_loss": "GAN losses",
+    "search": "search methods",
+    "pruning": "pruning methods",
+}
 _NOUNS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",

@@ -54,6 +54,7 @@ def run(
     feed: Feed,
     curve: Padded,
     judges: Mapping[str, Padded] = MappingProxyType({}),
+    until: int | None = None,
     keep_states: bool = False,
     progress: Callable[[int], None] = lambda steps: None,
     keeper: Keeper = NOBODY,
@@ -68,6 +69,7 @@ def run(
         curve: the split evaluated after every segment.
         judges: what is evaluated once, at the end: "test", and further sets by name. Without them the last value of the
             curve stands.
+        until: segments after which lanes are left as they are, where not after all; the last has an evaluation.
         keep_states: bring the final states to the host.
         progress: called with the model-steps done since its last call.
         keeper: keeps the run's progress; a run that goes on from there ends in the same bits.
@@ -75,9 +77,10 @@ def run(
     begun = time.monotonic()
     wide = program.layout.devices * program.layout.blocks
     placed = lambda split: place(split, program.mesh, shared=True)
-    call = _Call(program, plan, feed, placed(curve), placed(dict(judges)), keep_states)
+    ends = plan.segments if until is None else until
+    call = _Call(program, plan, ends, feed, placed(curve), placed(dict(judges)), keep_states)
     parts, start, under_way = _restored(call, keeper.begun)
-    progress(len(blocks[:start]) * program.layout.points * plan.steps)
+    progress(len(blocks[:start]) * program.layout.points * plan.end(ends - 1))
     for first in range(start, len(blocks), wide):
         chunk = list(blocks[first : first + wide])
         count = len(chunk)
@@ -98,6 +101,7 @@ class _Call(NamedTuple):
 
     program: Program
     plan: Plan
+    ends: int  # segments that are trained
     feed: Feed
     curve: Padded
     judges: Mapping[str, Padded]
@@ -135,7 +139,7 @@ def _run_chunk(
     seed = place(np.array(seeds, np.uint32), mesh, shared=False)
     lane, logs, curves, start = _taken_up(call, under_way) if under_way else (program.init(point, seed), [], [], 0)
     progress(count * points * min(plan.begin(start), plan.steps))
-    for segment in range(start, plan.segments):
+    for segment in range(start, call.ends):
         data, indices = call.feed.get(seeds, segment)
         begin, end = plan.begin(segment), plan.end(segment)
         steps = np.arange(begin, begin + plan.span, dtype=np.int32).reshape(plan.chunks, plan.every)
@@ -148,12 +152,12 @@ def _run_chunk(
         else:
             logs.append(unpack(log))
         progress(count * points * (end - begin))
-        if segment + 1 < plan.segments and bool(np.all(np.asarray(lane.diverged_at) >= 0)):
-            rows = math.ceil((plan.segments - segment - 1) / plan.pieces)
+        if segment + 1 < call.ends and bool(np.all(np.asarray(lane.diverged_at) >= 0)):
+            rows = math.ceil((call.ends - segment - 1) / plan.pieces)
             logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * rows)
             last = _evaluated(program, lane, point, call.curve)
-            curves.extend([last] * (len(plan.evaluation_steps()) - len(curves)))
-            progress(count * points * (plan.steps - end))
+            curves.extend([last] * (sum(map(plan.evaluates, range(call.ends))) - len(curves)))
+            progress(count * points * (plan.end(call.ends - 1) - end))
             break
         offer(functools.partial(_as_arrays, lane, logs, curves, segment + 1))
     kept = math.ceil(plan.steps / plan.apart)

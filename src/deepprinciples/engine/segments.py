@@ -72,6 +72,10 @@ class Plan(NamedTuple):
         """Check whether a segment ends in an evaluation."""
         return (segment + 1) % self.stride == 0 or segment + 1 == self.segments
 
+    def reached(self, share: float) -> int:
+        """Return the segments up to the first evaluation at which a share of the steps is done."""
+        return next(s + 1 for s in range(self.segments) if self.evaluates(s) and self.end(s) >= share * self.steps)
+
     def shortened(self, most: int) -> Plan:
         """Cut into segments of at most `most` chunks, with evaluations where they were."""
         apart = self.chunks * self.stride

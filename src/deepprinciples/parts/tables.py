@@ -72,6 +72,7 @@ TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "groups": parameter_groups.TABLE,
     "weight_averaging": weight_averaging.TABLE,
     "probe": probes.TABLE,
+    "pruning": search_methods.PRUNING,
     "search": search_methods.TABLE,
     "attribution": attributions.TABLE,
     "attribution_metric": attribution_metrics.TABLE,

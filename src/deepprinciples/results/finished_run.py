@@ -90,7 +90,8 @@ class Run(NamedTuple):
 
         Returns:
             Columns `arm`, `search`, `trial`, `replicate`, `score` on the validation split, `diverged_at` (-1: never),
-            `chosen`, and by its path each setting that was tried; no rows where nothing was tuned.
+            `chosen`, with `study.pruning` the `share` of the steps that it had, and by its path each setting that was
+            tried; no rows where nothing was tuned.
 
         Example:
             tried = dp.compare(config).trials()
@@ -101,12 +102,13 @@ class Run(NamedTuple):
         found = self.results
         if "tuning_score" not in found:
             return pd.DataFrame(columns=["arm", "search", "trial", "replicate", "score", "diverged_at", "chosen"])
-        table = found[["tuning_score", "tuning_diverged_at", "chosen_trial"]].to_dataframe().reset_index()
+        pruned = ["tuning_share"] if "tuning_share" in found else []
+        table = found[["tuning_score", "tuning_diverged_at", "chosen_trial", *pruned]].to_dataframe().reset_index()
         points = found.tuning_point.to_dataset("parameter").to_dataframe().reset_index()
         table = table.merge(points, how="left", on=["arm", "search", "trial"])
         table = table[table[list(found.parameter.values)].notna().any(axis=1)].reset_index(drop=True)
         table["chosen"] = table.trial == table.chosen_trial
-        names = {"tuning_score": "score", "tuning_diverged_at": "diverged_at"}
+        names = {"tuning_score": "score", "tuning_diverged_at": "diverged_at", "tuning_share": "share"}
         table = table.rename(columns=names).drop(columns=["chosen_trial", "tuning_seed"])
         first = ["arm", "search", "trial", "replicate", "score", "diverged_at", "chosen"]
         return table[first + [name for name in table if name not in first]]

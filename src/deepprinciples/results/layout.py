@@ -165,10 +165,12 @@ def _tuning(finished: Any, coords: dict[str, Any]) -> dict[str, Any]:
     diverged_at = np.full((len(arms), count, trials, seeds), -1, np.int32)
     points = np.full((len(arms), count, trials, len(parameters)), np.nan)
     best = np.full((len(arms), count), -1, np.int32)
+    shares = np.full((len(arms), count, trials), np.nan)
     for i, arm in enumerate(arms):
         for b, one in enumerate(finished.searches[arm]):
             made = len(one.points)
             scores[i, b, :made], diverged_at[i, b, :made], best[i, b] = one.scores, one.diverged_at, one.best
+            shares[i, b, :made] = one.shares
             points[i, b, :made] = [[p.get(path, np.nan) for path in parameters] for p in one.points]
     tried = ("arm", "search", "trial", "replicate")
     return {
@@ -176,4 +178,5 @@ def _tuning(finished: Any, coords: dict[str, Any]) -> dict[str, Any]:
         "tuning_diverged_at": (tried, diverged_at),
         "tuning_point": ((*tried[:3], "parameter"), points),
         "chosen_trial": (tried[:2], best),
+        **({"tuning_share": (tried[:3], shares)} if np.nanmin(shares) < 1.0 else {}),
     }

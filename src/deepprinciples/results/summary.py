@@ -55,6 +55,7 @@ def summarize(
     arms = [str(name) for name in results.arm.values]
     scores, diverged = results.score.values, results.diverged_at.values >= 0
     searched = {name: searches for name, searches in finished.searches.items() if searches}
+    whole = all((one.shares == 1.0).all() for searches in searched.values() for one in searches)
     shared: dict[str, Any] = {"higher_is_better": direction == "max", "bound": bound, "confidence": study.confidence}
     shared |= {"blocks": finished.block, "tuned": searched}
     judge = Judge(metric, direction == "max", bound)
@@ -113,10 +114,12 @@ def summarize(
             "comparisons": study.comparisons,
             "search": dict(study.tune),
         },
-        "budget": budget.against_budget(tried, study.trials, higher_is_better=judge.higher_is_better),
+        "budget": budget.against_budget(tried, study.trials, higher_is_better=judge.higher_is_better) if whole else {},
         "importance": importance.rows(
             tried, searched, higher_is_better=judge.higher_is_better, confidence=study.confidence
-        ),
+        )
+        if whole
+        else [],
         "warnings": [*notes, *_warnings(finished, results, rows if kind != "lr-find" else [], compared)],
         "limits": _limits(finished, study),
     }
@@ -296,6 +299,11 @@ def _limits(finished: Any, study: Study) -> list[str]:
             f"Each arm was tuned by {study.searches} independent {sentences.plural('search', study.searches)} of "
             f"{study.trials} trials; a larger budget or another search space may change the order."
         )
+        if study.pruning:
+            found.append(
+                "Trials were given up for what they gave after some of the steps (study.pruning): a setting that is "
+                "slow at first had less of a chance, and what a smaller budget would have found is not known."
+            )
     else:
         found.append("No hyper-parameter was tuned: an arm may lose only because the fixed settings suit another arm.")
     if study.equivalence_margin == 0:

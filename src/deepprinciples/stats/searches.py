@@ -26,6 +26,7 @@ class Search(NamedTuple):
     diverged_at: np.ndarray  # [trials, tuning seeds]
     best: int
     edges: dict[str, tuple[bool, bool]]
+    shares: np.ndarray  # of the steps of a run that each trial had, [trials]
 
     @property
     def chosen(self) -> dict[str, float]:
@@ -42,11 +43,17 @@ class Budget(NamedTuple):
     seed: int
     ask: Callable[[int, tuple[int, ...], np.ndarray, np.ndarray], np.ndarray]
     rounds: int = 1
+    rungs: Callable[[int], Sequence[tuple[int, float]]] = lambda trials: [(trials, 1.0)]  # trials, share of the steps
 
     @property
-    def shares(self) -> list[int]:
+    def parts(self) -> list[int]:
         """Return the trials of each round, as equal as they can be."""
-        return [len(share) for share in np.array_split(np.arange(self.trials), self.rounds) if len(share)]
+        return [len(part) for part in np.array_split(np.arange(self.trials), self.rounds) if len(part)]
+
+    @property
+    def runs(self) -> float:
+        """Return what the trials of a search cost before its space is widened, in whole runs of one tuning seed."""
+        return sum(count * share for part in self.parts for count, share in self.rungs(part))
 
 
 class Judge(NamedTuple):
@@ -58,22 +65,22 @@ class Judge(NamedTuple):
 
 
 def run_searches(
-    train: Callable[[str, list[Row]], Any],
+    train: Callable[[str, list[Row], float], Any],
     spaces: Mapping[str, trials.Space],
     budget: Budget,
     judge: Judge,
-    skipped: Callable[[int], Any] = lambda runs: None,
+    skipped: Callable[[float], Any] = lambda runs: None,
 ) -> tuple[dict[str, list[Search]], float]:
     """Run the searches of all arms of a group, their trials side by side.
 
     After the first round a search goes on only in blocks where some arm's best setting lay on the edge of its space.
 
     Args:
-        train: (label, rows) -> outcome with leading axes [rows, arms].
+        train: (label, rows, share of the steps) -> outcome with leading axes [rows, arms].
         spaces: arm -> its search space; an arm without one runs along as it is.
         budget: what each search may spend.
         judge: how trials are compared.
-        skipped: called with the runs that a round did not need.
+        skipped: called with the whole runs that a round did not need.
 
     Returns:
         The searches of each arm, and the seconds that training took.
@@ -81,30 +88,39 @@ def run_searches(
     arms, count = list(spaces), len(budget.seeds)
     width = len(budget.seeds[0]) if budget.seeds else 0
     empty = np.zeros((0, width))
-    found = {a: [Search(spaces[a], [], empty, empty.astype(int), 0, {})] * count for a in arms}
+    found = {a: [Search(spaces[a], [], empty, empty.astype(int), 0, {}, np.zeros(0))] * count for a in arms}
     seconds = 0.0
     for number in range(1 + budget.widen_rounds):
         blocks = [b for b in range(count) if not number or any(found[a][b].edges for a in arms)]
-        skipped((count - len(blocks)) * budget.trials * width * len(arms))
+        skipped((count - len(blocks)) * budget.runs * width * len(arms))
         if not blocks:
             continue
         for a in arms:
             found[a] = [one._replace(axes=_widened(one)) if b in blocks else one for b, one in enumerate(found[a])]
-        for part, each in enumerate(budget.shares):
-            drawn = {
-                a: {b: _proposed(found[a][b], each, budget, (budget.seed, b, number), judge) for b in blocks}
-                for a in arms
-            }
-            rows = [
-                (seed, [drawn[a][b][t] for a in arms]) for b in blocks for t in range(each) for seed in budget.seeds[b]
-            ]
-            outcome = train(f"tune-{number}" if len(budget.shares) == 1 else f"tune-{number}-{part}", rows)
-            seconds += outcome.seconds
-            shape = (len(blocks), each, width, len(arms))
-            scores, lost = (a.reshape(shape) for a in (outcome.final[judge.metric], outcome.diverged_at))
-            for i, a in enumerate(arms):
-                for k, b in enumerate(blocks):
-                    found[a][b] = _extended(found[a][b], drawn[a][b], scores[k, :, :, i], lost[k, :, :, i], judge)
+        for part, each in enumerate(budget.parts):
+            label = f"tune-{number}" if len(budget.parts) == 1 else f"tune-{number}-{part}"
+            for a in arms:
+                for b in blocks:
+                    drawn = _proposed(found[a][b], each, budget, (budget.seed, b, number), judge)
+                    found[a][b] = _with_room(found[a][b], drawn)
+            alive = {(a, b): list(range(len(found[a][b].points)))[-each:] for a in arms for b in blocks}
+            ladder = budget.rungs(each)
+            for rung, (most, share) in enumerate(ladder):
+                alive = {(a, b): _best(found[a][b], numbers, most, judge) for (a, b), numbers in alive.items()}
+                rows = [
+                    (seed, [found[a][b].points[alive[a, b][t]] for a in arms])
+                    for b in blocks
+                    for t in range(most)
+                    for seed in budget.seeds[b]
+                ]
+                outcome = train(label if len(ladder) == 1 else f"{label}-rung-{rung}", rows, share)
+                seconds += outcome.seconds
+                shape = (len(blocks), most, width, len(arms))
+                scores, lost = (a.reshape(shape) for a in (outcome.final[judge.metric], outcome.diverged_at))
+                for i, a in enumerate(arms):
+                    for k, b in enumerate(blocks):
+                        _write(found[a][b], alive[a, b], scores[k, :, :, i], lost[k, :, :, i], share)
+            found = {a: [_chosen(one, judge) if b in blocks else one for b, one in enumerate(found[a])] for a in arms}
     return found, seconds
 
 
@@ -112,20 +128,43 @@ def _proposed(one: Search, count: int, budget: Budget, seed: tuple[int, ...], ju
     """Ask where to look next; the same space, seed and scores give the same settings in every arm."""
     if not one.axes:
         return [{} for _ in range(count)]
-    scores = judged_scores(one.scores, one.diverged_at, judge).mean(axis=1)
+    scores = judged_scores(one.scores, one.diverged_at, judge).mean(axis=1) if one.points else np.zeros(0)
     worth = scores if judge.higher_is_better else -scores
     return trials.settings(one.axes, budget.ask(count, seed, trials.places(one.axes, one.points), worth))
 
 
-def _extended(
-    before: Search, points: Sequence[dict[str, float]], scores: np.ndarray, diverged_at: np.ndarray, judge: Judge
-) -> Search:
-    points = [*before.points, *points]
-    scores = np.concatenate([before.scores, scores])
-    diverged_at = np.concatenate([before.diverged_at, diverged_at])
-    held = judged_scores(scores, diverged_at, judge)
-    best = trials.select(held, higher_is_better=judge.higher_is_better)
-    return Search(before.axes, points, scores, diverged_at, best, trials.edges(points, best, before.axes))
+def _with_room(one: Search, points: Sequence[dict[str, float]]) -> Search:
+    """Add settings that nothing is known of yet."""
+    longer = lambda a, value: np.concatenate([a, np.full((len(points), *a.shape[1:]), value, a.dtype)])
+    return one._replace(
+        points=[*one.points, *points],
+        scores=longer(one.scores, np.nan),
+        diverged_at=longer(one.diverged_at, -1),
+        shares=longer(one.shares, 0.0),
+    )
+
+
+def _best(one: Search, numbers: Sequence[int], most: int, judge: Judge) -> list[int]:
+    """Keep the best of some trials, in their order; all of them before they were tried."""
+    if most >= len(numbers):
+        return list(numbers)
+    means = judged_scores(one.scores, one.diverged_at, judge)[list(numbers)].mean(axis=1)
+    order = np.argsort(-means if judge.higher_is_better else means, kind="stable")
+    return [numbers[k] for k in sorted(order[:most])]
+
+
+def _write(one: Search, numbers: Sequence[int], scores: np.ndarray, diverged_at: np.ndarray, share: float) -> None:
+    """Write what some trials gave."""
+    at = list(numbers)
+    one.scores[at], one.diverged_at[at], one.shares[at] = scores, diverged_at, share
+
+
+def _chosen(one: Search, judge: Judge) -> Search:
+    """Choose among the trials that had all steps."""
+    held = judged_scores(one.scores, one.diverged_at, judge)
+    whole = np.flatnonzero(one.shares == one.shares.max())
+    best = int(whole[trials.select(held[whole], higher_is_better=judge.higher_is_better)])
+    return one._replace(best=best, edges=trials.edges(one.points, best, one.axes))
 
 
 def judged_scores(scores: np.ndarray, diverged_at: np.ndarray, judge: Judge) -> np.ndarray:

@@ -5,6 +5,7 @@ It is made before anything is compiled, and passed down; `protocol` executes it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -20,6 +21,7 @@ from deepprinciples.types import Dataset
 
 Kind = Literal["compare", "train", "lr-find"]
 MOST_LANES = 1_000_000
+_ALL = lambda trials: [(trials, 1.0)]  # no trial is given up
 TUNING_OFFSET = 2**31  # tuning seeds lie half the range of seeds away from the seeds that report
 
 
@@ -54,18 +56,21 @@ class StudyPlan(NamedTuple):
     def counts(self, group: Group) -> list[int]:
         """Return the rows of each phase of a group."""
         runs = sum(map(len, self.search_seeds))
-        searched = [runs * share for share in dict.fromkeys(self.budget(self.trials(group)).shares)]
+        searched = [runs * share for share in dict.fromkeys(self.budget(self.trials(group)).parts)]
         return [len(self.report_seeds), *searched]
 
     def budget(self, trials: int) -> Budget:
         """Return what each search of so many trials may spend."""
         method = _method(self.study)
-        return Budget(trials, self.study.widen_rounds, self.search_seeds, self.train.seed, method.ask, method.rounds)
+        rungs = from_config.part("pruning", self.config["study"]["pruning"]) if self.study.pruning else _ALL
+        return Budget(
+            trials, self.study.widen_rounds, self.search_seeds, self.train.seed, method.ask, method.rounds, rungs
+        )
 
     def most_lanes(self, group: Group) -> int:
         """Return the lanes of a group if every search is extended."""
-        searched = self.trials(group) * sum(map(len, self.search_seeds)) * (1 + self.study.widen_rounds)
-        return len(group.arms) * (searched + len(self.report_seeds))
+        runs = self.budget(self.trials(group)).runs * sum(map(len, self.search_seeds)) * (1 + self.study.widen_rounds)
+        return len(group.arms) * (math.ceil(runs) + len(self.report_seeds))
 
 
 def kind_of(known: Mapping[str, Any]) -> Kind:
@@ -110,6 +115,10 @@ def _check_settings(kind: Kind, train: Train, study: Study, arms: Mapping[str, A
     sizes = {len(arm.space) for arm in arms.values() if arm.space}
     if found := [one for size in sorted(sizes) if (one := _method(study).problem(size, study.trials))]:
         raise ConfigError(*(f"study.trials: {one}" for one in found))
+    if tuned and study.pruning and _method(study).rounds > 1:
+        raise ConfigError(
+            "study.pruning: later rounds of study.search would learn from runs of other lengths; leave one of them out"
+        )
     trials = study.searches * study.trials * study.tuning_seeds * (1 + study.widen_rounds) if tuned else 0
     lanes = len(arms) * (trials + report_seeds(study, tuned=tuned))
     if kind == "compare" and lanes > MOST_LANES:

@@ -132,6 +132,7 @@ def train(
     *,
     on_test: bool,
     progress: Callable[[int], None],
+    until: int | None = None,
     keep_states: bool = False,
     keeper: Keeper = NOBODY,
 ) -> Outcome:
@@ -142,6 +143,7 @@ def train(
         rows: (seed, [arm]: settings of the tuned hyper-parameters).
         on_test: evaluate the test split and the further test sets at the end; else the validation split stands.
         progress: called with the model-steps done.
+        until: segments to train, where not all; see `Plan.reached`.
         keep_states: bring the final states to the host.
         keeper: keeps the run's progress.
 
@@ -159,6 +161,7 @@ def train(
         feed=bench.feed,
         curve=bench.validation,
         judges=bench.judges if on_test else {},
+        until=until,
         keep_states=keep_states,
         progress=progress,
         keeper=keeper,

@@ -135,11 +135,12 @@ def search(
     metric = from_config.metric_name(group.config)
     judge = Judge(metric, from_config.higher_is_better(group.config), measured.worst(group.config))
 
-    def train(name: str, rows: list[Row]) -> Outcome:
+    def train(name: str, rows: list[Row], share: float) -> Outcome:
         progress.phase(f"tuning {', '.join(group.arms)}")
-        return phase.train(name, rows, on_test=False, progress=progress.advance)
+        until = phase.made.plan.reached(share)
+        return phase.train(name, rows, on_test=False, until=until, progress=progress.advance)
 
-    skipped = lambda runs: progress.advance(runs * phase.made.plan.steps)
+    skipped = lambda runs: progress.advance(round(runs * phase.made.plan.steps))
     found, seconds = run_searches(train, own, plan.budget(trials), judge, skipped)
     return {a: found[a] if own[a] else [] for a in group.arms}, seconds
 
