@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from deepprinciples.domains.control.environment import Environment
 from deepprinciples.kernels.keys import stream
-from deepprinciples.types import Array, Model, PyTree, Scalar
+from deepprinciples.types import Array, Info, Model, PyTree, Scalar
 
 # (outputs, shape of an input) -> the model of the config
 Network = Callable[[int, tuple[int, ...]], Model]
@@ -54,6 +54,32 @@ def actor_critic(network: Network, environment: Environment, scale: Scalar, spre
         return made, state, activations
 
     return Model(init, apply, takes_perturbations=all(one.takes_perturbations for one in parts.values()))
+
+
+def by_layer(info: Info) -> Info:
+    """Name the layers of both networks for the probes as the activations are: "actor.layer_00"."""
+
+    def flat(tree: PyTree) -> PyTree:
+        branches = {name: one if isinstance(one, Mapping) else {"": one} for name, one in tree.items()}
+        return {f"{name}.{layer}".rstrip("."): one for name, kept in branches.items() for layer, one in kept.items()}
+
+    def nested(tree: PyTree) -> PyTree:
+        found: dict[str, Any] = {}
+        for path, one in tree.items():
+            name, _, layer = path.partition(".")
+            found[name] = {**found.get(name, {}), layer: one} if layer else one
+        return found
+
+    gradient, objective, forward = info.gradient, info.objective, info.forward
+    return info._replace(
+        params=flat(info.params),
+        grads=flat(info.grads),
+        updates=flat(info.updates),
+        gradient=gradient and (lambda params, batch: flat(gradient(nested(params), batch))),
+        objective=objective and (lambda params, batch: objective(nested(params), batch)),
+        forward=forward and (lambda params, inputs: forward(nested(params), inputs)),
+        named=flat,
+    )
 
 
 def _scaled(params: PyTree, scale: Scalar) -> PyTree:

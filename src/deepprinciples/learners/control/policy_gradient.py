@@ -13,10 +13,11 @@ import optax
 from deepprinciples.domains.control import Environment
 from deepprinciples.kernels.keys import stream
 from deepprinciples.learners.control.actions import Policy, noise_of
-from deepprinciples.learners.control.actor_critic import Network, actor_critic
+from deepprinciples.learners.control.actor_critic import Network, actor_critic, by_layer
 from deepprinciples.learners.control.advantages import advantages
 from deepprinciples.learners.control.environment_checks import problems
-from deepprinciples.learners.control.rollouts import Seen, begin, returns, rollout
+from deepprinciples.learners.control.rollouts import Seen, begin, returns
+from deepprinciples.learners.control.rollouts import rollout as played
 from deepprinciples.learners.control.trained_players import networks, watched
 from deepprinciples.learners.factories import begun_from
 from deepprinciples.learners.grouping import Apart
@@ -174,7 +175,7 @@ def policy_gradient(
             found = outputs_of(state.params, state.model_state, x)
             return found["policy"], Policy(found["policy"], found["spread"]).act(noise)
 
-        worlds, seen = _rollout(world, choose, state.extra, noise, stream(key, "environment"))
+        worlds, seen = played(world, choose, state.extra, noise, stream(key, "environment"))
         examples = learned_from(state, seen)
         orders = jax.vmap(lambda key: jax.random.permutation(key, size))(jax.random.split(stream(key, "order"), epochs))
         orders = orders.reshape(epochs * minibatches, -1)
@@ -188,7 +189,7 @@ def policy_gradient(
         state, _ = jax.lax.scan(update, state, (orders[:-1], jnp.arange(len(orders) - 1)))
         last = jax.tree.map(lambda leaf: leaf[orders[-1]], examples)
         state, info = inner.step(state, last, jax.random.fold_in(key, len(orders) - 1))
-        return state._replace(extra=worlds), info
+        return state._replace(extra=worlds), by_layer(info)
 
     def evaluate(state: State, batch: Batch, key: Array) -> dict[str, Array]:
         del batch
@@ -203,9 +204,6 @@ def policy_gradient(
         return {"episode_return": mean, "episode_length": jnp.mean(steps.astype(jnp.float32))[None], "loss": -mean}
 
     return Learner(init, step, evaluate, evaluations=evaluations * epochs * minibatches)
-
-
-_rollout = rollout
 
 
 def _example(world: Environment, size: int) -> Batch:
