@@ -5,7 +5,7 @@
 Varies: the cells of a small bidirectional network that learns strings of one to three digits with CTC (GRU, LSTM), and
 whether stretches of time and bands of frequency of the training spectrograms are covered; nothing is tuned.
 Looks at: the share of wrong digits for speakers that were not heard in training, and how well the training part is fit.
-Time on 2 cores: 2 minutes, and 3 with train.steps=900.
+Time on 2 cores: 2 minutes, and 3 with train.steps=900; twice that with much other work beside it.
 Found: docs/findings.md
 """
 
