@@ -7,7 +7,7 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
-.PHONY: demo test long torture science catalogue contact-sheets bench bench-control build release-notes probe-costs experiments clean
+.PHONY: demo test long torture science catalogue contact-sheets docs bench bench-control build release-notes probe-costs experiments clean
 
 demo: $(VENV)/.core
 	$(BIN)/deepprinciples compare configs/vanishing_gradients.toml --name demo
@@ -40,6 +40,10 @@ catalogue: $(VENV)/.core
 # A page of examples of each set of pictures, docs/data_NAME.png; sets that are not here are fetched.
 contact-sheets: $(VENV)/.core
 	$(BIN)/python -m deepprinciples.cli.contact_sheets docs
+
+# The documentation as a site, with its notebooks run, in some minutes: docs/_build/index.html. A warning is an error.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 # Against PyTorch and others, in some minutes; all of it: make bench ARGS=--full
 bench: $(VENV)/.bench
@@ -85,6 +89,10 @@ $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 
 $(VENV)/.bench: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[bench]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.docs: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[docs]'
 	@touch $@ $(VENV)/.core
 
 experiments: $(VENV)/.core
