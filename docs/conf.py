@@ -11,7 +11,7 @@ author = "the deepprinciples authors"
 project_copyright = "the deepprinciples authors, Apache 2.0"
 release = version = version_of("deepprinciples")
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "experiment_gallery", "concept_figures", "sources"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "experiment_gallery", "concept_figures", "plain_docstrings", "sources"]
 exclude_patterns = ["_build", "findings.md", "benchmarks-*/benchmarks.json"]
 suppress_warnings = ["misc.highlighting_failure"]  # a formula in a block of text is no code
 
@@ -25,9 +25,6 @@ nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the arguments are described in words, and the signature shows the rest
-napoleon_google_docstring = True
-napoleon_numpy_docstring = False
-napoleon_custom_sections = [("Expect", "notes_style"), ("Costs", "notes_style")]
 
 html_theme = "furo"
 html_title = "deepprinciples"
