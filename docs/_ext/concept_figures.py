@@ -116,7 +116,9 @@ def budget() -> None:
             for scores, color, way, name in ((robust, ink.first, "-", "robust"), (fussy, ink.second, "--", "fussy")):
                 best = np.maximum.accumulate(scores, axis=1)
                 right.plot(trials, best.mean(axis=0), way, color=color, label=name)
-                right.fill_between(trials, *np.quantile(best, [0.25, 0.75], axis=0), color=color, alpha=0.18, linewidth=0)
+                right.fill_between(
+                    trials, *np.quantile(best, [0.25, 0.75], axis=0), color=color, alpha=0.18, linewidth=0
+                )
             right.set_xlabel("trials of the search")
             right.set_ylabel("best of them")
             right.legend(frameon=False, labelcolor=ink.text, loc="lower right")
@@ -163,7 +165,9 @@ def probes() -> None:
     with both(FOLDER / "probes", (7.2, 2.8)) as pages:
         for figure, ink in pages:
             axes = figure.subplots()
-            for name, color, mark in zip(("plain", "glorot", "skip"), (ink.first, ink.second, ink.third), MARKS, strict=False):
+            for name, color, mark in zip(
+                ("plain", "glorot", "skip"), (ink.first, ink.second, ink.third), MARKS, strict=False
+            ):
                 axes.semilogy(norms.sel(arm=name).values, f"{mark}-", color=color, markersize=4, label=name)
             axes.set_xticks([0, 5, 10, 15, 16], ["layer_00", "layer_05", "layer_10", "", "output"])
             axes.set_ylabel("gradient norm, first step")
