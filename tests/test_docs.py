@@ -1,7 +1,7 @@
 """What the documents show, done: Python blocks run, configs resolve, commands parse, links lead somewhere.
 
-The Python blocks of a page share one namespace and run in order, as a reader would type them, in an empty directory. The
-notebooks are run where the site is built (`make docs`).
+The Python blocks of a page share one namespace and run in order, as a reader would type them, in an empty directory.
+The notebooks are run where the site is built (`make docs`).
 """
 
 from __future__ import annotations
@@ -134,8 +134,10 @@ def test_breaking_the_pairs_loses_the_verdict(spaces: Any, capsys: pytest.Captur
 
 
 def test_a_probe_of_ones_own_is_recorded(spaces: Any) -> None:
-    """Lost: the measurement that a reader adds, by layer."""
-    found = spaces("docs/howto/own_probe.md")["run"].results.largest_weight
+    """Lost: the measurement that a reader adds, by layer; `--plugin` adds to the same table."""
+    assert TABLES["probe"] is dp.parts.probes.TABLE
+    space = spaces("docs/howto/own_probe.md")
+    found = dp.load(space["room"] / space["run"].path).results.largest_weight
     assert found.dims == ("arm", "seed", "step", "layer") and bool((found > 0).all())
 
 
@@ -238,7 +240,10 @@ def test_the_gallery_draws_the_numbers_of_a_table() -> None:
 def test_docstrings_are_shown_as_they_are_written() -> None:
     """Lost: formulas on the page of the API, whose stars and bars reStructuredText takes for marks."""
     plain = extension("plain_docstrings")
-    text = "Do it.\n\ng' = g * |a_k|\n\nArgs:\n  **rest: of `x_`. *Sweepable.*\n  b: long\n    text.\n\nExample:\n    f(*a)"
+    text = (
+        "Do it.\n\ng' = g * |a_k|\n\nArgs:\n  **rest: of `x_`. *Sweepable.*\n  b: long\n    text.\n\n"
+        "Example:\n    f(*a)"
+    )
     assert list(plain.rst(text)) == [
         "Do it.",
         "::\n\n   g' = g * |a_k|",

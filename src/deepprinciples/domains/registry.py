@@ -25,14 +25,14 @@ DOMAINS: tuple[ModuleType, ...] = (
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:
-    joined = {kind: dict(table) for kind, table in tables.TABLES.items()}
+    joined: dict[str, Mapping[str, Callable[..., object]]] = dict(tables.TABLES)  # the probes of a user are added there
     for domain in DOMAINS:
         for kind, table in domain.TABLES.items():
             taken = joined[kind].keys() & table.keys()
             if taken:
                 raise ImportError(f"{domain.__name__}: {kind} {', '.join(sorted(taken))} exist already")
-            joined[kind] |= table
-    return dict(joined)
+            joined[kind] = {**joined[kind], **table}
+    return joined
 
 
 TABLES = _joined()
