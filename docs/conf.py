@@ -12,10 +12,10 @@ project_copyright = "the deepprinciples authors, Apache 2.0"
 release = version = version_of("deepprinciples")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "experiment_gallery", "concept_figures", "plain_docstrings", "sources"]
-exclude_patterns = ["_build", "findings.md", "benchmarks-*/benchmarks.json"]
+exclude_patterns = ["_build", "jupyter_execute", "findings.md"]
 suppress_warnings = ["misc.highlighting_failure"]  # a formula in a block of text is no code
 
-myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
+myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 4
 nb_execution_mode = "auto"
 nb_execution_in_temp = True  # runs/ of a notebook is not left among the sources

@@ -80,13 +80,17 @@ def draw(rows: Rows, metric: str, path: Path) -> None:
                 axes.plot(score, place, "o", color=ink.first, markersize=5)
             axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
             axes.set_ylim(-0.6, len(rows) - 0.4)
+            scores = sorted(abs(score) for _, score, _, _ in rows)
+            if scores[-1] > 1000 * scores[len(scores) // 2] > 0.0:  # an arm that diverged has the worst value there is
+                axes.set_xscale("symlog", linthresh=scores[len(scores) // 2])
+                axes.xaxis.get_major_locator().set_params(numticks=5)
             axes.set_xlabel(f"{metric}, with its 95 % interval")
 
 
 def page(section: Section, script: str, picture: str) -> str:
     """Write the page of one script."""
     lines = [f"# {section.question}", ""]
-    lines += [f"- **{key}:** {said}" for key, said in facts(script).items()]
+    lines += [f"- **{key}:** {_sentence(said)}" for key, said in facts(script).items()]
     if picture:
         lines += ["", picture]
     text = re.sub(r"(!\[[^\]]*\]\()(?!http)", r"\1../", section.text)
@@ -140,10 +144,14 @@ def _index(begin: str, found: list[Section]) -> str:
                 lines += [f"![{section.question}](../{own})"]
             elif scores(section.text)[1]:
                 lines += [_twice(script, section.question)]
-            lines += ["", facts(script).get("Varies", ""), ":::"]
+            lines += ["", _sentence(facts(script).get("Varies", "")), ":::"]
     lines += ["", "::::", "", *(f"## {part}" for part in begin.split("\n## ")[1:])]
-    names = [script for section in found for script in section.scripts]
+    names = [f"{script.replace('_', ' ')} <{script}>" for section in found for script in section.scripts]
     return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", *names, "```", ""])
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def setup(app: Any) -> dict[str, bool]:
