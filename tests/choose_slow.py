@@ -18,7 +18,7 @@ from coverage.numbits import numbits_to_nums
 HERE = Path(__file__).parent
 QUICK = 0.12  # seconds
 RATE = 1.0  # lines that no quicker test covers, a second
-KEPT = re.compile(r"test_promises|test_untrusted|test_readme|test_afternoon|test_scripts")  # what is promised to users
+KEPT = re.compile(r"test_promises|test_untrusted|test_docs|test_afternoon|test_scripts")  # what is promised to users
 
 
 def main(durations: str) -> None:

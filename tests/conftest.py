@@ -43,7 +43,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # A worker takes a whole file. These take longest, and begun last they would leave the other workers waiting.
 FIRST = (
-    "test_readme", "test_small_parts", "test_gan_studies", "test_promises", "test_exchange", "test_models_generators",
+    "test_docs", "test_small_parts", "test_gan_studies", "test_promises", "test_exchange", "test_models_generators",
 )  # fmt: skip
 
 

@@ -39,7 +39,6 @@ def both(path: Path, size: tuple[float, float]) -> Iterator[list[tuple[Figure, I
     """Hand out two figures to be drawn alike, and save them as PATH-light.svg and PATH-dark.svg."""
     style = {
         "font.size": 9.5, "svg.hashsalt": "deepprinciples", "axes.spines.top": False, "axes.spines.right": False,
-        "text.parse_math": False,
     }  # fmt: skip
     made = []
     with matplotlib.rc_context(style):
@@ -79,7 +78,7 @@ def pairing() -> None:
     means = mine.mean() - plain.mean()
     apart = student.ppf(0.975, 22) * np.sqrt((mine.var(ddof=1) + plain.var(ddof=1)) / 12)
     paired = student.ppf(0.975, 11) * (mine - plain).std(ddof=1) / np.sqrt(12)
-    with both(FOLDER / "pairing", (7.2, 2.8)) as pages:
+    with both(FOLDER / "pairing", (5.6, 2.6)) as pages:
         for figure, ink in pages:
             left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.1))
             left.plot([0, 1], [plain, mine], "-", color=ink.soft, linewidth=0.8)
@@ -104,7 +103,7 @@ def budget() -> None:
     robust = 0.90 - 0.05 * np.abs(place - 0.5)
     fussy = 0.55 + 0.39 * np.exp(-(((place - 0.7) / 0.12) ** 2))
     trials = np.arange(1, 33)
-    with both(FOLDER / "budget", (7.2, 2.8)) as pages:
+    with both(FOLDER / "budget", (5.6, 2.6)) as pages:
         for figure, ink in pages:
             left, right = figure.subplots(1, 2)
             line = np.linspace(0.0, 1.0, 200)
@@ -127,14 +126,14 @@ def budget() -> None:
 def verdicts() -> None:
     """Draw an interval for each verdict, beside no difference and a margin."""
     rows = [
-        ("better", 0.9, 0.35), ("worse", -0.8, 0.4), ("equivalent", 0.05, 0.2), ("no evidence", 0.35, 0.75),
+        ("better", 1.0, 0.35), ("worse", -0.9, 0.4), ("equivalent", 0.06, 0.3), ("no evidence", 0.35, 0.75),
         ("cannot be judged", 0.7, 1.1),
     ]  # fmt: skip
-    with both(FOLDER / "verdicts", (7.2, 2.6)) as pages:
+    with both(FOLDER / "verdicts", (4.8, 2.4)) as pages:
         for figure, ink in pages:
             axes = figure.subplots()
             colors = (ink.third, ink.second, ink.first, ink.soft, ink.soft)
-            axes.axvspan(-0.3, 0.3, color=ink.first, alpha=0.12, linewidth=0)
+            axes.axvspan(-0.45, 0.45, color=ink.first, alpha=0.12, linewidth=0)
             axes.axvline(0.0, color=ink.soft, linewidth=0.8)
             for place, ((_, middle, half), color) in enumerate(zip(reversed(rows), reversed(colors), strict=True)):
                 way = ":" if place == 0 else "-"
@@ -142,7 +141,7 @@ def verdicts() -> None:
                 axes.plot(middle, place, "o", color=color)
             axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
             axes.set_ylim(-0.6, len(rows) - 0.4)
-            axes.set_xticks([-0.3, 0.0, 0.3], ["-margin", "0", "+margin"])
+            axes.set_xticks([-0.45, 0.0, 0.45], ["-margin", "0", "+margin"])
             axes.set_xlabel("difference, first minus second")
 
 
@@ -162,7 +161,7 @@ def probes() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         norms = dp.compare(config, Path(folder) / "run").results.gradient_norm.isel(step=0).median("seed").load()
-    with both(FOLDER / "probes", (7.2, 2.8)) as pages:
+    with both(FOLDER / "probes", (4.8, 2.6)) as pages:
         for figure, ink in pages:
             axes = figure.subplots()
             for name, color, mark in zip(

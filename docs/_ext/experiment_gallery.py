@@ -35,7 +35,7 @@ def sections(text: str) -> tuple[str, list[Section]]:
         question, body = part.split("\n", 1)
         scripts = tuple(dict.fromkeys(re.findall(r"python experiments/(\w+)\.py", body)))
         if scripts:
-            found.append(Section(question.strip(), body.strip(), scripts))
+            found.append(Section(question.strip(), body.strip("\n"), scripts))
         else:
             begin += f"## {part}"
     return begin, found
@@ -72,7 +72,7 @@ def draw(rows: Rows, metric: str, path: Path) -> None:
     """Draw each row's score and interval, once for light pages and once for dark ones."""
     from concept_figures import both  # matplotlib is slow to import
 
-    with both(path, (6.4, 0.9 + 0.28 * len(rows))) as pages:
+    with both(path, (4.4, 0.9 + 0.26 * len(rows))) as pages:
         for figure, ink in pages:
             axes = figure.subplots()
             for place, (_, score, low, high) in enumerate(reversed(rows)):
@@ -80,10 +80,13 @@ def draw(rows: Rows, metric: str, path: Path) -> None:
                 axes.plot(score, place, "o", color=ink.first, markersize=5)
             axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
             axes.set_ylim(-0.6, len(rows) - 0.4)
-            scores = sorted(abs(score) for _, score, _, _ in rows)
-            if scores[-1] > 1000 * scores[len(scores) // 2] > 0.0:  # an arm that diverged has the worst value there is
-                axes.set_xscale("symlog", linthresh=scores[len(scores) // 2])
-                axes.xaxis.get_major_locator().set_params(numticks=5)
+            high = max(abs(score) for _, score, _, _ in rows)
+            middle = sorted(abs(score) for _, score, _, _ in rows)[len(rows) // 2]
+            if high > 1000 * middle > 0.0:  # an arm that exploded
+                axes.set_xscale("symlog", linthresh=middle)
+                axes.set_xticks([0.0, middle, high], ["0", f"{middle:.1g}", f"{high:.1g}"])
+                axes.set_xticks([], minor=True)
+                axes.set_xlim(left=min(0.0, *(low for _, _, low, _ in rows)))
             axes.set_xlabel(f"{metric}, with its 95 % interval")
 
 
