@@ -9,8 +9,8 @@ transformer, encoder_decoder: one module for each map, norm and table, by the pa
           layer_00.attention.query_norm (nn.RMSNorm of a head, with qk_norm), embedding.tokens (nn.Embedding); the
           outputs are output.norm and output.linear, or with tied tables output.bias alone
 
-What has no parameters (activations, pools, sums) is the module's own to write; `docs/howto/from_pytorch.md` shows one. This module
-knows names and arrays alone: files are read and written in `exchange`.
+What has no parameters (activations, pools, sums) is the module's own to write; `docs/howto/from_pytorch.md` shows one.
+This module knows names and arrays alone: files are read and written in `exchange`.
 """
 
 from __future__ import annotations
