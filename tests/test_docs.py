@@ -241,8 +241,7 @@ def test_docstrings_are_shown_as_they_are_written() -> None:
     """Lost: formulas on the page of the API, whose stars and bars reStructuredText takes for marks."""
     plain = extension("plain_docstrings")
     text = (
-        "Do it.\n\ng' = g * |a_k|\n\nArgs:\n  **rest: of `x_`. *Sweepable.*\n  b: long\n    |x|.\n\n"
-        "Example:\n    f(*a)"
+        "Do it.\n\ng' = g * |a_k|\n\nArgs:\n  **rest: of `x_`. *Sweepable.*\n  b: long\n    |x|.\n\nExample:\n    f(*a)"
     )
     assert list(plain.rst(text)) == [
         "Do it.",
