@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deepprinciples.analysis.probing import probe as probe
     from deepprinciples.analysis.rank import rank as rank
     from deepprinciples.analysis.replay import replay as replay
+    from deepprinciples.analysis.tracking import track as track
     from deepprinciples.domains import anomaly as anomaly
     from deepprinciples.domains import detection as detection
     from deepprinciples.domains import driving as driving
@@ -75,6 +76,7 @@ _EXPORTS = {  # name -> the module that holds it
     "probe": "deepprinciples.analysis.probing",
     "Progress": "deepprinciples.study.protocol",
     "replay": "deepprinciples.analysis.replay",
+    "track": "deepprinciples.analysis.tracking",
     "load_model": "deepprinciples.results.trained_model",
 }
 _MODULES = {

@@ -6,7 +6,6 @@ nothing of it is cast, filled up or left out in silence. What stands where in Py
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ import numpy as np
 
 from deepprinciples import config as configs
 from deepprinciples.config.wording import shown, suggestion
-from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
+from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.interop import parameters, safetensors, torch_names
 from deepprinciples.learners.factories import model_of
-from deepprinciples.results.finished_run import Run, load
-from deepprinciples.runs import arrays, directory, files
+from deepprinciples.results.finished_run import config_of, load
+from deepprinciples.runs import arrays, files
 from deepprinciples.types import PyTree, path_to_names
 
 NAMINGS = ("own", "torch")
@@ -56,7 +55,7 @@ def export_parameters(
     path = _free(out)
     run = load(run_dir)
     names = [row["name"] for row in run.summary["arms"]]
-    if _config_of(run, arm).get("weights"):
+    if config_of(run, arm).get("weights"):
         from deepprinciples.results import trained_model  # here, since it needs jax
 
         kept = arrays.flat(trained_model.used_parameters(run, arm, seed))
@@ -64,7 +63,7 @@ def export_parameters(
         kept = arrays.flat(parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed).params)
     if naming == "own":
         return _write(path, kept, {})
-    pairs = torch_names.twins(_model(_config_of(run, arm)), {name: array.shape for name, array in kept.items()})
+    pairs = torch_names.twins(_model(config_of(run, arm)), {name: array.shape for name, array in kept.items()})
     return _write(path, torch_names.to_torch(pairs, kept), {"format": "pt"})
 
 
@@ -139,16 +138,6 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], safetensors.
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     named = {"/".join(path_to_names(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
     return resolved["model"], named, treedef
-
-
-def _config_of(run: Run, arm: str) -> Mapping[str, Any]:
-    """Read the config of an arm; not by configs.load, since data may have been given from Python."""
-    try:
-        config = tomllib.loads(run.config)
-        edits = config.get("arms", {}).get(arm, {})
-        return configs.changes(config, {path: value for path, value in edits.items() if path != "tune"})
-    except (tomllib.TOMLDecodeError, RecursionError):
-        raise IntegrityError(f"{run.path / directory.CONFIG}: not TOML; the file is damaged") from None
 
 
 def _model(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 SECTIONS = {
     "Train": ("compare", "train", "lr-find", "resume", "add-seeds"),
-    "Look at a run": ("runs", "open", "report", "replay", "probe", "explain", "generate"),
+    "Look at a run": ("runs", "open", "report", "track", "replay", "probe", "explain", "generate"),
     "Parts and configs": ("init", "list", "show", "data"),
     "Parameters": ("export", "import"),
     "This machine": ("doctor",),
@@ -51,6 +51,12 @@ Section = StrEnum("Section", ["budget", "importance"])
 Show = Annotated[
     list[Section] | None, typer.Option(help="Print more: best score against trials, or what decided the scores.")
 ]
+Tracker = StrEnum("Tracker", ["tensorboard", "wandb", "mlflow", "trackio"])
+Track = Annotated[
+    list[Tracker] | None,
+    typer.Option("--track", help="Give the finished run to an experiment tracker; may be repeated."),
+]
+Form = StrEnum("Form", ["markdown", "latex", "csv"])
 Plugin = Annotated[
     Path | None, typer.Option("--plugin", help="A Python file you trust; its TABLES add your factories.")
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deepprinciples.cli.console import add_parts, list_runs, one_line_errors, tell, working
-from deepprinciples.cli.options import Changes, ConfigFile, Debug, Out, Plugin, RunFolder, Show, app
+from deepprinciples.cli.options import Changes, ConfigFile, Debug, Form, Out, Plugin, RunFolder, Show, Tracker, app
 from deepprinciples.errors import ConfigError
 
 
@@ -113,6 +113,7 @@ def report(
         bool, typer.Option("--figures", help="Write each figure as SVG and PNG too, into figures/ of the run.")
     ] = False,
     show: Show = None,
+    table: Annotated[Form | None, typer.Option(help="Print the verdicts as such a table, and do nothing else.")] = None,
     debug: Debug = False,
 ) -> None:
     """Write the report of a run again and show its verdicts."""
@@ -121,8 +122,27 @@ def report(
         from deepprinciples.results.finished_run import load
 
         loaded = load(run)
+        if table is not None:
+            typer.echo(loaded.table(table.value), nl=False)
+            return
         loaded.report(loaded.path / "report.html", figures=figures)
         tell(loaded.path, loaded.summary, terminal.console(), show)
+
+
+@app.command()
+def track(
+    run: RunFolder,
+    to: Annotated[list[Tracker], typer.Argument(metavar="TRACKER", help="tensorboard, wandb, mlflow or trackio.")],
+    folder: Annotated[Path | None, typer.Option(help="Where its files go.")] = None,
+    project: Annotated[str, typer.Option(help="The project, or in MLflow the experiment.")] = "deepprinciples",
+    debug: Debug = False,
+) -> None:
+    """Give a finished run to an experiment tracker."""
+    with one_line_errors(debug):
+        from deepprinciples.analysis import tracking
+
+        for name in to:
+            typer.echo(f"Tracked: {tracking.track(run, name, folder=folder, project=project)}")
 
 
 @app.command(name="open")

@@ -21,6 +21,7 @@ from deepprinciples.cli.options import (
     Plugin,
     RunFolder,
     Show,
+    Track,
     app,
 )
 
@@ -34,11 +35,12 @@ def compare(
     name: Name = "",
     plugin: Plugin = None,
     show: Show = None,
+    track: Track = None,
     plan: Plan = False,
     debug: Debug = False,
 ) -> None:
     """Compare the arms of a config and give a verdict."""
-    _run("compare", config, changes, plugin, debug, show, plan, arms, out=out, name=name)
+    _run("compare", config, changes, plugin, debug, show, plan, arms, track, out=out, name=name)
 
 
 @app.command()
@@ -48,11 +50,12 @@ def train(
     out: Out = None,
     name: Name = "",
     plugin: Plugin = None,
+    track: Track = None,
     plan: Plan = False,
     debug: Debug = False,
 ) -> None:
     """Train one method, on one seed or many (train.seeds)."""
-    _run("train", config, changes, plugin, debug, plan=plan, out=out, name=name)
+    _run("train", config, changes, plugin, debug, plan=plan, track=track, out=out, name=name)
 
 
 @app.command(name="lr-find")
@@ -82,11 +85,15 @@ def _run(
     show: Show = None,
     plan: bool = False,
     arms: Arms = None,
+    track: Track = None,
     **more: Any,
 ) -> None:
     with one_line_errors(debug):
         from deepprinciples import config as configs
+        from deepprinciples.analysis import tracking
 
+        for name in track or []:
+            tracking.check(name)  # now, and not after hours of training
         command_of: Any = "compare" if kind == "compare" else "train"
         given = configs.override(configs.load(config), changes or [], command=command_of)  # before jax: a typo shows
         given = configs.only_arms(given, arms) if arms else given
@@ -107,6 +114,8 @@ def _run(
         run = call(given, **more, progress=listen(bar), command=asked)
         bar.close()
         tell(run.path, run.summary, console, show)
+        for name in track or []:
+            console.print(f"Tracked: {tracking.track(run, name)}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
+from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.runs import directory
 
 if TYPE_CHECKING:
@@ -112,6 +113,39 @@ class Run(NamedTuple):
         table = table.rename(columns=names).drop(columns=["chosen_trial", "tuning_seed"])
         first = ["arm", "search", "trial", "replicate", "score", "diverged_at", "chosen"]
         return table[first + [name for name in table if name not in first]]
+
+    @overload
+    def table(self, form: Literal["pandas"]) -> pd.DataFrame: ...
+
+    @overload
+    def table(self, form: str = "markdown") -> str: ...
+
+    def table(self, form: str = "markdown") -> str | pd.DataFrame:
+        """Return the verdicts as a table for a paper, a page or a spreadsheet.
+
+        A row for each comparison, of its first arm with the second; arms that are the first of none come before.
+
+        Args:
+            form: "markdown"; "latex", which needs the package booktabs; "csv" and "pandas", with whole numbers instead
+                of rounded ones.
+
+        Returns:
+            Text, or a pandas table of the columns `arm`, `runs`, `diverged`, `mean`, `low`, `high`, `against`,
+            `difference`, `difference_low`, `difference_high`, `p_adjusted` and `verdict`.
+
+        Raises:
+            ConfigError: the form is not known, or it is a run without arms, such as one of `dp.probe`.
+
+        Example:
+            print(dp.compare(config).table("latex"))
+        """
+        from deepprinciples.report import verdict_tables
+
+        if form not in verdict_tables.FORMS:
+            raise ConfigError(f"form: found {form!r}, expected one of {', '.join(verdict_tables.FORMS)}")
+        if not self.summary.get("arms"):
+            raise ConfigError(f"{self.path}: is a run of {self.summary.get('kind')}, which has no arms to tabulate")
+        return verdict_tables.FORMS[form](self.summary)
 
     @property
     def plot(self) -> Plots:
@@ -260,3 +294,27 @@ def load(run_dir: Path | str) -> Run:
         print(run.summary["headline"])
     """
     return Run(*directory.load(run_dir))
+
+
+def config_of(run: Run, arm: str = "") -> dict[str, Any]:
+    """Return the config of an arm of a run, with what its searches chose from left as it is.
+
+    It is not read by `config.load`, since functions or arrays may have been given from Python, and may not be here.
+
+    Args:
+        run: a run.
+        arm: one of its arms; "" or an arm without changes for the config as it is.
+
+    Raises:
+        IntegrityError: config.toml is damaged.
+    """
+    import tomllib
+
+    from deepprinciples import config as configs
+
+    try:
+        config = tomllib.loads(run.config)
+        edits = config.get("arms", {}).get(arm, {})
+        return configs.changes(config, {path: value for path, value in edits.items() if path != "tune"})
+    except (tomllib.TOMLDecodeError, RecursionError):
+        raise IntegrityError(f"{run.path / directory.CONFIG}: not TOML; the file is damaged") from None
