@@ -20,7 +20,7 @@ test: $(VENV)/.test
 	XLA_FLAGS= $(BIN)/python -m pytest -n auto -m 'not slow' $(FAITHFUL)
 
 # Everything as it is compiled for a user, and what takes too long for every change.
-long: $(VENV)/.test
+long: $(VENV)/.long
 	XLA_FLAGS= $(BIN)/python -m pytest -n auto --dist loadfile tests tests/long_*.py tests/*/long_*.py
 
 # The promises of docs/reliability.md in their long form, about an hour; the page is written anew if all of them hold.
@@ -86,6 +86,10 @@ $(VENV)/.core: $(SOURCES) | $(VENV)/bin/python
 $(VENV)/.test: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.core
+
+$(VENV)/.long: $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[test,long]'
+	@touch $@ $(VENV)/.test $(VENV)/.core
 
 $(VENV)/.bench: $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[bench]'

@@ -90,10 +90,8 @@ def _run(
 ) -> None:
     with one_line_errors(debug):
         from deepprinciples import config as configs
-        from deepprinciples.analysis import tracking
 
-        for name in track or []:
-            tracking.check(name)  # now, and not after hours of training
+        _check_trackers(track)  # now, and not after hours of training
         command_of: Any = "compare" if kind == "compare" else "train"
         given = configs.override(configs.load(config), changes or [], command=command_of)  # before jax: a typo shows
         given = configs.only_arms(given, arms) if arms else given
@@ -115,7 +113,16 @@ def _run(
         bar.close()
         tell(run.path, run.summary, console, show)
         for name in track or []:
+            from deepprinciples.analysis import tracking
+
             console.print(f"Tracked: {tracking.track(run, name)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _check_trackers(track: Track) -> None:
+    for name in track or []:
+        from deepprinciples.analysis import tracking
+
+        tracking.check(name)
 
 
 @app.command()
