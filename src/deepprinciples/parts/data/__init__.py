@@ -4,14 +4,14 @@ A factory returns a `Source`, `prepare` makes a `Dataset` of it; the data sectio
 both. Everything here runs on the host with NumPy, before anything is compiled: no JAX, no models, no training.
 
 `TABLE` lists the factories by name. They are in bundled (small real sets), mnist1d and synthetic (generated), fashion
-(looked for or fetched), own, from_files and
-picture_folder (the user's).
+(looked for or fetched), own, collected, from_files and picture_folder (the user's).
 """
 
 from __future__ import annotations
 
 from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.parts.data.bundled import breast_cancer, diabetes, digits, wine
+from deepprinciples.parts.data.collected import dataset
 from deepprinciples.parts.data.fashion import fashion_mnist
 from deepprinciples.parts.data.from_files import csv, idx, npz
 from deepprinciples.parts.data.mnist1d import mnist_1d
@@ -40,6 +40,7 @@ TABLE = {
         gaussian_grid,
         arrays,
         examples,
+        dataset,
         npz,
         csv,
         idx,
