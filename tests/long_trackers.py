@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_other_tools import run_blocks
 
 import deepprinciples as dp
 from deepprinciples.errors import ConfigError
@@ -168,6 +169,14 @@ def test_trackio(study: Any, tmp_path: Path) -> None:
     assert [file.read_bytes() for file in tmp_path.rglob("blobs/sha256/*/*")] == [
         (study.path / "report.html").read_bytes()
     ]
+
+
+def test_the_page_on_other_tools_runs_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: the lines for Hugging Face and grain; those for tf.data are tried where TensorFlow is installed."""
+    for library in ("datasets", "grain"):
+        pytest.importorskip(library)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    assert run_blocks(tmp_path, monkeypatch)[1] <= {"tensorflow"}
 
 
 def test_tensorboard_reads_its_files(study: Any, tmp_path: Path) -> None:

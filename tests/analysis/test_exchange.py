@@ -25,7 +25,7 @@ from deepprinciples.analysis import exchange
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.interop import torch_names
-from deepprinciples.learners import from_config
+from deepprinciples.learners import TABLES, from_config
 from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.transformers import TABLE as TRANSFORMERS
 from deepprinciples.study import plan
@@ -370,6 +370,12 @@ def test_names_and_shapes_of_transformers_are_those_of_the_modules() -> None:
         shapes = {one: leaf.shape for one, leaf in _flat(params).items()}
         found = torch_names.shapes_of(torch_names.twins(section, shapes), shapes)
         assert found == {one: tuple(weight.shape) for one, weight in module().state_dict().items()}
+
+
+def test_every_model_with_pytorchs_naming_has_a_module_of_pytorch() -> None:
+    """Lost: the proof that the names of a model belong to numbers in the same order."""
+    assert {section["name"] for _, section, _ in TWINS.values()} == set(torch_names.MODELS)
+    assert set(torch_names.MODELS) <= set(TABLES["model"])
 
 
 @pytest.mark.parametrize("name", some(TRAINED))

@@ -17,7 +17,7 @@ from deepprinciples.report import verdict_tables
 HOSTILE = r"50% of A&B_{x}^2 ~ #1 $\input{/etc/passwd}$ | <b> `*`"
 ROWS: list[dict[str, Any]] = [
     {"name": "plain", "n": 6, "diverged": 0, "mean": 0.91234, "interval": [0.9, 0.925]},
-    {"name": HOSTILE, "n": 6, "diverged": 1, "mean": 0.85, "interval": [0.8, 0.9]},
+    {"name": HOSTILE, "n": 6, "diverged": 1, "mean": 0.85, "interval": [0.5, 0.9]},
     {"name": "[0.5em] star", "n": 6, "diverged": 0, "mean": None, "interval": [None, None]},
 ]
 GAP = {"a": HOSTILE, "b": "plain", "difference": -0.06234, "interval": [-0.11, -0.0146], "p_adjusted": 0.00003}
@@ -56,7 +56,7 @@ def test_numbers_are_rounded_as_in_the_report() -> None:
         r"| arm | mean top\_k\_accuracy | 90 % interval | compared with | difference | 90 % interval"
     )
     assert plain == "| plain | 0.912 | [0.900, 0.925] | – | – | – | – | – |"
-    assert worse.endswith(r" | 0.850 | [0.800, 0.900] | plain | −0.062 | [−0.110, −0.015] | < 0.0001 | worse |")
+    assert worse.endswith(r" | 0.850 | [0.500, 0.900] | plain | −0.062 | [−0.110, −0.015] | < 0.0001 | worse |")
     assert third.split(" | ")[1:3] == ["–", "–"] and third.endswith(" | – | cannot be judged |")
 
 
@@ -70,7 +70,7 @@ def test_what_breaks_a_page_of_latex_is_escaped() -> None:
     )
     assert (
         lines[5]
-        == rf"{name} & 0.850 & [0.800, 0.900] & plain & $-$0.062 & [$-$0.110, $-$0.015] & $<$ 0.0001 & worse \\"
+        == rf"{name} & 0.850 & [0.500, 0.900] & plain & $-$0.062 & [$-$0.110, $-$0.015] & $<$ 0.0001 & worse \\"
     )
     assert lines[6].startswith("{}[0.5em] star & -- & -- & 50")  # else LaTeX reads a length after \\
     rows = lines[2:3] + lines[4:-2]
