@@ -128,7 +128,7 @@ def test_nothing_is_written_twice(study: Any, written: Path) -> None:
         dp.track(study, "tensorboard", folder=written.parent)
 
 
-def test_a_diverged_lane_says_so(small: Any, tmp_path: Path) -> None:
+def test_a_diverged_lane_says_so(small: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Lost: why a curve ends, and at which step."""
     run = dp.train(small(**{LR: 1e30, "train.steps": 8, "train.probe_every": 1}), tmp_path / "run")
     lane = list(tracking.tracked(run))[1]
@@ -137,6 +137,9 @@ def test_a_diverged_lane_says_so(small: Any, tmp_path: Path) -> None:
     assert lane.final["diverged_at"] == at and "test_loss" not in lane.final
     losses = lane.curves["train_loss"]
     assert np.isfinite(losses[at - 1]) and np.isnan(losses[at])
+    dp.track(run, "tensorboard", folder=tmp_path / "events")
+    assert caplog.text == ""  # a warning for every value that is not finite
+    assert max(scalars(tmp_path / "events/run/run/seed-0")["train_loss"]) == at - 1
 
 
 def test_names_of_arms_lead_nowhere(tmp_path: Path) -> None:
@@ -172,7 +175,9 @@ def test_what_cannot_be_tracked_is_refused(study: Any, tmp_path: Path) -> None:
         ConfigError, match='track: found "tensorbaord"; expected tensorboard, .*did you mean "tensorboard"'
     ):
         dp.track(study, "tensorbaord")
-    with pytest.raises(ConfigError, match="is a run of probe, which has no lanes to track; expected compare, train"):
+    with pytest.raises(
+        ConfigError, match="is a run of probe, which has no verdict to track; expected compare or train"
+    ):
         dp.track(study._replace(summary={**study.summary, "kind": "probe"}), "tensorboard")
     (tmp_path / "file").write_text("")
     with pytest.raises(

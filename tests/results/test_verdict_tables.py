@@ -93,8 +93,8 @@ def test_a_run_of_one_method_has_no_verdict(study: Any) -> None:
     assert alone.table("latex").startswith("\\begin{tabular}{lrr}\n")
     with pytest.raises(ConfigError, match="form: found 'word', expected one of markdown, latex, csv, pandas"):
         study.table("word")
-    with pytest.raises(ConfigError, match="is a run of probe, which has no arms to tabulate"):
-        study._replace(summary={"kind": "probe"}).table()
+    with pytest.raises(ConfigError, match="is a run of lr-find, which has no verdict to tabulate"):
+        study._replace(summary={**study.summary, "kind": "lr-find"}).table()
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv"])

@@ -20,7 +20,7 @@ from deepprinciples.interop.trackers import Tracked
 from deepprinciples.interop.trackers import check as check
 from deepprinciples.results.finished_run import Run, config_of, load
 
-KINDS = ("compare", "train", "lr-find")
+KINDS = ("compare", "train")
 _STEPS = ("step", "eval_step")
 
 
@@ -28,7 +28,7 @@ def track(run: Run | str | Path, to: str, *, folder: str | Path | None = None, p
     """Give a finished run to an experiment tracker: curves, config and verdict of each arm and seed, and the report.
 
     Args:
-        run: of `compare`, `train` or `lr_find`; or its directory.
+        run: of `compare` or `train`; or its directory.
         to: "tensorboard", "wandb", "mlflow" or "trackio", each an extra such as deepprinciples[track-wandb].
         folder: where files go. TensorBoard: by default tensorboard/ beside the run directory. MLflow: a database in it;
             by default what MLFLOW_TRACKING_URI names. Weights & Biases: its local files. Trackio has TRACKIO_DIR.
@@ -38,7 +38,7 @@ def track(run: Run | str | Path, to: str, *, folder: str | Path | None = None, p
         Where it is to be seen, in words.
 
     Raises:
-        ConfigError: the tracker is not known, the run has no lanes, or TensorBoard has it already.
+        ConfigError: the tracker is not known, the run is of another command, or TensorBoard has it already.
         ResourceError: the library is not installed, or cannot write. IntegrityError: it is no finished run.
 
     Example:
@@ -48,7 +48,9 @@ def track(run: Run | str | Path, to: str, *, folder: str | Path | None = None, p
     check(to)
     run = run if isinstance(run, Run) else load(run)
     if (kind := run.summary.get("kind")) not in KINDS:
-        raise ConfigError(f"{run.path}: is a run of {kind}, which has no lanes to track; expected {', '.join(KINDS)}")
+        raise ConfigError(
+            f"{run.path}: is a run of {kind}, which has no verdict to track; expected {' or '.join(KINDS)}"
+        )
     study = run.path.resolve().name
     place = None if folder is None else Path(folder)
     if to == "tensorboard" and place is None:

@@ -5,6 +5,7 @@ What is written is decided in `analysis.tracking`. A library is imported where s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import util
@@ -82,7 +83,8 @@ def tensorboard(study: str, runs: Iterable[Tracked], project: str, folder: Path)
         with SummaryWriter(str(home / where)) as writer:
             for name, curve in run.curves.items():
                 for step, value in curve.items():
-                    writer.add_scalar(name, value, step)
+                    if math.isfinite(value):  # each other one would be a warning
+                        writer.add_scalar(name, value, step)
             for name, value in run.final.items():
                 writer.add_scalar(name, value, last)
             writer.add_text("verdict", run.text)

@@ -134,7 +134,7 @@ class Run(NamedTuple):
             `difference`, `difference_low`, `difference_high`, `p_adjusted` and `verdict`.
 
         Raises:
-            ConfigError: the form is not known, or it is a run without arms, such as one of `dp.probe`.
+            ConfigError: the form is not known, or it is neither a run of `compare` nor one of `train`.
 
         Example:
             print(dp.compare(config).table("latex"))
@@ -143,8 +143,8 @@ class Run(NamedTuple):
 
         if form not in verdict_tables.FORMS:
             raise ConfigError(f"form: found {form!r}, expected one of {', '.join(verdict_tables.FORMS)}")
-        if not self.summary.get("arms"):
-            raise ConfigError(f"{self.path}: is a run of {self.summary.get('kind')}, which has no arms to tabulate")
+        if (kind := self.summary.get("kind")) not in ("compare", "train"):
+            raise ConfigError(f"{self.path}: is a run of {kind}, which has no verdict to tabulate")
         return verdict_tables.FORMS[form](self.summary)
 
     @property
