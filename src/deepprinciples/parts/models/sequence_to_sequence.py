@@ -256,9 +256,8 @@ def seq2seq(
 
     Expect:
         Attention is claimed to help the more the longer the sources are: without it all of a source has to fit into one
-        state. gradient_norm of the encoder is what passes through attention and first state. Under Adam the tanh before
-        the outputs is soon saturated, and nothing below it learns: look at saturated_units of "attention", and give
-        what lies below a smaller rate with [groups].
+        state. Under Adam the tanh before the outputs soon saturates (saturated_units of "attention") and nothing below
+        it learns: give what lies below a smaller rate with [groups].
 
     Costs:
         Those of recurrent networks for both, steps one after another; additive attention S T width tanhs an example.
