@@ -1,0 +1,96 @@
+"""A study cut into shards: trained anywhere, in any order, stopped in the middle, it is the study of one process."""
+
+import contextlib
+import os
+import signal
+import tomllib
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import deepprinciples as dp
+from deepprinciples.config.marks import described
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
+from deepprinciples.runs import directory
+from deepprinciples.study import cluster, execute, plan, plugins, protocol, shards
+from deepprinciples.types import Batch
+
+CLIPPING = {"transforms.clip_by_global_norm": {"max_norm": 0.5}}
+CONFIG = {
+    "data": {"name": "wine", "batch_size": 16},
+    "model": {"name": "mlp", "depth": 1, "width": 4},
+    "loss": "softmax_cross_entropy",
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "train": {"steps": 20, "probes": [], "seeds": 5},
+}
+
+
+def backwards(planned, machines=3):
+    """Train shards in this process, the last one first."""
+    order = lambda cut: reversed(range(len(cut)))
+    return shards.executor(planned, machines, lambda cut: ((k, shards.train_shard(cut[k])) for k in order(cut)))
+
+
+def finished(planned, executor=protocol.IN_THIS_PROCESS, **more):
+    return protocol.run_study(planned, progress=protocol.Progress(), executor=executor, keep=1, **more)
+
+
+def same_bits(one, other):
+    """Compare all that two studies measured, but for times."""
+    for name in one.outcomes:
+        jax.tree.map(np.testing.assert_array_equal, *(f.outcomes[name]._replace(seconds=None) for f in (one, other)))
+        for a, b in zip(one.searches[name], other.searches[name], strict=True):
+            assert (a.points, a.best) == (b.points, b.best)
+            np.testing.assert_array_equal(a.scores, b.scores)
+
+
+def layouts_of(one):
+    return {row["arms"][0]: row["shape"] for row in one.programs}
+
+
+def test_rows_are_cut_into_whole_calls_and_put_together_in_their_order():
+    """Lost: a seed has the score of another one, or the last seeds are missing."""
+    rows = [(seed, [{}]) for seed in range(7)]
+    assert [[seed for seed, _ in part] for part in shards.calls(rows, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert shards.calls([], 3) == []
+    assert protocol.rows_of_a_machine([30, 7, 1], 4) == [8, 2, 1], "two devices: no call leaves one of them idle"
+
+
+def test_shards_in_any_order_give_the_bits_of_one_process(small):
+    """Lost: the verdict of a cluster is not that of one machine."""
+    planned = plan.resolve("compare", small({"clipping": CLIPPING, "plain": {}}))
+    there = finished(planned, backwards(planned))
+    assert [row["machines"] for row in there.programs] == [3] * len(there.programs)
+    assert any(row["shape"]["blocks"] * row["devices"] < 7 for row in there.programs), "nothing was cut"
+    alone = finished(planned._replace(train=planned.train._replace(layouts=layouts_of(there))))
+    same_bits(there, alone)
+
+
+def test_a_stop_keeps_the_shards_that_are_done(tmp_path, monkeypatch):
+    """Lost: a job that runs out of its time limit begins again, or a resumed study has other bits."""
+    trained = []
+    monkeypatch.setattr(
+        shards, "train_shard", lambda one, train=shards.train_shard: (trained.append(one), train(one))[1]
+    )
+
+    @contextlib.contextmanager
+    def opened(executor, planned):
+        yield backwards(planned) if executor == "backwards" else shards.executor(planned, 3, in_order)
+
+    def in_order(cut):
+        yield 0, shards.train_shard(cut[0])
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield None
+
+    monkeypatch.setattr(cluster, "opened", opened)
+    with pytest.raises(Stopped, match="stopped by SIGTERM"):
+        dp.train(CONFIG, tmp_path / "run", executor="stopped")
+    assert directory.status(tmp_path / "run")["state"] == "stopped" and len(trained) == 1
+    there = dp.resume(tmp_path / "run", executor="backwards")
+    assert [seed for one in trained for seed, _ in one.rows] == [0, 1, 4, 2, 3], "a shard was trained twice"
+    again = tomllib.loads((there.path / directory.CONFIG).read_text())
+    assert again["train"]["layouts"]["run"]["blocks"] == 1, "a repeat would have another layout"
+    monkeypatch.undo()
+    xr.testing.assert_identical(there.results, dp.train(again, tmp_path / "alone").results)
