@@ -1,8 +1,10 @@
 """A study cut into shards: trained anywhere, in any order, stopped in the middle, it is the study of one process."""
 
 import contextlib
+import json
 import os
 import signal
+import sys
 import tomllib
 
 import jax
@@ -11,11 +13,9 @@ import pytest
 import xarray as xr
 
 import deepprinciples as dp
-from deepprinciples.config.marks import described
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
 from deepprinciples.runs import directory
-from deepprinciples.study import cluster, execute, plan, plugins, protocol, shards
-from deepprinciples.types import Batch
+from deepprinciples.study import cluster, plan, protocol, shards
 
 CLIPPING = {"transforms.clip_by_global_norm": {"max_norm": 0.5}}
 CONFIG = {
@@ -94,3 +94,73 @@ def test_a_stop_keeps_the_shards_that_are_done(tmp_path, monkeypatch):
     assert again["train"]["layouts"]["run"]["blocks"] == 1, "a repeat would have another layout"
     monkeypatch.undo()
     xr.testing.assert_identical(there.results, dp.train(again, tmp_path / "alone").results)
+
+
+def one_shard():
+    """Cut a small study, and return the first shard of it as it is sent."""
+    sent = []
+
+    def keep(cut):
+        sent.extend(cut)
+        raise InterruptedError
+
+    planned = plan.resolve("train", CONFIG)
+    with pytest.raises(InterruptedError):
+        finished(planned, shards.executor(planned, 3, keep))
+    return sent[0]
+
+
+def test_a_worker_that_would_give_other_bits_refuses():
+    """Lost: a study of several versions of JAX, or of several programs, passes for one."""
+    shard = one_shard()
+    facts = json.loads(shard.study.facts)
+    facts["fingerprint"]["versions"]["jax"] = "0.1"
+    other = shard.study._replace(facts=json.dumps(facts))
+    with pytest.raises(
+        IntegrityError, match=r"fingerprint.versions.jax: found .*, expected 0.1 as where the study beg"
+    ):
+        shards.train_shard(shard._replace(study=other))
+    with pytest.raises(IntegrityError, match="run is another program there"):
+        shards.train_shard(shard._replace(identity="0"))
+    more = json.dumps({**json.loads(shard.shape), "devices": 1000})
+    with pytest.raises(ResourceError, match="found 2 devices, expected 1000"):
+        shards.train_shard(shard._replace(shape=more))
+
+
+def test_what_differs_from_machine_to_machine_and_changes_no_bit_is_let_be():
+    """Lost: no cluster has nodes that are alike enough."""
+    shard = one_shard()
+    facts = json.loads(shard.study.facts)
+    facts["fingerprint"] |= {"platform": "another kernel", "cores": 64, "devices": 64}
+    facts["fingerprint"]["environment"]["CUDA_VISIBLE_DEVICES"] = "3"
+    found = shards.train_shard(shard._replace(study=shard.study._replace(facts=json.dumps(facts))))
+    assert len(found.diverged_at) == len(shard.rows)
+
+
+def test_what_cannot_travel_is_refused_before_anything_runs(tmp_path):
+    """Lost: an error of a worker, after minutes, about a value that was never sent."""
+    x, y = np.random.RandomState(0).randn(60, 3).astype(np.float32), np.arange(60) % 3
+    data = {"name": "arrays", "inputs": x, "targets": y, "batch_size": 10}
+    with pytest.raises(ConfigError, match=r"data\.inputs: was given from Python and cannot travel"):
+        dp.train({**CONFIG, "data": data}, tmp_path / "run", executor="dask:tcp://127.0.0.1:1")
+    assert not (tmp_path / "run").exists()
+    planned = plan.resolve("train", CONFIG)
+    endless = planned._replace(data={"run": planned.data["run"]._replace(stream=[])})
+    with pytest.raises(ConfigError, match="its data are a stream"):
+        shards.study_text(endless)
+
+
+@pytest.mark.parametrize("found", ["tcp://127.0.0.1:1", "dask:", "spark:x"])
+def test_an_executor_that_is_none_is_one_line(found, tmp_path):
+    """Lost: which words --executor takes."""
+    pytest.importorskip("distributed")
+    with pytest.raises(ConfigError, match="expected dask:tcp://HOST:PORT"):
+        dp.train(CONFIG, tmp_path / "run", executor=found)
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_dask_it_says_what_to_install(tmp_path, monkeypatch):
+    """Lost: the name of the extra."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ResourceError, match=r'pip install "deepprinciples\[cluster\]"'):
+        dp.train(CONFIG, tmp_path / "run", executor="dask:tcp://127.0.0.1:1")

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError, ResourceError, one_line
-from deepprinciples.study import protocol, shards
+from deepprinciples.study import protocol, shards, worker
 from deepprinciples.study.plan import StudyPlan
 
 PATIENCE = 60.0  # seconds without any worker after which a study ends; it can be resumed
@@ -74,41 +74,58 @@ def _client(executor: Any) -> Iterator[Any]:
 
 def _results(client: Any, cut: Sequence[shards.Shard]) -> Iterator[tuple[int, Outcome] | None]:
     """Yield shards as they finish, and None from time to time. Dask gives the shards of a dead worker to another."""
-    from distributed import CancelledError, KilledWorker, wait
-    from distributed.comm import CommClosedError
+    from distributed import CancelledError, KilledWorker
 
-    waiting = {client.submit(shards.train_shard, one, pure=False): k for k, one in enumerate(cut)}
+    waiting = {
+        client.submit(worker.train_shard, tuple(one.study), *one[1:], pure=False): k for k, one in enumerate(cut)
+    }
     seen = time.monotonic()
     try:
         while waiting:
-            try:
-                done = wait(list(waiting), timeout=POLL, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                done = set()
-                yield None
-            if done or client.nthreads():
-                seen = time.monotonic()
-            elif time.monotonic() - seen > PATIENCE:
+            done, workers = _news(client, list(waiting))
+            seen = time.monotonic() if workers else seen
+            if time.monotonic() - seen > PATIENCE:
                 raise _no_worker(client)
             for future in done:
                 yield waiting.pop(future), future.result()
+            yield None
     except KilledWorker as error:
         raise ResourceError(
-            f"--executor: a shard ended {error.allowed_failures + 1} workers, the last at "
-            f"{error.last_worker.address}, most likely for lack of memory; lower train.max_parallel"
+            f"--executor: a shard ended {error.allowed_failures + 1} workers, the last at {error.last_worker.address}, "
+            "most likely for lack of memory; lower train.max_parallel"
         ) from None
-    except (CancelledError, CommClosedError, OSError) as error:
-        raise ResourceError(
-            f"--executor: the Dask scheduler at {client.scheduler.address} is lost ({one_line(error)})"
-        ) from None
+    except CancelledError as error:
+        raise _lost(client, error) from None
     finally:
         with contextlib.suppress(Exception):  # of a scheduler that is gone
             client.cancel(list(waiting), force=True)
 
 
+def _news(client: Any, waiting: list[Any]) -> tuple[Any, int]:
+    """Wait a moment; returns the shards that are done, and the number of workers."""
+    from distributed import wait
+    from distributed.comm import CommClosedError
+
+    try:
+        try:
+            with client.as_current():  # it is not the default client of the process
+                return wait(waiting, timeout=POLL, return_when="FIRST_COMPLETED").done, 1
+        except TimeoutError:
+            return (), len(client.nthreads())
+    except (CommClosedError, OSError) as error:
+        raise _lost(client, error) from None
+
+
+def _lost(client: Any, error: BaseException) -> ResourceError:
+    return ResourceError(f"--executor: the Dask scheduler at {_address(client)} is lost ({one_line(error)})")
+
+
 def _no_worker(client: Any) -> ResourceError:
-    address = client.scheduler.address
     return ResourceError(
-        f"--executor: the Dask scheduler at {address} has no worker for {PATIENCE:.0f} s; start some with: "
-        f"dask worker {address} --nthreads 1"
+        f"--executor: the Dask scheduler at {_address(client)} has no worker for {PATIENCE:.0f} s; start some with: "
+        f"dask worker {_address(client)} --nthreads 1"
     )
+
+
+def _address(client: Any) -> str:
+    return str(getattr(client.scheduler, "address", "?"))
