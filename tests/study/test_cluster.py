@@ -9,7 +9,8 @@ import xarray as xr
 
 import deepprinciples as dp
 from deepprinciples.errors import ResourceError
-from deepprinciples.study import cluster
+from deepprinciples.learners import TABLES
+from deepprinciples.study import cluster, plugins
 
 distributed = pytest.importorskip("distributed")
 CONNECT = socket.socket.connect  # before the fixture that takes the network away
@@ -22,6 +23,18 @@ CONFIG = {
     "study": {"seeds": 16},
     "arms": {"plain": {}, "tanh": {"model.activation": "tanh"}},
 }
+
+PLUGIN = """
+import jax
+import optax
+
+
+def halves(*, factor: float = 0.5):
+    return optax.stateless(lambda updates, params: jax.tree.map(lambda g: factor * g, updates))
+
+
+TABLES = {"transforms": {"halves": halves}}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +105,17 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     with local(0) as empty, pytest.raises(ResourceError, match="has no worker for .*start some with: dask worker tcp"):
         dp.compare(CONFIG, tmp_path / "run", executor=f"dask:{empty.scheduler_address}")
     assert not (tmp_path / "run").exists()
+
+
+def test_parts_of_a_plugin_reach_the_workers(two, tmp_path):
+    """Lost: one's own method on a cluster."""
+    path = tmp_path / "halves.py"
+    path.write_text(PLUGIN)
+    plugins.add_parts(path)
+    try:
+        config = {**CONFIG, "arms": {"plain": {}, "halved": {"transforms.halves": {"factor": 0.5}}}}
+        results = dp.compare(config, tmp_path / "run", executor=two).results
+        xr.testing.assert_identical(results, dp.compare(config, tmp_path / "alone").results)
+    finally:
+        del TABLES["transforms"]["halves"]
+        plugins.added.remove(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -68,13 +69,20 @@ def _client(executor: Any) -> Iterator[Any]:
         raise ResourceError(
             f"--executor: no Dask scheduler answers at {address} ({one_line(error)}); start one with: dask scheduler"
         ) from None
-    with client:
-        yield client
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # a scheduler that is lost is one line here, and a traceback there
+    try:
+        with client:
+            yield client
+    finally:
+        log.setLevel(level)
 
 
 def _results(client: Any, cut: Sequence[shards.Shard]) -> Iterator[tuple[int, Outcome] | None]:
     """Yield shards as they finish, and None from time to time. Dask gives the shards of a dead worker to another."""
     from distributed import CancelledError, KilledWorker
+    from distributed.comm import CommClosedError
 
     waiting = {
         client.submit(worker.train_shard, tuple(one.study), *one[1:], pure=False): k for k, one in enumerate(cut)
@@ -94,8 +102,8 @@ def _results(client: Any, cut: Sequence[shards.Shard]) -> Iterator[tuple[int, Ou
             f"--executor: a shard ended {error.allowed_failures + 1} workers, the last at {error.last_worker.address}, "
             "most likely for lack of memory; lower train.max_parallel"
         ) from None
-    except CancelledError as error:
-        raise _lost(client, error) from None
+    except (CancelledError, CommClosedError):
+        raise _lost(client) from None
     finally:
         with contextlib.suppress(Exception):  # of a scheduler that is gone
             client.cancel(list(waiting), force=True)
@@ -104,7 +112,6 @@ def _results(client: Any, cut: Sequence[shards.Shard]) -> Iterator[tuple[int, Ou
 def _news(client: Any, waiting: list[Any]) -> tuple[Any, int]:
     """Wait a moment; returns the shards that are done, and the number of workers."""
     from distributed import wait
-    from distributed.comm import CommClosedError
 
     try:
         try:
@@ -112,12 +119,12 @@ def _news(client: Any, waiting: list[Any]) -> tuple[Any, int]:
                 return wait(waiting, timeout=POLL, return_when="FIRST_COMPLETED").done, 1
         except TimeoutError:
             return (), len(client.nthreads())
-    except (CommClosedError, OSError) as error:
-        raise _lost(client, error) from None
+    except OSError:  # CommClosedError is one
+        raise _lost(client) from None
 
 
-def _lost(client: Any, error: BaseException) -> ResourceError:
-    return ResourceError(f"--executor: the Dask scheduler at {_address(client)} is lost ({one_line(error)})")
+def _lost(client: Any) -> ResourceError:
+    return ResourceError(f"--executor: the Dask scheduler at {_address(client)} is lost; start one and resume the run")
 
 
 def _no_worker(client: Any) -> ResourceError:
