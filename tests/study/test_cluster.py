@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 
 import pytest
 import xarray as xr
@@ -83,15 +84,17 @@ def test_two_workers_give_the_bits_of_one_process(two, alone, tmp_path):
 
 def test_a_worker_that_dies_costs_nothing_but_time(two, alone, tmp_path):
     """Lost: a study of days ends with one machine, or a shard that was trained again has other bits."""
-    dead = []
+    dead, after = [], []
 
     def kill(steps):
+        after.extend([steps] if dead else [])
         if steps and not dead:
             dead.extend(two.run(os.getpid).values())
             os.kill(dead[0], signal.SIGKILL)
 
     results = dp.compare(CONFIG, tmp_path / "run", executor=two, progress=dp.Progress(advance=kill)).results
     xr.testing.assert_identical(results, alone)
+    assert len(after) > 4, "it died when all was done"
     two.wait_for_workers(2)
     assert dead[0] not in two.run(os.getpid).values()
 
@@ -105,6 +108,19 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     with local(0) as empty, pytest.raises(ResourceError, match="has no worker for .*start some with: dask worker tcp"):
         dp.compare(CONFIG, tmp_path / "run", executor=f"dask:{empty.scheduler_address}")
     assert not (tmp_path / "run").exists()
+
+
+def forget():
+    """Take the package from a worker that has not imported it."""
+    sys.modules["deepprinciples.study"] = None
+
+
+def test_a_worker_without_the_package_is_one_line(tmp_path):
+    """Lost: which machine lacks what."""
+    with local(1) as one, distributed.Client(one) as client:
+        client.run(forget)
+        with pytest.raises(ResourceError, match="a worker has no module deepprinciples.study; give it the deepprinc"):
+            dp.compare(CONFIG, tmp_path / "run", executor=client)
 
 
 def test_parts_of_a_plugin_reach_the_workers(two, tmp_path):

@@ -102,6 +102,10 @@ def _results(client: Any, cut: Sequence[shards.Shard]) -> Iterator[tuple[int, Ou
             f"--executor: a shard ended {error.allowed_failures + 1} workers, the last at {error.last_worker.address}, "
             "most likely for lack of memory; lower train.max_parallel"
         ) from None
+    except ModuleNotFoundError as error:
+        raise ResourceError(
+            f"--executor: a worker has no module {error.name}; give it the deepprinciples of this machine"
+        ) from None
     except (CancelledError, CommClosedError):
         raise _lost(client) from None
     finally:
