@@ -58,9 +58,10 @@ def test_rows_are_cut_into_whole_calls_and_put_together_in_their_order():
     assert protocol.rows_of_a_machine([30, 3, 1], 4) == [8, 2, 1], "two devices: no call leaves one of them idle"
 
 
-def test_shards_in_any_order_give_the_bits_of_one_process(small):
-    """Lost: the verdict of a cluster is not that of one machine."""
-    planned = plan.resolve("compare", small({"clipping": CLIPPING, "plain": {}}))
+@pytest.mark.parametrize("changes", [{}, {"study.pruning": {"name": "successive_halving", "factor": 2, "rungs": 2}}])
+def test_shards_in_any_order_give_the_bits_of_one_process(small, changes):
+    """Lost: the verdict of a cluster is not that of one machine, or its trials are not pruned."""
+    planned = plan.resolve("compare", small({"clipping": CLIPPING, "plain": {}}, **changes))
     there = finished(planned, backwards(planned))
     assert [row["machines"] for row in there.programs] == [3] * len(there.programs)
     assert any(row["shape"]["blocks"] * row["devices"] < 7 for row in there.programs), "nothing was cut"
@@ -153,7 +154,6 @@ def test_what_cannot_travel_is_refused_before_anything_runs(tmp_path):
 @pytest.mark.parametrize("found", ["tcp://127.0.0.1:1", "dask:", "spark:x"])
 def test_an_executor_that_is_none_is_one_line(found, tmp_path):
     """Lost: which words --executor takes."""
-    pytest.importorskip("distributed")
     with pytest.raises(ConfigError, match="expected dask:tcp://HOST:PORT"):
         dp.train(CONFIG, tmp_path / "run", executor=found)
     assert not (tmp_path / "run").exists()

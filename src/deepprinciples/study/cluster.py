@@ -49,20 +49,18 @@ def opened(executor: Any, plan: StudyPlan) -> Iterator[protocol.Executor]:
 
 @contextlib.contextmanager
 def _client(executor: Any) -> Iterator[Any]:
+    scheme, _, address = str(executor).partition(":")
+    if isinstance(executor, str) and (scheme != "dask" or not address):
+        raise ConfigError(f"--executor: found {executor!r}, expected dask:tcp://HOST:PORT, or a Client from Python")
     try:
         from distributed import Client
     except ImportError as error:
         raise ResourceError(
             '--executor: needs the package distributed, which is missing: pip install "deepprinciples[cluster]"'
         ) from error
-    if isinstance(executor, Client):
+    if not isinstance(executor, str):
         yield executor
         return
-    scheme, _, address = str(executor).partition(":")
-    if scheme != "dask" or not address:
-        raise ConfigError(
-            f"--executor: found {str(executor)!r}, expected dask:tcp://HOST:PORT, or a Client from Python"
-        )
     try:
         client = Client(address, timeout=CONNECTING, set_as_default=False)
     except (OSError, ValueError) as error:

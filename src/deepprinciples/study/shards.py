@@ -58,6 +58,7 @@ class Shard(NamedTuple):
     identity: str
     rows: list[Row]
     on_test: bool
+    until: int | None  # segments to train, where not all
     keep_states: bool
 
 
@@ -99,6 +100,7 @@ def executor(plan: StudyPlan, machines: int, results: Results) -> protocol.Execu
         *,
         on_test: bool,
         progress: Callable[[int], None],
+        until: int | None = None,
         keep_states: bool,
         keeper: Keeper,
     ) -> Outcome:
@@ -107,10 +109,11 @@ def executor(plan: StudyPlan, machines: int, results: Results) -> protocol.Execu
         shape = json.dumps({**protocol.shape_of(made), "devices": layout.devices})
         like = prepared_group.outcome_like(made, on_test=on_test, keep_states=keep_states)
         parts, start = _restored(like, keeper.begun)
-        advance = lambda count: progress(count * layout.points * made.plan.steps)
+        steps = made.plan.end((until or made.plan.segments) - 1)
+        advance = lambda count: progress(count * layout.points * steps)
         advance(start)
         cut = [
-            Shard(study, number, shape, made.program.identity, part, on_test, keep_states)
+            Shard(study, number, shape, made.program.identity, part, on_test, until, keep_states)
             for part in calls(rows[start:], layout.devices * layout.blocks)
         ]
         done: dict[int, Outcome] = {}
@@ -171,7 +174,12 @@ def train_shard(shard: Shard) -> Outcome:
     with _one_at_a_time:
         made = _bench(shard.study, shard.group, shard.shape, shard.identity)
         return prepared_group.train(
-            made, shard.rows, on_test=shard.on_test, progress=lambda steps: None, keep_states=shard.keep_states
+            made,
+            shard.rows,
+            on_test=shard.on_test,
+            progress=lambda steps: None,
+            until=shard.until,
+            keep_states=shard.keep_states,
         )
 
 
