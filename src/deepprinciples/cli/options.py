@@ -60,6 +60,9 @@ Form = StrEnum("Form", ["markdown", "latex", "csv"])
 Plugin = Annotated[
     Path | None, typer.Option("--plugin", help="A Python file you trust; its TABLES add your factories.")
 ]
+Executor = Annotated[
+    str | None, typer.Option("--executor", help="Train on a Dask cluster, dask:tcp://HOST:PORT; by default here.")
+]
 Plan = Annotated[bool, typer.Option("--plan", help="Print what would run and what it could show; run nothing.")]
 Arms = Annotated[list[str] | None, typer.Option("--arm", "-a", help="Compare only this arm; may be repeated.")]
 Inexact = Annotated[

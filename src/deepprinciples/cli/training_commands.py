@@ -14,6 +14,7 @@ from deepprinciples.cli.options import (
     Changes,
     ConfigFile,
     Debug,
+    Executor,
     Inexact,
     Name,
     Out,
@@ -37,10 +38,11 @@ def compare(
     show: Show = None,
     track: Track = None,
     plan: Plan = False,
+    executor: Executor = None,
     debug: Debug = False,
 ) -> None:
     """Compare the arms of a config and give a verdict."""
-    _run("compare", config, changes, plugin, debug, show, plan, arms, track, out=out, name=name)
+    _run("compare", config, changes, plugin, debug, show, plan, arms, track, out=out, name=name, executor=executor)
 
 
 @app.command()
@@ -52,10 +54,11 @@ def train(
     plugin: Plugin = None,
     track: Track = None,
     plan: Plan = False,
+    executor: Executor = None,
     debug: Debug = False,
 ) -> None:
     """Train one method, on one seed or many (train.seeds)."""
-    _run("train", config, changes, plugin, debug, plan=plan, track=track, out=out, name=name)
+    _run("train", config, changes, plugin, debug, plan=plan, track=track, out=out, name=name, executor=executor)
 
 
 @app.command(name="lr-find")
@@ -103,7 +106,12 @@ def _run(
             for line in commands.plan(given, command_of):
                 typer.echo(line)
             return
-        words = [word for key, value in more.items() if key not in ("out", "name") for word in (f"--{key}", f"{value}")]
+        words = [
+            word
+            for key, value in more.items()
+            if key not in ("out", "name", "executor")
+            for word in (f"--{key}", f"{value}")
+        ]
         words += [word for arm in arms or [] for word in ("--arm", arm)]
         words += ["--plugin", str(plugin)] if plugin is not None else []
         asked = shlex.join(["deepprinciples", kind, str(config), *(changes or []), *words])
@@ -134,6 +142,7 @@ def resume(
         bool, typer.Option("--allow-data-change", help="Continue although the data changed; the result is marked.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse where the newest checkpoint is damaged.")] = False,
+    executor: Executor = None,
     debug: Debug = False,
 ) -> None:
     """Resume an interrupted run from its latest checkpoint."""
@@ -142,7 +151,7 @@ def resume(
         from deepprinciples.study.shown_progress import listen
 
         allowed = {"allow_inexact": allow_inexact, "allow_data_change": allow_data_change, "strict": strict}
-        done = commands.resume(run, **allowed, progress=listen(bar))
+        done = commands.resume(run, **allowed, progress=listen(bar), executor=executor)
         bar.close()
         tell(done.path, done.summary, console)
 

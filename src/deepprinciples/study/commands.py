@@ -11,7 +11,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import checkpoints, directory, files
-from deepprinciples.study import execute, progress_store, protocol, range_test
+from deepprinciples.study import cluster, execute, progress_store, protocol, range_test
 from deepprinciples.study.outline import outline
 from deepprinciples.study.plan import Kind, StudyPlan, kind_of, resolve
 
@@ -23,6 +23,7 @@ def compare(
     name: str = "",
     progress: protocol.Progress | None = None,
     command: str = "",
+    executor: Any = None,
 ) -> Run:
     """Compare the arms of a config: tune each with the same budget, judge them on fresh seeds, write a run directory.
 
@@ -32,6 +33,7 @@ def compare(
         name: stem of the default directory; by default the file's or the title's.
         progress: called with how far the study is.
         command: what the user typed, for the report.
+        executor: where it runs: None for this process, "dask:tcp://HOST:PORT" or a `distributed.Client` for a cluster.
 
     Returns:
         The finished run; see `dp.Run`.
@@ -45,7 +47,7 @@ def compare(
         print(run.summary["headline"])
         run.results.score.mean("seed")
     """
-    return _study("compare", config, out, name, progress, command)
+    return _study("compare", config, out, name, progress, command, executor)
 
 
 def train(
@@ -55,6 +57,7 @@ def train(
     name: str = "",
     progress: protocol.Progress | None = None,
     command: str = "",
+    executor: Any = None,
 ) -> Run:
     """Train one method on `train.seeds` seeds with the machinery of `compare`; arms of the config are left out.
 
@@ -66,6 +69,7 @@ def train(
         name: stem of the default directory.
         progress: called with how far the run is.
         command: what the user typed, for the report.
+        executor: where it runs: None for this process, "dask:tcp://HOST:PORT" or a `distributed.Client` for a cluster.
 
     Returns:
         The finished run.
@@ -77,7 +81,7 @@ def train(
         run = dp.train({**config, "train": {"steps": 50, "seeds": 2}})
         model, params = run.model(seed=1)
     """
-    return _study("train", config, out, name, progress, command)
+    return _study("train", config, out, name, progress, command, executor)
 
 
 def plan(config: Mapping[str, Any], kind: Kind = "compare") -> list[str]:
@@ -138,6 +142,7 @@ def resume(
     allow_data_change: bool = False,
     strict: bool = False,
     progress: protocol.Progress | None = None,
+    executor: Any = None,
 ) -> Run:
     """Resume an interrupted run from its latest checkpoint.
 
@@ -150,6 +155,7 @@ def resume(
         allow_data_change: go on though the data are others; the summary then warns of it.
         strict: refuse where a checkpoint is damaged; else its phase begins again, and the summary warns.
         progress: called with how far the run is.
+        executor: as for `compare`; a run may be resumed elsewhere than where it began.
 
     Returns:
         The finished run.
@@ -185,7 +191,8 @@ def resume(
             notes += [f"a damaged checkpoint was passed over: {one}" for one in found.damaged]
         stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
         at = execute.ResumePoint(found, notes, allow_inexact)
-        return execute.execute(path, planned, stem, command, progress, at)
+        with cluster.opened(executor, planned) as where:
+            return execute.execute(path, planned, stem, command, progress, at, where)
 
 
 def add_seeds(
@@ -279,14 +286,17 @@ def _study(
     name: str,
     progress: protocol.Progress | None,
     command: str,
+    executor: Any = None,
 ) -> Run:
     use_all_cores()
     directory.check_free(out)
     planned = resolve(kind, config if isinstance(config, Mapping) else configs.load(config))
     title = planned.config.get("title")
     stem = name or title or ("" if isinstance(config, Mapping) else Path(config).stem) or kind
-    path = directory.create(out, stem)
-    with directory.locked(path):
-        files.write_text(path / directory.CONFIG, configs.dumps(planned.config))
-        run = execute.execute(path, planned, stem, command or f"dp.{kind}(config)", progress, execute.ResumePoint())
-        return run._replace(given=planned.config)
+    command = command or f"dp.{kind}(config)"
+    with cluster.opened(executor, planned) as where:
+        path = directory.create(out, stem)
+        with directory.locked(path):
+            files.write_text(path / directory.CONFIG, configs.dumps(planned.config))
+            run = execute.execute(path, planned, stem, command, progress, execute.ResumePoint(), where)
+            return run._replace(given=planned.config)

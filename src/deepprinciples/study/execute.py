@@ -107,6 +107,7 @@ def execute(
     command: str,
     progress: protocol.Progress | None,
     at: ResumePoint,
+    executor: protocol.Executor = protocol.IN_THIS_PROCESS,
 ) -> Run:
     """Run a study from its start or from a checkpoint, and write what came of it."""
     status: dict[str, Any] = {"kind": plan.kind, "stem": stem, "command": command, "notes": at.notes}
@@ -123,9 +124,8 @@ def execute(
             if plan.kind == "compare" and progress is not None:
                 for line in outline(plan)[2:]:
                     progress.say(line)
-            finished = protocol.run_study(
-                plan, progress=progress or shown_progress.default(), keep=_kept(plan), store=store
-            )
+            progress = progress or shown_progress.default()
+            finished = protocol.run_study(plan, progress=progress, keep=_kept(plan), store=store, executor=executor)
             with _on_disk(path):
                 notes = [*at.notes, *store.notes]
                 run = _write(path, plan, *_outputs(plan, finished, stem, command, notes), finished)
@@ -226,8 +226,8 @@ def _outputs(
         for key in ("parameters", "bytes", "multiply_adds")
         if all(row["size"] for row in summary["arms"])
     })  # fmt: skip
-    shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"]}
-    if shapes:  # a repeat takes the shapes that were measured
+    shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"] or row["machines"] > 1}
+    if shapes:  # a repeat takes the shapes that were measured, or were made for several machines
         shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
         resolved = {**resolved, "train": {**resolved["train"], "layouts": shapes}}
     edges = {

@@ -10,6 +10,8 @@ from typing import cast
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import TABLES
 
+added: list[Path] = []  # the files of this process, in order
+
 
 def add_parts(path: Path) -> None:
     """Run a Python file and add its `TABLES` (kind -> name -> factory) to what a config can name.
@@ -42,3 +44,4 @@ def add_parts(path: Path) -> None:
             if name in TABLES[kind]:
                 raise ConfigError(f"--plugin {path}: {kind} {name!r} exists already; give yours another name")
             cast(MutableMapping, TABLES[kind])[name] = factory
+    added.append(path.resolve())

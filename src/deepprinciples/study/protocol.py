@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,7 +61,24 @@ class Progress(NamedTuple):
     say: Callable[[str], None] = lambda line: None
 
 
-def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: ProgressStore | None = None) -> Finished:
+class Executor(NamedTuple):
+    """Who trains the rows of phases: `train` takes the number of a group, then what `prepared_group.train` takes."""
+
+    machines: int
+    train: Callable[..., Outcome]
+
+
+IN_THIS_PROCESS = Executor(1, lambda number, *args, **options: prepared_group.train(*args, **options))
+
+
+def run_study(
+    plan: StudyPlan,
+    *,
+    progress: Progress,
+    keep: int = 0,
+    store: ProgressStore | None = None,
+    executor: Executor = IN_THIS_PROCESS,
+) -> Finished:
     """Tune every arm with the same budget in independent searches, then train what each chose on fresh seeds.
 
     Args:
@@ -68,6 +86,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: Prog
         progress: called with how far it is.
         keep: of how many report seeds the final states of learners are kept.
         store: keeps what is done, and knows what was done before.
+        executor: who trains; of several machines, each gets calls as wide as its share.
 
     Returns:
         Everything measured.
@@ -83,7 +102,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: Prog
 
     def needs(group: Group) -> tuple[Dataset, Train, list[int]]:
         settings = train._replace(layouts={**store.shapes, **train.layouts})
-        return data[group.arms[0]], settings, plan.counts(group)
+        return data[group.arms[0]], settings, rows_of_a_machine(plan.counts(group), executor.machines)
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
         shape = {**shape_of(made), "devices": made.program.layout.devices}
@@ -93,7 +112,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: Prog
         store.repeats[group.arms[0]] = (
             prepared_group.repeats_itself(made) if data[group.arms[0]].stream is None else None
         )
-        phase = CachedPhase(store, made, str(number))
+        phase = CachedPhase(store, made, str(number), functools.partial(executor.train, number))
         found, searched = search(phase, plan, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
         rows = report_rows(found, plan, group)
@@ -101,7 +120,7 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: Prog
         searches |= found
         for index, arm in enumerate(group.arms):
             outcomes[arm] = _of_arm(outcome, index, from_config.transform_names(plan.arms[arm].config))
-        programs.append(_program_row(number, made, found, searched, outcome, store))
+        programs.append(_program_row(number, made, found, searched, outcome, store, executor.machines))
         store.program = None
         if train.time_probes and number == 0:
             progress.phase("timing the probes")
@@ -118,6 +137,11 @@ def run_study(plan: StudyPlan, *, progress: Progress, keep: int = 0, store: Prog
         probe_cost=cost,
         seconds=time.monotonic() - begun,
     )
+
+
+def rows_of_a_machine(rows: Sequence[int], machines: int) -> list[int]:
+    """Return the rows of each phase that one of `machines` trains: at least one a device where there are as many."""
+    return [max(math.ceil(count / machines), min(count, len(jax.devices()))) for count in rows]
 
 
 def _facts(program: Program) -> tuple[int, str]:
@@ -180,11 +204,12 @@ def _compiled(
 
 
 class CachedPhase(NamedTuple):
-    """A group's runs in the store: what is done is not run again."""
+    """A group's runs in the store: what is done is not run again. `run` stands for `prepared_group.train`."""
 
     store: ProgressStore
     made: prepared_group.Bench
     group: str
+    run: Callable[..., Outcome] = prepared_group.train
     known_only: bool = False  # nothing is run that is not known
 
     def train(self, name: str, *args: Any, on_test: bool, keep: int = 0, **options: Any) -> Outcome:
@@ -199,9 +224,7 @@ class CachedPhase(NamedTuple):
         if self.known_only:
             raise ConfigError(f"the run was stopped before {label} was done; resume it first")
         with self.store.running(label) as keeper:
-            outcome = prepared_group.train(
-                self.made, *args, on_test=on_test, keep_states=keep_states, keeper=keeper, **options
-            )
+            outcome = self.run(self.made, *args, on_test=on_test, keep_states=keep_states, keeper=keeper, **options)
             outcome = outcome._replace(states=jax.tree.map(lambda a: a[:keep], outcome.states))
             self.store.close(label, outcome)
         return outcome
@@ -230,6 +253,7 @@ def _program_row(
     searched: float,
     outcome: Outcome,
     store: ProgressStore,
+    machines: int,
 ) -> dict[str, Any]:
     program, arms = made.program, made.group.arms
     tried = sum(one.diverged_at.size for one in next((searches for searches in found.values() if searches), []))
@@ -240,6 +264,7 @@ def _program_row(
         "lanes": tried * len(arms) + outcome.diverged_at.size,
         "width": program.layout.width,
         "devices": program.layout.devices,
+        "machines": machines,
         "mode": program.layout.mode,
         "compiles": program.compiles,
         "compile_seconds": round(program.compile_seconds, 3),
