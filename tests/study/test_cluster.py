@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import deepprinciples as dp
-from deepprinciples.errors import ResourceError
+from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.learners import TABLES
 from deepprinciples.study import cluster, plugins
 
@@ -101,6 +101,8 @@ def test_a_worker_that_dies_costs_nothing_but_time(two, alone, tmp_path):
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     """Lost: a screen of Dask's own errors, or a run directory without a run."""
+    with pytest.raises(ConfigError, match="found 4, expected dask:tcp://HOST:PORT, or a Client"):
+        dp.compare(CONFIG, tmp_path / "run", executor=4)
     monkeypatch.setattr(cluster, "CONNECTING", 0.5)
     with pytest.raises(ResourceError, match="no Dask scheduler answers at tcp://127.0.0.1:1 .*start one with"):
         dp.compare(CONFIG, tmp_path / "run", executor="dask:tcp://127.0.0.1:1")

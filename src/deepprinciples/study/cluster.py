@@ -50,17 +50,20 @@ def opened(executor: Any, plan: StudyPlan) -> Iterator[protocol.Executor]:
 @contextlib.contextmanager
 def _client(executor: Any) -> Iterator[Any]:
     scheme, _, address = str(executor).partition(":")
+    unknown = ConfigError(f"--executor: found {executor!r}, expected dask:tcp://HOST:PORT, or a Client from Python")
     if isinstance(executor, str) and (scheme != "dask" or not address):
-        raise ConfigError(f"--executor: found {executor!r}, expected dask:tcp://HOST:PORT, or a Client from Python")
+        raise unknown
     try:
         from distributed import Client
     except ImportError as error:
         raise ResourceError(
             '--executor: needs the package distributed, which is missing: pip install "deepprinciples[cluster]"'
         ) from error
-    if not isinstance(executor, str):
+    if isinstance(executor, Client):
         yield executor
         return
+    if not isinstance(executor, str):
+        raise unknown
     try:
         client = Client(address, timeout=CONNECTING, set_as_default=False)
     except (OSError, ValueError) as error:
