@@ -209,7 +209,9 @@ class Info(NamedTuple):
     objective: Callable[[PyTree, Batch], Array] | None = None  # (params, batch) -> what `gradient` is of
     forward: Callable[[PyTree, Array], tuple[Array, Mapping[str, Array]]] | None = None  # evaluation: (params, inputs)
     start: Callable[[], PyTree] | None = None  # the params at step 0
-    named: Callable[[PyTree], PyTree] = lambda params: params  # params of a state -> with layers named as in `params`
+    named: Callable[[PyTree], PyTree] | None = (
+        None  # params of a state -> with layers named as in `params`; None: as is
+    )
 
 
 class Aux(NamedTuple):

@@ -20,8 +20,8 @@ ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "s
 
 
 @pytest.fixture(scope="module")
-def rooms():
-    """Import the benchmark's rooms as its scripts do, and leave no trace of them."""
+def scripts():
+    """Import the scripts of the benchmark as they import each other, and leave no trace of them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in ROOMS})
@@ -61,23 +61,23 @@ RESULT = {
 }  # fmt: skip
 
 
-def test_the_ratio_is_to_the_best_pytorch_line_whichever_it_is(rooms):
+def test_the_ratio_is_to_the_best_pytorch_line_whichever_it_is(scripts):
     """We would look good against the slowest way to run PyTorch."""
-    found = {goal.what: goal for goal in rooms.reading.goals(ROWS)}
+    found = {goal.what: goal for goal in scripts.reading.goals(ROWS)}
     mlp, cnn = (found[f"{name} population, ratio to the best PyTorch line"] for name in ("MLP", "CNN"))
     assert mlp.found == pytest.approx(0.14 / 0.5) and mlp.holds
     assert cnn.found == pytest.approx(6.0 / 4.0) and not cnn.holds
 
 
-def test_goals_that_were_not_measured_are_not_said_to_hold(rooms):
+def test_goals_that_were_not_measured_are_not_said_to_hold(scripts):
     """A missing line would pass as a success."""
-    whats = " ".join(goal.what for goal in rooms.reading.goals(ROWS))
+    whats = " ".join(goal.what for goal in scripts.reading.goals(ROWS))
     assert "LSTM" not in whats and "CNN: our train" not in whats and "the demo" in whats
 
 
-def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(rooms):
+def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(scripts):
     """A reader would learn only where we win."""
-    said = rooms.reading.losses(ROWS)
+    said = scripts.reading.losses(ROWS)
     assert said[:3] == [
         "CNN, many models: torch.func ensemble is 1.5 times as fast as ours population (4 against 6 ms a model-step).",
         "CNN, many models: torch eager is 1.2 times as fast as ours population (5 against 6 ms a model-step).",
@@ -88,17 +88,17 @@ def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(rooms):
     assert not any("the demo" in one for one in said) and not any(one.startswith("MLP") for one in said)
 
 
-def test_a_tie_is_not_a_loss(rooms):
+def test_a_tie_is_not_a_loss(scripts):
     """Noise of a percent would be told as a fact."""
     rows = [line("mlp", "ours population", 1.0, 1.0), line("mlp", "torch eager", 0.99)]
-    assert not [one for one in rooms.reading.losses(rows) if "as fast" in one]
-    near = rooms.reading.losses([rows[0], line("mlp", "torch eager", 0.96)])
+    assert not [one for one in scripts.reading.losses(rows) if "as fast" in one]
+    near = scripts.reading.losses([rows[0], line("mlp", "torch eager", 0.96)])
     assert "torch eager is 1.04 times as fast" in near[0]
 
 
-def test_the_page_tells_lines_losses_and_what_was_not_measured(rooms):
+def test_the_page_tells_lines_losses_and_what_was_not_measured(scripts):
     """docs/benchmarks.md would leave out what speaks against us."""
-    page = rooms.pages.markdown(RESULT)
+    page = scripts.pages.markdown(RESULT)
     assert "| torch eager, two processes | 0.5 | 0.45 to 0.6 | 1.00 |  |" in page
     assert "| ours population | 6 | 5.4 to 7.2 | 1.50 | 2.5 |" in page
     for words in ("## Where we lose", "No GPU was at hand", "- CNN torch peer compile: no compiler", "cold: 40 s"):
@@ -107,21 +107,21 @@ def test_the_page_tells_lines_losses_and_what_was_not_measured(rooms):
         assert len({row.count("|") for row in table.splitlines()}) == 1, table
 
 
-def test_runs_on_other_machines_are_linked(rooms, tmp_path):
+def test_runs_on_other_machines_are_linked(scripts, tmp_path):
     """A ratio that holds on one kind of processor would pass for one that holds on all."""
-    rooms.run.write({**RESULT, "machine": "another, 8 cores"}, tmp_path / "benchmarks-another")
-    rooms.run.write(RESULT, tmp_path)
+    scripts.run.write({**RESULT, "machine": "another, 8 cores"}, tmp_path / "benchmarks-another")
+    scripts.run.write(RESULT, tmp_path)
     page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert "- Another run: [another, 8 cores, 2026-01-01, MLP, CNN alone](benchmarks-another/benchmarks.md)" in page
     assert "Another run" not in (tmp_path / "benchmarks-another" / "benchmarks.md").read_text(encoding="utf-8")
 
 
-def test_models_of_another_run_have_a_table_with_its_conditions(rooms, tmp_path):
+def test_models_of_another_run_have_a_table_with_its_conditions(scripts, tmp_path):
     """A model that was measured later would be hidden behind a link, or pass for one of this run."""
     later = {**RESULT, "machine": "a busy one", "load": [7.5, 9.0], "rows": [*ROWS, line("unet", "ours solo", 9.0, 3.0),
              line("unet", "ours population", 7.0, 3.0), line("unet", "torch eager", 6.0)]}  # fmt: skip
-    rooms.run.write(later, tmp_path / "benchmarks-later")
-    rooms.run.write(RESULT, tmp_path)
+    scripts.run.write(later, tmp_path / "benchmarks-later")
+    scripts.run.write(RESULT, tmp_path)
     page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert page.count("| ours population | 6 |") == 1 and page.count("## U-Net on 48x48") == 1
     own = page.partition("## U-Net on 48x48")[2].partition("\n## ")[0]
@@ -135,47 +135,47 @@ def test_models_of_another_run_have_a_table_with_its_conditions(rooms, tmp_path)
         assert words in own, words
 
 
-def test_the_terminal_tells_the_same(rooms, capsys):
+def test_the_terminal_tells_the_same(scripts, capsys):
     """The command would end without a table, or without the losses."""
-    rooms.pages.printed(RESULT)
+    scripts.pages.printed(RESULT)
     said = capsys.readouterr().out
     assert "WHERE WE LOSE" in said and "torch.func ensemble" in said and "no compiler" in said
 
 
-def test_the_figure_shows_every_compared_line(rooms, tmp_path):
+def test_the_figure_shows_every_compared_line(scripts, tmp_path):
     """A slow line of ours could be missing from the picture."""
-    rooms.figure.save(ROWS, tmp_path / "a.svg")
-    rooms.figure.save(ROWS, tmp_path / "b.svg")
-    labels = [tick.get_text() for axes in rooms.figure.draw(ROWS).axes for tick in axes.get_yticklabels()]
+    scripts.figure.save(ROWS, tmp_path / "a.svg")
+    scripts.figure.save(ROWS, tmp_path / "b.svg")
+    labels = [tick.get_text() for axes in scripts.figure.draw(ROWS).axes for tick in axes.get_yticklabels()]
     assert sorted(labels) == sorted(row["line"] for row in ROWS if "table" not in row)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_a_row_is_the_median_of_its_repeats(rooms):
+def test_a_row_is_the_median_of_its_repeats(scripts):
     """One slow moment of the machine would be the result."""
-    row = rooms.timing.row("mlp", "x", [3.0, 1.0, 100.0], 1000, 0.5)
+    row = scripts.timing.row("mlp", "x", [3.0, 1.0, 100.0], 1000, 0.5)
     assert (row["ms_per_model_step"], row["low"], row["high"]) == pytest.approx((3.0, 1.0, 100.0))
 
 
-def test_the_warm_turn_is_not_counted_and_turns_alternate(rooms):
+def test_the_warm_turn_is_not_counted_and_turns_alternate(scripts):
     """Compile time would be told as training time, or a slow minute blamed on one of two rivals."""
     order = []
-    times = rooms.timing.rounds([lambda turn: order.append(("a", turn)), lambda turn: order.append(("b", turn))], 2)
+    times = scripts.timing.rounds([lambda turn: order.append(("a", turn)), lambda turn: order.append(("b", turn))], 2)
     assert [len(one) for one in times] == [2, 2]
     assert order == [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
 
 
-def test_what_is_measured_in_turns_is_divided_turn_by_turn(rooms):
+def test_what_is_measured_in_turns_is_divided_turn_by_turn(scripts):
     """A slow moment that hits both would be told as a difference."""
-    assert rooms.timing.against([1.0, 30.0, 1.5], [1.0, 20.0, 1.0]) == 1.5
+    assert scripts.timing.against([1.0, 30.0, 1.5], [1.0, 20.0, 1.0]) == 1.5
     one = line("mlp", "ours, one core", 0.4, ratio=1.02)
-    assert rooms.reading.ratio(one, line("mlp", "minimal scan", 0.3)) == 1.02
+    assert scripts.reading.ratio(one, line("mlp", "minimal scan", 0.3)) == 1.02
 
 
-def test_rows_of_several_processes_become_one(rooms):
+def test_rows_of_several_processes_become_one(scripts):
     """The luck of one process would be the result."""
     runs = [[line("mlp", "x", value, ratio=value)] for value in (1.0, 5.0, 2.0)]
-    (row,) = rooms.timing.pooled(runs)
+    (row,) = scripts.timing.pooled(runs)
     assert (row["ms_per_model_step"], row["ratio"]) == (2.0, 2.0)
     assert (row["low"], row["high"]) == pytest.approx((0.9, 6.0))
 
@@ -193,16 +193,18 @@ def sizes(*trees):
     return tuple(sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree)) for tree in trees)
 
 
-def test_every_workload_of_ours_is_a_config_that_fits(rooms):
+def test_every_workload_of_ours_is_a_config_that_fits(scripts):
     """The benchmark would stop after minutes, at the first line of ours."""
     import jax
 
     from deepprinciples import config
     from deepprinciples.learners import from_config
 
-    assert set(SIZES) == set(rooms.workloads.WORKLOADS) == set(rooms.workloads.OURS)
-    for name, workload in rooms.workloads.WORKLOADS.items():
-        resolved = config.resolve(rooms.workloads.config(workload, 10, probes=None), from_config.KINDS, command="train")
+    assert set(SIZES) == set(scripts.workloads.WORKLOADS) == set(scripts.workloads.OURS)
+    for name, workload in scripts.workloads.WORKLOADS.items():
+        resolved = config.resolve(
+            scripts.workloads.config(workload, 10, probes=None), from_config.KINDS, command="train"
+        )
         data = from_config.dataset(resolved)
         assert from_config.check(resolved, data) == []
         params = jax.eval_shape(from_config.learner(resolved, data).init, jax.random.key(0)).eval_params
@@ -211,13 +213,16 @@ def test_every_workload_of_ours_is_a_config_that_fits(rooms):
 
 
 @pytest.mark.parametrize("name", ["gan", "dcgan"])
-def test_all_lines_of_a_game_train_the_same_networks(rooms, name):
+def test_all_lines_of_a_game_train_the_same_networks(scripts, name):
     """A line would be fast because it trains something smaller."""
     import jax
 
-    workload, shown = rooms.workloads.WORKLOADS[name], rooms.workloads.examples(rooms.workloads.WORKLOADS[name], 2)[0]
-    latents = np.zeros((2, rooms.workloads.LATENT), np.float32)
-    for make in (rooms.games.our_players, rooms.stock_flax.stock_players):
+    workload, shown = (
+        scripts.workloads.WORKLOADS[name],
+        scripts.workloads.examples(scripts.workloads.WORKLOADS[name], 2)[0],
+    )
+    latents = np.zeros((2, scripts.workloads.LATENT), np.float32)
+    for make in (scripts.games.our_players, scripts.stock_flax.stock_players):
         networks, params = make(workload)
         assert sizes(*params) == SIZES[name]
         made = jax.eval_shape(networks.generator, params.generator, latents)
@@ -249,19 +254,19 @@ def given_to_pytorch(twin, params, *, mirrored):
 
 
 @pytest.mark.parametrize("name", ["unet", "detector"])
-def test_pytorch_computes_the_same_loss_with_the_same_weights(rooms, name):
+def test_pytorch_computes_the_same_loss_with_the_same_weights(scripts, name):
     """We would be compared with another network, or with a loss that costs less."""
     import jax
 
-    workload = rooms.workloads.WORKLOADS[name]
-    (inputs, targets), room = rooms.workloads.examples(workload, 16), importlib.import_module("torch_models")
+    workload = scripts.workloads.WORKLOADS[name]
+    (inputs, targets), module = scripts.workloads.examples(workload, 16), importlib.import_module("torch_models")
     if name == "detector":  # no location on a side of a box, which belongs to one of two neighbors
         targets = {**targets, "boxes": targets["boxes"] + np.float32(0.25)}
-    network, params = rooms.serial_jax.our_model(workload)
+    network, params = scripts.serial_jax.our_model(workload)
     params = jax.tree.map(lambda a: a + 0.05 * np.random.default_rng(a.size).standard_normal(a.shape), params)
-    loss_of = rooms.serial_jax.detection if name == "detector" else rooms.serial_jax.cross_entropy
+    loss_of = scripts.serial_jax.detection if name == "detector" else scripts.serial_jax.cross_entropy
     expected = loss_of(network(params, inputs), targets)
-    twin = room.MODELS[name]()
+    twin = module.MODELS[name]()
     assert sum(weight.numel() for weight in twin.parameters()) == SIZES[name][0]
     given_to_pytorch(twin, params, mirrored=name == "detector")
     pictures = torch.tensor(inputs).permute(0, 3, 1, 2)
@@ -270,53 +275,53 @@ def test_pytorch_computes_the_same_loss_with_the_same_weights(rooms, name):
     else:  # y0 becomes 48 - y1: a mirrored box begins where it ended
         boxes = 48.0 - torch.tensor(targets["boxes"])[..., [2, 3, 0, 1]]
         labels = torch.tensor(targets["classes"]).long()
-        found = room.detection(twin(pictures.flip(2, 3)), boxes, labels)
+        found = module.detection(twin(pictures.flip(2, 3)), boxes, labels)
     np.testing.assert_allclose(found.item(), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["transformer", pytest.param("transformer_128", marks=pytest.mark.slow)])
-def test_the_transformer_of_pytorch_computes_the_same_loss(rooms, name):
+def test_the_transformer_of_pytorch_computes_the_same_loss(scripts, name):
     """We would be compared with a smaller transformer, or with one that reads what comes."""
     import jax
 
     from deepprinciples.interop import torch_names
     from deepprinciples.parts.parameter_names import names_of
 
-    workload = rooms.workloads.WORKLOADS[name]
-    ids, targets = rooms.workloads.examples(workload, 2)
+    workload = scripts.workloads.WORKLOADS[name]
+    ids, targets = scripts.workloads.examples(workload, 2)
     assert ids.dtype == np.int32 and (ids[:, 1:] == targets[:, :-1]).all()
-    network, params = rooms.serial_jax.our_model(workload)
+    network, params = scripts.serial_jax.our_model(workload)
     params = jax.tree.map(lambda a: a + 0.05 * np.random.default_rng(a.size).standard_normal(a.shape), params)
     own = {one: np.float32(leaf) for one, leaf in zip(names_of(params), jax.tree.leaves(params), strict=True)}
-    pairs = torch_names.twins(rooms.workloads.OURS[name](), {one: leaf.shape for one, leaf in own.items()})
+    pairs = torch_names.twins(scripts.workloads.OURS[name](), {one: leaf.shape for one, leaf in own.items()})
     twin = importlib.import_module("torch_models").MODELS[name]()
     state = torch_names.to_torch(pairs, own)
     twin.load_state_dict({one: torch.tensor(np.ascontiguousarray(a)) for one, a in state.items()}, strict=True)
     found = torch.nn.functional.cross_entropy(twin(torch.tensor(ids)), torch.tensor(targets).long())
-    expected = jax.jit(lambda p: rooms.serial_jax.cross_entropy(network(p, ids), targets))(params)
+    expected = jax.jit(lambda p: scripts.serial_jax.cross_entropy(network(p, ids), targets))(params)
     np.testing.assert_allclose(found.item(), expected, rtol=1e-5)
 
 
-def test_a_language_model_tells_its_tokens_a_second_and_the_short_form_stays_short(rooms):
+def test_a_language_model_tells_its_tokens_a_second_and_the_short_form_stays_short(scripts):
     """A reader would have to divide, or `make bench` take an hour."""
     rows = [line("transformer", "ours solo", 8.0, 1.0, lanes=1), line("transformer", "torch eager", 16.0)]
-    _, heads, cells = rooms.pages.peer_table(rows, "transformer")
+    _, heads, cells = scripts.pages.peer_table(rows, "transformer")
     assert heads[-1] == "tokens a second" and [one[-1] for one in cells] == ["128,000", "64,000"]
-    assert "tokens a second" not in rooms.pages.peer_table(ROWS, "mlp")[1]
-    lines = [(one.room, one.job, one.short) for one in rooms.run.lines() if one.model == "transformer_128"]
+    assert "tokens a second" not in scripts.pages.peer_table(ROWS, "mlp")[1]
+    lines = [(one.script, one.job, one.short) for one in scripts.run.lines() if one.model == "transformer_128"]
     assert not any(short for *_, short in lines)
     assert {("ours", "population"), ("ours", "engine"), ("torch_peer", "compile")} <= {one[:2] for one in lines}
 
 
-def test_a_step_by_hand_moves_both_players_and_draws_fresh_noise(rooms):
+def test_a_step_by_hand_moves_both_players_and_draws_fresh_noise(scripts):
     """We would be compared with a loop that trains only one of them."""
     import jax
 
-    workload = rooms.workloads.WORKLOADS["gan"]._replace(batch=4)
-    networks, params = rooms.games.our_players(workload)
-    start, step = rooms.games.play(networks, workload)
+    workload = scripts.workloads.WORKLOADS["gan"]._replace(batch=4)
+    networks, params = scripts.games.our_players(workload)
+    start, step = scripts.games.play(networks, workload)
     before = start(params)
-    inputs, targets = rooms.workloads.examples(workload, 8)
+    inputs, targets = scripts.workloads.examples(workload, 8)
     after, _ = jax.jit(step)(before, np.arange(4), inputs, targets)
     for old, new in zip(before[0], after[0], strict=True):
         moved = jax.tree.map(lambda a, b: bool((a != b).any()), old, new)
@@ -324,23 +329,23 @@ def test_a_step_by_hand_moves_both_players_and_draws_fresh_noise(rooms):
     assert not (jax.random.key_data(before[2]) == jax.random.key_data(after[2])).all()
 
 
-def test_a_step_of_the_peer_moves_both_players(rooms, monkeypatch):
+def test_a_step_of_the_peer_moves_both_players(scripts, monkeypatch):
     """PyTorch would look fast because a player stands still, or slow because of gradients that nothing needs."""
-    room = importlib.import_module("torch_models")
-    players = room.PLAYERS["gan"]()
-    monkeypatch.setitem(room.PLAYERS, "gan", lambda: players)
+    module = importlib.import_module("torch_models")
+    players = module.PLAYERS["gan"]()
+    monkeypatch.setitem(module.PLAYERS, "gan", lambda: players)
     before = [[weight.detach().clone() for weight in player.parameters()] for player in players]
-    room.trainer(rooms.workloads.WORKLOADS["gan"], 1, 1)(0)
+    module.trainer(scripts.workloads.WORKLOADS["gan"], 1, 1)(0)
     for player, old in zip(players, before, strict=True):
         assert all(not torch.equal(weight, first) for weight, first in zip(player.parameters(), old, strict=True))
     assert all(weight.requires_grad for player in players for weight in player.parameters())
 
 
-def test_a_game_of_ours_runs_as_a_line(rooms):
+def test_a_game_of_ours_runs_as_a_line(scripts):
     """The benchmark would stop in the middle, at a game's first line of ours."""
-    workload = rooms.workloads.WORKLOADS["gan"]
-    one = rooms.ours.made(workload, 2, 1)
-    told = rooms.ours.told(workload, "ours solo", *rooms.timing.rounds([rooms.ours.runner(one, 1)], 1), one, 1)
+    workload = scripts.workloads.WORKLOADS["gan"]
+    one = scripts.ours.made(workload, 2, 1)
+    told = scripts.ours.told(workload, "ours solo", *scripts.timing.rounds([scripts.ours.runner(one, 1)], 1), one, 1)
     assert told["model"] == "gan" and told["ms_per_model_step"] > 0 and told["lanes"] == 1
 
 
@@ -349,30 +354,30 @@ def test_what_is_compared_within_a_few_percent_stays_on_one_core():
     """Threads that started later would take a second core in some turns and not in others."""
     count = "one = threading.Thread(target=lambda: print(len(os.sched_getaffinity(0)))); one.start(); one.join()"
     code = f"import os, threading, timing\n{count}\ntiming.one_core()\n{count}"
-    room = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=room, check=True)
+    module = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=module, check=True)
     assert done.stdout.split() == [str(len(os.sched_getaffinity(0))), "1"]
 
 
-def test_the_command_refuses_a_line_it_does_not_know(rooms, capsys):
+def test_the_command_refuses_a_line_it_does_not_know(scripts, capsys):
     """A typing error would measure nothing and write an empty page."""
     with pytest.raises(SystemExit):
-        rooms.run.main(["--only", "mpl"])
+        scripts.run.main(["--only", "mpl"])
     assert "found mpl; expected some of mlp" in capsys.readouterr().err
 
 
-def test_every_room_with_lines_is_there(rooms):
+def test_every_script_with_lines_is_there(scripts):
     """A line of the table would never be measured."""
-    for one in rooms.run.lines():
-        text = (ROOT / "benchmarks" / f"{one.room}.py").read_text(encoding="utf-8")
+    for one in scripts.run.lines():
+        text = (ROOT / "benchmarks" / f"{one.script}.py").read_text(encoding="utf-8")
         assert f'"{one.job}": {one.job}' in text, one
 
 
-def test_the_machine_is_told_without_its_name(rooms):
+def test_the_machine_is_told_without_its_name(scripts):
     """A page for everyone would tell whose machine it was."""
     import platform
 
-    assert platform.node() not in rooms.run.machine() and str(Path.home()) not in rooms.run.machine()
+    assert platform.node() not in scripts.run.machine() and str(Path.home()) not in scripts.run.machine()
 
 
 def test_the_data_that_is_kept_has_the_promised_form():

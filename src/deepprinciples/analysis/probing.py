@@ -188,7 +188,8 @@ def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
     passed = lambda params, state, batch: subject.model.apply(params, state, batch.inputs, key=key, train=True)[1]
     kept = averaging.statistics(passed, params, begun.model_state, some)
     _, info = subject.learner.step(begun._replace(params=params, model_state=kept), subject.batch, key)
-    return info._replace(start=lambda: info.named(_start(subject, begun.params, seed)))
+    named = info.named or (lambda params: params)
+    return info._replace(start=lambda: named(_start(subject, begun.params, seed)))
 
 
 def _start(subject: _Subject, drawn: PyTree, seed: Array) -> PyTree:

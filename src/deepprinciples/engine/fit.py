@@ -123,7 +123,8 @@ def _trained(
     @jax.jit  # traced once, for its shapes and for the loop
     def first(state: PyTree, step: Array, index: Array) -> tuple[PyTree, Array, Mapping[str, PyTree]]:
         state, info = advance(state, step, index)
-        return state, info.loss, dict(probe(info._replace(start=lambda: info.named(learner.init(key).params))))
+        named = info.named or (lambda params: params)
+        return state, info.loss, dict(probe(info._replace(start=lambda: named(learner.init(key).params))))
 
     def one_chunk(number: Array, carry: tuple[PyTree, Array, Rows]) -> tuple[PyTree, Array, Rows]:
         state, bad, rows = carry
