@@ -31,10 +31,10 @@ from deepprinciples.learners import from_config
 from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import arm_of, group_arms
 
-SEEDS, UPDATES, REPEATS = (1, 8, 64), 20, 5
+UPDATES, REPEATS = {1: 200, 8: 100, 64: 20}, 5  # of a run, by the seeds side by side
 STEPS = 4 * 128  # of environments, between updates
 SETTINGS = {
-    "LR": 2.5e-4, "NUM_ENVS": 4, "NUM_STEPS": 128, "TOTAL_TIMESTEPS": UPDATES * STEPS, "UPDATE_EPOCHS": 4,
+    "LR": 2.5e-4, "NUM_ENVS": 4, "NUM_STEPS": 128, "UPDATE_EPOCHS": 4,
     "NUM_MINIBATCHES": 4, "GAMMA": 0.99, "GAE_LAMBDA": 0.95, "CLIP_EPS": 0.2, "ENT_COEF": 0.01, "VF_COEF": 0.5,
     "MAX_GRAD_NORM": 0.5, "ACTIVATION": "tanh", "ENV_NAME": "CartPole-v1", "ANNEAL_LR": True, "DEBUG": False,
 }  # fmt: skip
@@ -49,13 +49,13 @@ OURS = {
     "optimizer": {"name": "adam", "learning_rate": 2.5e-4, "eps": 1e-5},
     "schedule": {"name": "linear"},
     "transforms": {"clip_by_global_norm": {"max_norm": 0.5}},
-    "train": {"steps": UPDATES, "evaluate_every": UPDATES, "probes": []},
 }  # fmt: skip
 
 
 def ours(seeds: int) -> Callable[[int], Any]:
     """Compile our run of so many seeds, laid out as the engine chooses."""
-    resolved = configs.resolve(OURS, from_config.KINDS, command="train")
+    train = {"steps": UPDATES[seeds], "evaluate_every": UPDATES[seeds], "probes": []}
+    resolved = configs.resolve({**OURS, "train": train}, from_config.KINDS, command="train")
     group = group_arms([arm_of("run", resolved)])[0]
     made = prepared_group.set_up(group, from_config.dataset(resolved), Train(**resolved["train"]), [seeds])
 
@@ -70,7 +70,7 @@ def theirs(folder: Path, seeds: int) -> Callable[[int], Any]:
     """Compile PureJaxRL's run of so many seeds."""
     import jax
 
-    train = jax.jit(jax.vmap(_module(folder).make_train(dict(SETTINGS))))
+    train = jax.jit(jax.vmap(_module(folder).make_train({**SETTINGS, "TOTAL_TIMESTEPS": UPDATES[seeds] * STEPS})))
     return lambda turn: jax.block_until_ready(train(jax.random.split(jax.random.key(turn), seeds)))
 
 
@@ -112,22 +112,22 @@ def main(folder: Path, out: Path) -> None:
     """Measure, and write the page."""
     use_all_cores()
     rows = []
-    for seeds in SEEDS:
+    for seeds in UPDATES:
         mine, other = rounds([ours(seeds), theirs(folder, seeds)], REPEATS)
-        steps = seeds * UPDATES * STEPS
+        steps = seeds * UPDATES[seeds] * STEPS
         ratios = [b / a for a, b in zip(mine, other, strict=True)]
         low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
         rates = " | ".join(f"{steps / statistics.median(times):,.0f}" for times in (mine, other))
-        rows.append(f"| {seeds} | {rates} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+        rows.append(f"| {seeds} | {UPDATES[seeds]} | {rates} | {middle:.2f} ({low:.2f} to {high:.2f}) |")
         print(rows[-1], flush=True)
     today = datetime.date.today().isoformat()
     packages = ", ".join(f"{name} {number}" for name, number in versions().items() if name != "torch")
     page = [
         "# Reinforcement learning beside PureJaxRL", "",
-        f"PPO on CartPole, {UPDATES} updates of {STEPS} environment steps, the settings of PureJaxRL's `ppo.py`; "
+        f"PPO on CartPole, updates of {STEPS} environment steps, the settings of PureJaxRL's `ppo.py`; "
         f"compiled before, medians of {REPEATS} turns in one process, on {machine()}, {today}, {packages}.", "",
-        "| seeds | ours, environment steps a second | PureJaxRL | ours / PureJaxRL (lowest to highest turn) |",
-        "|---|---|---|---|", *rows, "",
+        "| seeds | updates | ours, environment steps a second | PureJaxRL | ours / PureJaxRL (lowest to highest turn) |",
+        "|---|---|---|---|---|", *rows, "",
         "Ours trains its seeds on all cores and measures nothing but the loss; theirs is one program of vmapped "
         "seeds. It is measured by `make bench-control`, which says how PureJaxRL is fetched.", "",
     ]  # fmt: skip
