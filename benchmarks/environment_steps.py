@@ -126,7 +126,7 @@ def main(folder: Path, out: Path) -> None:
         "# Reinforcement learning beside PureJaxRL", "",
         f"PPO on CartPole, updates of {STEPS} environment steps, the settings of PureJaxRL's `ppo.py`; "
         f"compiled before, medians of {REPEATS} turns in one process, on {machine()}, {today}, {packages}.", "",
-        "| seeds | updates | ours, environment steps a second | PureJaxRL | ours / PureJaxRL (lowest to highest turn) |",
+        "| seeds | updates | ours, environment steps a second | PureJaxRL | ours / PureJaxRL (lowest to highest) |",
         "|---|---|---|---|---|", *rows, "",
         "Ours trains its seeds on all cores and measures nothing but the loss; theirs is one program of vmapped "
         "seeds. It is measured by `make bench-control`, which says how PureJaxRL is fetched.", "",
