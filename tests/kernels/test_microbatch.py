@@ -39,8 +39,8 @@ def test_a_batch_is_cut_where_its_activations_outgrow_the_cache(size, activation
 
 
 @pytest.mark.parametrize(
-    ("shape", "weights", "expected"), [((32, 128, 64), 1, 4), ((32, 128, 64), 9999, 4), ((32, 16, 512), 1, 1),
-                                       ((128, 16, 256), 1, 2), ((6, 700, 64), 1, 3), ((3, 2048, 64), 1, 3)],
+    ("shape", "weights", "expected"), [((32, 128, 64), 1, 8), ((32, 128, 64), 9999, 8), ((8, 128, 512), 1, 1),
+                                       ((128, 16, 256), 1, 4), ((6, 700, 64), 1, 6), ((3, 2048, 64), 1, 3)],
 )  # fmt: skip
 def test_a_transformer_fills_a_share_with_positions(shape, weights, expected):
     """Long sequences would go through slow memory: 32 of 128 positions took 1.4 times as long whole."""
