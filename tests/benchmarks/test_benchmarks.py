@@ -345,8 +345,8 @@ def test_a_game_of_ours_runs_as_a_line(scripts):
     """The benchmark would stop in the middle, at a game's first line of ours."""
     workload = scripts.workloads.WORKLOADS["gan"]
     one = scripts.ours.made(workload, 2, 1)
-    told = scripts.ours.told(workload, "ours solo", *scripts.timing.rounds([scripts.ours.runner(one, 1)], 1), one, 1)
-    assert told["model"] == "gan" and told["ms_per_model_step"] > 0 and told["lanes"] == 1
+    made = scripts.ours.row_of(workload, "ours solo", *scripts.timing.rounds([scripts.ours.runner(one, 1)], 1), one, 1)
+    assert made["model"] == "gan" and made["ms_per_model_step"] > 0 and made["lanes"] == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on a core")
@@ -373,7 +373,7 @@ def test_every_script_with_lines_is_there(scripts):
         assert f'"{one.job}": {one.job}' in text, one
 
 
-def test_the_machine_is_told_without_its_name(scripts):
+def test_the_machine_is_named_without_its_owner(scripts):
     """A page for everyone would tell whose machine it was."""
     import platform
 
