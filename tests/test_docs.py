@@ -66,9 +66,9 @@ def commands() -> list[list[str]]:
     return [list(words) for words in dict.fromkeys(map(tuple, found))]
 
 
-def do(name: str, room: Path) -> dict[str, Any]:
+def do(name: str, folder: Path) -> dict[str, Any]:
     """Run the Python blocks of a page; returns what they leave behind, and the runs that they made."""
-    space: dict[str, Any] = {"room": room, "__name__": "reader", "runs": []}
+    space: dict[str, Any] = {"folder": folder, "__name__": "reader", "runs": []}
     for number, block in enumerate(blocks(name, "python")):
         before = space.get("run")
         exec(compile(block, f"{name}, Python block {number}", "exec", dont_inherit=True), space)
@@ -84,10 +84,10 @@ def spaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     def ask(name: str) -> dict[str, Any]:
         if name not in found:
-            room = tmp_path_factory.mktemp("reader")
+            folder = tmp_path_factory.mktemp("reader")
             with pytest.MonkeyPatch.context() as patch:
-                patch.chdir(room)
-                found[name] = do(name, room)
+                patch.chdir(folder)
+                found[name] = do(name, folder)
         return found[name]
 
     strict = jax.config.jax_numpy_rank_promotion
@@ -137,7 +137,7 @@ def test_a_probe_of_ones_own_is_recorded(spaces: Any) -> None:
     """Lost: the measurement that a reader adds, by layer; `--plugin` adds to the same table."""
     assert TABLES["probe"] is dp.parts.probes.TABLE
     space = spaces("docs/howto/own_probe.md")
-    found = dp.load(space["room"] / space["run"].path).results.largest_weight
+    found = dp.load(space["folder"] / space["run"].path).results.largest_weight
     assert found.dims == ("arm", "seed", "step", "layer") and bool((found > 0).all())
 
 
@@ -159,7 +159,7 @@ def test_blocks_of_a_reader_are_short(name: str) -> None:
 def test_the_reference_names_every_key_of_the_summary(spaces: Any) -> None:
     """Lost: the schema that a user's scripts rely on."""
     section = read("docs/reference/results.md").split("## summary.json")[1].split("\n## ")[0]
-    told = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    named = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     arms, comparisons = (
         set(re.findall(r"`(\w+)`", line)) - {kind}
         for kind in ("arms", "comparisons")
@@ -167,7 +167,7 @@ def test_the_reference_names_every_key_of_the_summary(spaces: Any) -> None:
         if line.startswith(f"A row of `{kind}`")
     )
     _, summary = spaces("README.md")["runs"][0]
-    assert set(summary) == told
+    assert set(summary) == named
     assert set(summary["arms"][0]) == arms and set(summary["comparisons"][0]) == comparisons
 
 
@@ -178,7 +178,7 @@ def test_the_reference_names_every_file_of_a_run(spaces: Any) -> None:
         file
         for page in ("README.md", "docs/howto/own_trick.md")
         for path, _ in spaces(page)["runs"]
-        for file in (spaces(page)["room"] / path).iterdir()
+        for file in (spaces(page)["folder"] / path).iterdir()
     }
     names = {file.name + "/" * file.is_dir() for file in found if file.name[0] != "."}
     assert names == set(re.findall(r"`([\w./]+)`", " ".join(cells)))
@@ -214,8 +214,8 @@ def test_the_gallery_has_every_experiment() -> None:
     """Lost: an experiment that no page of the site shows, or one without what varies and how long it takes."""
     gallery = extension("experiment_gallery")
     _, found = gallery.sections(read("docs/findings.md"))
-    told = [script for section in found for script in section.scripts]
-    assert sorted(told) == sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+    named = [script for section in found for script in section.scripts]
+    assert sorted(named) == sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
     for section in found:
         for script in section.scripts:
             assert {"Looks at", "Time on 2 cores"} <= set(gallery.facts(script)), script
