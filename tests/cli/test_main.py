@@ -346,6 +346,7 @@ def test_doctor_tells_the_machine_and_that_it_repeats_itself() -> None:
         "machine",
         "devices",
         "environment",
+        "cache of compiled programs",
         "determinism",
     ]
     assert "gave the same bits" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,76 @@ def test_a_damaged_entry_is_compiled_anew(compilations: list[int], place: Any) -
     assert len(compilations) == 2, "what was compiled anew is kept"
 
 
+def test_a_thousand_flipped_bits_are_a_thousand_dropped_entries(
+    compilations: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One bit that slips through would run as machine code."""
+    run()
+    (entry,) = entries()
+    good = entry.read_bytes()
+    rng = np.random.default_rng(0)
+    for bit in rng.choice(8 * len(good), 1000, replace=False):
+        content = bytearray(good)
+        content[bit // 8] ^= 1 << (bit % 8)
+        entry.write_bytes(content)
+        assert compile_cache._read(entry) is None
+        assert not entry.exists()
+    assert len(caplog.messages) == 1000
+    assert all(str(entry) in one and "\n" not in one for one in caplog.messages)
+    entry.write_bytes(good)
+    run()
+    assert len(compilations) == 1
+
+
+@pytest.mark.parametrize("where", ["folder", "name"])
+def test_an_entry_from_elsewhere_is_compiled_anew(compilations: list[int], where: str) -> None:
+    """Machine code that was made for another processor, or another function, would run here."""
+    first = run()
+    run(lambda x: x * 3 + 1)
+    folder = entries()[0].parent
+    if where == "folder":  # a cache that was copied: its folder is named by the machine
+        copy = folder.with_name("jax-0.0.1-0123456789abcdef")
+        folder.rename(copy)
+        folder.mkdir(mode=0o700)
+        for one in copy.iterdir():
+            one.rename(folder / one.name)
+            moved = (folder / one.name).read_bytes()
+            elsewhere = compile_cache._checksum(copy / one.name, moved[32:])
+            (folder / one.name).write_bytes(elsewhere + moved[32:])
+    else:
+        one, other = entries()
+        content = one.read_bytes(), other.read_bytes()
+        one.write_bytes(content[1]), other.write_bytes(content[0])
+    assert run().tobytes() == first.tobytes()
+    assert len(compilations) == 3
+
+
+def test_a_note_is_read_as_it_was_written(compilations: list[int]) -> None:
+    """What a run found out would be found out again, or a damaged note be believed."""
+    devices = jax.devices()[:1]
+    assert compile_cache.read_note("some key", devices) is None
+    compile_cache.write_note("some key", devices, {"a": [1, 2.5, None]})
+    assert compile_cache.read_note("some key", devices) == {"a": [1, 2.5, None]}
+    assert compile_cache.read_note("another key", devices) is None
+    (entry,) = entries()
+    entry.write_bytes(entry.read_bytes().replace(b"2.5", b"3.5"))
+    assert compile_cache.read_note("some key", devices) is None
+
+
+def test_the_folder_is_the_users_alone_and_is_described(
+    compilations: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others could read what a user trains; a full disk would have no explanation."""
+    run()
+    (entry,) = entries()
+    assert entry.parent.stat().st_mode & 0o777 == 0o700
+    said = compile_cache.described()
+    assert str(compile_cache.root()) in said
+    assert "1 entry" in said
+    monkeypatch.setenv(compile_cache.SETTING, "off")
+    assert "off" in compile_cache.described()
+
+
 def test_a_folder_that_others_can_write_to_is_not_used(compilations: list[int]) -> None:
     """Whoever can write an entry runs code as the user."""
     run()
@@ -119,6 +190,15 @@ def test_the_entries_that_were_not_used_for_longest_go(
     run()
     (old,) = entries()
     monkeypatch.setattr(compile_cache, "MOST_BYTES", old.stat().st_size + 100)
+    elsewhere = old.parent.with_name("jax-0.0.1-0123456789abcdef") / ("0" * 64)  # of an earlier release
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(bytes(10))
+    own = old.parent.parent / "notes.txt"
+    own.write_text("a file of the user's")
+    os.utime(elsewhere, (0, 0))
     run(lambda x: x + 1)
-    assert old not in entries()
-    assert len(entries()) == 1
+    left = entries()
+    assert old not in left
+    assert elsewhere not in left
+    assert own in left
+    assert len(left) == 2

@@ -92,10 +92,10 @@ def again(folder: Path, name: str, out: Path) -> int:
 
 
 def checked(out: Path, expected: dict[str, Any]) -> bool:
-    """Tell whether a finished run is the undisturbed one: to the bit, each row once, each program compiled once."""
+    """Tell whether a finished run is the undisturbed one: to the bit, each row once, no program compiled twice."""
     rows = [row["sequence"] for row in read_jsonl(out / "metrics.jsonl")]
     summary = json.loads((out / "summary.json").read_text())
-    once = all(row["compiles"] == 1 for row in summary["programs"])
+    once = all(row["compiles"] <= 1 for row in summary["programs"])
     return told(out) == expected and rows == list(range(len(rows))) and once
 
 

@@ -8,19 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deepprinciples.engine import compile_cache
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.runs.directory import fingerprint
 
 
 def examine() -> Iterator[str]:
-    """Return one line for each fact: versions, devices, environment, and the self-check."""
+    """Return one line for each fact: versions, devices, environment, the cache, and the self-check."""
     use_all_cores()
     facts = fingerprint()
     yield "versions: " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     yield f"machine: {facts['platform']}, {facts['cores']} cores"
     yield "devices: " + ", ".join(f"{d.platform}:{d.id} ({d.device_kind})" for d in jax.devices())
     yield "environment: " + (", ".join(f"{k}={v}" for k, v in facts["environment"].items()) or "nothing set")
+    yield f"cache of compiled programs: {compile_cache.described()}"
     same = repeats_itself()
     yield "determinism: the same training, done twice, gave " + ("the same bits" if same else "DIFFERENT bits")
 

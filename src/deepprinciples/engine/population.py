@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from deepprinciples.engine import compile_cache, evaluation, fit, traced_lane
+from deepprinciples.engine import compile_cache, evaluation, fit, recalled, traced_lane
 from deepprinciples.engine.packed_log import Rows, unpacked_shapes
 from deepprinciples.engine.segments import Plan
 from deepprinciples.errors import ConfigError, ResourceError
@@ -69,6 +69,7 @@ class Program(NamedTuple):
     hosted: Mapping[str, Metric]  # metrics that reduce on the host what `evaluate` gives
     evaluations: int  # gradient evaluations a step costs
     given: Given = lambda seed: {}
+    key: str = ""  # holds everything that its trace read; "" where nobody can tell
 
     def points(self, seeds: Sequence[int], hyper: Sequence[Sequence[Mapping[str, float]]]) -> Any:
         """Arrange the lanes of a call on the devices: a seed for each block, hyper-parameters for each of its lanes."""
@@ -184,8 +185,11 @@ def compile_program(
     batch_size: int,
     split: tuple[Batch, Any],
     given: Given = lambda seed: {},
+    key: str = "",
 ) -> Program:
     """Trace a lane of a group once, and compile its three functions; one compiles while the next is lowered.
+
+    A program that the cache knows under `key` is loaded: nothing is traced but how a lane begins.
 
     Args:
         make_learner: builds the learner from the traced hyper-parameters, inside the traced function.
@@ -197,6 +201,7 @@ def compile_program(
         batch_size: examples a step sees.
         split: a padded split to evaluate, batches [K, E, ...] and weights [K, E], arrays or shapes.
         given: what the lanes of a seed get with their hyper-parameters, of the same shapes for all seeds.
+        key: holds everything that the trace reads; "" where nobody can tell.
 
     Returns:
         The compiled `Program`.
@@ -214,6 +219,10 @@ def compile_program(
         total=number,
         split=_shapes(split),
     )
+    devices, blocks = list(mesh.devices.flat), layout.devices * layout.blocks
+    if key and (known := recalled.recall(key, devices, make_learner, one, (blocks, layout.points))):
+        functions, found, learner = known
+        return _program(functions, found, learner, layout, mesh, time.monotonic() - begun, 0, given, key)
     traced = traced_lane.trace(make_learner, probe, one)
 
     def segment(
@@ -222,8 +231,6 @@ def compile_program(
         if layout.mode == "map":  # vmapped, loops of different lengths would choose between two states at every step
             total = jnp.where(lane.diverged_at < 0, total, 0)
         return traced.segment(lane, point, seed, indices, data, steps, total)
-
-    blocks = layout.devices * layout.blocks
 
     def lower(function: Callable, per_lane: int, per_block: int, *args: PyTree, donate: tuple[int, ...] = ()) -> Any:
         shared = len(args) - per_lane - per_block
@@ -243,31 +250,65 @@ def compile_program(
     # the widest registers; they gain some 5 % of a step of a CNN or a GAN, and where there are none nothing changes.
     serial = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
     quick = {"xla_backend_optimization_level": "1"}
-    devices = list(mesh.devices.flat)
     lowered: list[Any] = []
     texts: list[str] = []
+    entries: dict[str, str] = {}
     with ThreadPoolExecutor(2) as pool:  # XLA needs no interpreter: what is lowered compiles while the next is lowered
 
-        def compiled(options: dict[str, Any], *args: Any, **keywords: Any) -> Any:
+        def compiled(name: str, options: dict[str, Any], *args: Any, **keywords: Any) -> Any:
             lowered.append(lower(*args, **keywords))
             texts.append(lowered[-1].as_text())
-            return pool.submit(compile_cache.compiled, lowered[-1], texts[-1], options if on_cpu else {}, devices)
+            options = options if on_cpu else {}
+            entries[name] = compile_cache.name_of(lowered[-1], texts[-1], options)
+            return pool.submit(compile_cache.compiled, lowered[-1], texts[-1], options, devices)
 
         common = (one.data, one.steps, one.total)
         per_block = (one.seed, one.indices)
-        segment_fn = compiled(serial, segment, 2, 2, traced.lane, one.point, *per_block, *common, donate=(0,))
-        evaluate_fn = compiled(serial, traced.evaluate, 2, 0, traced.lane, one.point, one.split)
-        init_fn = compiled(quick, traced.init, 1, 1, one.point, one.seed)
-    program = segment_fn.result()
-    memory = program.memory_analysis()
+        functions = {
+            "segment": compiled(
+                "segment", serial, segment, 2, 2, traced.lane, one.point, *per_block, *common, donate=(0,)
+            ),
+            "evaluate": compiled("evaluate", serial, traced.evaluate, 2, 0, traced.lane, one.point, one.split),
+            "init": compiled("init", quick, traced.init, 1, 1, one.point, one.seed),
+        }
+    made = {name: function.result() for name, function in functions.items()}
+    memory = made["segment"].memory_analysis()
     used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
     (_, rows), evaluated, lanes = (part.out_info for part in lowered)
-    hosted = {name: metric for name, metric in traced.learner.metrics.items() if metric.host}
-    shapes = (lanes, unpacked_shapes(rows), evaluation.names_on_host(hosted, evaluated))
-    identity = hashlib.sha256("".join(texts).encode()).hexdigest()
-    functions = (init_fn.result(), program, evaluate_fn.result())
-    seconds, evaluations = time.monotonic() - begun, traced.learner.evaluations
-    return Program(*functions, layout, mesh, seconds, 1, used, shapes, identity, hosted, evaluations, given)
+    shapes = recalled.Traced(lanes, rows, evaluated, used, hashlib.sha256("".join(texts).encode()).hexdigest())
+    if key:
+        recalled.keep(key, devices, entries, shapes)
+    return _program(made, shapes, traced.learner, layout, mesh, time.monotonic() - begun, 1, given, key)
+
+
+def _program(
+    functions: Mapping[str, Any],
+    traced: recalled.Traced,
+    learner: Learner,
+    layout: Layout,
+    mesh: Mesh,
+    seconds: float,
+    compiles: int,
+    given: Given,
+    key: str,
+) -> Program:
+    hosted = {name: metric for name, metric in learner.metrics.items() if metric.host}
+    return Program(
+        init=functions["init"],
+        segment=functions["segment"],
+        evaluate=functions["evaluate"],
+        layout=layout,
+        mesh=mesh,
+        compile_seconds=seconds,
+        compiles=compiles,
+        memory_bytes=traced.memory_bytes,
+        shapes=(traced.lane, unpacked_shapes(traced.rows), evaluation.names_on_host(hosted, traced.evaluated)),
+        identity=traced.identity,
+        hosted=hosted,
+        evaluations=learner.evaluations,
+        given=given,
+        key=key,
+    )
 
 
 _LANES, _COMMON = PartitionSpec("lane"), PartitionSpec()

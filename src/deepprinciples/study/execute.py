@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,12 +21,12 @@ from deepprinciples.interop import parameters
 from deepprinciples.learners import from_config, measured
 from deepprinciples.learners.factories import trait
 from deepprinciples.learners.features import digest
-from deepprinciples.learners.model_sizes import shapes_of, size_of
 from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
 from deepprinciples.study import (
+    arm_facts,
     gallery,
     progress_store,
     protocol,
@@ -36,9 +35,8 @@ from deepprinciples.study import (
     starting_weights,
     teachers,
 )
-from deepprinciples.study.groups import Arm
 from deepprinciples.study.outline import outline
-from deepprinciples.study.plan import StudyPlan, same
+from deepprinciples.study.plan import StudyPlan
 
 EXHAUSTED = ("RESOURCE_EXHAUSTED", "Out of memory")
 
@@ -193,13 +191,14 @@ def _outputs(
         higher_is_better=higher,
         title=resolved.get("title", "") or stem,
         class_names=next(iter(plan.data.values())).class_names,
-        environment_steps=_environment_steps(plan),
+        environment_steps=arm_facts.environment_steps(plan),
     )
     if kind == "lr-find":
         found = found.assign(learning_rate=("step", range_test.rates_of(next(iter(plan.arms.values())).config)))
     begun = starting_weights.notes(plan.configs, plan.data, finished.seeds)
     begun += teachers.notes(plan.configs, plan.data, finished.seeds)
     of_data = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
+    constant = arm_facts.of_each_program(plan, from_config.constant_score).items()
     summary = summarize(
         finished,
         found,
@@ -210,16 +209,12 @@ def _outputs(
         kind=kind,
         acts=all(trait("learner", arm.config["learner"], "environment_steps") for arm in plan.arms.values()),
         changes={name: configs.described(arm.changes) for name, arm in plan.arms.items() if "arms" in resolved},
-        notes=[*of_data, *_same_arms(plan.arms), *begun, *notes],
-        constant={
-            name: score
-            for name, arm in plan.arms.items()
-            if (score := from_config.constant_score(arm.config, plan.data[name])) is not None
-        },
+        notes=[*of_data, *arm_facts.same_arms(plan.arms), *begun, *notes],
+        constant={arm: one for arm, one in constant if one is not None},
     )
     if kind == "lr-find":
         summary |= range_test.summarized(found, resolved, summary["arms"])
-    for row, size in zip(summary["arms"], _sizes(plan, summary["arms"]), strict=True):
+    for row, size in zip(summary["arms"], arm_facts.sizes(plan, summary["arms"]), strict=True):
         row["size"] = size
     found = found.assign({
         key: ("arm", [float("nan") if row["size"][key] is None else float(row["size"][key]) for row in summary["arms"]])
@@ -237,20 +232,12 @@ def _outputs(
     known = {arm: edge for arm, edge in edges.items() if edge}
     found = _with_gallery(plan, finished, summary, found)
     further = {
-        "circuits": _circuits(plan),
+        "circuits": arm_facts.circuits(plan),
         "stability_edges": known,
         "command": command,
         "config_toml": configs.dumps(resolved),
     }
     return resolved, summary | further, found
-
-
-def _environment_steps(plan: StudyPlan) -> int:
-    """Return the environment steps of a step of training; 0 where there are none, or arms differ in them."""
-    sections = [arm.config["learner"] for arm in plan.arms.values()]
-    counts = [trait("learner", one, "environment_steps") for one in sections]
-    found = {0 if count is None else count(one) for count, one in zip(counts, sections, strict=True)}
-    return found.pop() if len(found) == 1 else 0
 
 
 def _with_gallery(
@@ -267,38 +254,6 @@ def _with_gallery(
         summary["warnings"].append(f"no gallery: the display of the data failed ({one_line(error)})")
         return found
     return found.assign(drawn)
-
-
-def _circuits(plan: StudyPlan) -> dict[str, dict[str, Any]]:
-    """Return what the report draws of the arms whose model is a circuit."""
-    models = {name: arm.config.get("model", {}) for name, arm in plan.arms.items()}
-    return {
-        name: {**{key: model[key] for key in ("qubits", "depth", "observable")}, "outputs": plan.data[name].outputs}
-        for name, model in models.items()
-        if model.get("name") == "circuit"
-    }
-
-
-def _sizes(plan: StudyPlan, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
-    """Return the size of each arm's model with the settings that are typical of its searches."""
-    known: dict[tuple[str, int], Any] = {}  # arms that differ in floats only are traced once
-    found = []
-    for row in rows:
-        arm, data = plan.arms[row["name"]], plan.data[row["name"]]
-        key = arm.signature, id(data)
-        if key not in known:
-            known[key] = shapes_of(arm.config, data)
-        tuned = from_config.replaced(arm.config, row["tuned_point"])
-        found.append(None if known[key] is None else size_of(known[key], tuned))
-    return found
-
-
-def _same_arms(arms: Mapping[str, Arm]) -> list[str]:
-    return [
-        f"{a.name} and {b.name} are the same method under two names"
-        for a, b in itertools.combinations(arms.values(), 2)
-        if same(a.config, b.config) and a.space == b.space
-    ]
 
 
 def _kept(plan: StudyPlan) -> int:

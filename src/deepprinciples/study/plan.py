@@ -179,12 +179,7 @@ def check(arms: Mapping[str, Arm], groups: list[Group], data: Mapping[str, Datas
     """
     fit: set[str] = set()
     for group in groups:
-        first = group.arms[0]
-        if (
-            len(group.arms) > 1
-            and program_cache.holds_ours_only(group)
-            and not from_config.check(group.config, data[first])
-        ):
+        if program_cache.holds_ours_only(group) and program_cache.fits(group, data[group.arms[0]]):
             fit.update(group.arms)
     problems: list[str] = []
     for name in [name for name in arms if name not in fit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 
 from deepprinciples.config.settings import Train
-from deepprinciples.engine import autotune
+from deepprinciples.engine import autotune, compile_cache
 from deepprinciples.engine.batching import Feed, bounded, pad_split, resident, streamed
 from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh, place
 from deepprinciples.engine.run import Block, Outcome, Padded, run
@@ -93,30 +94,48 @@ def calibrated(
     """Measure other shapes of the program and take the fastest, where the run is long against compiling them.
 
     A shape that the settings name, or a stream of batches, is left as it is. `alone` is called before anything is
-    measured in earnest, and returns when nothing else runs.
+    measured in earnest, and returns when nothing else runs. What was found is kept on disk: a second run of a config
+    measures nothing, and takes the shape of the first.
     """
-    program, cut, points = bench.program, bench.plan, len(bench.group.arms)
     if settings.parallel != "auto" or settings.max_parallel or dataset.stream is not None:
         return bench
     if bench.group.arms[0] in settings.layouts:
         return bench
-    size = dataset.batch_size
+    devices = list(bench.program.mesh.devices.flat)
+    key = bench.program.key and json.dumps(["shape", bench.program.key, list(block_counts), bench.plan.steps])
+    if key and (known := compile_cache.read_note(key, devices)):
+        tried = [autotune.Measured(Layout(*layout), *rest) for layout, *rest in known["measured"]]
+        best, layout, cut = bench.program, Layout(*known["layout"]), bench.plan.shortened(known["chunks"])
+    else:
+        best, layout, cut, tried = _fastest(bench, dataset, block_counts, alone)
+        if key:
+            compile_cache.write_note(key, devices, {"layout": layout, "chunks": cut.chunks, "measured": tried})
+    if (layout, cut) == (best.layout, bench.plan):
+        return bench._replace(program=best, measured=tuple(tried))
+    return _built(bench.group, dataset, layout, cut)._replace(measured=tuple(tried))
+
+
+def _fastest(
+    bench: Bench, dataset: Dataset, block_counts: Sequence[int], alone: Callable[[], Any]
+) -> tuple[Program, Layout, Plan, list[autotune.Measured]]:
+    """Measure shapes of the program, where it is worth it.
+
+    Returns:
+        The fastest program, the layout and the cut of steps that suit it, and all that was measured.
+    """
+    program, cut, size = bench.program, bench.plan, dataset.batch_size
     data, _ = bench.feed.get([0], 0)
     cost = functools.partial(autotune.measure, plan=cut, data=data, hyper=bench.group.values[0], batch_size=size)
     guess = cost(program, count=min(2, cut.every))
-    if guess.seconds * sum(block_counts) * points * cut.steps < autotune.WORTH * max(
-        guess.compile_seconds, autotune.COMPILE_SECONDS
-    ):
-        return bench
+    work = guess.seconds * sum(block_counts) * len(bench.group.arms) * cut.steps
+    if work < autotune.WORTH * max(guess.compile_seconds, autotune.COMPILE_SECONDS):
+        return program, program.layout, cut, []
     alone()
     most = math.ceil(max(block_counts) / program.layout.devices)
     make = lambda layout: _built(bench.group, dataset, layout, cut).program
     best, tried = autotune.choose(program, make, functools.partial(cost, count=cut.every), most)
     fastest = next(one for one in tried if one.layout == best.layout)
-    layout, shorter = autotune.shortened(best.layout, cut, size, fastest.seconds)
-    if (layout, shorter) == (best.layout, cut):
-        return bench._replace(program=best, measured=tuple(tried))
-    return _built(bench.group, dataset, layout, shorter)._replace(measured=tuple(tried))
+    return best, *autotune.shortened(best.layout, cut, size, fastest.seconds), tried
 
 
 def repeats_itself(bench: Bench) -> bool:

@@ -1,4 +1,4 @@
-"""Programs kept for the life of the process: what was compiled once is not compiled again.
+"""Programs kept for the life of the process, and on disk: what was compiled once is not compiled again.
 
 The key of a program holds everything that its trace reads. What a user's function reads (globals, closures, defaults)
 cannot be put into a key, so a program with one is not kept.
@@ -7,17 +7,22 @@ cannot be put into a key, so a program with one is not kept.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+import deepprinciples
 from deepprinciples.config import flatten, settings
 from deepprinciples.config.sections import at, form_of
+from deepprinciples.engine import compile_cache
 from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.population import Given, Layout, Program, compile_program
 from deepprinciples.engine.run import Padded
@@ -30,6 +35,7 @@ from deepprinciples.study.groups import Group
 from deepprinciples.study.starting_weights import PATH, start_of
 from deepprinciples.types import Dataset
 
+_LIBRARIES = ("jax", "flax", "optax", "numpy", "scipy")
 MOST = 32  # programs kept; the one not used for longest goes first
 
 # What no compiled function depends on: the data come as arguments, seeds and orders too.
@@ -63,12 +69,42 @@ def program(group: Group, dataset: Dataset, layout: Layout, plan: Plan, feed: Fe
             batch_size=dataset.batch_size,
             split=split,
             given=given,
+            key=key and _code() + key,
         )
     if key:
         _kept[key] = made
     while len(_kept) > MOST:
         _kept.popitem(last=False)
     return made
+
+
+def fits(group: Group, dataset: Dataset) -> bool:
+    """Check whether a group fits its data, on shapes alone; what a run of this code found to fit is not traced again.
+
+    Args:
+        group: of ours only, see `holds_ours_only`.
+        dataset: its data.
+    """
+    known = ""
+    if dataset.stream is None and dataset.teacher is None:
+        parts = (dataset.train, dataset.validation, dataset.test, dict(dataset.test_sets), dict(dataset.evidence))
+        content = [_content(one) for one in (*jax.tree.leaves(parts), dataset.modes)]
+        facts = (flatten(group.config), *_facts(dataset), dataset.class_names, dataset.token_names, _settings())
+        known = json.dumps(["fits", _code(), content, facts], default=repr)
+        if compile_cache.read_note(known, jax.devices()):
+            return True
+    found = not from_config.check(group.config, dataset)
+    if found and known:
+        compile_cache.write_note(known, jax.devices(), found)
+    return found
+
+
+@functools.cache
+def _code() -> str:
+    """Return a digest of all code that a trace runs: this package, and the releases of the libraries it calls."""
+    files = sorted(Path(deepprinciples.__file__).parent.rglob("*.py"))
+    content = hashlib.sha256(b"".join(str(one).encode() + one.read_bytes() for one in files)).hexdigest()
+    return json.dumps([content, *(f"{name} {metadata.version(name)}" for name in _LIBRARIES)])
 
 
 def _leaves(group: Group) -> dict[str, Any]:
@@ -114,10 +150,8 @@ def _key(
     classifier = digest(dataset) if measured.needs_features(config) else ""
     measures = (dataset.modes, classifier, measured.center_of(dataset))
     data = (*jax.tree.leaves(example_of(config, dataset)), *measures)
-    facts = (dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, dataset.mode_std)
     shapes = [(one.shape, str(one.dtype)) for one in jax.tree.leaves((feed.shapes, split))]
     begun = [(name, one.shape, str(one.dtype)) for table in given(0).values() for name, one in table.items()]
-    settings = sorted((name, repr(value)) for name, value in jax.config.values.items())
     read = [
         leaves,
         begun,
@@ -127,13 +161,21 @@ def _key(
         plan.every,
         plan.chunks,
         shapes,
-        facts,
-        settings,
+        _facts(dataset),
+        _settings(),
         jax.default_backend(),
     ]
     return json.dumps([*read, [_content(one) for one in data]])
 
 
+def _facts(dataset: Dataset) -> tuple[Any, ...]:
+    return dataset.outputs, dataset.vocabulary, dataset.task, dataset.batch_size, dataset.mode_std
+
+
+def _settings() -> list[tuple[str, str]]:
+    return sorted((name, repr(value)) for name, value in jax.config.values.items())
+
+
 def _content(value: Any) -> list[str]:
-    array = np.asarray(value)
+    array = np.asarray(value if value is not None else "none")  # an array of an object holds its address
     return [str(array.shape), str(array.dtype), hashlib.sha256(array.tobytes()).hexdigest()]

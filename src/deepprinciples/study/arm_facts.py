@@ -1,0 +1,61 @@
+"""What a summary says of the arms beside their scores: sizes, steps of an environment, circuits, equal methods."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from deepprinciples.learners import from_config
+from deepprinciples.learners.factories import trait
+from deepprinciples.learners.model_sizes import shapes_of, size_of
+from deepprinciples.study.groups import Arm
+from deepprinciples.study.plan import StudyPlan, same
+from deepprinciples.types import Dataset
+
+
+def of_each_program(plan: StudyPlan, function: Callable[[Any, Dataset], Any]) -> dict[str, Any]:
+    """Return what a function of config and data gives for each arm; arms that differ in floats only are traced once."""
+    known: dict[tuple[str, int], Any] = {}
+    for name, arm in plan.arms.items():
+        key = arm.signature, id(plan.data[name])
+        if key not in known:
+            known[key] = function(arm.config, plan.data[name])
+    return {name: known[arm.signature, id(plan.data[name])] for name, arm in plan.arms.items()}
+
+
+def sizes(plan: StudyPlan, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
+    """Return the size of each arm's model with the settings that are typical of its searches."""
+    known, found = of_each_program(plan, shapes_of), list[dict[str, Any] | None]()
+    for row in rows:
+        shapes = known[row["name"]]
+        tuned = from_config.replaced(plan.arms[row["name"]].config, row["tuned_point"])
+        found.append(None if shapes is None else size_of(shapes, tuned))
+    return found
+
+
+def environment_steps(plan: StudyPlan) -> int:
+    """Return the environment steps of a step of training; 0 where there are none, or arms differ in them."""
+    sections = [arm.config["learner"] for arm in plan.arms.values()]
+    counts = [trait("learner", one, "environment_steps") for one in sections]
+    found = {0 if count is None else count(one) for count, one in zip(counts, sections, strict=True)}
+    return found.pop() if len(found) == 1 else 0
+
+
+def circuits(plan: StudyPlan) -> dict[str, dict[str, Any]]:
+    """Return what the report draws of the arms whose model is a circuit."""
+    models = {name: arm.config.get("model", {}) for name, arm in plan.arms.items()}
+    return {
+        name: {**{key: model[key] for key in ("qubits", "depth", "observable")}, "outputs": plan.data[name].outputs}
+        for name, model in models.items()
+        if model.get("name") == "circuit"
+    }
+
+
+def same_arms(arms: Mapping[str, Arm]) -> list[str]:
+    """Return a note for each pair of arms that are one method under two names."""
+    return [
+        f"{a.name} and {b.name} are the same method under two names"
+        for a, b in itertools.combinations(arms.values(), 2)
+        if same(a.config, b.config) and a.space == b.space
+    ]
