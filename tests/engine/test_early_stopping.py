@@ -24,11 +24,14 @@ def kept(values, *, diverged_at=None, choice=None, steps=None):
     steps = steps or list(range(10, 10 * values.shape[2] + 10, 10))
     mesh = make_mesh(2 if len(values) % 2 == 0 else 1)
     put = lambda tree: place(tree, mesh, shared=False)
-    found = None
-    for number, end in enumerate(steps):
+
+    def lanes(number, end):
         state = {"w": np.full((*values.shape[:2], 3), number, np.float32), "n": np.full(values.shape[:2], number)}
-        lane = Lane(put(state), put(np.where(diverged_at < end, diverged_at, -1)))
-        found = found or early_stopping.begin(lane)
+        return Lane(put(state), put(np.where(diverged_at < end, diverged_at, -1)))
+
+    found = early_stopping.begin(lanes(-1, 0))
+    for number, end in enumerate(steps):
+        lane = lanes(number, end)
         found = early_stopping.update(choice, found, lane, number, values[:, :, number], mesh)
     judged = early_stopping.judged(choice, found, lane, steps, mesh)
     assert np.all(np.asarray(judged.state["w"]) == judged.number[..., None]), "another state than the one named"
