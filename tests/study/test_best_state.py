@@ -163,4 +163,5 @@ def test_a_range_test_follows_its_runs_to_the_end() -> None:
     """Lost: lr-find refuses the config of a comparison with early stopping."""
     patient = {**BASE, "train": {**BASE["train"], "keep": "best", "patience": 3}}
     tested = range_test.rising(patient, low=1e-4, high=1.0, steps=30, seeds=2)
-    assert (tested["train"]["keep"], tested["train"]["patience"]) == ("last", 0) and tested["arms"] == {"last": {}, "best": {}, "patient": {}}
+    assert (tested["train"]["keep"], tested["train"]["patience"]) == ("last", 0)
+    assert tested["arms"] == {"last": {}, "best": {}, "patient": {}}
