@@ -28,6 +28,7 @@ SLOW = [
     "clipping_family",
     "dqn_tricks",
     "driving_by_cloning",
+    "early_stopping",
     "face_detection",
     "fashion_mnist_cnn",
     "gan_images",
@@ -166,6 +167,11 @@ TOYS: dict[str, tuple[tuple[str, ...], list[str], list[str]]] = {
         ),
         ["plain", "shifted"],
         ["plain: ", " m in the lane; squared error ", " on the expert's states, ", "Picture: "],
+    ),
+    "early_stopping": (
+        ("model.width=8", "train.probe_every=2", "train.evaluate_every=2"),
+        ["last", "best", "patient"],
+        ["digits last: ", "; step 20, median rate ", "digits_few_held_out patient: ", "diabetes_untuned best: "],
     ),
     "edge_of_stability": (
         ("model.width=8", 'train.probes=["sharpness"]'),

@@ -6,6 +6,7 @@ import pytest
 import toy
 
 from deepprinciples.engine.batching import streamed
+from deepprinciples.engine.early_stopping import Choice
 from deepprinciples.engine.population import make_mesh
 from deepprinciples.engine.serialization import Keeper, packed, unpacked
 from deepprinciples.errors import IntegrityError
@@ -61,6 +62,16 @@ def test_a_run_taken_up_anywhere_ends_in_the_same_bits(whole):
         assert sum(heard) == 2 * len(BLOCKS) * toy.CUT.steps
         places += 1
     assert places == 2 * toy.CUT.segments > 4
+
+
+def test_the_best_states_are_taken_up_too():
+    """Lost: whoever resumes keeps another state than whoever was never interrupted."""
+    choice = Choice("loss", False, (True, True), (0, 1))
+    options = {"choice": choice, "judges": {"test": toy.SPLIT}}
+    whole = toy.train(BLOCKS, **options)
+    assert len(set(whole.kept_step.flat)) > 2
+    for count in range(1, 2 * toy.CUT.segments + 1):
+        assert equal(whole, toy.train(BLOCKS, keeper=Keeper(begun=kept_until(count, **options)), **options)), count
 
 
 def test_a_stream_taken_up_goes_on_where_it_was():

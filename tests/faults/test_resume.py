@@ -56,6 +56,23 @@ def test_a_run_with_pruned_weights_goes_on_with_its_masks(tmp_path: Path, monkey
         assert told(dp.resume(tmp_path / str(count)).path) == told(whole.path)
 
 
+def test_a_run_that_keeps_its_best_state_goes_on_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: a run that was stopped after its best evaluation forgets it, or a patient one begins to wait anew."""
+    arms = {"last": {}, "patient": {"train": {"keep": "best", "patience": 2}}}
+    few = {**STUDY["study"], "metric": "cross_entropy", "searches": 3, "trials": 2, "tuning_seeds": 1, "keep": 2}
+    few["tune"] = {"optimizer.learning_rate": {"low": 2.0, "high": 9.0}}  # the loss goes up and down
+    study = {**STUDY, "arms": arms, "study": few}
+    whole = dp.compare(study, tmp_path / "whole")
+    assert (whole.results.kept_step.sel(arm="patient") < 20).any()
+    for count in (3, 14):  # while it tunes, and while it trains on fresh seeds
+        assert stopped_at(count, ("compare", study), tmp_path / str(count), monkeypatch)
+        assert told(dp.resume(tmp_path / str(count)).path) == told(whole.path)
+    fewer = dp.compare({**study, "study": {**few, "searches": 2}}, tmp_path / "fewer")
+    longer = dp.add_seeds(fewer.path, 3, tmp_path / "longer")
+    assert longer.results.isel(seed=slice(2), search=slice(2)).identical(fewer.results)
+    assert longer.results.kept_step.identical(whole.results.kept_step)
+
+
 @pytest.fixture
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study that was stopped in its first run."""

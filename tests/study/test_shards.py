@@ -58,7 +58,14 @@ def test_rows_are_cut_into_whole_calls_and_put_together_in_their_order():
     assert protocol.rows_of_a_machine([30, 3, 1], 4) == [8, 2, 1], "two devices: no call leaves one of them idle"
 
 
-@pytest.mark.parametrize("changes", [{}, {"study.pruning": {"name": "successive_halving", "factor": 2, "rungs": 2}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"study.pruning": {"name": "successive_halving", "factor": 2, "rungs": 2}},
+        {"train.keep": "best", "train.patience": 2},
+    ],
+)
 def test_shards_in_any_order_give_the_bits_of_one_process(small, changes):
     """Lost: the verdict of a cluster is not that of one machine, or its trials are not pruned."""
     planned = plan.resolve("compare", small({"clipping": CLIPPING, "plain": {}}, **changes))

@@ -15,6 +15,7 @@ from deepprinciples.config.wording import quoted, shown, suggestion, word
 from deepprinciples.errors import ConfigError
 
 FIXED = ("title", "test_sets", "train", "study", "arms", "schema_version")  # what an arm may not change
+FREE = ("train.keep", "train.patience")  # but these: they change neither the steps of an arm nor its program
 
 _MOST_ARMS = 1000
 
@@ -92,7 +93,9 @@ def _arm(
     """Return the changes of an arm as {dotted path: value}, and its whole config."""
     edits = {key: value for name, item in given.items() if name != "tune" for key, value in _edits(str(name), item)}
     found: list[str] = []
-    fixed = [key for key in edits if key.split(".")[0] in FIXED and not _follows_data(key, edits, base)]
+    fixed = [
+        key for key in edits if key.split(".")[0] in FIXED and key not in FREE and not _follows_data(key, edits, base)
+    ]
     found += [f"{word(key)}: an arm may not change it; it is the same for all arms" for key in fixed]
     config: Mapping[str, Any] = base
     try:

@@ -30,6 +30,8 @@ class Train(NamedTuple):
     probe_every: Size = 0  # 0: 10 to 50 times a run, at most every 25th step
     time_probes: bool = False  # also time the first program without probes and tell what they cost
     evaluate_every: Size = 0  # 0: about 10 times a run
+    keep: Literal["last", "best"] = "last"  # the state that is judged: best by study.metric on the validation split
+    patience: Size = 0  # evaluations in a row without a better state after which "best" looks no further; 0: never
     parallel: Literal["auto", "map", "vmap"] = "auto"  # how a device runs its lanes
     max_parallel: Size = 0  # most lanes on a device in one call; 0: chosen
     checkpoint_seconds: int = (

@@ -235,9 +235,9 @@ def compile_program(
     def lower(function: Callable, per_lane: int, per_block: int, *args: PyTree, donate: tuple[int, ...] = ()) -> Any:
         shared = len(args) - per_lane - per_block
         axes: list[tuple[int, ...]] = [(blocks, layout.points)] * per_lane + [(blocks,)] * per_block + [()] * shared
-        specs = tuple(_LANES if leading else _COMMON for leading in axes)
+        specs = tuple(LANES if leading else _COMMON for leading in axes)
         lifted = _lift(function, layout.mode, per_lane, per_block)
-        mapped = jax.shard_map(lifted, mesh=mesh, in_specs=specs, out_specs=_LANES, check_vma=False)
+        mapped = jax.shard_map(lifted, mesh=mesh, in_specs=specs, out_specs=LANES, check_vma=False)
         placed = [
             _shapes(arg, leading, NamedSharding(mesh, spec))
             for arg, leading, spec in zip(args, axes, specs, strict=True)
@@ -311,7 +311,7 @@ def _program(
     )
 
 
-_LANES, _COMMON = PartitionSpec("lane"), PartitionSpec()
+LANES, _COMMON = PartitionSpec("lane"), PartitionSpec()
 
 
 def make_mesh(devices: int) -> Mesh:
@@ -321,7 +321,7 @@ def make_mesh(devices: int) -> Mesh:
 
 def place(tree: PyTree, mesh: Mesh, *, shared: bool) -> PyTree:
     """Put arrays on the mesh: one copy on every device, or split along the lanes."""
-    return jax.device_put(tree, NamedSharding(mesh, _COMMON if shared else _LANES))
+    return jax.device_put(tree, NamedSharding(mesh, _COMMON if shared else LANES))
 
 
 def _shapes(tree: PyTree, leading: tuple[int, ...] = (), sharding: Any = None) -> PyTree:

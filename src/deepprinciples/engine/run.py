@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from deepprinciples.engine import early_stopping
 from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.divergence import causes
+from deepprinciples.engine.early_stopping import Choice, Kept
 from deepprinciples.engine.evaluation import on_host
 from deepprinciples.engine.fit import Lane
 from deepprinciples.engine.packed_log import unpack
@@ -42,6 +44,7 @@ class Outcome(NamedTuple):
     test_sets: dict[str, dict[str, np.ndarray]]  # the same of further test sets, by their names
     diverged_at: np.ndarray  # the first step whose loss is not finite, int32 [blocks, points]; -1 = never
     cause: np.ndarray  # index of `causes.CAUSES`, int8 [blocks, points]
+    kept_step: Any  # steps done in the state that is judged, int32 [blocks, points]; -1 = diverged; None = the last
     states: Any  # final learner states, or None
     seconds: Any  # wall time, float
 
@@ -56,6 +59,7 @@ def run(
     judges: Mapping[str, Padded] = MappingProxyType({}),
     until: int | None = None,
     keep_states: bool = False,
+    choice: Choice | None = None,
     progress: Callable[[int], None] = lambda steps: None,
     keeper: Keeper = NOBODY,
 ) -> Outcome:
@@ -70,7 +74,8 @@ def run(
         judges: what is evaluated once, at the end: "test", and further sets by name. Without them the last value of the
             curve stands.
         until: segments after which lanes are left as they are, where not after all; the last has an evaluation.
-        keep_states: bring the final states to the host.
+        keep_states: bring the states that are judged to the host.
+        choice: which lanes are judged by the best state of their evaluations; None for the last state of all.
         progress: called with the model-steps done since its last call.
         keeper: keeps the run's progress; a run that goes on from there ends in the same bits.
     """
@@ -78,7 +83,7 @@ def run(
     wide = program.layout.devices * program.layout.blocks
     placed = lambda split: place(split, program.mesh, shared=True)
     ends = plan.segments if until is None else until
-    call = _Call(program, plan, ends, feed, placed(curve), placed(dict(judges)), keep_states)
+    call = _Call(program, plan, ends, feed, placed(curve), placed(dict(judges)), keep_states, choice)
     parts, start, under_way = _restored(call, keeper.begun)
     progress(len(blocks[:start]) * program.layout.points * plan.end(ends - 1))
     for first in range(start, len(blocks), wide):
@@ -106,6 +111,7 @@ class _Call(NamedTuple):
     curve: Padded
     judges: Mapping[str, Padded]
     keep_states: bool
+    choice: Choice | None
 
 
 def _joined(parts: Sequence[tuple]) -> tuple:
@@ -120,7 +126,8 @@ def _restored(call: _Call, begun: Arrays) -> tuple[list[tuple], int, Arrays]:
     lanes, log, metrics = call.program.shapes
     first = int(begun["at"])
     further = {name: metrics for name in call.judges if name != "test"}
-    part = (log, metrics, metrics, further, 0, 0, lanes.state if call.keep_states else None)
+    kept_step = 0 if call.choice else None
+    part = (log, metrics, metrics, further, 0, 0, kept_step, lanes.state if call.keep_states else None)
     return [unpacked("parts", part, begun)] if first else [], first, under_way
 
 
@@ -137,7 +144,11 @@ def _run_chunk(
     seeds = [block.seed for block in blocks]
     point = program.points(seeds, [block.points for block in blocks])
     seed = place(np.array(seeds, np.uint32), mesh, shared=False)
-    lane, logs, curves, start = _taken_up(call, under_way) if under_way else (program.init(point, seed), [], [], 0)
+    if under_way:
+        lane, logs, curves, kept, start = _taken_up(call, under_way)
+    else:
+        lane, logs, curves, start = program.init(point, seed), [], [], 0
+        kept = early_stopping.begin(lane) if call.choice else None
     progress(count * points * min(plan.begin(start), plan.steps))
     for segment in range(start, call.ends):
         data, indices = call.feed.get(seeds, segment)
@@ -147,6 +158,9 @@ def _run_chunk(
         lane, log = program.segment(lane, point, seed, place(indices, mesh, shared=False), data, steps, total)
         if plan.evaluates(segment):
             curves.append(_evaluated(program, lane, point, call.curve))
+            if call.choice and kept:
+                values = curves[-1][call.choice.metric]
+                kept = early_stopping.update(call.choice, kept, lane, len(curves) - 1, values, mesh)
         if done := begin % plan.apart:
             logs[-1] = _longer(logs[-1], done, unpack(log), end - begin)
         else:
@@ -159,17 +173,23 @@ def _run_chunk(
             curves.extend([last] * (sum(map(plan.evaluates, range(call.ends))) - len(curves)))
             progress(count * points * (plan.end(call.ends - 1) - end))
             break
-        offer(functools.partial(_as_arrays, lane, logs, curves, segment + 1))
-    kept = math.ceil(plan.steps / plan.apart)
-    log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :kept], *logs)
+        offer(functools.partial(_as_arrays, lane, logs, curves, kept, segment + 1))
+    rows = math.ceil(plan.steps / plan.apart)
+    log = jax.tree.map(lambda *a: np.concatenate(a, axis=2)[:, :, :rows], *logs)
     curve_values = jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(curves))
+    diverged_at, kept_step = np.asarray(lane.diverged_at), None
+    final = {name: values[:, :, -1] for name, values in curve_values.items()}
+    if call.choice and kept:
+        at = plan.evaluation_steps()[: len(curves)]
+        state, number, diverged_at, kept_step = early_stopping.judged(call.choice, kept, lane, at, mesh)
+        lane = lane._replace(state=state)
+        final = {name: early_stopping.values_at(values, number) for name, values in curve_values.items()}
     further = {name: jax.device_get(_evaluated(program, lane, point, one)) for name, one in call.judges.items()}
-    final = further.pop("test", {name: values[:, :, -1] for name, values in curve_values.items()})
+    final = further.pop("test", final)
     states = jax.device_get(lane.state) if call.keep_states else None
-    diverged_at = np.asarray(lane.diverged_at)
     initial_loss = lambda: np.asarray(_evaluated(program, program.init(point, seed), point, call.curve)["loss"])
     cause = causes(diverged_at, initial_loss, functools.partial(nonfinite_batch, call.feed, plan, seeds))
-    return log, curve_values, final, further, diverged_at, cause, states
+    return log, curve_values, final, further, diverged_at, cause, kept_step, states
 
 
 def _evaluated(program: Program, lane: Lane, point: Any, split: Padded) -> dict[str, Any]:
@@ -192,9 +212,11 @@ def nonfinite_batch(feed: Feed, plan: Plan, seeds: Sequence[int], block: int, st
     return bool(feed.nonfinite[indices.reshape(-1, feed.batch_size)[step - plan.begin(number)]].any())
 
 
-def _as_arrays(lane: Lane, logs: Sequence[Any], curves: Sequence[Any], segments: int) -> dict[str, np.ndarray]:
+def _as_arrays(
+    lane: Lane, logs: Sequence[Any], curves: Sequence[Any], kept: Kept | None, segments: int
+) -> dict[str, np.ndarray]:
     """Return a call under way, `segments` of which are done, as arrays."""
-    found = {"segments": np.array(segments), **packed("lane", lane)}
+    found = {"segments": np.array(segments), **packed("lane", lane), **packed("kept", kept)}
     found |= packed("logs", jax.tree.map(lambda *a: np.concatenate(a, axis=2), *logs))
     if curves:
         found |= packed("curves", jax.tree.map(lambda *a: np.stack(a, axis=2), *jax.device_get(list(curves))))
@@ -213,8 +235,8 @@ def begun_lane(program: Program, under_way: Arrays) -> tuple[Lane, int]:
     return lane, int(under_way["segments"])
 
 
-def _taken_up(call: _Call, under_way: Arrays) -> tuple[Lane, list[Any], list[Any], int]:
-    """Return the lanes, logs and curves of a call under way, and its next segment."""
+def _taken_up(call: _Call, under_way: Arrays) -> tuple[Lane, list[Any], list[Any], Kept | None, int]:
+    """Return the lanes, logs, curves and best states of a call under way, and its next segment."""
     lane, segments = begun_lane(call.program, under_way)
     _, log, metrics = call.program.shapes
     curves: list[Any] = []
@@ -223,4 +245,6 @@ def _taken_up(call: _Call, under_way: Arrays) -> tuple[Lane, list[Any], list[Any
         count = jax.tree.leaves(stacked)[0].shape[2]
         curves = [jax.tree.map(lambda a, k=k: a[:, :, k], stacked) for k in range(count)]
     logs = [unpacked("logs", log, under_way)]
-    return place(lane, call.program.mesh, shared=False), logs, curves, segments
+    put = functools.partial(place, mesh=call.program.mesh, shared=False)
+    kept: Kept | None = unpacked("kept", early_stopping.like(lane) if call.choice else None, under_way)
+    return put(lane), logs, curves, kept._replace(state=put(kept.state)) if kept else None, segments

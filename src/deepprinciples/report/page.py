@@ -83,6 +83,7 @@ def render(
         cost=_cost(summary),
         could_show=search_text.can_show(summary),
         divergence=None if probed else table_rows.divergence(results),
+        kept=search_text.kept(summary),
         figures_of=lambda group: shown.get(group, []),
         measures=table_rows.measures(results) if probed else [],
         notes=search_text.notes(summary),

@@ -102,6 +102,17 @@ def can_show(summary: Mapping[str, Any]) -> str:
     return f"{said} A true difference of {size} {spread} of the differences between {between} is found 4 times in 5."
 
 
+def kept(summary: Mapping[str, Any]) -> str:
+    """Return the steps after which the judged states were reached; empty where these are the last ones in all arms."""
+    found = [
+        f"{formatting.name(row.get('name'))} {formatting.number(row.get('kept_step'))}"
+        for row in formatting.rows(summary.get("arms"))
+        if row.get("kept_step") is not None
+    ]
+    steps = formatting.number(formatting.table(summary.get("protocol")).get("steps"))
+    return f"Judged after so many of {steps} steps, the median of the runs: {', '.join(found)}." if found else ""
+
+
 def budget(summary: Mapping[str, Any]) -> list[str]:
     """Return how the arms were tuned, with the values that lie on an edge in most searches; empty without tuning."""
     protocol = formatting.table(summary.get("protocol"))

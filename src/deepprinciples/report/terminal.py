@@ -46,6 +46,8 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
         rich_text.show(console, *(_comparisons(console, comparisons, stacked) for stacked in (False, True)))
         if known := search_text.can_show(summary):
             rich_text.line(console, known, "dim")
+    if words := search_text.kept(summary):
+        rich_text.line(console, words, "dim")
     if summary.get("headline") is not None and not tested:
         rich_text.line(console, formatting.name(summary.get("headline")), "bold")
     for one in formatting.rows(summary.get("test_sets")):

@@ -45,6 +45,7 @@ def dataset(
     variables: dict[str, Any] = {
         "score": (base, np.stack([o.final[metric] for o in outcomes])),
         "test_loss": (base, np.stack([o.final["loss"] for o in outcomes])),
+        **_kept_steps(outcomes, finished.evaluation_steps[-1]),
         "diverged_at": (base, np.stack([o.diverged_at for o in outcomes]).astype(np.int32)),
         "diverged_by": (base, np.array(CAUSES)[np.stack([o.cause for o in outcomes])]),
         "validation": ((*base, "eval_step"), np.stack([o.curves[metric] for o in outcomes])),
@@ -62,6 +63,14 @@ def dataset(
     variables |= _tuning(finished, coords)
     attrs = {"title": title, "metric": metric, "direction": "max" if higher_is_better else "min"}
     return xr.Dataset(variables, coords, attrs)
+
+
+def _kept_steps(outcomes: Sequence[Any], last: int) -> dict[str, Any]:
+    """Arrange the steps done in the states that are judged, where an arm is judged by the best; -1 if it diverged."""
+    if all(o.kept_step is None for o in outcomes):
+        return {}
+    held = [np.where(o.diverged_at < 0, last, -1) if o.kept_step is None else o.kept_step for o in outcomes]
+    return {"kept_step": (_LANES, np.stack(held).astype(np.int32))}
 
 
 def probed(

@@ -72,6 +72,7 @@ def summarize(
             "regions": found["regions"],
             "on_edge": bool(found["edges"]),
             "edges": found["edges"],
+            "kept_step": _median_kept(results.sel(arm=name)),
             "constant": (constant or {}).get(name),
             "variance": share,
             "promise": _promise(searched[name], results.sel(arm=name), judge, study) if name in searched else None,
@@ -127,15 +128,24 @@ def summarize(
 
 def _promise(searches: Sequence[Search], arm: xr.Dataset, judge: Judge, study: Study) -> dict[str, Any]:
     """Compare the validation scores that won with those of the fresh runs, block by block."""
-    last = arm.validation.values[:, -1]
+    judged = arm.validation.values[:, -1]
+    if "kept_step" in arm:
+        index = arm.eval_step.get_index("eval_step").get_indexer(arm.kept_step.values)  # -1, the last, if it diverged
+        judged = arm.validation.values[np.arange(len(index)), index]
     lost = arm.diverged_at.values >= 0
-    held = worst_case(last, lost, higher_is_better=judge.higher_is_better, bound=judge.worst).astype(np.float64)
+    held = worst_case(judged, lost, higher_is_better=judge.higher_is_better, bound=judge.worst).astype(np.float64)
     return selection.winners_curse(
         selection.promises(searches, judge),
         verdicts.block_means(held, arm.block.values.tolist()),
         higher_is_better=judge.higher_is_better,
         confidence=study.confidence,
     )
+
+
+def _median_kept(arm: xr.Dataset) -> int | None:
+    """Return the median step of the states that are judged; None where no arm keeps its best, or all runs diverged."""
+    kept = arm.kept_step.values[arm.kept_step.values >= 0] if "kept_step" in arm else np.zeros(0)
+    return int(np.median(kept)) if kept.size else None
 
 
 def _compared(

@@ -1,6 +1,7 @@
 """Which arms share a compiled program: those whose static config is equal.
 
-A float that is swept, or differs between arms, becomes an argument of the program; all else is compiled in. An arm that
+A float that is swept, or differs between arms, becomes an argument of the program; all else is compiled in, but for
+which state of a run is judged, which is chosen between calls of the program. An arm that
 lacks a cheap trick another arm has gets it at its neutral value, which is proven to change nothing; tricks that draw
 random numbers, find eigenvalues or take another gradient at every step cost too much for that, and have the trait
 `fill = False`.
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from deepprinciples.config import allowed_ranges, flatten
+from deepprinciples.config.arms import FREE
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.learners.factories import trait
 from deepprinciples.learners.from_config import KINDS, Config, replaced
@@ -37,6 +39,7 @@ class Group(NamedTuple):
     config: Config
     names: tuple[str, ...]  # dotted paths of the traced hyper-parameters
     values: tuple[dict[str, float], ...]
+    keeps: tuple[tuple[bool, int], ...] = ()  # of each arm: whether its best state is judged, and its train.patience
 
 
 def arm_of(
@@ -55,7 +58,7 @@ def arm_of(
     static = {
         path: "traced" if path in floats else _named_value(value)
         for path, value in leaves.items()
-        if path.split(".")[0] not in ("title", "study")
+        if path.split(".")[0] not in ("title", "study") and path not in FREE
     }
     changes = {path: value for path, value in (changes or {}).items() if path != "tune"}
     return Arm(name, config, changes, trials.space(tune or {}, ranges), floats, json.dumps(static))
@@ -81,7 +84,8 @@ def _group(pool: Sequence[Arm]) -> Group:
     varies = lambda path: path in swept or any(arm.floats[path] != first.floats[path] for arm in pool)
     names = tuple(filter(varies, first.floats))
     values = tuple({path: arm.floats[path] for path in names} for arm in pool)
-    return Group(tuple(arm.name for arm in pool), first.config, names, values)
+    keeps = tuple((arm.config["train"]["keep"] == "best", arm.config["train"]["patience"]) for arm in pool)
+    return Group(tuple(arm.name for arm in pool), first.config, names, values, keeps)
 
 
 def _joined(pool: Sequence[Arm]) -> list[Arm] | None:

@@ -13,6 +13,7 @@ from deepprinciples import config as configs
 from deepprinciples.config.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config
+from deepprinciples.learners.factories import name_of, trait
 from deepprinciples.parts.search_methods import SearchMethod
 from deepprinciples.stats.searches import Budget
 from deepprinciples.study import program_cache, starting_weights, teachers
@@ -94,6 +95,7 @@ def resolve(kind: Kind, given: Mapping[str, Any]) -> StudyPlan:
     train, study = Train(**config["train"]), Study(**config["study"])
     tuned = any(arm.space for arm in arms.values())
     _check_settings(kind, train, study, arms, tuned)
+    _check_keep(arms, prefixed=bool(found))
     data = datasets(arms)
     groups = group_arms(list(arms.values()))
     check(arms, groups, data, prefixed=bool(found))
@@ -126,6 +128,24 @@ def _check_settings(kind: Kind, train: Train, study: Study, arms: Mapping[str, A
             f"study: asks for {lanes:,} runs, arms x searches x (trials x tuning_seeds + seeds); expected at most "
             f"{MOST_LANES:,}; lower study.searches, study.trials or study.seeds"
         )
+
+
+def _check_keep(arms: Mapping[str, Arm], *, prefixed: bool) -> None:
+    """Refuse to choose between states where nothing is held out to choose by."""
+    found: dict[str, str] = {}  # problem -> the first arm that has it
+    for name, arm in arms.items():
+        train, learner = arm.config["train"], arm.config["learner"]
+        where = f"arms.{name}." if prefixed else ""
+        if train["patience"] and train["keep"] != "best":
+            found.setdefault('train.patience: waits for a better state; expected train.keep = "best" beside it', where)
+        elif train["keep"] == "best" and ("data" not in arm.config or trait("learner", learner, "makes_samples")):
+            problem = (
+                f'train.keep: found "best", expected "last" with learner {name_of(learner)}: the same draws that '
+                "evaluate it along the run judge it at the end, so the best of them would be luck"
+            )
+            found.setdefault(problem, where)
+    if found:
+        raise ConfigError(*(f"{where}{problem}" for problem, where in found.items()))
 
 
 def seeds_of(train: Train, study: Study, *, arms: int, tuned: bool) -> tuple[list[int], list[int], list[list[int]]]:

@@ -14,6 +14,7 @@ import numpy as np
 from deepprinciples.config.settings import Train
 from deepprinciples.engine import autotune, compile_cache
 from deepprinciples.engine.batching import Feed, bounded, pad_split, resident, streamed
+from deepprinciples.engine.early_stopping import Choice, held_bytes
 from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh, place
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.segments import Plan, plan
@@ -83,7 +84,11 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
             first=parts["train"],
         )
 
-    make = lambda layout: program_cache.program(group, dataset, layout, cut, feed, validation)
+    def make(layout: Layout) -> Program:
+        made = program_cache.program(group, dataset, layout, cut, feed, validation)
+        more = held_bytes(made) if _choice(group) else 0
+        return made._replace(memory_bytes=made.memory_bytes + more)
+
     program = autotune.fitted(make, layout, autotune.memory_limit(layout.devices))
     return Bench(group, cut, program, feed, validation, padded)
 
@@ -163,7 +168,7 @@ def train(
         on_test: evaluate the test split and the further test sets at the end; else the validation split stands.
         progress: called with the model-steps done.
         until: segments to train, where not all; see `Plan.reached`.
-        keep_states: bring the final states to the host.
+        keep_states: bring the states that are judged to the host.
         keeper: keeps the run's progress.
 
     Returns:
@@ -182,9 +187,19 @@ def train(
         judges=bench.judges if on_test else {},
         until=until,
         keep_states=keep_states,
+        choice=_choice(bench.group),
         progress=progress,
         keeper=keeper,
     )
+
+
+def _choice(group: Group) -> Choice | None:
+    """Return which state each arm of a group is judged by; None where it is the last in all."""
+    if not any(best for best, _ in group.keeps):
+        return None
+    metric, higher = from_config.metric_name(group.config), from_config.higher_is_better(group.config)
+    best, patience = zip(*group.keeps, strict=True)
+    return Choice(metric, higher, best, patience)
 
 
 def outcome_like(bench: Bench, *, on_test: bool, keep_states: bool) -> Outcome:
@@ -192,7 +207,8 @@ def outcome_like(bench: Bench, *, on_test: bool, keep_states: bool) -> Outcome:
     lanes, log, metrics = bench.program.shapes
     further = {name: metrics for name in bench.judges if name != "test"} if on_test else {}
     state = lanes.state if keep_states else None
-    return Outcome(log, metrics, metrics, further, np.zeros(()), np.zeros(()), state, None)
+    kept_step = np.zeros(()) if _choice(bench.group) else None
+    return Outcome(log, metrics, metrics, further, np.zeros(()), np.zeros(()), kept_step, state, None)
 
 
 def probe_cost(bench: Bench, dataset: Dataset, settings: Train) -> float:

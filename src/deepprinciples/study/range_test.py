@@ -92,6 +92,7 @@ def _without(arm: str, optimizer: Mapping[str, Any]) -> str:
 
 
 _EVERY_STEP = {"probes": (), "probe_every": 1, "evaluate_every": 0, "time_probes": False, "layouts": {}}
+_EVERY_STEP |= {"keep": "last", "patience": 0}
 
 
 def _wrong(low: float, high: float, steps: int, seeds: int) -> list[str]:
@@ -107,7 +108,7 @@ def _wrong(low: float, high: float, steps: int, seeds: int) -> list[str]:
 
 def _kept(edits: Mapping[str, Any], low: float) -> dict[str, Any]:
     """Take rate, schedule and search space out of the changes of an arm."""
-    kept = {path: value for path, value in edits.items() if path.split(".")[0] not in ("schedule", "tune")}
+    kept = {path: value for path, value in edits.items() if path.split(".")[0] not in ("schedule", "tune", "train")}
     kept.pop(PATH, None)
     if any(path.split(".")[0] == "optimizer" for path in kept):  # another optimizer brings a rate of its own
         kept[PATH] = low
