@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [--full] [--only mlp,cnn] [--out docs]
 
-Names for --only: the models, and probes, lanes, demo. A whole run writes benchmarks.json, .md and .svg to --out, by
+Names for --only: the models, and probes, lanes, verdict. A whole run writes benchmarks.json, .md and .svg to --out, by
 default docs; a part of it writes only where --out is given: parts of different runs do not belong in one table.
 The short form takes about 3 minutes on 2 cores and says what it leaves out; the full form more than an hour.
 """
@@ -30,6 +30,7 @@ from workloads import WORKLOADS
 HERE = Path(__file__).parent
 PACKAGES = ("deepprinciples", "jax", "jaxlib", "flax", "optax", "numpy", "torch")
 PART = 600.0  # seconds until a line is given up
+LONG_PART = 1800.0  # and a whole study, run several times
 SLOW = ("dcgan",)  # models whose other lines take longer than that
 FULL = ("transformer_128",)  # models that are left out of the short form
 ENSEMBLES = ("mlp", "cnn", "lstm")  # models that torch.func trains as one batched program
@@ -71,16 +72,17 @@ def lines() -> list[Line]:
             *([Line(model, "stock_flax", "both", model, model in ("mlp", "cnn"))] if workload.name in STOCK else []),
             Line("probes", "ours", "probes", model, False),
         ]
-    return [*found, Line("lanes", "ours", "lanes", "mlp", False), Line("demo", "verdict", "demo", "mlp", False)]
+    verdicts = [Line("verdict", "verdict", "verdict", study, False) for study in ("mlp", "cnn", "lstm")]
+    return [*found, Line("lanes", "ours", "lanes", "mlp", False), *verdicts]
 
 
 def measure(line: Line, effort: str) -> tuple[list[dict[str, Any]], str]:
     """Measure a line in a fresh process; give its rows, or none and why."""
     command = [sys.executable, str(HERE / f"{line.script}.py"), line.job, line.model, effort]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PART)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_limit(line))
     except subprocess.TimeoutExpired:
-        return [], f"took longer than {PART:.0f} s"
+        return [], f"took longer than {_limit(line):.0f} s"
     if done.returncode:
         return [], (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
     return json.loads(done.stdout.splitlines()[-1]), ""
@@ -157,8 +159,12 @@ def run(chosen: Sequence[Line], effort: str, skipped: Sequence[Line]) -> dict[st
     }
 
 
+def _limit(line: Line) -> float:
+    return LONG_PART if line.name == "verdict" else PART
+
+
 def _title(line: Line) -> str:
-    return "demo" if line.name == "demo" else f"{line.model.upper()} {line.script} {line.job}".replace("_", " ").strip()
+    return f"{line.model.upper()} {line.script} {line.job}".replace("_", " ").strip()
 
 
 def write(result: dict[str, Any], out: Path) -> None:
@@ -171,7 +177,7 @@ def write(result: dict[str, Any], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, measure, print, write."""
-    names = [*WORKLOADS, "probes", "lanes", "demo"]
+    names = [*WORKLOADS, "probes", "lanes", "verdict"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="more steps, 5 repeats, every line")
     parser.add_argument("--smoke", action="store_true", help="a few steps: shows that everything runs, nothing more")

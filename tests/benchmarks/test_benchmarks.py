@@ -38,6 +38,12 @@ def line(model, name, milliseconds, compile_seconds=0.0, **more):
             "compile_seconds": compile_seconds, **more}  # fmt: skip
 
 
+def verdict(seconds, ratio):
+    """Make up what a row of a whole study has beside."""
+    return {"table": "verdict", "title": "the demo", "steps": 90_000, "seconds": seconds, "fastest": seconds - 1,
+            "slowest": seconds + 1, "ratio": ratio}  # fmt: skip
+
+
 ROWS = [
     line("mlp", "ours solo", 0.4, 1.5, lanes=1),
     line("mlp", "ours population", 0.15, 1.5, lanes=2),
@@ -53,7 +59,9 @@ ROWS = [
     line("mlp", "minimal scan", 0.30, 1.0, table="engine"),
     line("mlp", "probes off", 0.20, 1.0, table="probes"),
     line("mlp", "probes every 25", 0.24, 1.0, table="probes"),
-    line("demo", "time to verdict", 0.4, seconds=40.0, table="demo"),
+    line("verdict_mlp", "ours, cold", 0.4, **verdict(40.0, 0.3)),
+    line("verdict_mlp", "ours, once more", 0.4, **verdict(30.0, 0.225)),
+    line("verdict_mlp", "torch eager, a process a core", 0.4, **verdict(133.0, 1.0)),
 ]
 RESULT = {
     "date": "2026-01-01", "form": "short", "machine": "a processor, 2 cores", "gpu": False, "versions": {"jax": "1"},
@@ -72,7 +80,7 @@ def test_the_ratio_is_to_the_best_pytorch_line_whichever_it_is(scripts):
 def test_goals_that_were_not_measured_are_not_said_to_hold(scripts):
     """A missing line would pass as a success."""
     whats = " ".join(goal.what for goal in scripts.reading.goals(ROWS))
-    assert "LSTM" not in whats and "CNN: our train" not in whats and "the demo" in whats
+    assert "LSTM" not in whats and "CNN: our train" not in whats and "time to verdict, mlp: ours, cold" in whats
 
 
 def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(scripts):
@@ -85,7 +93,9 @@ def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(scripts):
     ]
     assert "Goal missed, CNN: compile time: 2.5 s, not 2 s." in said
     assert "Goal missed, MLP: default probes every 25 steps: 1.2, not 1.1." in said
-    assert not any("the demo" in one for one in said) and not any(one.startswith("MLP") for one in said)
+    assert "Goal missed, time to verdict, mlp: ours, once more, ratio to PyTorch: 0.225, not 0.2." in said
+    assert "Goal missed, time to verdict, mlp: the second run, ratio to the first: 0.75, not 0.55." in said
+    assert not any("ours, cold" in one for one in said) and not any(one.startswith("MLP") for one in said)
 
 
 def test_a_tie_is_not_a_loss(scripts):
@@ -101,7 +111,8 @@ def test_the_page_tells_lines_losses_and_what_was_not_measured(scripts):
     page = scripts.pages.markdown(RESULT)
     assert "| torch eager, two processes | 0.5 | 0.45 to 0.6 | 1.00 |  |" in page
     assert "| ours population | 6 | 5.4 to 7.2 | 1.50 | 2.5 |" in page
-    for words in ("## Where we lose", "No GPU was at hand", "- CNN torch peer compile: no compiler", "cold: 40 s"):
+    assert "| the demo; 90,000 model-steps | ours, cold | 40.0 | 39.0 to 41.0 | 0.30 |" in page
+    for words in ("## Where we lose", "No GPU was at hand", "- CNN torch peer compile: no compiler"):
         assert words in page
     for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         assert len({row.count("|") for row in table.splitlines()}) == 1, table
@@ -114,6 +125,16 @@ def test_runs_on_other_machines_are_linked(scripts, tmp_path):
     page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert "- Another run: [another, 8 cores, 2026-01-01, MLP, CNN alone](benchmarks-another/benchmarks.md)" in page
     assert "Another run" not in (tmp_path / "benchmarks-another" / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_studies_of_another_run_have_a_table_with_its_conditions(scripts, tmp_path):
+    """The time to a verdict would be hidden behind a link where it was measured in a run of its own."""
+    scripts.run.write({**RESULT, "rows": ROWS[-3:]}, tmp_path / "benchmarks-verdict")
+    scripts.run.write({**RESULT, "rows": ROWS[:-3]}, tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert "2026-01-01, whole studies alone](benchmarks-verdict/benchmarks.md)" in page
+    own = page.partition("## Time to the verdict of a study")[2]
+    assert "| ours, cold | 40.0 |" in own and "From [another run](benchmarks-verdict/benchmarks.md)" in own
 
 
 def test_models_of_another_run_have_a_table_with_its_conditions(scripts, tmp_path):

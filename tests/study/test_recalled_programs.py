@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
 import deepprinciples as dp
-from deepprinciples.engine import autotune, compile_cache, traced_lane
+from deepprinciples.engine import autotune, compile_cache, recalled, traced_lane
+from deepprinciples.engine.packed_log import pack
 from deepprinciples.learners import from_config
 from deepprinciples.study import program_cache
 
@@ -71,6 +77,39 @@ def test_what_comes_after_a_run_compiles_nothing(small: Make, tmp_path: Path, mo
     program_cache._kept.clear()
     dp.resume(tmp_path / "run")
     dp.load(tmp_path / "run").report(tmp_path / "report.html")
+
+
+ALONE = """
+import sys
+import deepprinciples as dp
+run = dp.train({
+    "data": {"name": "adding", "length": 4, "size": 40, "batch_size": 8}, "loss": {"name": "mse"},
+    "model": {"name": "rnn", "width": 4}, "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "train": {"steps": 2, "probes": []}, "study": {"metric": "mse"},
+}, sys.argv[1])
+print(run.summary["programs"][0]["compiles"])
+"""
+
+
+def test_a_process_that_only_loads_finds_lapack(tmp_path: Path) -> None:
+    """The second run of a recurrent network, whose first weights are orthogonal, would end in a segmentation fault."""
+    asks = [[sys.executable, "-c", ALONE, str(tmp_path / name)] for name in ("first", "again")]
+    done = [subprocess.run(ask, capture_output=True, text=True, env={**os.environ}) for ask in asks]
+    assert [(one.returncode, one.stdout) for one in done] == [(0, "1\n"), (0, "0\n")]
+    assert (tmp_path / "again" / "results.nc").read_bytes() == (tmp_path / "first" / "results.nc").read_bytes()
+
+
+def test_a_program_that_calls_an_unknown_library_is_traced(tmp_path: Path) -> None:
+    """What such a library needs before it is called would be missing in a process that only loads."""
+    names = {"init": "0" * 64}
+    devices = jax.devices()[:1]
+    folder = compile_cache._folder(devices)
+    assert folder is not None
+    (folder / names["init"]).write_bytes(b"")
+    traced = recalled.Traced({}, pack({"loss": np.zeros(2, np.float32)}), {}, 0, "")
+    for target, kept in (("lapack_sgeqrf_ffi", True), ("gpuhybrid_geqp3_ffi", False)):
+        recalled.keep(target, devices, names, [f"stablehlo.custom_call @{target}(%0)"], traced)
+        assert (compile_cache.read_note(target, devices) is not None) == kept
 
 
 def test_other_code_is_another_program(small: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

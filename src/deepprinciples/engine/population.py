@@ -277,7 +277,7 @@ def compile_program(
     (_, rows), evaluated, lanes = (part.out_info for part in lowered)
     shapes = recalled.Traced(lanes, rows, evaluated, used, hashlib.sha256("".join(texts).encode()).hexdigest())
     if key:
-        recalled.keep(key, devices, entries, shapes)
+        recalled.keep(key, devices, entries, texts, shapes)
     return _program(made, shapes, traced.learner, layout, mesh, time.monotonic() - begun, 1, given, key)
 
 

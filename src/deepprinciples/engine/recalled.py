@@ -7,11 +7,14 @@ these names, and what else its trace gave: the shapes of its log and of its eval
 from __future__ import annotations
 
 import base64
+import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.tree_util import PyTreeDef, default_registry
 
 from deepprinciples.engine import compile_cache, fit
@@ -21,6 +24,10 @@ from deepprinciples.engine.traced_lane import Inputs
 from deepprinciples.types import Learner, PyTree
 
 FUNCTIONS = ("segment", "evaluate", "init")
+LAPACK = "lapack_"
+# Functions of libraries that a compiled function may call. Lowering finds out where those of LAPACK are, so that a
+# process that only loads has to ask for it. What others need is not known: programs that call them are traced.
+LIBRARIES = (LAPACK, "Sharding", "SPMD", "annotate_device_placement", "mhlo.", "TopK", "cu_threefry2x32")
 
 
 class Traced(NamedTuple):
@@ -33,9 +40,20 @@ class Traced(NamedTuple):
     identity: str
 
 
-def keep(key: str, devices: Sequence[Any], names: Mapping[str, str], traced: Traced) -> None:
-    """Note a program, if its functions were kept and its log and evaluation are trees of dicts, tuples and lists."""
-    if not compile_cache.has(list(names.values()), devices):
+def keep(key: str, devices: Sequence[Any], names: Mapping[str, str], texts: Sequence[str], traced: Traced) -> None:
+    """Note a program, if its functions were kept and a later process can load all that it needs.
+
+    Its log and its evaluation must be trees of dicts, tuples and lists.
+
+    Args:
+        key: holds everything that the trace read.
+        devices: those it runs on.
+        names: of the entries of its functions.
+        texts: their StableHLO.
+        traced: what the trace gave.
+    """
+    called = {name for text in texts for name in re.findall(r"custom_call @\"?([\w.$]+)", text)}
+    if not compile_cache.has(list(names.values()), devices) or not all(one.startswith(LIBRARIES) for one in called):
         return
     rows = traced.rows
     try:
@@ -44,6 +62,7 @@ def keep(key: str, devices: Sequence[Any], names: Mapping[str, str], traced: Tra
         return
     note = {
         "functions": dict(names),
+        "lapack": any(one.startswith(LAPACK) for one in called),
         "structures": structures,
         "lane": _leaves(traced.lane),
         "evaluated": _leaves(traced.evaluated),
@@ -103,11 +122,19 @@ def recall(
         given, found = jax.tree.structure((arguments[name], {})), jax.tree.structure(results[name])
         return compile_cache.load(note["functions"][name], given, found, devices)
 
+    if note["lapack"]:
+        _find_lapack()
     with ThreadPoolExecutor(2) as pool:
         functions = dict(zip(FUNCTIONS, pool.map(load, FUNCTIONS), strict=True))
     if None in functions.values():
         return None
     return functions, Traced(lane, rows, evaluated, note["memory_bytes"], note["identity"]), learners[-1]
+
+
+@functools.cache
+def _find_lapack() -> None:
+    """Let JAX find the functions of LAPACK, as it does when it lowers a decomposition; else a call ends the process."""
+    jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jnp.float32))
 
 
 def _leaves(tree: PyTree) -> list[list[Any]]:
