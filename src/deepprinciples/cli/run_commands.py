@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepprinciples.cli.console import add_parts, list_runs, one_line_errors, tell, working
+from deepprinciples.cli.console import add_parts, counted, list_runs, one_line_errors, tell, working
 from deepprinciples.cli.options import Changes, ConfigFile, Debug, Form, Out, Plugin, RunFolder, Show, Tracker, app
 from deepprinciples.errors import ConfigError
 
@@ -21,7 +21,7 @@ def replay(
     debug: Debug = False,
 ) -> None:
     """Run one lane again and show its last steps: where a number stopped being finite, and why."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: running {lane} again") as (console, bar):
         from deepprinciples.analysis import replay as replays
         from deepprinciples.report import terminal
 
@@ -39,7 +39,7 @@ def probe(
     debug: Debug = False,
 ) -> None:
     """Measure trained weights: every probe, the spectrum, the loss around and between solutions."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: measuring the trained weights") as (console, bar):
         from deepprinciples.analysis import probing
 
         done = probing.probe(run, out, examples=examples, progress=lambda text: bar.update(0, 1, text))
@@ -63,7 +63,7 @@ def explain(
     debug: Debug = False,
 ) -> None:
     """Draw which parts of the inputs the answers rest on, and score the maps; occlusion.size=2 changes a method."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: explaining {counted(examples, 'example')}") as (console, bar):
         from deepprinciples import config as configs
         from deepprinciples.report import terminal_sections
         from deepprinciples.results.finished_run import load
