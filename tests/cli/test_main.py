@@ -165,6 +165,7 @@ OPENINGS: dict[str, tuple[str, ...]] = {  # the first line of a command, and its
     "runs/x: running plain/3 again": ("replay", "runs/x", "plain/3"),
     "runs/x: measuring the trained weights": ("probe", "runs/x"),
     "runs/x: explaining 8 examples": ("explain", "runs/x"),
+    "runs/x: writing the report": ("report", "runs/x"),
     "": ("generate", "runs/x"),  # its output is the text
 }  # fmt: skip
 UNTIL_HEAVY = """
@@ -186,7 +187,9 @@ def test_a_command_speaks_before_jax_is_loaded(line: str, terminal: bool, folder
     """Lost: seconds of silence after Enter, in which nobody knows whether the command has begun."""
     (folder / "short.toml").write_text(CONFIG.partition("[train]")[0])
     start = [sys.executable, "-c", UNTIL_HEAVY, *OPENINGS[line]]
-    code = 4 if OPENINGS[line][0] in ("explain", "generate") else 7  # that there is no such run is seen without JAX
+    code = (
+        4 if OPENINGS[line][0] in ("explain", "generate", "report") else 7
+    )  # that there is no such run is seen without JAX
     if not terminal:
         done = subprocess.run(start, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode, done.stderr.count("\n")) == (code, code == 4)
@@ -198,6 +201,12 @@ def test_a_command_speaks_before_jax_is_loaded(line: str, terminal: bool, folder
     shown = os.read(ours, 100_000).decode()
     os.close(ours)
     assert done.returncode == code and line in shown.replace("short.toml", "toy.toml") and "  0% " in shown
+
+
+def test_the_machine_is_described_before_jax_is_loaded() -> None:
+    """Lost: the same silence, just where something is wrong with JAX."""
+    found = process("doctor", code=UNTIL_HEAVY)
+    assert [line.split(":")[0] for line in found.out.splitlines()] == ["versions", "machine"] and found.code == 7
 
 
 def test_the_plan_of_a_study_is_printed_alone(folder: Path) -> None:
@@ -349,7 +358,7 @@ def test_report_of_what_is_no_whole_run(folder: Path, compared: Result, tmp_path
     """Lost: a report of numbers that somebody changed."""
     assert command("report", "nowhere") == (
         4,
-        "",
+        "nowhere: writing the report\n",
         "error: nowhere: no such directory; expected the directory of a finished run\n",
     )
     copied = tmp_path / "copied"
@@ -360,7 +369,8 @@ def test_report_of_what_is_no_whole_run(folder: Path, compared: Result, tmp_path
     summary["headline"] = "mine is better"
     (copied / "summary.json").write_text(json.dumps(summary))
     code, out, err = command("report", str(copied))
-    assert (code, out) == (4, "") and err.startswith(f"error: {copied / 'summary.json'}: was changed after the run")
+    assert (code, out) == (4, f"{copied}: writing the report\n")
+    assert err.startswith(f"error: {copied / 'summary.json'}: was changed after the run")
     assert file_hashes(copied)["summary.json"] != file_hashes(Path("runs/demo-1"))["summary.json"]
 
 

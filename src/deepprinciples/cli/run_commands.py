@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepprinciples.cli.console import add_parts, counted, list_runs, one_line_errors, tell, working
+from deepprinciples.cli.console import counted, list_runs, one_line_errors, tell, working
 from deepprinciples.cli.options import Changes, ConfigFile, Debug, Form, Out, Plugin, RunFolder, Show, Tracker, app
 from deepprinciples.errors import ConfigError
 
@@ -117,16 +117,17 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write the report of a run again and show its verdicts."""
-    with one_line_errors(debug):
-        from deepprinciples.report import terminal
+    with working(None, debug, f"{run}: writing the report" if table is None else "") as (console, bar):
         from deepprinciples.results.finished_run import load
 
         loaded = load(run)
         if table is not None:
+            bar.close()
             typer.echo(loaded.table(table.value), nl=False)
             return
         loaded.report(loaded.path / "report.html", figures=figures)
-        tell(loaded.path, loaded.summary, terminal.console(), show)
+        bar.close()
+        tell(loaded.path, loaded.summary, console, show)
 
 
 @app.command()
@@ -177,10 +178,11 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write the trained parameters of one seed as a safetensors file."""
-    with one_line_errors(debug):
+    with working(None, debug) as (_, bar):
         from deepprinciples.analysis import exchange
 
         path = exchange.export_parameters(run, out, arm=arm, seed=seed, naming=naming)
+        bar.close()
         typer.echo(f"Parameters: {path}")
 
 
@@ -199,8 +201,9 @@ def import_(
         from deepprinciples import config as configs
 
         given = configs.override(configs.load(config), changes or [])
+    with working(plugin, debug) as (_, bar):
         from deepprinciples.analysis import exchange
 
-        add_parts(plugin)
         path = exchange.import_file(file, given, out, naming=naming)
+        bar.close()
         typer.echo(f"Parameters: {path}")
