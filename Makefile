@@ -33,7 +33,7 @@ torture: $(VENV)/.test
 science: $(VENV)/.core
 	$(BIN)/python tests/science/proof.py docs/science.md
 
-# The pages of docs/catalogue, from the docstrings of the parts.
+# The pages of docs/catalogue, and the cards that `list` and `show` read, from the docstrings of the parts.
 catalogue: $(VENV)/.core
 	$(BIN)/python -m deepprinciples.cli.catalogue docs/catalogue
 

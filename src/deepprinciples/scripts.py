@@ -140,8 +140,6 @@ class _Script(NamedTuple):
         out: Path | str | None,
     ) -> Run:
         from deepprinciples.report import terminal
-        from deepprinciples.study import commands
-        from deepprinciples.study.shown_progress import listen
 
         titled = [f"title={name}"] * bool(name)
         asked = configs.override(given, [*titled, *settings], command="compare")
@@ -150,6 +148,9 @@ class _Script(NamedTuple):
         where = Path(out).with_name(f"{Path(out).name}-{name}") if out is not None and name else out
         said = shlex.join(["python", f"{file.parent.name}/{file.name}", *changes]) if file else ""
         with terminal.progress(terminal.console()) as bar:
+            from deepprinciples.study import commands  # here, so that the bar does not wait for JAX
+            from deepprinciples.study.shown_progress import listen
+
             return commands.compare(asked, where, name=stem, progress=listen(bar), command=said)
 
     def _path(self, name: str | Path) -> Path:

@@ -25,7 +25,7 @@ from deepprinciples.analysis import exchange
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.interop import torch_names
-from deepprinciples.learners import TABLES, from_config
+from deepprinciples.learners import from_config
 from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.transformers import TABLE as TRANSFORMERS
 from deepprinciples.study import plan
@@ -372,12 +372,6 @@ def test_names_and_shapes_of_transformers_are_those_of_the_modules() -> None:
         assert found == {one: tuple(weight.shape) for one, weight in module().state_dict().items()}
 
 
-def test_every_model_with_pytorchs_naming_has_a_module_of_pytorch() -> None:
-    """Lost: the proof that the names of a model belong to numbers in the same order."""
-    assert {section["name"] for _, section, _ in TWINS.values()} == set(torch_names.MODELS)
-    assert set(torch_names.MODELS) <= set(TABLES["model"])
-
-
 @pytest.mark.parametrize("name", some(TRAINED))
 def test_there_and_back_changes_no_bit(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
     """Lost: a model that is handed on and comes back is another one."""
@@ -451,11 +445,11 @@ def _flat(params: Any) -> dict[str, Any]:
 
 
 def test_models_without_pytorchs_naming_are_refused() -> None:
-    """Lost: the way out, for a residual network or a game."""
+    """Lost: the way out, for a quantum circuit or a game."""
     with pytest.raises(
-        ConfigError, match='model.name: found the string "resnet"; expected mlp, cnn, lstm, gru, rnn, tr'
+        ConfigError, match='model.name: found the string "circuit"; expected mlp, cnn, lstm, gru, rnn, tr'
     ):
-        torch_names.twins({"name": "resnet"}, {})
+        torch_names.twins({"name": "circuit"}, {})
     with pytest.raises(ConfigError, match="is unknown in a model mlp"):
         torch_names.twins({"name": "mlp"}, {"layer_00/strange/kernel": (2, 2)})
     with pytest.raises(ConfigError, match="is unknown in a model transformer"):

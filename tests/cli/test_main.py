@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import TABLES
+from deepprinciples.learners import OURS, TABLES
 from deepprinciples.results.finished_run import load
 from deepprinciples.runs.directory import file_hashes
 
@@ -154,6 +154,67 @@ except SystemExit as end:
     assert process("compare", "none.toml", code=code).out == "2 []\n"
 
 
+OPENINGS: dict[str, tuple[str, ...]] = {  # the first line of a command, and its words
+    "toy.toml: comparing 2 arms, 25 steps each": ("compare", "toy.toml", "train.steps=25"),
+    "toy.toml: comparing 1 arm, 25 steps each": ("compare", "toy.toml", "train.steps=25", "--arm", "fast"),
+    "toy.toml: training 1 seed, 1000 steps each": ("train", "short.toml"),
+    "toy.toml: looking for learning rates, 7 seeds, 60 steps each":
+        ("lr-find", "toy.toml", "--steps", "60", "--seeds", "7"),
+    "runs/x: resuming": ("resume", "runs/x"),
+    "runs/x: adding seeds, 9 in all": ("add-seeds", "runs/x", "--seeds", "9"),
+    "runs/x: running plain/3 again": ("replay", "runs/x", "plain/3"),
+    "runs/x: measuring the trained weights": ("probe", "runs/x"),
+    "runs/x: explaining 8 examples": ("explain", "runs/x"),
+    "runs/x: writing the report": ("report", "runs/x"),
+    "": ("generate", "runs/x"),  # its output is the text
+}  # fmt: skip
+UNTIL_HEAVY = """
+import os, sys
+class Guard:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("jax", "xarray", "pandas", "matplotlib"):
+            sys.stdout.flush()
+            os._exit(7)
+sys.meta_path.insert(0, Guard())
+from deepprinciples.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("line", OPENINGS)
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+def test_a_command_speaks_before_jax_is_loaded(line: str, terminal: bool, folder: Path) -> None:
+    """Lost: seconds of silence after Enter, in which nobody knows whether the command has begun."""
+    (folder / "short.toml").write_text(CONFIG.partition("[train]")[0])
+    start = [sys.executable, "-c", UNTIL_HEAVY, *OPENINGS[line]]
+    code = (
+        4 if OPENINGS[line][0] in ("explain", "generate", "report") else 7
+    )  # that there is no such run is seen without JAX
+    if not terminal:
+        done = subprocess.run(start, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stderr.count("\n")) == (code, code == 4)
+        assert done.stdout.replace("short.toml", "toy.toml") == (f"{line}\n" if line else "")
+        return
+    ours, its = os.openpty()
+    done = subprocess.run(start, stdin=its, stdout=its, stderr=its, check=False, timeout=60)
+    os.close(its)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert done.returncode == code and line in shown.replace("short.toml", "toy.toml") and "  0% " in shown
+
+
+def test_the_machine_is_described_before_jax_is_loaded() -> None:
+    """Lost: the same silence, just where something is wrong with JAX."""
+    found = process("doctor", code=UNTIL_HEAVY)
+    assert [line.split(":")[0] for line in found.out.splitlines()] == ["versions", "machine"] and found.code == 7
+
+
+def test_the_plan_of_a_study_is_printed_alone(folder: Path) -> None:
+    """Lost: a plan that another program can read."""
+    out = command("compare", "toy.toml", "--plan").out
+    assert out.startswith("2 arms in ") and "comparing" not in out
+
+
 def test_the_version_and_short_options() -> None:
     """Lost: what every command line answers."""
     assert command("--version").out.split()[0] == "deepprinciples"
@@ -232,6 +293,7 @@ def test_compare_writes_a_run_directory(folder: Path, compared: Result) -> None:
     assert run.summary["kind"] == "compare" and [row["name"] for row in run.summary["arms"]] == ["plain", "fast"]
     assert run.summary["command"] == "deepprinciples compare toy.toml train.steps=6 model.activation=tanh"
     assert run.summary["protocol"]["steps"] == 6 and 'activation = { name = "tanh" }' in run.config
+    assert compared.out.startswith("toy.toml: comparing 2 arms, 6 steps each\n")
     assert run.summary["headline"] in compared.out
     assert compared.out.splitlines()[-1] == f"Report: {Path('runs/demo-1/report.html')}"
 
@@ -262,7 +324,7 @@ def test_nothing_is_overwritten(folder: Path, trained: Result) -> None:
     """Lost: yesterday's results."""
     before = {path: path.read_bytes() for path in Path("mine/first").rglob("*") if path.is_file()}
     code, out, err = command("compare", "toy.toml", "--out", "mine/first")
-    assert (code, out) == (2, "")
+    assert (code, out) == (2, "toy.toml: comparing 2 arms, 50 steps each\n")
     assert err == (f"error: {Path('mine/first')}: holds files already and nothing is overwritten; give a new directory "
                    "to --out\n")  # fmt: skip
     assert before == {path: path.read_bytes() for path in Path("mine/first").rglob("*") if path.is_file()}
@@ -296,7 +358,7 @@ def test_report_of_what_is_no_whole_run(folder: Path, compared: Result, tmp_path
     """Lost: a report of numbers that somebody changed."""
     assert command("report", "nowhere") == (
         4,
-        "",
+        "nowhere: writing the report\n",
         "error: nowhere: no such directory; expected the directory of a finished run\n",
     )
     copied = tmp_path / "copied"
@@ -307,7 +369,8 @@ def test_report_of_what_is_no_whole_run(folder: Path, compared: Result, tmp_path
     summary["headline"] = "mine is better"
     (copied / "summary.json").write_text(json.dumps(summary))
     code, out, err = command("report", str(copied))
-    assert (code, out) == (4, "") and err.startswith(f"error: {copied / 'summary.json'}: was changed after the run")
+    assert (code, out) == (4, f"{copied}: writing the report\n")
+    assert err.startswith(f"error: {copied / 'summary.json'}: was changed after the run")
     assert file_hashes(copied)["summary.json"] != file_hashes(Path("runs/demo-1"))["summary.json"]
 
 
@@ -316,7 +379,8 @@ def test_list_and_show() -> None:
     everything = command("list")
     assert everything.code == 0
     assert [kind for kind in TABLES if f"{kind}: " not in everything.out] == []
-    assert [name for table in TABLES.values() for name in table if name not in everything.out] == []
+    ours = [name for table in TABLES.values() for name, one in table.items() if one in OURS]
+    assert len(ours) > 150 and [name for name in ours if name not in everything.out] == []
     models = command("list", "model")
     named = [line.split()[0] for line in models.out.splitlines() if line[0] != " "]
     assert models.code == 0 and named == sorted(TABLES["model"])
@@ -408,7 +472,9 @@ def test_errors_are_one_line_and_write_nothing(name: str, folder: Path) -> None:
         (folder / script).write_text(text)
     words, code, message = ERRORS[name]
     before = sorted(folder.rglob("*"))
-    assert command(*words) == (code, "", f"error: {message}\n")
+    found = command(*words)
+    assert (found.code, found.err) == (code, f"error: {message}\n")
+    assert found.out == "" or (found.out.startswith("toy.toml: ") and found.out.count("\n") == 1)  # what it began with
     assert [path for path in sorted(folder.rglob("*")) if path not in before and "__pycache__" not in str(path)] == []
 
 

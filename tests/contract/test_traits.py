@@ -223,7 +223,8 @@ def test_a_large_batch_is_split_where_rule_and_loss_are_per_example(own):
 
 def test_the_card_of_a_users_part_tells_its_traits(own):
     """`show` would say less about one's own part than about ours."""
-    assert "  s size: number = 0.5  (neutral 0.0; in [0, 1])" in part_cards.card(TABLES, "transforms", "shorter")
+    cards = part_cards.cards_of({"transforms": TABLES["transforms"]})
+    assert "  s size: number = 0.5  (neutral 0.0; in [0, 1])" in part_cards.card(cards, "transforms", "shorter")
 
 
 def test_a_trait_or_a_keyword_that_is_not_there_is_named():

@@ -224,6 +224,7 @@ def test_check_8_errors_reach_the_terminal_without_control_characters() -> None:
     """The name of a file would ring the bell, or turn the line around."""
     told = CliRunner().invoke(app, ["report", "no\x07where\u202e"])
     assert told.exit_code == 4 and "nowhere: no such directory" in told.stderr
+    assert told.stdout == "nowhere: writing the report\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")

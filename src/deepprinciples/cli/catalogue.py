@@ -1,10 +1,11 @@
 """The catalogue as pages: one for each part, made of its card, and a table of all. `make catalogue` writes them.
 
-python -m deepprinciples.cli.catalogue FOLDER
+python -m deepprinciples.cli.catalogue FOLDER, which writes the cards that `list` and `show` read anew too.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from deepprinciples.cli.part_cards import (
+    KEPT,
     SECTIONS,
     Tables,
     arguments,
+    cards_of,
     descent_of,
     neutral_of,
     parsed,
@@ -102,5 +105,13 @@ def write(folder: Path) -> int:
     return count
 
 
+def cards() -> str:
+    """Return the cards of all parts as the content of `part_cards.KEPT`; each has lines of its own."""
+    from deepprinciples.learners import TABLES
+
+    return json.dumps(cards_of(TABLES), indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
+    KEPT.write_text(cards(), encoding="utf-8")
     print(f"{write(Path(sys.argv[1]))} pages in {sys.argv[1]}")

@@ -43,15 +43,30 @@ def one_line_errors(debug: bool) -> Iterator[None]:
 
 
 @contextmanager
-def working(plugin: Path | None, debug: bool) -> Iterator[tuple[Any, Any]]:
-    """Give a long command its console and its bar; errors become lines."""
+def working(plugin: Path | None, debug: bool, opening: str = "") -> Iterator[tuple[Any, Any]]:
+    """Give a long command its console and its bar; errors become lines.
+
+    Args:
+        plugin: a user's file of parts.
+        debug: show tracebacks.
+        opening: the first line, printed before JAX is loaded; "" where the output is for another program.
+    """
     with one_line_errors(debug):
         from deepprinciples.report import terminal
 
-        add_parts(plugin)
         console = terminal.console()
         with terminal.progress(console) as bar:
+            if opening:
+                bar.say(opening)
+            add_parts(plugin)
             yield console, bar
+
+
+def counted(value: Any, word: str) -> str:
+    """Return a number with its noun; what is no number stands as it is, since its config is still to be checked."""
+    from deepprinciples.report.formatting import number
+
+    return f"{number(value)} {word}{'s' * (value != 1)}"
 
 
 def add_parts(plugin: Path | None) -> None:

@@ -42,10 +42,9 @@ def list_(
 ) -> None:
     """List the parts that a config can name."""
     with one_line_errors(debug):
-        from deepprinciples.cli.part_cards import list_parts
-        from deepprinciples.learners import TABLES
+        from deepprinciples.cli.part_cards import kept, list_parts
 
-        typer.echo(list_parts(TABLES, kind))
+        typer.echo(list_parts(kept(), kind))
 
 
 @app.command()
@@ -55,12 +54,12 @@ def show(
 ) -> None:
     """Show the card of a part: what it does, formula, hyper-parameters, reference."""
     with one_line_errors(debug):
-        from deepprinciples.cli.part_cards import card, kind_of
-        from deepprinciples.learners import TABLES
+        from deepprinciples.cli.part_cards import card, kept, kind_of
 
         if len(part) > 2:
             raise ConfigError(f"show: found {len(part)} words, expected a name or a kind and a name")
-        typer.echo(card(TABLES, part[0] if len(part) == 2 else kind_of(TABLES, part[0]), part[-1]))
+        cards = kept()
+        typer.echo(card(cards, part[0] if len(part) == 2 else kind_of(cards, part[0]), part[-1]))
 
 
 @app.command()
@@ -73,10 +72,28 @@ def doctor(debug: Debug = False) -> None:
             typer.echo(line)
 
 
+def _answered(words: list[str]) -> bool:
+    """Answer `list` and `show` without options here: before typer reads a word of a command, it loads pydantic."""
+    command, *rest = words or [""]
+    if any(word.startswith("-") for word in rest) or (command, bool(rest)) == ("show", False) or len(rest) > 2:
+        return False
+    try:
+        if command == "show":
+            show(rest)
+        elif command == "list" and len(rest) < 2:
+            list_(rest[0] if rest else None)
+        else:
+            return False
+    except typer.Exit as end:
+        raise SystemExit(end.exit_code) from None
+    return True
+
+
 def main() -> None:
     """Run the command line; a run that was stopped leaves at once, without waiting for a compiler at work."""
     try:
-        app()
+        if not _answered(sys.argv[1:]):
+            app()
     except SystemExit as end:
         if end.code == Stopped.exit_code:
             with suppress(OSError):

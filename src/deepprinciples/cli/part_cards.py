@@ -1,21 +1,35 @@
 """Cards: what the user reads about a part, taken from its signature and its docstring, and nowhere else.
 
-The tables are handed in, so this module imports no part and no jax. Plain text, at most 80 columns.
+The tables are handed in, so this module imports no part and no jax. Plain text, at most 80 columns. The cards of our
+parts are kept in `cards.json`, which `catalogue` writes, so that `list` and `show` do not wait for the parts.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args, get_origin
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from deepprinciples.config.schema import REQUIRED, Field, fields
 from deepprinciples.config.wording import plural, quoted, singular, suggestion
 from deepprinciples.errors import ConfigError
 
 Tables = Mapping[str, Mapping[str, Callable[..., Any]]]
+KEPT = Path(__file__).with_name("cards.json")
+
+
+class Card(NamedTuple):
+    """What a user reads about a part: its line in a list, and all of it."""
+
+    summary: str
+    text: str
+
+
+Cards = Mapping[str, Mapping[str, Card]]  # kind -> name -> card
 
 _WIDTH = 80
 _HEADING = re.compile(r"(Args|Returns|Raises|Expect|Costs|References?|Examples?): ?(.*)")
@@ -31,37 +45,54 @@ SECTIONS = {
 _PROSE = ("Expect", "Costs")  # their lines end where the source line did, which means nothing
 
 
-def list_parts(tables: Tables, kind: str | None = None) -> str:
+def cards_of(tables: Tables) -> dict[str, dict[str, Card]]:
+    """Make the card of every part: what it does, formula, hyper-parameters with marks, what to expect, references."""
+    return {
+        kind: {name: Card(parsed(one)["summary"], _text(kind, name, one)) for name, one in sorted(table.items())}
+        for kind, table in tables.items()
+    }
+
+
+def kept() -> Cards:
+    """Read the cards of our own parts, as `catalogue` has written them."""
+    found = json.loads(KEPT.read_text(encoding="utf-8"))
+    return {kind: {name: Card(*card) for name, card in table.items()} for kind, table in found.items()}
+
+
+def list_parts(cards: Cards, kind: str | None = None) -> str:
     """List the parts of one kind with a line each, or the names of all kinds.
 
     Raises:
         ConfigError: there is no such kind.
     """
     if kind is None:
-        blocks = [_filled(f"{name}: ", ", ".join(sorted(table))) for name, table in tables.items()]
+        blocks = [_filled(f"{name}: ", ", ".join(sorted(table))) for name, table in cards.items()]
         return "\n".join([*blocks, "", "deepprinciples list KIND tells a line about each."])
-    table = tables[_kind(tables, kind)]
+    table = cards[_kind(cards, kind)]
     width = max((len(name) for name in table), default=0) + 2
-    return "\n".join(_filled(name.ljust(width), parsed(factory)["summary"]) for name, factory in sorted(table.items()))
+    return "\n".join(_filled(name.ljust(width), card.summary) for name, card in sorted(table.items()))
 
 
-def card(tables: Tables, kind: str, name: str) -> str:
-    """Describe one part: what it does, formula, hyper-parameters with marks, what to expect, references.
+def card(cards: Cards, kind: str, name: str) -> str:
+    """Return the card of one part.
 
     Args:
-        tables: kind -> name -> factory.
+        cards: kind -> name -> card.
         kind: such as "model"; the plural is understood too.
         name: such as "mlp".
 
     Raises:
         ConfigError: there is no such kind or part.
     """
-    kind = _kind(tables, kind)
-    if name not in tables[kind]:
-        names = ", ".join(sorted(tables[kind]))
-        guess = suggestion(name, tables[kind])
+    kind = _kind(cards, kind)
+    if name not in cards[kind]:
+        names = ", ".join(sorted(cards[kind]))
+        guess = suggestion(name, cards[kind])
         raise ConfigError(f"show: no {singular(kind)} {quoted(name)}{guess} ({plural(kind)}: {names})")
-    factory = tables[kind][name]
+    return cards[kind][name].text
+
+
+def _text(kind: str, name: str, factory: Callable[..., Any]) -> str:
     text = parsed(factory)
     lines = [f"{name} ({singular(kind)})", "", _filled("", text["summary"])]
     if text["body"]:
@@ -79,27 +110,27 @@ def card(tables: Tables, kind: str, name: str) -> str:
     return "\n".join(lines)
 
 
-def kind_of(tables: Tables, name: str) -> str:
+def kind_of(cards: Cards, name: str) -> str:
     """Return the kind that has a part of this name.
 
     Raises:
         ConfigError: no kind has one, or several have.
     """
-    kinds = [kind for kind, table in tables.items() if name in table]
+    kinds = [kind for kind, table in cards.items() if name in table]
     if len(kinds) == 1:
         return kinds[0]
     if kinds:
         ways = " or ".join(f"deepprinciples show {kind} {name}" for kind in kinds)
         raise ConfigError(f"show: {quoted(name)} is a part of {len(kinds)} kinds; give the kind too: {ways}")
-    every = {one for table in tables.values() for one in table}
+    every = {one for table in cards.values() for one in table}
     raise ConfigError(f"show: no part {quoted(name)}{suggestion(name, every)}; deepprinciples list shows all of them")
 
 
-def _kind(tables: Tables, kind: str) -> str:
-    for known in tables:
+def _kind(cards: Cards, kind: str) -> str:
+    for known in cards:
         if kind in (known, singular(known), plural(known)):
             return known
-    raise ConfigError(f"no kind {quoted(kind)}{suggestion(kind, tables)} (kinds: {', '.join(tables)})")
+    raise ConfigError(f"no kind {quoted(kind)}{suggestion(kind, cards)} (kinds: {', '.join(cards)})")
 
 
 def neutral_of(factory: Callable[..., Any]) -> Mapping[str, float]:

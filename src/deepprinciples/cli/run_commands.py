@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepprinciples.cli.console import add_parts, list_runs, one_line_errors, tell, working
+from deepprinciples.cli.console import counted, list_runs, one_line_errors, tell, working
 from deepprinciples.cli.options import Changes, ConfigFile, Debug, Form, Out, Plugin, RunFolder, Show, Tracker, app
 from deepprinciples.errors import ConfigError
 
@@ -21,7 +21,7 @@ def replay(
     debug: Debug = False,
 ) -> None:
     """Run one lane again and show its last steps: where a number stopped being finite, and why."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: running {lane} again") as (console, bar):
         from deepprinciples.analysis import replay as replays
         from deepprinciples.report import terminal
 
@@ -39,7 +39,7 @@ def probe(
     debug: Debug = False,
 ) -> None:
     """Measure trained weights: every probe, the spectrum, the loss around and between solutions."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: measuring the trained weights") as (console, bar):
         from deepprinciples.analysis import probing
 
         done = probing.probe(run, out, examples=examples, progress=lambda text: bar.update(0, 1, text))
@@ -63,7 +63,7 @@ def explain(
     debug: Debug = False,
 ) -> None:
     """Draw which parts of the inputs the answers rest on, and score the maps; occlusion.size=2 changes a method."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: explaining {counted(examples, 'example')}") as (console, bar):
         from deepprinciples import config as configs
         from deepprinciples.report import terminal_sections
         from deepprinciples.results.finished_run import load
@@ -117,16 +117,17 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write the report of a run again and show its verdicts."""
-    with one_line_errors(debug):
-        from deepprinciples.report import terminal
+    with working(None, debug, f"{run}: writing the report" if table is None else "") as (console, bar):
         from deepprinciples.results.finished_run import load
 
         loaded = load(run)
         if table is not None:
+            bar.close()
             typer.echo(loaded.table(table.value), nl=False)
             return
         loaded.report(loaded.path / "report.html", figures=figures)
-        tell(loaded.path, loaded.summary, terminal.console(), show)
+        bar.close()
+        tell(loaded.path, loaded.summary, console, show)
 
 
 @app.command()
@@ -177,10 +178,11 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write the trained parameters of one seed as a safetensors file."""
-    with one_line_errors(debug):
+    with working(None, debug) as (_, bar):
         from deepprinciples.analysis import exchange
 
         path = exchange.export_parameters(run, out, arm=arm, seed=seed, naming=naming)
+        bar.close()
         typer.echo(f"Parameters: {path}")
 
 
@@ -199,8 +201,9 @@ def import_(
         from deepprinciples import config as configs
 
         given = configs.override(configs.load(config), changes or [])
+    with working(plugin, debug) as (_, bar):
         from deepprinciples.analysis import exchange
 
-        add_parts(plugin)
         path = exchange.import_file(file, given, out, naming=naming)
+        bar.close()
         typer.echo(f"Parameters: {path}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deepprinciples.cli.console import one_line_errors, tell, working
+from deepprinciples.cli.console import counted, one_line_errors, tell, working
 from deepprinciples.cli.options import (
     Arms,
     Changes,
@@ -98,7 +99,7 @@ def _run(
         command_of: Any = "compare" if kind == "compare" else "train"
         given = configs.override(configs.load(config), changes or [], command=command_of)  # before jax: a typo shows
         given = configs.only_arms(given, arms) if arms else given
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, "" if plan else _opening(kind, config, given, more)) as (console, bar):
         from deepprinciples.study import commands
         from deepprinciples.study.shown_progress import listen
 
@@ -126,6 +127,20 @@ def _run(
             console.print(f"Tracked: {tracking.track(run, name)}", soft_wrap=True, highlight=False, markup=False)
 
 
+def _opening(kind: str, config: Path, given: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """Say what a command begins with, from the config alone: nothing of it is checked yet."""
+    from deepprinciples.config.settings import Train
+
+    train = given.get("train")
+    known = {**Train()._asdict(), **(train if isinstance(train, Mapping) else {}), **options}
+    steps = f"{counted(known['steps'], 'step')} each"
+    if kind == "compare":
+        arms = given.get("arms")
+        return f"{config}: comparing {counted(len(arms) if isinstance(arms, Mapping) else 0, 'arm')}, {steps}"
+    what = "training" if kind == "train" else "looking for learning rates,"
+    return f"{config}: {what} {counted(known['seeds'], 'seed')}, {steps}"
+
+
 def _check_trackers(track: Track) -> None:
     for name in track or []:
         from deepprinciples.analysis import tracking
@@ -146,7 +161,7 @@ def resume(
     debug: Debug = False,
 ) -> None:
     """Resume an interrupted run from its latest checkpoint."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: resuming") as (console, bar):
         from deepprinciples.study import commands
         from deepprinciples.study.shown_progress import listen
 
@@ -166,7 +181,7 @@ def add_seeds(
     debug: Debug = False,
 ) -> None:
     """Add seeds to a finished run, in a new run directory."""
-    with working(plugin, debug) as (console, bar):
+    with working(plugin, debug, f"{run}: adding seeds, {seeds} in all") as (console, bar):
         from deepprinciples.study import commands
         from deepprinciples.study.shown_progress import listen
 

@@ -1,10 +1,14 @@
 """PyTorch's names and layouts for our parameters: the state_dict of the network that computes the same.
 
-mlp, cnn: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ... (nn.LayerNorm, nn.GroupNorm,
-          nn.InstanceNorm1d or 2d with affine=True, or nn.RMSNorm, with eps 1e-6)
+mlp, cnn, autoencoder, vae, unet, detector: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ...
+          (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d or 2d with affine=True, or nn.RMSNorm, with eps 1e-6)
 lstm, gru, rnn: lstm, gru or rnn (one nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
-all:      output (nn.Linear)
-transformer, encoder_decoder: one module for each map, norm and table, by the path of ours with dots, such as
+seq2seq:  encoder and decoder (one such module each), source_embedding and embedding (nn.Embedding), bridge, keys,
+          attention.query, attention.score and attention.output (nn.Linear; keys and score have no bias)
+autoencoder, vae: code (nn.Linear)
+all:      output (nn.Linear); of a unet output and of a detector classes and boxes are nn.Conv1d or nn.Conv2d of size 1
+resnet, transformer, encoder_decoder: one module for each map, norm and table, by the path of ours with dots, such as
+          layer_00.linear, layer_01.first, layer_01.norm_inner, layer_01.second and layer_01.shortcut of a resnet,
           layer_00.attention.query (nn.Linear), layer_00.attention_norm (nn.LayerNorm or nn.RMSNorm, with eps 1e-6),
           layer_00.attention.query_norm (nn.RMSNorm of a head, with qk_norm), embedding.tokens (nn.Embedding); the
           outputs are output.norm and output.linear, or with tied tables output.bias alone
@@ -27,13 +31,16 @@ from deepprinciples.errors import ConfigError
 Shape = tuple[int, ...]
 _HIDDEN = {"lstm": ("tanh",), "gru": ("tanh",), "rnn": ("tanh", "relu")}  # what PyTorch's cells can apply
 _STACKS = ("transformer", "encoder_decoder")
-MODELS = ("mlp", "cnn", *_HIDDEN, *_STACKS)
+_AT_POSITIONS = {"unet": ("output",), "detector": ("classes", "boxes")}  # dense maps that are convolutions there
+MODELS = ("mlp", "cnn", *_HIDDEN, *_STACKS, "autoencoder", "vae", "resnet", *_AT_POSITIONS, "seq2seq")
 _LAYER = re.compile(r"layer_(\d{1,6})/(linear|norm)/(kernel|scale|bias)")
-_RECURRENT = re.compile(r"layer_(\d{1,6})/(forward|backward)/(input|recurrent)/(kernel|bias)")
-_ATTENDING = {"kernel": "weight", "scale": "weight", "bias": "bias", "tokens": "tokens.weight",
-              "positions": "positions.weight", "query_scale": "query_norm.weight",
-              "key_scale": "key_norm.weight"}  # fmt: skip
-_ENDS = {"output/kernel": "output.weight", "output/bias": "output.bias", "embedding/embedding": "embedding.weight"}
+_RECURRENT = re.compile(r"(layer|encoder|decoder)_(\d{1,6})/(?:(forward|backward)/)?(input|recurrent)/(kernel|bias)")
+_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "tokens": "tokens.weight",
+           "positions": "positions.weight", "query_scale": "query_norm.weight", "key_scale": "key_norm.weight",
+           "multiplier": "multiplier", "embedding": "weight"}  # fmt: skip
+_NAMED = re.compile(
+    r"(output|code|classes|boxes|bridge|keys|attention/(query|score|output))/(kernel|bias)|(source_)?embedding/embedding"
+)
 _WORDS = {"input/kernel": "weight_ih", "input/bias": "bias_ih", "recurrent/kernel": "weight_hh"}
 
 
@@ -44,6 +51,7 @@ class Twin(NamedTuple):
     torch: str
     layout: Literal["same", "kernel", "gates"]  # "gates": the bias of a cell, of which PyTorch has two
     channels: int = 0  # above 0: a kernel that reads a map, flattened; PyTorch has the channels first
+    points: int = 0  # spatial axes of length 1 that PyTorch's kernel has beside
     inner: bool = False  # the second bias of a GRU acts inside its reset gate too, where ours has none
 
     @property
@@ -71,14 +79,15 @@ def twins(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> list[Twin]
             f"model.name: found {shown(name)}; expected {', '.join(MODELS)}, which have PyTorch's naming; "
             'use the naming "own"'
         )
-    channels = _channels(section, shapes) if name == "cnn" else 0
+    channels = _channels(section, shapes) if name in ("cnn", "resnet") else 0
     problems = [
         f'{quoted(one)}: has no counterpart in PyTorch\'s naming ({why}); use the naming "own"'
         for one, why in _without_twin(section, shapes, channels)
     ]
     if problems:
         raise ConfigError(*problems)
-    return [_twin(section, one, channels) for one in shapes]
+    points = max(len(shape) for shape in shapes.values()) - 2 if name in _AT_POSITIONS else 0
+    return [_twin(section, one, channels, points) for one in shapes]
 
 
 def _without_twin(section: Mapping[str, Any], shapes: Mapping[str, Shape], channels: int) -> Iterator[tuple[str, str]]:
@@ -112,7 +121,7 @@ def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield r".*/norm/.*", "batch normalization keeps running statistics, which are no parameters"
     if section.get("minibatch_deviation"):
         yield r"output/kernel", "its last row reads the minibatch deviation"
-    cell = section["name"]
+    cell = section.get("cell", section["name"])
     if cell not in _HIDDEN:
         return
     if section.get("cell_normalization", "none") != "none":
@@ -127,38 +136,50 @@ def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     activation = activation.get("name") if isinstance(activation, Mapping) else activation
     known = _HIDDEN[cell]
     if activation not in known:
-        yield r"layer_.*/kernel", f"PyTorch's cells apply {' or '.join(known)}"
+        yield r"(layer|encoder|decoder)_.*/kernel", f"PyTorch's cells apply {' or '.join(known)}"
 
 
 def _channels(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> int:
-    """Count the channels of the last map: those of the last layer or, with dense skips, of all layers."""
-    made = [shape[-1] for name, shape in sorted(shapes.items()) if name.endswith("/linear/kernel") and shape]
-    return sum(made) if section.get("skip") == "dense" else (made or [0])[-1]
+    """Count the channels of the last map: those of the last layer or, with dense skips, of all layers.
+
+    In a resnet they are all of its last stage, which begins with a shortcut or, the first, with the stem.
+    """
+    made = [
+        shape[-1]
+        for name, shape in sorted(shapes.items())
+        if re.fullmatch(r".*/(linear|second)/kernel", name) and shape
+    ]
+    last = made[-1] if made else 0
+    if section.get("skip") != "dense":
+        return last
+    if section["name"] != "resnet":
+        return sum(made)
+    return last * (made.count(last) + any(name.endswith("/shortcut/kernel") for name in shapes))
 
 
 def _torch_name(section: Mapping[str, Any], own: str) -> str:
     """Return PyTorch's name of a parameter, "" where there is none."""
-    if section["name"] in _STACKS:
+    if section["name"] in (*_STACKS, "resnet") or _NAMED.fullmatch(own):
         *path, leaf = own.split("/")
-        return ".".join([*path, _ATTENDING[leaf]]) if leaf in _ATTENDING else ""
-    if own in _ENDS:
-        return _ENDS[own]
+        return ".".join([*path, _LEAVES[leaf]]) if leaf in _LEAVES else ""
     if found := _LAYER.fullmatch(own):
         number, kind, leaf = found.groups()
         return f"{'layer' if kind == 'linear' else 'norm'}_{number}.{'bias' if leaf == 'bias' else 'weight'}"
     found = _RECURRENT.fullmatch(own)
-    word = _WORDS.get(f"{found[3]}/{found[4]}") if found else None
+    word = _WORDS.get(f"{found[4]}/{found[5]}") if found else None
     if not found or not word:
         return ""
-    return f"{section['name']}.{word}_l{int(found[1])}{'_reverse' if found[2] == 'backward' else ''}"
+    module = section["name"] if found[1] == "layer" else found[1]
+    return f"{module}.{word}_l{int(found[2])}{'_reverse' if found[3] == 'backward' else ''}"
 
 
-def _twin(section: Mapping[str, Any], own: str, channels: int) -> Twin:
+def _twin(section: Mapping[str, Any], own: str, channels: int, points: int) -> Twin:
     name = _torch_name(section, own)
     if ".bias_ih" in name:
-        return Twin(own, name, "gates", inner=section["name"] == "gru")
+        return Twin(own, name, "gates", inner=section.get("cell", section["name"]) == "gru")
     if own.endswith("/kernel"):
-        return Twin(own, name, "kernel", channels if own == "output/kernel" else 0)
+        at_positions = own.removesuffix("/kernel") in _AT_POSITIONS.get(section["name"], ())
+        return Twin(own, name, "kernel", channels if own == "output/kernel" else 0, points if at_positions else 0)
     return Twin(own, name, "same")
 
 
@@ -167,7 +188,8 @@ def shapes_of(pairs: list[Twin], shapes: Mapping[str, Shape]) -> dict[str, Shape
     found = {}
     for twin in pairs:
         shape = shapes[twin.own]
-        found[twin.torch] = (shape[-1], shape[-2], *shape[:-2]) if twin.layout == "kernel" else shape
+        single = (1,) * twin.points
+        found[twin.torch] = (shape[-1], shape[-2], *shape[:-2], *single) if twin.layout == "kernel" else shape
         if twin.layout == "gates":
             found[twin.second] = shape
     return found
@@ -183,6 +205,7 @@ def to_torch(pairs: list[Twin], own: Mapping[str, np.ndarray]) -> dict[str, np.n
         array = own[twin.own]
         if twin.channels:
             array = array.reshape(-1, twin.channels, array.shape[-1]).swapaxes(0, 1).reshape(array.shape)
+        array = array.reshape((1,) * twin.points + array.shape)
         found[twin.torch] = np.moveaxis(array, (-1, -2), (0, 1)) if twin.layout == "kernel" else array
         if twin.layout == "gates":
             found[twin.second] = np.zeros_like(array)
@@ -196,6 +219,7 @@ def to_own(pairs: list[Twin], torch: Mapping[str, np.ndarray]) -> dict[str, np.n
         array = torch[twin.torch]
         if twin.layout == "kernel":
             array = np.moveaxis(array, (0, 1), (-1, -2))
+            array = array.reshape(array.shape[twin.points :])
         if twin.channels:
             array = array.reshape(twin.channels, -1, array.shape[-1]).swapaxes(0, 1).reshape(array.shape)
         if twin.layout == "gates":
