@@ -149,7 +149,7 @@ def markdown(result: dict[str, Any], others: Mapping[str, dict[str, Any]] = Mapp
     lines += [f"- {one}" for one in conditions(result)]
     lines += [f"- Another run: [{run['machine']}, {run['date']}, {_covered(run)}]({name}/benchmarks.md)"
               for name, run in others.items()]  # fmt: skip
-    lines += ["", "![Milliseconds per model-step, every line](benchmarks.svg)"]
+    lines += ["", "![Milliseconds per model-step, every line](benchmarks.svg)"] if models(rows) else []
     lines += ["", "## Where we lose", ""]
     lines += [f"- {one}" for one in losses(rows) or ["Nowhere, among the lines of this run."]]
     for title, heads, cells in tables(rows):

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import figure
 import pages
+import reading
 from timing import pooled
 from workloads import WORKLOADS
 
@@ -172,7 +173,8 @@ def write(result: dict[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "benchmarks.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (out / "benchmarks.md").write_text(pages.markdown(result, pages.elsewhere(out)), encoding="utf-8")
-    figure.save(result["rows"], out / "benchmarks.svg")
+    if reading.models(result["rows"]):
+        figure.save(result["rows"], out / "benchmarks.svg")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
