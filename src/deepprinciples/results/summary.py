@@ -281,7 +281,7 @@ def _warnings(
 
 
 def _at_chance(row: Mapping[str, Any], sign: int) -> bool:
-    """Check whether an arm is no better than a constant answer, as far as its interval shows."""
+    """Check whether an arm is no better than a constant answer, as far as its interval shows; without one, its mean."""
     worst = row["interval"][0 if sign > 0 else 1]
     return bool(sign * ((row["mean"] if worst is None else worst) - row["constant"]) <= 0)
 

@@ -55,9 +55,10 @@ def what_can_be_seen(blocks: int, comparisons: int, family: int, confidence: flo
     if blocks < able["needed"]:
         key = "study.searches" if by_search else "study.seeds"
         return f"{what}: cannot be judged; {able['needed']} are needed ({key} = {able['needed']})"
+    size = f"{able['difference']:.2g}"
     return (
-        f"{what}: the smallest p after Holm is {able['p']:.2g}; a difference of {able['difference']:.2g} standard "
-        f"deviations (between {plural(unit, 2)}) is found 4 times in 5"
+        f"{what}: the smallest p after Holm is {able['p']:.2g}; a difference of {size} standard "
+        f"{'deviation' if size == '1' else 'deviations'} (between {plural(unit, 2)}) is found 4 times in 5"
     )
 
 
