@@ -385,6 +385,12 @@ REFUSED = [
     ("optimizer.learning_rat=1",
      'optimizer.learning_rat: unknown key; did you mean "learning_rate"? '
      "(sgd takes: learning_rate, momentum, nesterov)"),
+    # a key of another section, or a part that a chain takes
+    ("train.lr=0.1", 'train.lr: unknown key; did you mean "optimizer.learning_rate"? ([train] takes: '
+     "steps, seed, probes)"),
+    ("optimizer.clip_by_global_norm=1.0",
+     'optimizer.clip_by_global_norm: unknown key; did you mean "transforms.clip_by_global_norm"? (sgd takes: '
+     "learning_rate, momentum, nesterov)"),
     ("model={name='mpl'}", 'model.name: no model "mpl"; did you mean "mlp"? (models: cnn, mlp)'),
     ("optimizer=zzz", 'optimizer.name: no optimizer "zzz" (optimizers: adam, sgd)'),
     ("loss=mae", 'loss.name: no loss "mae"; did you mean "mse"? (losses: mse, softmax_cross_entropy)'),
