@@ -130,7 +130,8 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
         if not isinstance(given, Mapping):
             problems.append(f"{table}: expected a table, found {shown(given)}")
             given = {}
-        unknown_keys([str(key) for key in given if key not in keys], keys, f"{table}.", table, problems, kinds.elsewhere)
+        others = [str(key) for key in given if key not in keys]
+        unknown_keys(others, keys, f"{table}.", table, problems, kinds.elsewhere)
     for path, kind in form.sections.items():
         value = at(config, path)
         if value is None and kind not in DEFAULT_PARTS:
