@@ -22,6 +22,7 @@ nb_execution_in_temp = True  # runs/ of a notebook is not left among the sources
 nb_execution_timeout = 240
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # warnings of other packages name folders of the machine that built the site
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the arguments are described in words, and the signature shows the rest

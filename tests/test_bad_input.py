@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optax
 import pytest
 from typer.testing import CliRunner
 
@@ -265,6 +266,12 @@ CONFIG = {
         "arms.plain: loss: does not fit data.name 'wine': gives shape [] for 16 examples, expected one value per "
         "example",
     ),
+    "a line search": (
+        {"optimizer": {"factory": lambda *, learning_rate=1.0: optax.lbfgs(learning_rate)}},
+        "arms.plain: the parts do not fit together: scale_by_zoom_linesearch.<locals>.update_fn() missing 2 required "
+        "keyword-only arguments: 'grad' and 'value_fn'; a line search evaluates the loss again, which a step here does "
+        "not do: optax.lbfgs takes linesearch=None",
+    ),
     "a model that is none": (
         {"model": {"factory": lambda: 3}},
         "model.factory: found int; expected a Model, a Linen module or a pair (init, apply); wrap NNX and Equinox "
@@ -328,7 +335,7 @@ DATA = {
     ),
     "26 labels as text": (
         own(targets=np.array(["a", "b"] * 20)),
-        "data.targets: found dtype <U1, expected numbers; encode text as numbers first",
+        "data.targets: found dtype <U1, expected numbers; encode text, as np.unique(text, return_inverse=True)[1]",
     ),
     "27 counts differ": (
         own(targets=Y[:-3]),
@@ -350,7 +357,7 @@ DATA = {
     ),
     "objects": (
         own(inputs=np.array([object()] * 40)),
-        "data.inputs: found dtype object, expected numbers; encode text as numbers first",
+        "data.inputs: found dtype object, expected numbers; encode text, as np.unique(text, return_inverse=True)[1]",
     ),
     "half of a part": (
         own(validation_inputs=X),

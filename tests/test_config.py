@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 
 from deepprinciples import config as configs
 from deepprinciples.config import schema, settings
@@ -364,6 +365,8 @@ def test_numbers_of_numpy_and_paths_are_plain() -> None:
     base = {**BASE, "optimizer": {"name": "sgd", "nesterov": np.bool_(True), "momentum": np.float32(0.5)}}
     found = configs.resolve(base, KINDS)["optimizer"]
     assert found["nesterov"] is True and found["momentum"] == 0.5
+    tensors = {**BASE, "optimizer": {"name": "sgd", "momentum": torch.tensor(0.5, requires_grad=True)}}
+    assert configs.resolve(tensors, KINDS)["optimizer"]["momentum"] == 0.5
     field = schema.Field("path", str, schema.REQUIRED, None, False)
     assert schema.convert(field, Path("a") / "b.csv") == str(Path("a") / "b.csv")
     assert configs.dumps({"data": {"path": Path("b.csv")}}).endswith('path = "b.csv"\n')
@@ -385,6 +388,12 @@ REFUSED = [
     ("optimizer.learning_rat=1",
      'optimizer.learning_rat: unknown key; did you mean "learning_rate"? '
      "(sgd takes: learning_rate, momentum, nesterov)"),
+    # a key of another section, or a part that a chain takes
+    ("train.lr=0.1", 'train.lr: unknown key; did you mean "optimizer.learning_rate"? ([train] takes: '
+     "steps, seed, probes)"),
+    ("optimizer.clip_by_global_norm=1.0",
+     'optimizer.clip_by_global_norm: unknown key; did you mean "transforms.clip_by_global_norm"? (sgd takes: '
+     "learning_rate, momentum, nesterov)"),
     ("model={name='mpl'}", 'model.name: no model "mpl"; did you mean "mlp"? (models: cnn, mlp)'),
     ("optimizer=zzz", 'optimizer.name: no optimizer "zzz" (optimizers: adam, sgd)'),
     ("loss=mae", 'loss.name: no loss "mae"; did you mean "mse"? (losses: mse, softmax_cross_entropy)'),

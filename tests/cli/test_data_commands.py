@@ -64,7 +64,7 @@ def test_an_unknown_set_is_answered_with_the_nearest():
     said = command("fetch", "nucle")
     assert said.exit_code == 2
     assert said.stderr.startswith(
-        'error: data: no set "nucle"; did you mean "nuclei"? (sets: brain_tissue, brown, efficientnet_lite0'
+        'error: data: no set "nucle"; did you mean "nuclei"? (sets that are fetched: brain_tissue, brown'
     )
 
 

@@ -248,7 +248,7 @@ def test_what_was_changed_is_noted():
     data = arrays(image, standardize=False)
     assert (data.train.inputs == 1).all()
     assert data.notes == ("inputs: uint8 values were divided by 255",)
-    assert arrays(X.astype(float)).notes == ("inputs: float64 values were narrowed to float32",)
+    assert arrays(X.astype(float)).notes == ("note: inputs: float64 values were narrowed to float32",)
     assert "one class only (label 0)" in arrays(targets=np.zeros(20, int)).notes[0]
     assert "integers above 2**24" in arrays(X.astype(int) + 2**30).notes[0]
     assert arrays().notes == ()

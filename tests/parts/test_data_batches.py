@@ -65,7 +65,7 @@ def test_values_of_a_stream_are_used_as_they_come_and_the_notes_say_so():
     """Lost when it fails: validation is scaled and training is not."""
     data = streamed(PAIRS, batch_size=64)
     np.testing.assert_array_equal(data.validation.inputs, X[:3])
-    assert "a stream's values are used as they come, not standardized" in data.notes
+    assert "note: a stream's values are used as they come, not standardized" in data.notes
     assert "batch_size: the stream's batches of 4 are used, not 64" in data.notes
 
 

@@ -148,7 +148,5 @@ def test_what_cannot_be_read_is_named(items: Any, message: str) -> None:
 
 def test_words_are_refused() -> None:
     """Lost: a hint, where labels are texts."""
-    with pytest.raises(
-        DataError, match=r"data.targets: found dtype <U3, expected numbers; encode text as numbers first"
-    ):
+    with pytest.raises(DataError, match=r"data.targets: found dtype <U3, expected numbers; encode text, as np.unique"):
         prepare(collected([(x, "yes" if y else "no") for x, y in PAIRS]), batch_size=8)

@@ -186,7 +186,8 @@ def test_npz_factory_reads_both_parts(tmp_path):
     data = prepare(TABLE["npz"](path=path, test_inputs="tx", test_targets="ty"), batch_size=4)
     assert [len(p.inputs) for p in data[:3]] == [24, 6, 6]
     message = refusal(TABLE["npz"], path=path, inputs="images")
-    assert message.endswith('found no array named "images", expected one; the file holds: inputs, targets, tx, ty')
+    held = 'found no array named "images", expected one; the file holds: inputs, targets, tx, ty; write it as '
+    assert message.endswith(f"{held}numpy.savez(path, inputs=..., targets=...)")
 
 
 @pytest.mark.parametrize(

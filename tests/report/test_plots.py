@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from deepprinciples.report import selections
-from deepprinciples.report.figures import curves, forest_plot, mpl_style, plots, search_plots
+from deepprinciples.report.figures import curves, forest_plot, heat_maps, mpl_style, plots, search_plots
 
 
 def line_data(plot, axes=0):
@@ -231,3 +231,24 @@ def test_a_logarithmic_axis_has_two_ticks_or_more(ends):
         mpl_style.axis(axes, "x", ends, log=True)
         inside = [place for place in axes.get_xticks() if ends[0] <= place <= ends[1]]
     assert 2 <= len(inside) <= 6, inside
+
+
+def test_equal_medians_leave_room_for_the_band_of_the_seeds(study):
+    """Lost: a curve whose axis reads 0.94444 at every tick, since all medians are alike while the seeds differ."""
+    results, summary, _ = study(arms=("one",), seeds=4, layers=2, steps=10)
+    spread = np.array([0.80, 0.95, 0.95, 0.97])[None, :, None] * np.ones(results.validation.shape)
+    results["validation"] = results.validation.copy(data=spread)
+    results["diverged_at"] = results.diverged_at.copy(data=np.full(results.diverged_at.shape, -1))
+    plot = next(plot for plot in curves.learning(results, summary) if plot.name == "validation")
+    low, high = plot.figure.axes[0].get_ylim()
+    assert low <= np.quantile([0.80, 0.95, 0.95, 0.97], 0.25) and high >= np.quantile([0.80, 0.95, 0.95, 0.97], 0.75)
+
+
+def test_the_scale_of_a_share_is_one_of_shares(study):
+    """Lost: a color bar that begins at -0.1 for a share of units."""
+    results, _, _ = study(arms=("one",), seeds=4, layers=3, steps=10)
+    few = np.full(results.dead_units.shape, 0.02)
+    results["dead_units"] = results.dead_units.copy(data=few)
+    plot = next(plot for plot in heat_maps.heat_maps(results) if plot.name == "dead-units-map")
+    ends = [image.get_clim() for axes in plot.figure.axes for image in axes.images]
+    assert (0.0, pytest.approx(0.12)) in ends

@@ -194,3 +194,10 @@ def test_a_warning_is_called_so_once(study):
     _, summary, _ = study(arms=("a", "b"), seeds=6, layers=2, steps=4)
     out = shown(summary | {"warnings": ["warning: one class only", "another"]})
     assert "warning: one class only" in out.splitlines() and "warning: another" in out.splitlines()
+
+
+def test_a_note_is_no_warning(study):
+    """Lost otherwise: what is harmless, such as float64 that became float32, worries a reader as a warning."""
+    _, summary, _ = study(seeds=6, layers=2, steps=4)
+    out = shown(summary | {"warnings": ["note: inputs: float64 values were narrowed to float32"]})
+    assert "note: inputs: float64 values were narrowed to float32" in out.splitlines()

@@ -86,3 +86,10 @@ def test_methods_are_ranked_over_tasks(study: Any) -> None:
     fewer = study._replace(summary={**study.summary, "arms": arms[:2]})
     with pytest.raises(dp.errors.DataError, match="runs: found arms plain, clipping and plain, clipping, tanh"):
         dp.rank([study, fewer])
+
+
+def test_a_report_without_a_path_is_that_of_the_run(study: Any) -> None:
+    """Lost: `run.report()`, which is what a reader types first."""
+    before = (study.path / "report.html").read_bytes()
+    (study.path / "report.html").unlink()
+    assert study.report() == study.path / "report.html" and study.path.joinpath("report.html").read_bytes() == before

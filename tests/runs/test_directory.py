@@ -123,6 +123,9 @@ def test_a_run_is_opened_from_wherever_it_was_moved(tmp_path: Path) -> None:
 def test_a_damaged_run_is_one_line(tmp_path: Path) -> None:
     """A missing, changed or later file is named."""
     path = _finished(directory.create(tmp_path / "run", "x"))
+    (tmp_path / "first-1").mkdir()
+    with pytest.raises(IntegrityError, match='no such directory; .*; did you mean ".*first-1"'):
+        directory.load(tmp_path / "first")
     with pytest.raises(IntegrityError, match="no such directory"):
         directory.load(tmp_path / "other")
     content = (path / "results.nc").read_bytes()

@@ -227,6 +227,7 @@ def test_arm_rows_describe_each_arm(luck):
     wilson = stats.binomtest(3, 20).proportion_ci(method="wilson")
     assert shaky["diverged_interval"] == pytest.approx([wilson.low, wilson.high])
     assert arm_rows(scores[:, :1], lost[:, :1], "ab", higher_is_better=True)[0]["interval"] == [None, None]
+    assert arm_rows(scores[:, :1], lost[:, :1], "ab", higher_is_better=True, bound=0.0)[0]["interval"] == [None, None]
 
 
 def _headline(scores, names="abc", lost=None, **options):

@@ -83,3 +83,12 @@ def test_a_clip_that_never_acts_is_named(tmp_path: Path) -> None:
     (row,) = run.summary["comparisons"]
     assert row["identical"] and "to the bit, in all 6 runs" in row["sentence"]
     assert "clipped gave the very scores of plain, to the bit" in run.summary["headline"]
+
+
+def test_one_seed_above_chance_is_not_called_at_chance(tmp_path: Path) -> None:
+    """Lost: a first run of accuracy 1 with a warning that it learned nothing, since one seed has no interval."""
+    adam = {"name": "adam", "learning_rate": 0.01}
+    run = dp.train({**BASE, "optimizer": adam, "train": {"steps": 100, "seeds": 1, "probes": []}}, tmp_path / "run")
+    (row,) = run.summary["arms"]
+    assert row["mean"] > 0.8 and row["interval"] == [None, None]
+    assert not any("at chance" in line for line in run.summary["warnings"])

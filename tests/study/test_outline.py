@@ -76,3 +76,15 @@ def test_the_smallest_p(blocks: int, comparisons: int, p: float) -> None:
     assert able["difference"] == planning.minimum_detectable(1.0, blocks, alpha=(1 - 0.95) / comparisons)
     assert planning.can_show(1, 1)["difference"] is None
     assert "30 searches" in outline.what_can_be_seen(30, 1, 1, 0.95, by_search=True)
+
+
+def test_evaluations_that_move_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: why a curve has points at 150, 300, ... although `evaluate_every = 130` was asked."""
+    monkeypatch.chdir(tmp_path)
+    Path("c.toml").write_text(CONFIG)
+    ask = ["compare", "c.toml", "--plan", "train.steps=400"]
+    note = (
+        "note: evaluated every 150 steps, not 130: evaluations follow probed steps, every 25 here (train.probe_every)"
+    )
+    assert CliRunner().invoke(app, [*ask, "train.evaluate_every=130"]).output.splitlines()[-1] == note
+    assert "note:" not in CliRunner().invoke(app, [*ask, "train.evaluate_every=100"]).output

@@ -27,6 +27,7 @@ from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import SCHEMA_VERSION
 from deepprinciples.results.trained_model import used_parameters
 from deepprinciples.runs import arrays, directory, files
+from deepprinciples.stats.sentences import plural
 from deepprinciples.study.plan import resolve
 from deepprinciples.study.starting_weights import PATH, start_of
 from deepprinciples.types import AUXILIARY, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
@@ -107,7 +108,7 @@ def probe(
     subject = subject._replace(notes=notes + subject.notes)
     look, left_out = _fitting(subject)
     subject = subject._replace(notes=subject.notes + left_out)
-    progress(f"probing {len(subject.seeds)} seeds on {subject.batch.size} examples")
+    progress(f"probing {len(subject.seeds)} {plural('seed', len(subject.seeds))} on {subject.batch.size} examples")
     found = _measured(subject, probes.combine(look), steps=config["train"]["steps"])
     progress("looking around and between solutions")
     found = found.assign(_around(subject) | _alike(subject))

@@ -53,5 +53,8 @@ def _known(name: str) -> str:
 
     if name not in SETS:
         guess = suggestion(name, SETS)
-        raise ConfigError(f"data: no set {quoted(name)}{guess} (sets: {', '.join(sorted(SETS))})")
+        raise ConfigError(
+            f"data: no set {quoted(name)}{guess} (sets that are fetched: {', '.join(sorted(SETS))}; "
+            "other data come with the package or are yours)"
+        )
     return name

@@ -257,14 +257,14 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def copy(value: Any, depth: int = 0) -> Any:
-    """Copy tables and lists; other leaves, arrays among them, are shared, and numbers of NumPy become Python's."""
+    """Copy tables and lists; other leaves, arrays among them, are shared, and arrays of one number become it."""
     if depth > MAX_DEPTH:
         raise ConfigError(f"config: nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         return {key: copy(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [copy(item, depth + 1) for item in value]
-    scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    scalar = getattr(value, "shape", None) == () and callable(getattr(value, "item", None))  # NumPy, PyTorch or JAX
     return value.item() if scalar else value
 
 

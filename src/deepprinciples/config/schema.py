@@ -34,6 +34,7 @@ class Registry(NamedTuple):
     tables: kind -> name -> factory. functions: section without a name ("train", "study") -> function whose signature
     is its schema. extras: kind -> functions whose keywords belong to the section too. provided: kind -> parameters that
     the build supplies, so that a config may not. asked: kind -> parameters that it supplies where they have no default.
+    elsewhere: key -> its path in the sections of a config, for what stands in the wrong one.
     """
 
     tables: Mapping[str, Mapping[str, Callable[..., Any]]]
@@ -41,6 +42,7 @@ class Registry(NamedTuple):
     extras: Mapping[str, tuple[Callable[..., Any], ...]] = types.MappingProxyType({})
     provided: Mapping[str, Collection[str]] = types.MappingProxyType({})
     asked: Mapping[str, Collection[str]] = types.MappingProxyType({})
+    elsewhere: Callable[[], Mapping[str, str]] = dict
 
 
 class Field(NamedTuple):

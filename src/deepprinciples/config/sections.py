@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from deepprinciples.config.dictionary import names_part
@@ -120,7 +121,8 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
     learner = _name_of(config.get("learner", DEFAULT_PARTS["learner"]))
     owner = "a config" if learner == DEFAULT_PARTS["learner"] else f"a config with learner {learner}"
     unknown = [str(key) for key in config if key not in known]
-    unknown_keys(unknown, known, "", owner, problems, _paths_of(config, form, functions, kinds) if unknown else {})
+    kinds = kinds._replace(elsewhere=cache(partial(_paths_of, config, form, functions, kinds)))
+    unknown_keys(unknown, known, "", owner, problems, kinds.elsewhere)
     out: dict[str, Any] = {"title": config.get("title")}
     for table in [name for name in known if any(path.startswith(f"{name}.") for path in paths)]:
         keys = [path.partition(".")[2] for path in paths if path.startswith(f"{table}.")]
@@ -128,7 +130,8 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
         if not isinstance(given, Mapping):
             problems.append(f"{table}: expected a table, found {shown(given)}")
             given = {}
-        unknown_keys([str(key) for key in given if key not in keys], keys, f"{table}.", table, problems)
+        others = [str(key) for key in given if key not in keys]
+        unknown_keys(others, keys, f"{table}.", table, problems, kinds.elsewhere)
     for path, kind in form.sections.items():
         value = at(config, path)
         if value is None and kind not in DEFAULT_PARTS:
@@ -149,15 +152,16 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
 
 
 def _paths_of(config: Mapping[str, Any], form: Schema, functions: list[str], kinds: Registry) -> dict[str, str]:
-    """Map the keys of a config's sections to their paths: what stands at the top may belong into one of them."""
-    factories = {name: kinds.functions[name] for name in functions}
+    """Map the keys of a config's sections to their paths: what stands in the wrong one may belong into another."""
+    known = {name: fields(kinds.functions[name]) for name in functions}
     for path, kind in form.sections.items():
         section = at(config, path)
         name = section.get("name") if isinstance(section, Mapping) else section
         if isinstance(name, str) and name in kinds.tables.get(kind, {}):
-            factories[path] = kinds.tables[kind][name]
-    order = sorted(factories, key=lambda name: name == "study" and "arms" in config)  # the last one wins
-    return {key: f"{name}.{key}" for name in order for key in fields(factories[name])}
+            known[path] = _schema(kinds.tables[kind][name], kind, kinds)
+    parts = {part: f"{path}.{part}" for path, kind in form.chains.items() for part in kinds.tables.get(kind, {})}
+    order = sorted(known, key=lambda name: name == "study" and "arms" in config)  # the last one wins
+    return {**parts, **{key: f"{name}.{key}" for name in order for key in known[name]}}
 
 
 def _put(out: dict[str, Any], path: str, value: Any) -> None:
@@ -281,7 +285,7 @@ def keywords(
     others = {key: value for key, value in given.items() if key not in known}
     if any_key:
         return {**out, **others}
-    unknown_keys([str(key) for key in others], list(known), f"{path}.", owner, problems)
+    unknown_keys([str(key) for key in others], list(known), f"{path}.", owner, problems, kinds.elsewhere)
     return out
 
 

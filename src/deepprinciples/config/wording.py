@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 _MOST_SHOWN = 20  # unknown keys in one message
@@ -111,12 +110,13 @@ def unknown_keys(
     prefix: str,
     owner: str,
     problems: list[str],
-    within: Mapping[str, str] = MappingProxyType({}),
+    elsewhere: Callable[[], Mapping[str, str]] = dict,
 ) -> None:
-    """Add a line for each key that is not known; `within` maps keys of deeper sections to their paths."""
+    """Add a line for each key that is not known; `elsewhere` maps keys of other sections to their paths."""
+    paths = elsewhere() if keys else {}
     takes = f"({owner} takes: {', '.join(known)})" if known else f"({owner} takes no keys)"
     for key in keys[:_MOST_SHOWN]:
-        deeper = "" if nearest(key, known) else within.get(key, within.get(_SHORT.get(key.lower(), ""), ""))
+        deeper = paths.get(key) or ("" if nearest(key, known) else paths.get(_SHORT.get(key.lower(), ""), ""))
         guess = f'; did you mean "{deeper}"?' if deeper else suggestion(key, known)
         problems.append(f"{prefix}{word(key)}: unknown key{guess} {takes}")
     if len(keys) > _MOST_SHOWN:

@@ -18,6 +18,7 @@ from deepprinciples.interop import torch_names
 from deepprinciples.learners.factories import trait
 from deepprinciples.parts.data import torch_files
 from deepprinciples.runs import arrays
+from deepprinciples.runs.directory import nearest
 
 MOST_LINES = 20  # of what is wrong with one file
 Shapes = dict[str, tuple[torch_names.Shape, np.dtype]]
@@ -122,7 +123,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise IntegrityError(f"{path}: cannot be read ({error.strerror or error}){nearest(path)}") from None
     load = torch_files.state_dict_of if torch_files.is_torch_file(content) else arrays.load_flat
     found = load(content, str(path))
     return {name: found[name] for name in sorted(found)}

@@ -223,7 +223,10 @@ def _check_step(config: Config, parts: Dataset) -> list[str]:
         _, _, rows = jax.eval_shape(step, state, batch, key)
         lacking = [name for name in (*measured.sections(config), "loss") if name not in rows]
         found.extend(f"learner: its evaluation gives no {name!r}; it gives {', '.join(rows)}" for name in lacking)
-    return found
+    searches = (
+        "; a line search evaluates the loss again, which a step here does not do: optax.lbfgs takes linesearch=None"
+    )
+    return [one + searches * ("'value_fn'" in one) for one in found]
 
 
 def transform_names(config: Config) -> list[str]:

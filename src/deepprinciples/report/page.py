@@ -16,7 +16,7 @@ import jinja2
 import xarray as xr
 from markupsafe import Markup
 
-from deepprinciples.report import formatting, search_text, table_rows
+from deepprinciples.report import formatting, search_text, table_rows, verdict_tables
 from deepprinciples.report.audio import players
 from deepprinciples.report.figures import plots
 from deepprinciples.report.figures.mpl_style import Plot, to_svg
@@ -87,6 +87,7 @@ def render(
         figures_of=lambda group: shown.get(group, []),
         measures=table_rows.measures(results) if probed else [],
         notes=search_text.notes(summary),
+        numbers=_numbers(summary),
         paste="\n".join(formatting.paste(formatting.rows(summary.get("rates")))),
         players=players(results),
         probed=probed,
@@ -153,6 +154,13 @@ def _header(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str
         "known": facts,
         "warnings": formatting.sentences(summary.get("warnings")),
     }
+
+
+def _numbers(summary: Mapping[str, Any]) -> str:
+    """Return the table of verdicts as CSV in base64; empty without comparisons."""
+    if not formatting.rows(summary.get("comparisons")):
+        return ""
+    return base64.b64encode(formatting.clean(verdict_tables.csv(summary), lines=True).encode()).decode()
 
 
 def _cost(summary: Mapping[str, Any]) -> dict[str, str]:

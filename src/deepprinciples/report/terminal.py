@@ -53,7 +53,9 @@ def verdict_table(summary: Mapping[str, Any], console: Console) -> None:
     for one in formatting.rows(summary.get("test_sets")):
         rich_text.line(console, formatting.name(one.get("headline")))
     for warning in formatting.sentences(summary.get("warnings")):
-        rich_text.line(console, f"warning: {warning.removeprefix('warning: ')}", "yellow")
+        is_note = warning.startswith("note: ")
+        words = warning if is_note else f"warning: {warning.removeprefix('warning: ')}"
+        rich_text.line(console, words, "dim" if is_note else "yellow")
     cost = formatting.table(summary.get("cost"))
     for words in (_spent(cost), "" if tested else _probes(cost)):
         if words:

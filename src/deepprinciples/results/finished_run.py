@@ -53,15 +53,16 @@ class Run(NamedTuple):
         """Everything that was measured, by name; read from results.nc, whose hash is checked again."""
         return directory.results(self.path, self.manifest)
 
-    def report(self, path: Path | str, *, figures: bool = False) -> Path:
+    def report(self, path: Path | str | None = None, *, figures: bool = False) -> Path:
         """Write the report as one HTML file; returns its path.
 
         Args:
-            path: the file.
+            path: the file; None writes the report.html of the run directory again.
             figures: write each figure as .svg and .png too, into the folder figures/ beside the file.
         """
         from deepprinciples.report import page
 
+        path = self.path / "report.html" if path is None else path
         return page.write(path, self.results, self.summary, self.manifest, figures=figures)
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -281,8 +281,8 @@ def _warnings(
 
 
 def _at_chance(row: Mapping[str, Any], sign: int) -> bool:
-    """Check whether an arm is no better than a constant answer, as far as its interval shows."""
-    worst = row["interval"][0 if sign > 0 else 1]
+    """Check whether an arm is no better than a constant answer, as far as its interval shows; without one, its mean."""
+    worst = row["interval"][0 if sign > 0 else 1] if row["blocks"] > 2 else None  # two seeds can have any interval
     return bool(sign * ((row["mean"] if worst is None else worst) - row["constant"]) <= 0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import difflib
 import hashlib
 import os
 import platform
@@ -165,8 +166,16 @@ def status(run_dir: Path | str) -> dict[str, Any]:
     """
     path = Path(run_dir)
     if not path.is_dir():
-        raise IntegrityError(f"{path}: no such directory; expected the directory of a run")
+        raise IntegrityError(f"{path}: no such directory; expected the directory of a run{nearest(path)}")
     return _table(path / STATUS)
+
+
+def nearest(path: Path) -> str:
+    """Return `; did you mean "..."?` where nothing lies at a path and its folder holds a name like it."""
+    with contextlib.suppress(OSError):
+        if not path.exists() and (found := difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)):
+            return f'; did you mean "{path.parent / found[0]}"?'
+    return ""
 
 
 def fingerprint() -> dict[str, Any]:
@@ -244,7 +253,7 @@ def load(run_dir: Path | str) -> Stored:
     missing = [name for name in (CONFIG, MANIFEST, SUMMARY) if not (path / name).is_file()]
     if missing:
         what = "no such directory" if not path.is_dir() else f"{missing[0]} is missing"
-        raise IntegrityError(f"{path}: {what}; expected the directory of a finished run")
+        raise IntegrityError(f"{path}: {what}; expected the directory of a finished run{nearest(path)}")
     known, summary = _table(path / MANIFEST, MANIFEST_VERSION), _table(path / SUMMARY)
     sealed = {key: value for key, value in known.items() if key != "sha256"}
     if known.get("schema_version") != 1 and known.get("sha256") != seal(sealed):

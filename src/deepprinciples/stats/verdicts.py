@@ -133,7 +133,8 @@ def arm_rows(
         as in `compare`. best: the metric's best possible value, if it has one; no interval passes it or `bound`.
     Returns:
         One dict per arm: name, n (runs), blocks, mean (diverged lanes count as worst; None where all diverged and the
-        metric has no bound), interval, diverged (lanes), diverged_interval (Wilson interval of the rate).
+        metric has no bound), interval (Nones for one block), diverged (lanes), diverged_interval (Wilson interval of
+        the rate).
     Raises:
         DataError: shapes and names do not fit.
     """
@@ -146,13 +147,14 @@ def arm_rows(
         mean = paired_tests.mean_interval(units, confidence=confidence, seed=seed, bounds=ends)
         rate = paired_tests.wilson(int(gone.sum()), gone.size, confidence=confidence)
         known = bound is not None or not gone.all()  # else nothing was measured, and any number would be made up
+        interval = [_plain(mean.low), _plain(mean.high)] if known and units.size > 1 else [None, None]
         rows.append(
             {
                 "name": name,
                 "n": int(row.size),
                 "blocks": int(units.size),
                 "mean": _plain(mean.value) if known else None,
-                "interval": [_plain(mean.low), _plain(mean.high)] if known else [None, None],
+                "interval": interval,
                 "diverged": int(gone.sum()),
                 "diverged_interval": [_plain(rate.low), _plain(rate.high)],
             }

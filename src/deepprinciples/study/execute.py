@@ -35,7 +35,7 @@ from deepprinciples.study import (
     starting_weights,
     teachers,
 )
-from deepprinciples.study.outline import outline
+from deepprinciples.study.outline import outline, rounded
 from deepprinciples.study.plan import StudyPlan
 
 EXHAUSTED = ("RESOURCE_EXHAUSTED", "Out of memory")
@@ -209,7 +209,7 @@ def _outputs(
         kind=kind,
         acts=all(trait("learner", arm.config["learner"], "environment_steps") for arm in plan.arms.values()),
         changes={name: configs.described(arm.changes) for name, arm in plan.arms.items() if "arms" in resolved},
-        notes=[*of_data, *arm_facts.same_arms(plan.arms), *begun, *notes],
+        notes=[*of_data, *rounded(plan.train), *arm_facts.same_arms(plan.arms), *begun, *notes],
         constant={arm: one for arm, one in constant if one is not None},
     )
     if kind == "lr-find":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from deepprinciples.config.settings import Train
+from deepprinciples.engine import segments
 from deepprinciples.results.summary import pairs
 from deepprinciples.stats import planning
 from deepprinciples.stats.sentences import plural
@@ -29,7 +31,18 @@ def outline(plan: StudyPlan) -> list[str]:
     for by_search, blocks in ((True, study.searches), (False, len(plan.report_seeds))):
         if number := searched.count(by_search):
             lines.append(what_can_be_seen(blocks, number, len(compared), study.confidence, by_search=by_search))
-    return lines
+    return lines + rounded(plan.train)
+
+
+def rounded(train: Train) -> list[str]:
+    """Return a note where a run is evaluated at other steps than asked, since evaluations follow probed steps."""
+    cut = segments.plan(train.steps, probe_every=train.probe_every, evaluate_every=train.evaluate_every)
+    if train.evaluate_every in (0, cut.span) or max(train.evaluate_every, cut.span) >= train.steps:
+        return []
+    return [
+        f"note: evaluated every {cut.span} steps, not {train.evaluate_every}: evaluations follow probed steps, every "
+        f"{cut.every} here (train.probe_every)"
+    ]
 
 
 def _each(plan: StudyPlan, tuned: bool) -> str:
@@ -55,9 +68,10 @@ def what_can_be_seen(blocks: int, comparisons: int, family: int, confidence: flo
     if blocks < able["needed"]:
         key = "study.searches" if by_search else "study.seeds"
         return f"{what}: cannot be judged; {able['needed']} are needed ({key} = {able['needed']})"
+    size = f"{able['difference']:.2g}"
     return (
-        f"{what}: the smallest p after Holm is {able['p']:.2g}; a difference of {able['difference']:.2g} standard "
-        f"deviations (between {plural(unit, 2)}) is found 4 times in 5"
+        f"{what}: the smallest p after Holm is {able['p']:.2g}; a difference of {size} standard "
+        f"{'deviation' if size == '1' else 'deviations'} (between {plural(unit, 2)}) is found 4 times in 5"
     )
 
 

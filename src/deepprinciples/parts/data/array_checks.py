@@ -39,7 +39,9 @@ def as_array(value: Any, where: str) -> np.ndarray:
         array = array.astype(np.float32)
     if array.dtype.kind not in "biuf":
         sparse = array.ndim == 0 and hasattr(value, "toarray")
-        advice = "use toarray() for a sparse matrix" if sparse else "encode text as numbers first"
+        advice = (
+            "use toarray() for a sparse matrix" if sparse else "encode text, as np.unique(text, return_inverse=True)[1]"
+        )
         raise DataError(f"{where}: found dtype {array.dtype}, expected numbers; {advice}")
     if array.ndim == 0:
         raise DataError(f"{where}: found a single number, expected an array whose first axis counts the examples")

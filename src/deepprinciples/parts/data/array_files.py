@@ -161,7 +161,10 @@ def _read_member(archive: zipfile.ZipFile, name: str, path: PathLike, limit: int
     if len(found) != 1:
         held = ", ".join(shown(m.filename.removesuffix(".npy")) for m in archive.infolist()[:20]) or "none"
         count = "no array" if not found else f"{len(found)} arrays"
-        raise DataError(f'{path}: found {count} named "{name}", expected one; the file holds: {held}')
+        raise DataError(
+            f'{path}: found {count} named "{name}", expected one; the file holds: {held}; '
+            "write it as numpy.savez(path, inputs=..., targets=...)"
+        )
     member, where = found[0], f'{path}: array "{name}"'
     if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{where}: encrypted or of an unsupported compression; write it with numpy.savez")

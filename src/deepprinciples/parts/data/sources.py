@@ -58,7 +58,7 @@ def source_of(inputs: Any, targets: Any, task: str, classes: int, **rest: Any) -
         raise DataError(f"data.classes: found {classes}, expected 0 (count them) or the number of classes")
     notes: tuple[str, ...] = ()
     if getattr(inputs, "dtype", None) == np.float64:
-        notes = ("inputs: float64 values were narrowed to float32",)
+        notes = ("note: inputs: float64 values were narrowed to float32",)
     return Source(inputs, targets, task, classes if task == "classification" else 0, notes=notes, **rest)
 
 

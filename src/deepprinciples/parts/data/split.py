@@ -164,9 +164,9 @@ def _scaled(parts: dict[str, Split], source: Source, standardize: bool) -> tuple
     if not standardize or source.vocabulary:
         return parts, ()
     if source.stream is not None:
-        return parts, ("a stream's values are used as they come, not standardized",)
+        return parts, ("note: a stream's values are used as they come, not standardized",)
     if not source.standardize:
-        return parts, () if source.leaves else ("kept at the scale of the benchmark, not standardized",)
+        return parts, () if source.leaves else ("note: kept at the scale of the benchmark, not standardized",)
     mean, std = moments(parts["train"].inputs)
     parts = {name: Split(scale(part.inputs, mean, std), part.targets) for name, part in parts.items()}
     if source.task == "classification":

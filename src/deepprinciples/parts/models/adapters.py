@@ -237,6 +237,11 @@ def coerce(value: Any) -> Model:
         return linen(value)
     if isinstance(value, tuple) and len(value) == 2 and all(callable(f) for f in value):
         return functions(*value)
+    if any(base.__module__.startswith("torch.") for base in type(value).__mro__):
+        raise ConfigError(
+            f"model.factory: found {type(value).__name__}, a module of PyTorch, which cannot be trained here; write it "
+            "in Flax or Equinox; its weights can be a start (model.start)"
+        )
     raise ConfigError(
         f"model.factory: found {type(value).__name__}; expected a Model, a Linen module or a pair (init, apply); "
         "wrap NNX and Equinox modules with adapters.nnx_model or adapters.equinox, which make them anew from a key"

@@ -80,7 +80,10 @@ def _limits(low: np.ndarray, middle: np.ndarray, high: np.ndarray, log: bool) ->
     # One exploding band must not flatten all the others: the picture reaches to ten times the medians.
     centre = middle[np.isfinite(middle)]
     if centre.size:
-        spread = max(float(np.ptp(centre)), 1e-12 * float(np.abs(centre).max()), 1e-300)
+        bands = (high - low)[np.isfinite(high) & np.isfinite(low)]
+        usual = float(np.quantile(bands, 0.75)) if bands.size else 0.0
+        spread = max(float(np.ptp(centre)), usual) or float(np.ptp(held))  # medians may all be equal
+        spread = max(spread, 1e-12 * float(np.abs(centre).max()), 1e-300)
         floor, top = centre.min() - (0 if log else 2 * spread), centre.max() * 10 if log else centre.max() + 2 * spread
         held = np.concatenate([np.clip(held, centre.min() / 10 if log else floor, top), centre])
     return mpl_style.frame(held, log=log)

@@ -55,6 +55,8 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool)
     low, high = float(np.quantile(held, 0.01)), float(np.quantile(held, 0.99))
     if high - low < 0.2:
         low, high = low - 0.1, high + 0.1
+    if not log:  # shares
+        low, high = max(low, 0.0), min(high, 1.0)
     names, layers = selections.labels(results, "arm"), list(map(_row_name, selections.labels(results, dim)))
     kept = [np.flatnonzero(np.any(~np.isnan(maps[arm]), axis=0)) for arm in range(len(names))]
     heights = [min(130.0, max(54.0, 5.6 * len(rows))) for rows in kept]
