@@ -57,7 +57,7 @@ def plain_convolution(x, w, strides, padding, dilation, groups):
     )
 
 
-@pytest.mark.parametrize(("batch", "dtype"), [(3, np.float32), (33, np.float64)])  # the large one lies batch last
+@pytest.mark.parametrize(("batch", "dtype"), [(1, np.float32), (33, np.float64)])  # the large one lies batch last
 @pytest.mark.parametrize(("spatial", "window", "strides", "padding", "dilation", "groups"), CONVOLUTIONS)
 def test_convolution_is_the_library_convolution(spatial, window, strides, padding, dilation, groups, batch, dtype):
     """Networks would compute another function, or learn by a wrong gradient."""
@@ -94,7 +94,7 @@ def test_convolution_to_few_channels_is_the_library_convolution(spatial, window,
         assert_twins(ours, library, x, w)
 
 
-@pytest.mark.parametrize("batch", [3, 33])
+@pytest.mark.parametrize("batch", [1, 33])
 def test_convolution_is_the_same_for_lanes_side_by_side(batch):
     """Lanes under vmap would mix their kernels."""
     x, w = normal(2, batch, 6, 5, 4), normal(2, 3, 3, 4, 8, seed=1)
@@ -119,7 +119,7 @@ def test_linen_takes_the_convolution_as_its_hook():
         np.testing.assert_allclose(ours.apply(params, x), stock.apply(params, x), atol=1e-5)
 
 
-@pytest.mark.parametrize(("batch", "dtype"), [(3, np.float32), (33, np.float64)])  # the large one lies batch last
+@pytest.mark.parametrize(("batch", "dtype"), [(1, np.float32), (33, np.float64)])  # the large one lies batch last
 @pytest.mark.parametrize(("spatial", "window", "strides", "padding"), POOLS)
 def test_pools_are_the_library_pools(spatial, window, strides, padding, batch, dtype):
     """Pooling would mix positions, or send gradients to the wrong ones."""
@@ -144,7 +144,7 @@ def test_of_equal_entries_one_alone_gets_the_gradient(window, strides):
     assert_twins(lambda x: max_pool(x, window, strides), lambda x: nn.max_pool(x, window, strides), x)
 
 
-@pytest.mark.parametrize("batch", [3, 33])
+@pytest.mark.parametrize("batch", [1, 33])
 def test_pools_work_lane_by_lane(batch):
     """Lanes under vmap would pool over each other."""
     x = normal(2, batch, 6, 4, 2)
@@ -159,7 +159,7 @@ def test_a_value_that_is_not_a_number_stays_one():
     assert np.isnan(max_pool(x, (2,), (2,))[0, 0, 0])
 
 
-@pytest.mark.parametrize("batch", [3, 33])
+@pytest.mark.parametrize("batch", [1, 33])
 @pytest.mark.parametrize(("shape", "window"), [((7, 6), (2, 2)), ((9,), (3,))])
 def test_a_pool_inside_the_convolution_is_a_pool_after_it(shape, window, batch):
     """The shortcut for the usual pair of layers would compute something else than the pair."""
@@ -171,3 +171,9 @@ def test_a_pool_inside_the_convolution_is_a_pool_after_it(shape, window, batch):
         x,
         w,
     )
+
+
+def test_arrays_of_numpy_are_convolved_outside_of_compiled_functions() -> None:
+    """A user who calls a model on NumPy arrays in a shell would get an error about layouts."""
+    x, w = (np.asarray(normal(*shape)) for shape in ((3, 6, 5, 4), (3, 3, 4, 8)))
+    np.testing.assert_allclose(convolve(x, w, (1, 1), "SAME"), convolve(jnp.asarray(x), w, (1, 1), "SAME"), atol=1e-6)

@@ -73,13 +73,17 @@ def shifted(x: Array, cut: Windows, fill: Any = 0.0) -> list[Array]:
 
 
 def prefers_batch_last(x: Array) -> bool:
-    """Check whether x [B, ..., C] is faster with the batch innermost: on CPU, for batches that fill vectors."""
-    return jax.default_backend() == "cpu" and x.shape[0] >= 32
+    """Check whether x [B, ..., C] is faster with the batch innermost: on CPU, for more than one example.
+
+    Measured with one lane on one core: a U-Net on 48 x 48 pixels takes 0.6 of the time with batches of 2 and 4, and
+    half of it with 8 and 16; a CNN on 28 x 28 takes 0.7 to 0.8 of it with 4 to 16.
+    """
+    return jax.default_backend() == "cpu" and x.shape[0] >= 2
 
 
 def batch_last(x: Array) -> Array:
     """Have x [B, ..., C] lie in memory as [C, ..., B]; the array stays the same, and so does what else reads it."""
-    return with_layout_constraint(x, Layout(major_to_minor=(x.ndim - 1, *range(1, x.ndim - 1), 0)))
+    return with_layout_constraint(jnp.asarray(x), Layout(major_to_minor=(x.ndim - 1, *range(1, x.ndim - 1), 0)))
 
 
 def size(cut: Windows) -> int:
