@@ -17,8 +17,8 @@ import numpy as np
 from deepprinciples.kernels.ctc_decoding import beam_search, greedy
 from deepprinciples.kernels.edit_distance import edit_distance, packed
 from deepprinciples.parts.losses.pairing import mismatch
-from deepprinciples.parts.text.pairs import END_ID, SPECIAL
-from deepprinciples.parts.text.tokenization import tokenizer_of
+from deepprinciples.parts.tokens.pairs import END_ID, SPECIAL
+from deepprinciples.parts.tokens.tokenization import tokenizer_of
 from deepprinciples.types import Array, Count, Metric, better
 
 Rows = Mapping[str, Array]

@@ -14,8 +14,8 @@ from deepprinciples.parts.data.batches import Batches
 from deepprinciples.parts.data.held_out import HeldOut, random_state
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.text.text_files import text_files
-from deepprinciples.parts.text.tokenization import BYTE_NAMES
-from deepprinciples.parts.text.windows import windows
+from deepprinciples.parts.tokens.tokenization import BYTE_NAMES
+from deepprinciples.parts.tokens.windows import windows
 from deepprinciples.types import Count, Seed, Split
 
 BLOCK = 2**16  # bytes of a file that are in memory at once, and a window

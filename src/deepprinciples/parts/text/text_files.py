@@ -9,7 +9,7 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data.array_files import open_file
 from deepprinciples.parts.data.held_out import HeldOut, random_state
 from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.text.windows import Cut, Symbols, Tokens, source_of_documents
+from deepprinciples.parts.tokens.windows import Cut, Symbols, Tokens, source_of_documents
 from deepprinciples.types import Count, Size
 
 

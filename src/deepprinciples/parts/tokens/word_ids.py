@@ -9,7 +9,7 @@ import numpy as np
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.held_out import split_order
 from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.text.tokenization import PADDING, tokenizer_of, word_names
+from deepprinciples.parts.tokens.tokenization import PADDING, tokenizer_of, word_names
 from deepprinciples.types import Split
 
 HELD_OUT = 0.1  # share of the examples in validation, and in test

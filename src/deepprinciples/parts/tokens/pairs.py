@@ -8,8 +8,8 @@ import numpy as np
 
 from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.trees import Leaves
-from deepprinciples.parts.text.tokenization import BEGIN, END, PADDING, tokenizer_of
-from deepprinciples.parts.text.word_ids import rows_of
+from deepprinciples.parts.tokens.tokenization import BEGIN, END, PADDING, tokenizer_of
+from deepprinciples.parts.tokens.word_ids import rows_of
 from deepprinciples.types import Split
 
 PADDING_ID, BEGIN_ID, END_ID = 0, 1, 2

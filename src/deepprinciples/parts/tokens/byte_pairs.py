@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deepprinciples.errors import DataError, ResourceError
-from deepprinciples.parts.text.tokenization import BYTE_NAMES, bytes_named, pieces
+from deepprinciples.parts.tokens.tokenization import BYTE_NAMES, bytes_named, pieces
 
 
 def byte_pair_names(texts: Sequence[str], symbols: int) -> tuple[str, ...]:

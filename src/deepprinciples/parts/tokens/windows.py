@@ -11,9 +11,9 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.data.array_checks import plural
 from deepprinciples.parts.data.sources import WORDS, Source
 from deepprinciples.parts.data.trees import Leaves
-from deepprinciples.parts.text.byte_pairs import byte_pair_names
-from deepprinciples.parts.text.packing import packed
-from deepprinciples.parts.text.tokenization import BYTE_NAMES, UNKNOWN_CHARACTER, character_names, tokenizer_of
+from deepprinciples.parts.tokens.byte_pairs import byte_pair_names
+from deepprinciples.parts.tokens.packing import packed
+from deepprinciples.parts.tokens.tokenization import BYTE_NAMES, UNKNOWN_CHARACTER, character_names, tokenizer_of
 from deepprinciples.types import Count, Range, Size, Split
 
 Tokens = Literal["characters", "bytes", "bpe"]
