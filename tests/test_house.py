@@ -45,8 +45,8 @@ MAY_KNOW = {
     "scripts": {"cli", "errors", "report", "config", "results", "study"},
     "__init__": {"analysis", "config", "domains", "learners", "parts", "results", "scripts", "stats", "study", "types"},
 }  # fmt: skip
-NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "stats", "parts/data",
-          "parts/text", "parts/tokens",
+NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "stats", "parts/data", "parts/files",
+          "parts/splitting", "parts/text", "parts/tokens",
           "results/layout", "results/finished_run", "analysis/rank", "interop/torch_names", "scripts", "cli/main",
           "cli/options", "cli/data_commands", "cli/training_commands", "cli/run_commands", "cli/console",
           "cli/part_cards", "parts/fetched", "__init__")  # fmt: skip

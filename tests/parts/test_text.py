@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError, ResourceError
-from deepprinciples.parts.data import array_files, held_out, prepare
+from deepprinciples.parts.data import prepare
 from deepprinciples.parts.fetched.published import SETS
+from deepprinciples.parts.files import array_files
+from deepprinciples.parts.splitting import held_out
 from deepprinciples.parts.text import TABLE, plays, streamed, tokenizer_of
 from deepprinciples.parts.text.text_files import ends_of_documents, whole_documents
 from deepprinciples.parts.tokens.byte_pairs import byte_pair_names

@@ -33,10 +33,10 @@ from deepprinciples.learners.factories import (
 )
 from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.parts import probes
-from deepprinciples.parts.data.held_out import TestSet
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.parameter_names import names_of
+from deepprinciples.parts.splitting.held_out import TestSet
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.split import prepare
 from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, Split
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]

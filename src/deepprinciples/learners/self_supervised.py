@@ -21,7 +21,7 @@ from deepprinciples.learners.factories import first, model_of
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.learners.reparameterized import reparameterized
-from deepprinciples.parts.data.held_out import split_order
+from deepprinciples.parts.splitting.held_out import split_order
 from deepprinciples.types import (
     AUXILIARY,
     Array,

@@ -20,7 +20,7 @@ from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.engine.serialization import NOBODY, Keeper
 from deepprinciples.learners import from_config
-from deepprinciples.parts.data.batches import prefetch
+from deepprinciples.parts.splitting.batches import prefetch
 from deepprinciples.study import program_cache
 from deepprinciples.study.groups import Group
 from deepprinciples.types import Batch, Dataset

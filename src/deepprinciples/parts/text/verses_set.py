@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.tokens.byte_pairs import byte_pair_names
 from deepprinciples.parts.tokens.pairs import SPECIAL, source_of_pairs
 from deepprinciples.parts.tokens.tokenization import word_names

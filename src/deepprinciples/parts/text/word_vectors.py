@@ -13,8 +13,8 @@ import numpy as np
 
 from deepprinciples.atomic import write_bytes
 from deepprinciples.errors import DataError, ResourceError
-from deepprinciples.parts.data.held_out import random_state
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.splitting.held_out import random_state
 from deepprinciples.parts.tokens.tokenization import SPECIAL
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.trees import Leaves
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.parts.tokens.tokenization import BEGIN, END, PADDING, tokenizer_of
 from deepprinciples.parts.tokens.word_ids import rows_of
 from deepprinciples.types import Split

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_files import shown
+from deepprinciples.parts.files.array_files import shown
 
 PADDING, BEGIN, END = "<padding>", "<begin>", "<end>"
 SPECIAL = (PADDING, BEGIN, END)  # these stand first, where there are some, and are no text

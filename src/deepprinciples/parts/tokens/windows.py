@@ -8,9 +8,9 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.sources import WORDS, Source
-from deepprinciples.parts.data.trees import Leaves
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.sources import WORDS, Source
+from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.parts.tokens.byte_pairs import byte_pair_names
 from deepprinciples.parts.tokens.packing import packed
 from deepprinciples.parts.tokens.tokenization import BYTE_NAMES, UNKNOWN_CHARACTER, character_names, tokenizer_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.held_out import split_order
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.splitting.held_out import split_order
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.tokens.tokenization import PADDING, tokenizer_of, word_names
 from deepprinciples.types import Split
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import activations, initializers
-from deepprinciples.parts.models.keywords import Kernels, Layers, Normalization
+from deepprinciples.parts.layers.keywords import Kernels, Layers, Normalization
 from deepprinciples.types import Array, Scalar
 
 Function = Callable[..., Array]

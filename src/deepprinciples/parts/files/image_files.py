@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_files import in_one_line
+from deepprinciples.parts.files.array_files import in_one_line
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")  # none of them runs another program
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm")

@@ -17,11 +17,11 @@ from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.kernels.recurrence import GATES, Cell, project, recur
 from deepprinciples.kernels.recurrent_regularizers import Between, recur_between
-from deepprinciples.parts.models.design import Design, Function, Step
-from deepprinciples.parts.models.kernel_transforms import transform_of
-from deepprinciples.parts.models.layers import Weights
-from deepprinciples.parts.models.noise import drop_weights, is_off, key_of, thinned
-from deepprinciples.parts.models.normalization import enough, over_spread
+from deepprinciples.parts.layers.design import Design, Function, Step
+from deepprinciples.parts.layers.hidden_layers import Weights
+from deepprinciples.parts.layers.kernel_transforms import transform_of
+from deepprinciples.parts.layers.noise import drop_weights, is_off, key_of, thinned
+from deepprinciples.parts.layers.normalization import enough, over_spread
 from deepprinciples.types import Array, Scalar
 
 CellNormalization = Literal["none", "layer"]

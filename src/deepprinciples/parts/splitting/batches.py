@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import plural, show
-from deepprinciples.parts.data.trees import leaves_of, map_leaves
+from deepprinciples.parts.splitting.array_checks import plural, show
+from deepprinciples.parts.splitting.trees import leaves_of, map_leaves
 from deepprinciples.types import Split
 
 WHERE = "data.batches"

@@ -2,7 +2,7 @@
 
 JAX takes bad data without a word: a label of -1 gives a plausible loss, one too large gives NaN or zero. So every
 array passes through here and comes out as float32 or int32, or the user gets one line that says what is wrong.
-Reading files (files.py) and splitting (split.py) do not belong here.
+Reading files (`parts.files`) and splitting (split.py) do not belong here.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.parts.models.design import Step
+from deepprinciples.parts.layers.design import Step
 from deepprinciples.types import Array, Scalar
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from deepprinciples.parts.models.noise import is_off
+from deepprinciples.parts.layers.noise import is_off
 from deepprinciples.types import Array, Scalar
 
 Factors = Callable[[Mapping[str, Any]], dict[str, Scalar]]

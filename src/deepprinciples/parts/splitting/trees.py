@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import (
+from deepprinciples.parts.splitting.array_checks import (
     as_array,
     numbers_of,
     plural,

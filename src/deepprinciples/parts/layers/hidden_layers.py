@@ -17,11 +17,11 @@ from jax import lax
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
-from deepprinciples.parts.models.design import Design, Function, Step, row
-from deepprinciples.parts.models.kernel_transforms import transform_of, unnormalized
-from deepprinciples.parts.models.keywords import Kernels
-from deepprinciples.parts.models.noise import draws_nothing, drop_branch, drop_weights, dropout
-from deepprinciples.parts.models.normalization import normalize
+from deepprinciples.parts.layers.design import Design, Function, Step, row
+from deepprinciples.parts.layers.kernel_transforms import transform_of, unnormalized
+from deepprinciples.parts.layers.keywords import Kernels
+from deepprinciples.parts.layers.noise import draws_nothing, drop_branch, drop_weights, dropout
+from deepprinciples.parts.layers.normalization import normalize
 from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Model, PyTree
 
 HIGHWAY_BIAS = -1.0  # gates start mostly closed, so that a deep stack starts near the identity (arXiv:1505.00387)

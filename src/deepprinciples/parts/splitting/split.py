@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data import held_out, trees
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.held_out import HeldOut, Shares, TestSet
-from deepprinciples.parts.data.sources import Checked, Source, arrays_of, checked, class_notes, narrowed
+from deepprinciples.parts.splitting import batches as streams
+from deepprinciples.parts.splitting import held_out, trees
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.held_out import HeldOut, Shares, TestSet
+from deepprinciples.parts.splitting.sources import Checked, Source, arrays_of, checked, class_notes, narrowed
 from deepprinciples.types import Count, Dataset, Seed, Size, Sounds, Split
 
 HEARD = 5  # test examples whose recordings are kept

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels import random
-from deepprinciples.parts.models.design import Design, Step
+from deepprinciples.parts.layers.design import Design, Step
 from deepprinciples.types import Array
 
 Transform = Callable[[Array, Step, str], Array]

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.models.design import Design
+from deepprinciples.parts.layers.design import Design
 from deepprinciples.types import Array
 
 

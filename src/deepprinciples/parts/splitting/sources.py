@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import trees
-from deepprinciples.parts.data.array_checks import as_array, inputs_of, labels_of, show, values_of
+from deepprinciples.parts.splitting import trees
+from deepprinciples.parts.splitting.array_checks import as_array, inputs_of, labels_of, show, values_of
 from deepprinciples.types import Sounds, Split
 
 WORDS = {"train": "training", "validation": "validation", "test": "test"}

@@ -7,11 +7,11 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import trees
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.array_files import shown
-from deepprinciples.parts.data.corruptions import Corruption, Severity, corrupted
-from deepprinciples.parts.data.sources import Checked, Source, checked, narrowed
+from deepprinciples.parts.files.array_files import shown
+from deepprinciples.parts.splitting import trees
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.corruptions import Corruption, Severity, corrupted
+from deepprinciples.parts.splitting.sources import Checked, Source, checked, narrowed
 from deepprinciples.types import Range, Seed, Split
 
 HeldOut = Annotated[float, Range("(0, 1)", "give the share of the examples, such as 0.2")]

@@ -1,6 +1,6 @@
 """CSV files, read by pandas: numbers in every column but the target, which may hold the names of classes.
 
-What a number is not is refused with its line and column; the factory that a config names is in from_files.py.
+What a number is not is refused with its line and column; the factory that a config names is in `parts.data`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_files import LIMIT, PathLike, in_one_line, open_file, shown
+from deepprinciples.parts.files.array_files import LIMIT, PathLike, in_one_line, open_file, shown
 
 if TYPE_CHECKING:
     import pandas as pd
