@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.kernels.edit_distance import edit_distance, packed
+from deepprinciples.kernels.sequences.edit_distance import edit_distance, packed
 from deepprinciples.parts import sequence_metrics
 from deepprinciples.parts.sequence_metrics import bleu, chrf, entity_f1, token_error_rate, word_error_rate
 from deepprinciples.types import Metric

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.kernels.ctc_decoding import beam_search, greedy
-from deepprinciples.kernels.edit_distance import edit_distance, packed
+from deepprinciples.kernels.sequences.ctc_decoding import beam_search, greedy
+from deepprinciples.kernels.sequences.edit_distance import edit_distance, packed
 from deepprinciples.parts.losses.pairing import mismatch
 from deepprinciples.parts.tokens.pairs import END_ID, SPECIAL
 from deepprinciples.parts.tokens.tokenization import tokenizer_of

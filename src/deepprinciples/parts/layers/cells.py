@@ -1,8 +1,8 @@
 """One direction of one recurrent layer: its weights, the biases of its gates, and what is done between its steps.
 
-The cells are our own (`kernels.recurrence`), not Linen's, for three reasons: the input projection runs outside the
-loop, the forget bias is a hyper-parameter (Linen's starts at 0), and a perturbation reaches into the recurrence, so
-that its gradient is the whole gradient with respect to the hidden state of that time step.
+The cells are our own (`kernels.sequences.recurrence`), not Linen's, for three reasons: the input projection runs
+outside the loop, the forget bias is a hyper-parameter (Linen's starts at 0), and a perturbation reaches into the recurrence,
+so that its gradient is the whole gradient with respect to the hidden state of that time step.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.kernels.recurrence import GATES, Cell, project, recur
-from deepprinciples.kernels.recurrent_regularizers import Between, recur_between
+from deepprinciples.kernels.sequences.recurrence import GATES, Cell, project, recur
+from deepprinciples.kernels.sequences.recurrent_regularizers import Between, recur_between
 from deepprinciples.parts.layers.design import Design, Function, Step
 from deepprinciples.parts.layers.hidden_layers import Weights
 from deepprinciples.parts.layers.kernel_transforms import transform_of

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from deepprinciples.kernels.recurrence import GATES, Cell
+from deepprinciples.kernels.sequences.recurrence import GATES, Cell
 from deepprinciples.parts import initializers
 from deepprinciples.parts.layers.cells import (
     CellNormalization,

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.recurrence import CELLS, GATES, Carry, Cell
+from deepprinciples.kernels.sequences.recurrence import CELLS, GATES, Carry, Cell
 from deepprinciples.parts import initializers
 from deepprinciples.parts.layers.cells import Cells, Through, lstm_bias, stacked
 from deepprinciples.parts.layers.design import Step, design_of, resolve, row, step_of

@@ -1,7 +1,7 @@
 """Transformers over sequences [B, T, F] of floats or [B, T] of token ids: one stack of blocks, causal or not.
 
 Inside, the stream is [features, examples x positions], and so every map of features is one product of matrices; see
-`kernels.attention` for the rest.
+`kernels.sequences.attention` for the rest.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.edit_distance import packed
+from deepprinciples.kernels.sequences.edit_distance import packed
 from deepprinciples.types import Array
 
 BLANK = 0

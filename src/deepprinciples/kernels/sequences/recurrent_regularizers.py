@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from deepprinciples.kernels.recurrence import CELLS, Carry, Cell, Function, keep, lstm_step, start
+from deepprinciples.kernels.sequences.recurrence import CELLS, Carry, Cell, Function, keep, lstm_step, start
 from deepprinciples.types import Array, Scalar
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.kernels.stock_attention import stock_attend
+from deepprinciples.kernels.sequences.stock_attention import stock_attend
 from deepprinciples.types import Array, Scalar
 
 MASKED = -1e30  # a score that no softmax sees; finite, so that a row without any key has no NaN
