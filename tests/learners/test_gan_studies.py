@@ -16,7 +16,9 @@ from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import from_config
 from deepprinciples.learners.gan.updates import EVALUATIONS
-from deepprinciples.parts import gan_losses, penalties, sample_metrics
+from deepprinciples.parts import penalties
+from deepprinciples.parts.losses import gan_losses
+from deepprinciples.parts.metrics import sample_metrics
 from deepprinciples.parts.models import GENERATORS
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.study import groups, prepared_group

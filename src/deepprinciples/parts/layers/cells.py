@@ -1,8 +1,8 @@
 """One direction of one recurrent layer: its weights, the biases of its gates, and what is done between its steps.
 
 The cells are our own (`kernels.sequences.recurrence`), not Linen's, for three reasons: the input projection runs
-outside the loop, the forget bias is a hyper-parameter (Linen's starts at 0), and a perturbation reaches into the recurrence,
-so that its gradient is the whole gradient with respect to the hidden state of that time step.
+outside the loop, the forget bias is a hyper-parameter (Linen's starts at 0), and a perturbation reaches into the
+recurrence, so that its gradient is the whole gradient with respect to the hidden state of that time step.
 """
 
 from __future__ import annotations

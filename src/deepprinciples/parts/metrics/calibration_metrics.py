@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.split_metrics import class_scores, expected_calibration_error
+from deepprinciples.parts.metrics.split_metrics import class_scores, expected_calibration_error
 from deepprinciples.types import Array, Count, Metric, better, traits
 
 Rows = Mapping[str, Array]

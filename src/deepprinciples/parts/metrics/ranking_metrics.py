@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.parts.split_metrics import class_scores
+from deepprinciples.parts.metrics.split_metrics import class_scores
 from deepprinciples.types import Array, Metric, Share, better, traits
 
 Rows = Mapping[str, Array]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.parts.metrics import is_classes
-from deepprinciples.parts.split_metrics import answers_of, class_scores
+from deepprinciples.parts.metrics.split_metrics import answers_of, class_scores
 from deepprinciples.types import Array, Metric, Size, better, traits
 
 Sums = Mapping[str, Array]
