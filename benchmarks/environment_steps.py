@@ -27,7 +27,7 @@ from timing import rounds
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import use_all_cores
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.study import prepared_group
 from deepprinciples.study.groups import arm_of, group_arms
 

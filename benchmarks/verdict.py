@@ -79,7 +79,7 @@ def settings_of(study: Study, folder: Path, *, quick: bool) -> dict[str, Any]:
 def written(settings: dict[str, Any], folder: Path) -> tuple[Path, list[str]]:
     """Write what both sides read; returns our config, and what `torch_study` is given."""
     from deepprinciples import config as configs
-    from deepprinciples.learners import from_config
+    from deepprinciples.learners.assembly import from_config
     from deepprinciples.study import plan
 
     ours, theirs, arrays = folder / "study.toml", folder / "study.json", folder / "arrays.npz"

@@ -18,7 +18,7 @@ from small_runs import GAME
 
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.runs import checkpoints
 from deepprinciples.runs.stopping import Stop
 from deepprinciples.study import prepared_group, progress_store

@@ -14,7 +14,7 @@ from deepprinciples.config.settings import Train
 from deepprinciples.engine import fit
 from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.gan.updates import EVALUATIONS
 from deepprinciples.parts import penalties
 from deepprinciples.parts.losses import gan_losses

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.splitting import corruptions
 from deepprinciples.types import Split
 

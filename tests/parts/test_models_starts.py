@@ -7,7 +7,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.layers.hidden_layers import Window, unit_variance
 from deepprinciples.parts.models import cnn, mlp, resnet
 

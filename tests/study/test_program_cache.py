@@ -15,7 +15,8 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
 from deepprinciples.engine import compile_cache
-from deepprinciples.learners import TABLES, from_config
+from deepprinciples.learners import TABLES
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.study import groups, prepared_group, program_cache
 from deepprinciples.types import Batch
 
@@ -108,7 +109,7 @@ from deepprinciples import config as configs
 from deepprinciples.engine import compile_cache
 from deepprinciples.study import groups
 from deepprinciples.study import prepared_group
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.config.settings import Train
 compile_cache.compiled = lambda *args: type("Nothing", (), {"memory_analysis": lambda self: None})()
 resolved = configs.resolve({

@@ -8,7 +8,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Study, Train
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import metrics
 from deepprinciples.results import layout
 from deepprinciples.results.summary import summarize

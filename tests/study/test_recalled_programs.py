@@ -17,7 +17,7 @@ import pytest
 import deepprinciples as dp
 from deepprinciples.engine import autotune, compile_cache, recalled, traced_lane
 from deepprinciples.engine.packed_log import pack
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.study import program_cache
 
 Make = Callable[..., Any]

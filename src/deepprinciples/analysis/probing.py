@@ -17,8 +17,9 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
 from deepprinciples.interop import parameters
-from deepprinciples.learners import averaging, from_config
-from deepprinciples.learners.factories import model_of
+from deepprinciples.learners import averaging
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly.factories import model_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.parts.probes import curvature, landscape

@@ -13,7 +13,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.rerun import Known, Look, rerun
 from deepprinciples.engine.run import Block, begun_lane
 from deepprinciples.errors import ConfigError, IntegrityError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.results.finished_run import load
 from deepprinciples.runs import checkpoints, directory
 from deepprinciples.study import execute, prepared_group, progress_store, protocol

@@ -18,8 +18,8 @@ from deepprinciples import config as configs
 from deepprinciples.engine import autotune
 from deepprinciples.errors import IntegrityError, ResourceError, Stopped, one_line
 from deepprinciples.interop import parameters
-from deepprinciples.learners import from_config, measured
-from deepprinciples.learners.factories import trait
+from deepprinciples.learners.assembly import from_config, measured
+from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.learners.features import digest
 from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load

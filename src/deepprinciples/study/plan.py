@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple, get_args
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Study, Train, report_seeds, shape_problems
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config
-from deepprinciples.learners.factories import name_of, trait
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly.factories import name_of, trait
 from deepprinciples.parts.search_methods import SearchMethod
 from deepprinciples.stats.searches import Budget
 from deepprinciples.study import program_cache, starting_weights, teachers

@@ -19,7 +19,7 @@ from deepprinciples.engine.population import Layout, Program, choose_layout, mak
 from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.engine.serialization import NOBODY, Keeper
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.splitting.batches import prefetch
 from deepprinciples.study import program_cache
 from deepprinciples.study.groups import Group

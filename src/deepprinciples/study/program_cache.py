@@ -27,8 +27,9 @@ from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.population import Given, Layout, Program, compile_program
 from deepprinciples.engine.run import Padded
 from deepprinciples.engine.segments import Plan
-from deepprinciples.learners import OURS, TABLES, from_config, measured
-from deepprinciples.learners.factories import example_of
+from deepprinciples.learners import OURS, TABLES
+from deepprinciples.learners.assembly import from_config, measured
+from deepprinciples.learners.assembly.factories import example_of
 from deepprinciples.learners.features import digest
 from deepprinciples.study import teachers
 from deepprinciples.study.groups import Group

@@ -21,7 +21,7 @@ from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config, measured
+from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.results.layout import BY_TRANSFORM
 from deepprinciples.stats.searches import Judge, Row, Search, run_searches
 from deepprinciples.study import prepared_group

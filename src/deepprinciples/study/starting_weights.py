@@ -17,8 +17,8 @@ import numpy as np
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import ConfigError, DataError, IntegrityError
 from deepprinciples.interop import parameters, safetensors
-from deepprinciples.learners import from_config
-from deepprinciples.learners.factories import Config, asks, example_of, model_of
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly.factories import Config, asks, example_of, model_of
 from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.published import SETS

@@ -15,8 +15,8 @@ import numpy as np
 
 from deepprinciples.errors import ConfigError, DataError, IntegrityError
 from deepprinciples.interop import parameters
-from deepprinciples.learners.factories import Config
-from deepprinciples.learners.teaching import PATH
+from deepprinciples.learners.assembly.factories import Config
+from deepprinciples.learners.assembly.teaching import PATH
 from deepprinciples.results.finished_run import load
 from deepprinciples.results.trained_model import TrainedModel, load_model
 from deepprinciples.runs import directory

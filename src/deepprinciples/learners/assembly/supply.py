@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deepprinciples.learners import measured
-from deepprinciples.learners.control.trained_players import network_of
-from deepprinciples.learners.factories import (
+from deepprinciples.learners.assembly import measured
+from deepprinciples.learners.assembly.factories import (
     Config,
     chain,
     example_of,
@@ -21,9 +20,10 @@ from deepprinciples.learners.factories import (
     trait,
     weights_of,
 )
+from deepprinciples.learners.assembly.teaching import loss_targets_of
+from deepprinciples.learners.control.trained_players import network_of
 from deepprinciples.learners.gan.networks import discriminator_of, generator_of
 from deepprinciples.learners.grouping import apart_of
-from deepprinciples.learners.teaching import loss_targets_of
 from deepprinciples.types import Array, Dataset, Model
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from deepprinciples.learners.factories import Config, name_of, trait
+from deepprinciples.learners.assembly.factories import Config, name_of, trait
 from deepprinciples.types import Batch, Dataset, PyTree
 
 PATH = "data.teacher"

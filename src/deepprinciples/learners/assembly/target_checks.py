@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from deepprinciples.learners.factories import Config, name_of, named, trait
-from deepprinciples.learners.measured import sections as sections_of
+from deepprinciples.learners.assembly.factories import Config, name_of, named, trait
+from deepprinciples.learners.assembly.measured import sections as sections_of
 from deepprinciples.types import Dataset
 
 

@@ -16,9 +16,10 @@ from deepprinciples import learners
 from deepprinciples.config.schema import Registry, fields
 from deepprinciples.config.sections import at, form_of
 from deepprinciples.config.settings import Study, Train, data_extras, model_extras, start, teacher
-from deepprinciples.learners import TABLES, grouping, measured
-from deepprinciples.learners.checks import caught, complex_arrays
-from deepprinciples.learners.factories import (
+from deepprinciples.learners import TABLES, grouping
+from deepprinciples.learners.assembly import measured
+from deepprinciples.learners.assembly.checks import caught, complex_arrays
+from deepprinciples.learners.assembly.factories import (
     Config,
     chain,
     example_of,
@@ -31,7 +32,7 @@ from deepprinciples.learners.factories import (
     replaced,
     weights_of,
 )
-from deepprinciples.learners.supply import SUPPLY
+from deepprinciples.learners.assembly.supply import SUPPLY
 from deepprinciples.parts import probes
 from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.parts.splitting.held_out import TestSet

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import measured, teaching
-from deepprinciples.learners.factories import Config, first, model_of, part, weights_of
-from deepprinciples.learners.target_checks import only_padding, unfit_for_targets
+from deepprinciples.learners.assembly import measured, teaching
+from deepprinciples.learners.assembly.factories import Config, first, model_of, part, weights_of
+from deepprinciples.learners.assembly.target_checks import only_padding, unfit_for_targets
 from deepprinciples.learners.writing import write, writer_of
 from deepprinciples.parts import metrics
 from deepprinciples.types import Dataset, Model, PyTree

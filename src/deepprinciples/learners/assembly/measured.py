@@ -16,7 +16,16 @@ from deepprinciples.config.wording import suggestion
 from deepprinciples.domains.registry import TABLES
 from deepprinciples.engine.divergence import PER_CLASS, RAW
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners.factories import Config, asks, factory_of, name_of, named, own_metrics, part, trait
+from deepprinciples.learners.assembly.factories import (
+    Config,
+    asks,
+    factory_of,
+    name_of,
+    named,
+    own_metrics,
+    part,
+    trait,
+)
 from deepprinciples.learners.features import features_of
 from deepprinciples.parts.text import tokenizer_of
 from deepprinciples.types import Dataset, Metric, PyTree, Split, as_metric
