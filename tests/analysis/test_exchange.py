@@ -28,7 +28,7 @@ from deepprinciples.interop import torch_names
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.transformers import TABLE as TRANSFORMERS
-from deepprinciples.study import plan
+from deepprinciples.study.planning import plan
 from deepprinciples.types import path_to_names
 
 CLOSE = 1e-5

@@ -18,7 +18,8 @@ from deepprinciples.domains.registry import TABLES
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.learners.assembly.supply import SUPPLY
-from deepprinciples.study import groups, plugins
+from deepprinciples.study import plugins
+from deepprinciples.study.planning import groups
 from deepprinciples.types import Scalar, better, traits
 
 OWN = '''

@@ -24,7 +24,7 @@ from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.fetched.published import SETS
 from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.parts.splitting.sources import Source
-from deepprinciples.study.plan import resolve
+from deepprinciples.study.planning.plan import resolve
 
 NAME = "efficientnet_lite0"
 

@@ -19,7 +19,8 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
 from deepprinciples.runs import checkpoints, directory
-from deepprinciples.study import program_cache, progress_store
+from deepprinciples.study import progress_store
+from deepprinciples.study.planning import program_cache
 
 
 @pytest.mark.parametrize("kind", [pytest.param("compare", marks=pytest.mark.slow), "train", "game"])

@@ -21,7 +21,7 @@ from deepprinciples.parts.losses import gan_losses
 from deepprinciples.parts.metrics import sample_metrics
 from deepprinciples.parts.models import GENERATORS
 from deepprinciples.parts.models.mlp import mlp
-from deepprinciples.study import groups, prepared_group
+from deepprinciples.study.planning import groups, prepared_group
 from deepprinciples.types import Batch
 
 STEPS, BATCH, RATE, LATENT = 100, 8, 1e-2, 3

@@ -14,7 +14,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.assembly import from_config, measured
-from deepprinciples.study import groups
+from deepprinciples.study.planning import groups
 from deepprinciples.types import Metric, Scalar, better
 
 BASE: dict[str, Any] = {

@@ -6,7 +6,7 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import augment, regularizers, transforms, weights
-from deepprinciples.study import groups
+from deepprinciples.study.planning import groups
 from deepprinciples.types import Scalar
 
 

@@ -11,8 +11,8 @@ from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
 from deepprinciples.learners.assembly import from_config, teaching
 from deepprinciples.parts import losses
-from deepprinciples.study import teachers
-from deepprinciples.study.plan import resolve
+from deepprinciples.study.planning import teachers
+from deepprinciples.study.planning.plan import resolve
 from deepprinciples.types import Batch, BatchTransform
 
 RANDOM = np.random.default_rng(2)

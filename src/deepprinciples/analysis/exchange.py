@@ -127,7 +127,7 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], safetensors.
 
     from deepprinciples.engine.population import use_all_cores
     from deepprinciples.learners.assembly import from_config
-    from deepprinciples.study.plan import resolve
+    from deepprinciples.study.planning.plan import resolve
 
     _model(given)
     use_all_cores()

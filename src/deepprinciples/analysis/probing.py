@@ -29,8 +29,8 @@ from deepprinciples.results.summary import SCHEMA_VERSION
 from deepprinciples.results.trained_model import used_parameters
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.stats.sentences import plural
-from deepprinciples.study.plan import resolve
-from deepprinciples.study.starting_weights import PATH, start_of
+from deepprinciples.study.planning.plan import resolve
+from deepprinciples.study.planning.starting_weights import PATH, start_of
 from deepprinciples.types import AUXILIARY, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
 
 # What can be measured of weights without the optimizer that made them.

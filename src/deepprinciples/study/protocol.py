@@ -24,9 +24,9 @@ from deepprinciples.errors import ConfigError
 from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.results.layout import BY_TRANSFORM
 from deepprinciples.stats.searches import Judge, Row, Search, run_searches
-from deepprinciples.study import prepared_group
-from deepprinciples.study.groups import Group
-from deepprinciples.study.plan import StudyPlan
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.groups import Group
+from deepprinciples.study.planning.plan import StudyPlan
 from deepprinciples.study.progress_store import ProgressStore, UnderWay, nothing_kept
 from deepprinciples.types import Dataset
 

@@ -28,8 +28,9 @@ from deepprinciples.engine.serialization import Arrays, Keeper, packed, unpacked
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.runs import files
 from deepprinciples.stats.searches import Row
-from deepprinciples.study import execute, plugins, prepared_group, protocol
-from deepprinciples.study.plan import Kind, StudyPlan, resolve
+from deepprinciples.study import execute, plugins, protocol
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.plan import Kind, StudyPlan, resolve
 
 # What must be equal where a shard is trained. Platform, number of cores and other environment variables need not be.
 SAME = (

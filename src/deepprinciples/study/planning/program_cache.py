@@ -31,9 +31,9 @@ from deepprinciples.learners import OURS, TABLES
 from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.learners.assembly.factories import example_of
 from deepprinciples.learners.features import digest
-from deepprinciples.study import teachers
-from deepprinciples.study.groups import Group
-from deepprinciples.study.starting_weights import PATH, start_of
+from deepprinciples.study.planning import teachers
+from deepprinciples.study.planning.groups import Group
+from deepprinciples.study.planning.starting_weights import PATH, start_of
 from deepprinciples.types import Dataset
 
 _LIBRARIES = ("jax", "flax", "optax", "numpy", "scipy")

@@ -7,7 +7,7 @@ from deepprinciples.engine import segments
 from deepprinciples.results.summary import pairs
 from deepprinciples.stats import planning
 from deepprinciples.stats.sentences import plural
-from deepprinciples.study.plan import StudyPlan
+from deepprinciples.study.planning.plan import StudyPlan
 
 
 def outline(plan: StudyPlan) -> list[str]:

@@ -16,8 +16,8 @@ from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.assembly.factories import name_of, trait
 from deepprinciples.parts.search_methods import SearchMethod
 from deepprinciples.stats.searches import Budget
-from deepprinciples.study import program_cache, starting_weights, teachers
-from deepprinciples.study.groups import Arm, Group, arm_of, group_arms
+from deepprinciples.study.planning import program_cache, starting_weights, teachers
+from deepprinciples.study.planning.groups import Arm, Group, arm_of, group_arms
 from deepprinciples.types import Dataset
 
 Kind = Literal["compare", "train", "lr-find"]

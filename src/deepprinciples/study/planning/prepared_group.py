@@ -21,8 +21,8 @@ from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.engine.serialization import NOBODY, Keeper
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.splitting.batches import prefetch
-from deepprinciples.study import program_cache
-from deepprinciples.study.groups import Group
+from deepprinciples.study.planning import program_cache
+from deepprinciples.study.planning.groups import Group
 from deepprinciples.types import Batch, Dataset
 
 
