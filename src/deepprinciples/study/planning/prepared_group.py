@@ -156,6 +156,7 @@ def train(
     *,
     on_test: bool,
     progress: Callable[[int], None],
+    skip: Callable[[int], None] | None = None,
     until: int | None = None,
     keep_states: bool = False,
     keeper: Keeper = NOBODY,
@@ -167,6 +168,7 @@ def train(
         rows: (seed, [arm]: settings of the tuned hyper-parameters).
         on_test: evaluate the test split and the further test sets at the end; else the validation split stands.
         progress: called with the model-steps done.
+        skip: called in its place with those that are done but were not trained now.
         until: segments to train, where not all; see `Plan.reached`.
         keep_states: bring the states that are judged to the host.
         keeper: keeps the run's progress.
@@ -189,6 +191,7 @@ def train(
         keep_states=keep_states,
         choice=_choice(bench.group),
         progress=progress,
+        skip=skip,
         keeper=keeper,
     )
 
