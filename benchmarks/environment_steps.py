@@ -27,9 +27,9 @@ from timing import rounds
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import use_all_cores
-from deepprinciples.learners import from_config
-from deepprinciples.study import prepared_group
-from deepprinciples.study.groups import arm_of, group_arms
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.groups import arm_of, group_arms
 
 UPDATES, REPEATS = {1: 200, 8: 100, 64: 20}, 5  # of a run, by the seeds side by side
 STEPS = 4 * 128  # of environments, between updates

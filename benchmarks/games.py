@@ -24,7 +24,7 @@ class Players(NamedTuple):
 
 def our_players(workload: Workload) -> tuple[Players, Players]:
     """Build our two networks and their first parameters."""
-    from deepprinciples.learners import from_config
+    from deepprinciples.learners.assembly import from_config
 
     sections, shape = OURS[workload.name](), workload.shape
     generator = from_config.part("generator", sections["generator"], outputs=int(np.prod(shape)), shape=shape)

@@ -17,9 +17,9 @@ from workloads import Effort, Workload, config, scaled
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import use_all_cores
-from deepprinciples.learners import from_config
-from deepprinciples.study import prepared_group
-from deepprinciples.study.groups import arm_of, group_arms
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.groups import arm_of, group_arms
 
 VMAPPED = 4  # lanes of the vmapped lines
 # What the engine compiles its segments with on CPU; the hand-written scan gets it too.

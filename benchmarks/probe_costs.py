@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import use_all_cores
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import probes
-from deepprinciples.study import prepared_group
-from deepprinciples.study.groups import Group
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.groups import Group
 
 TIERS = ("cheap", "standard", "full")
 STEPS = {"MLP": 400, "LSTM": 100}

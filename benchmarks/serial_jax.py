@@ -20,7 +20,7 @@ Network = Callable[[Any, Any], Any]
 
 def our_classifier(workload: Workload) -> tuple[Network, Any]:
     """Build our model and its first parameters: the function (params, inputs) -> outputs, and the parameters."""
-    from deepprinciples.learners import from_config
+    from deepprinciples.learners.assembly import from_config
 
     vocabulary = workload.classes if workload.kind == "language" else 0
     model = from_config.part("model", OURS[workload.name](), outputs=workload.classes, vocabulary=vocabulary)

@@ -218,8 +218,8 @@ def _image_classifier(*, outputs: int) -> Any:
     """Put a dense layer of 64 between the `cnn` model and its outputs: both models are the library's own."""
     import jax
 
+    from deepprinciples.parts.layers.hidden_layers import with_slope
     from deepprinciples.parts.models.cnn import cnn
-    from deepprinciples.parts.models.layers import with_slope
     from deepprinciples.parts.models.mlp import mlp
     from deepprinciples.types import ACTIVATION_DERIVATIVE, Model
 

@@ -89,7 +89,8 @@ def _make(arms=None, **changes):
 
 def _run(config, data=None, progress=None):
     """Run a config's protocol without writing anything."""
-    from deepprinciples.study import plan, protocol
+    from deepprinciples.study import protocol
+    from deepprinciples.study.planning import plan
 
     planned = plan.resolve("compare", config)
     planned = planned if data is None else planned._replace(data=data)

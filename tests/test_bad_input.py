@@ -26,7 +26,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.data import Source
 from deepprinciples.results.finished_run import Run
 

@@ -21,7 +21,7 @@ import torch
 from deepprinciples import config as configs
 from deepprinciples.config import schema, settings
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.data.held_out import HeldOut
+from deepprinciples.parts.splitting.held_out import HeldOut
 from deepprinciples.types import (
     Activation,
     Count,

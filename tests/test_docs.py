@@ -26,7 +26,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.cli.main import app
 from deepprinciples.learners import TABLES
-from deepprinciples.learners.from_config import KINDS
+from deepprinciples.learners.assembly.from_config import KINDS
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.results.finished_run import Run
 from deepprinciples.study import range_test

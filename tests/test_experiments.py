@@ -16,7 +16,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config
-from deepprinciples.learners.from_config import KINDS
+from deepprinciples.learners.assembly.from_config import KINDS
 
 ROOT = Path(__file__).parents[1]
 # These make something else than a comparison of arms; their own tests run them.

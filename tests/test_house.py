@@ -16,6 +16,8 @@ from deepprinciples.domains.registry import TABLES
 ROOT = Path(deepprinciples.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 MOST_LINES = 350
+MOST_MODULES = 13  # a dozen, and a table of them
+LARGER = {"engine": 16, "report/figures": 14}  # packages that are yet to be two
 
 # What each room may know beside itself: arrows point down only. `parts` and `engine` do not know each other.
 MAY_KNOW = {
@@ -45,8 +47,18 @@ MAY_KNOW = {
     "scripts": {"cli", "errors", "report", "config", "results", "study"},
     "__init__": {"analysis", "config", "domains", "learners", "parts", "results", "scripts", "stats", "study", "types"},
 }  # fmt: skip
-NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "stats", "parts/data",
-          "parts/text",
+# What a package inside a room may know of its own room beside itself.
+BELOW = {
+    "kernels/sequences": set(),
+    "parts/files": set(),
+    "parts/splitting": {"parts.files"},
+    "parts/tokens": {"parts.files", "parts.splitting"},
+    "parts/layers": {"parts.activations", "parts.initializers"},
+    "parts/metrics": {"parts.losses", "parts.tokens"},
+    "study/planning": set(),
+}
+NO_JAX = ("atomic", "errors", "ranges", "part_traits", "report", "runs", "config", "stats", "parts/data", "parts/files",
+          "parts/splitting", "parts/text", "parts/tokens",
           "results/layout", "results/finished_run", "analysis/rank", "interop/torch_names", "scripts", "cli/main",
           "cli/options", "cli/data_commands", "cli/training_commands", "cli/run_commands", "cli/console",
           "cli/part_cards", "parts/fetched", "__init__")  # fmt: skip
@@ -95,6 +107,21 @@ def test_arrows_point_down_only():
                     wrong.append(f"{short(path)} imports {name}")
     assert not wrong, wrong
     assert {room(path) for path in FILES} == set(MAY_KNOW), "a room without a place in the house"
+
+
+@pytest.mark.parametrize("package", sorted(BELOW))
+def test_packages_inside_a_room_know_what_is_below(package):
+    """Two packages that know each other could not be read one after the other."""
+    own = f"deepprinciples.{package.replace('/', '.')}"
+    inside = own.rsplit(".", 1)[0]
+    allowed = tuple(f"{name}." for name in (own, *(f"deepprinciples.{known}" for known in BELOW[package])))
+    wrong = [
+        f"{short(path)} imports {name}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for name in imported(path)
+        if name.startswith(f"{inside}.") and not f"{name}.".startswith(allowed)
+    ]
+    assert (ROOT / package).is_dir() and not wrong, wrong
 
 
 def test_rooms_import_each_other_in_no_circle():
@@ -266,6 +293,17 @@ def test_no_room_needs_a_wall():
     assert not long, long
 
 
+def test_a_package_is_no_crowd():
+    """What belongs where is found in a list that is read at a glance."""
+    counts = {}
+    for path in FILES:
+        folder = str(path.parent.relative_to(ROOT))
+        counts[folder] = counts.get(folder, 0) + (path.name != "__init__.py")
+    crowded = {folder: count for folder, count in counts.items() if count > LARGER.get(folder, MOST_MODULES)}
+    assert not crowded, crowded
+    assert all(counts[folder] > MOST_MODULES for folder in LARGER), "a package that has become smaller"
+
+
 @pytest.mark.parametrize(("code", "word"), [
     ("import pickle", "pickle"), ("np.load(f, allow_pickle=True)", "allow_pickle"), ("np.load(f)", "np.load"),
     ("eval(text)", "eval"), ("loader.exec_module(m)", "exec_module"), ("import_module(name)", "import_module"),
@@ -294,6 +332,21 @@ def test_the_guard_of_the_arrows_can_fail(home, code, tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "FILES", [path])
     with pytest.raises(AssertionError, match="bad.py imports"):
         test_arrows_point_down_only()
+
+
+@pytest.mark.parametrize(("home", "code"), [
+    ("parts/files", "from deepprinciples.parts import data"),
+    ("parts/layers", "from deepprinciples.parts.models.mlp import mlp"),
+    ("study/planning", "from deepprinciples.study.execute import carry"),
+])  # fmt: skip
+def test_the_guard_of_the_packages_can_fail(home, code, tmp_path, monkeypatch):
+    """The guard would let any import inside a room pass."""
+    path = tmp_path / home / "bad.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(code)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    with pytest.raises(AssertionError, match="bad.py imports"):
+        test_packages_inside_a_room_know_what_is_below(home)
 
 
 WORDS = ("told", "room", "rooms", "ledger", "stranger", "strangers", "voice", "spoiled", "hears", "mend", "mended")

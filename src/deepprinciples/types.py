@@ -159,7 +159,7 @@ def as_metric(made: Any) -> Metric:
 
 
 class Average(NamedTuple):
-    """An average of the weights along a run; see `parts.averages`.
+    """An average of the weights along a run; see `parts.weight_averaging`.
 
     init(params) -> state; update(state, params, progress) -> (state, params to go on from), after each step, progress
     in (0, 1]; value(state, params) -> the weights to evaluate.

@@ -25,10 +25,10 @@ from deepprinciples.analysis import exchange
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.interop import torch_names
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.transformers import TABLE as TRANSFORMERS
-from deepprinciples.study import plan
+from deepprinciples.study.planning import plan
 from deepprinciples.types import path_to_names
 
 CLOSE = 1e-5

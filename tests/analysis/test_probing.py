@@ -11,7 +11,7 @@ from deepprinciples.analysis import probing
 from deepprinciples.engine import population
 from deepprinciples.errors import ConfigError
 from deepprinciples.interop import parameters
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import gradient_rules
 
 BASE = {

@@ -219,7 +219,7 @@ def test_every_workload_of_ours_is_a_config_that_fits(scripts):
     import jax
 
     from deepprinciples import config
-    from deepprinciples.learners import from_config
+    from deepprinciples.learners.assembly import from_config
 
     assert set(SIZES) == set(scripts.workloads.WORKLOADS) == set(scripts.workloads.OURS)
     for name, workload in scripts.workloads.WORKLOADS.items():

@@ -15,7 +15,8 @@ from deepprinciples import config as configs
 from deepprinciples.cli.part_cards import arguments, parsed
 from deepprinciples.config.schema import REQUIRED, convert, fields
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import TABLES, from_config
+from deepprinciples.learners import TABLES
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.types import Count, Range, Scalar, Share
 
 NUMBER = r"(-?[\d.]*\d|-?inf)"

@@ -16,9 +16,10 @@ from deepprinciples.cli import part_cards
 from deepprinciples.config.schema import convert, fields
 from deepprinciples.domains.registry import TABLES
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config, measured
-from deepprinciples.learners.supply import SUPPLY
-from deepprinciples.study import groups, plugins
+from deepprinciples.learners.assembly import from_config, measured
+from deepprinciples.learners.assembly.supply import SUPPLY
+from deepprinciples.study import plugins
+from deepprinciples.study.planning import groups
 from deepprinciples.types import Scalar, better, traits
 
 OWN = '''

@@ -16,7 +16,7 @@ from deepprinciples.domains.detection.detection_loss import assigned, detection
 from deepprinciples.domains.detection.detector import detector
 from deepprinciples.domains.detection.scenes import boxed_pictures, scattered
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.split import prepare
+from deepprinciples.parts.splitting.split import prepare
 from deepprinciples.types import AUXILIARY
 
 A, B = jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([1.0, 1.0, 3.0, 4.0])

@@ -20,7 +20,7 @@ from deepprinciples.domains.speech.mel_features import frame_count
 from deepprinciples.domains.speech.transcribed import Frames, Recording, draw, features_of, refuse_impossible, speech
 from deepprinciples.domains.speech.wav_files import read_wav, resampled, wav
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.split import prepare
+from deepprinciples.parts.splitting.split import prepare
 
 RATE = 8000
 

@@ -18,7 +18,7 @@ from deepprinciples.domains.speech.mel_features import frame_count, log_mel
 from deepprinciples.domains.speech.spectrogram_masks import spec_augment
 from deepprinciples.domains.speech.tone_sequences import tones
 from deepprinciples.errors import DataError
-from deepprinciples.kernels.ctc_decoding import beam_search, greedy
+from deepprinciples.kernels.sequences.ctc_decoding import beam_search, greedy
 from deepprinciples.types import Batch
 
 KEY = jax.random.key(0)

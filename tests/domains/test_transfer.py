@@ -20,11 +20,11 @@ from deepprinciples.domains.transfer.efficientnet import (
 )
 from deepprinciples.domains.transfer.trunk import trunk_features
 from deepprinciples.errors import ConfigError, DataError, IntegrityError
-from deepprinciples.learners import from_config
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.fetched.published import SETS
 from deepprinciples.parts.parameter_names import names_of
-from deepprinciples.study.plan import resolve
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.study.planning.plan import resolve
 
 NAME = "efficientnet_lite0"
 

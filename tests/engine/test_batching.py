@@ -12,7 +12,7 @@ from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.batches import numbered, prefetch
+from deepprinciples.parts.splitting.batches import numbered, prefetch
 from deepprinciples.types import Batch
 
 CUT = Plan(11, every=2, chunks=2, segments=3)

@@ -29,7 +29,7 @@ from deepprinciples import config as configs
 from deepprinciples.errors import DeepprinciplesError
 from deepprinciples.parts import text as texts
 from deepprinciples.parts.data import TABLE
-from deepprinciples.parts.data.array_files import read_idx, read_npz
+from deepprinciples.parts.files.array_files import read_idx, read_npz
 from deepprinciples.parts.text import verses_set
 from deepprinciples.runs import arrays, checkpoints
 from deepprinciples.types import Scalar, better

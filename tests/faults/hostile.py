@@ -164,7 +164,7 @@ def fill() -> Iterator[tuple[str, tuple[Make, Callable[[Any], Any]]]]:
     from deepprinciples import config as configs
     from deepprinciples.domains.style.pictures import read as read_picture
     from deepprinciples.parts.data import TABLE
-    from deepprinciples.parts.data.array_files import read_idx, read_npz
+    from deepprinciples.parts.files.array_files import read_idx, read_npz
     from deepprinciples.runs.arrays import load_arrays
 
     for name, content in ARRAYS.items():

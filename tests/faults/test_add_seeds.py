@@ -17,7 +17,8 @@ from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError, Stopped
 from deepprinciples.results.finished_run import Run
 from deepprinciples.runs import arrays
-from deepprinciples.study import commands, plan, progress_store
+from deepprinciples.study import commands, progress_store
+from deepprinciples.study.planning import plan
 
 
 @pytest.fixture(scope="module")

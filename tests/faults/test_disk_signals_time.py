@@ -24,7 +24,8 @@ from deepprinciples.engine import run as engine
 from deepprinciples.errors import IntegrityError, ResourceError, Stopped
 from deepprinciples.report import page
 from deepprinciples.runs import arrays, checkpoints, directory, files
-from deepprinciples.study import execute, prepared_group, progress_store, protocol
+from deepprinciples.study import execute, progress_store, protocol
+from deepprinciples.study.planning import prepared_group
 
 MAIN = [sys.executable, "-m", "deepprinciples.cli.main"]
 ONE = {**STUDY, "train": {**STUDY["train"], "seeds": 2}}

@@ -16,7 +16,8 @@ import deepprinciples as dp
 from deepprinciples.cli.main import app
 from deepprinciples.engine import run as engine
 from deepprinciples.errors import ResourceError
-from deepprinciples.study import execute, prepared_group
+from deepprinciples.study import execute
+from deepprinciples.study.planning import prepared_group
 from deepprinciples.study.progress_store import UnderWay
 
 RUN = {**STUDY, "train": {**STUDY["train"], "seeds": 16}}

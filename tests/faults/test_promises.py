@@ -18,11 +18,12 @@ from small_runs import GAME
 
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.runs import checkpoints
 from deepprinciples.runs.stopping import Stop
-from deepprinciples.study import prepared_group, progress_store
-from deepprinciples.study.groups import arm_of, group_arms
+from deepprinciples.study import progress_store
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.groups import arm_of, group_arms
 
 Often = Callable[[int, int], int]
 Account = Callable[..., None]

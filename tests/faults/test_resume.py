@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -19,7 +20,8 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
 from deepprinciples.runs import checkpoints, directory
-from deepprinciples.study import program_cache, progress_store
+from deepprinciples.study import progress_store
+from deepprinciples.study.planning import program_cache
 
 
 @pytest.mark.parametrize("kind", [pytest.param("compare", marks=pytest.mark.slow), "train", "game"])
@@ -71,6 +73,36 @@ def test_a_run_that_keeps_its_best_state_goes_on_with_it(tmp_path: Path, monkeyp
     longer = dp.add_seeds(fewer.path, 3, tmp_path / "longer")
     assert longer.results.isel(seed=slice(2), search=slice(2)).identical(fewer.results)
     assert longer.results.kept_step.identical(whole.results.kept_step)
+
+
+@pytest.mark.parametrize("more", [{}, {"pruning": {"name": "successive_halving", "factor": 2, "rungs": 2}}])
+def test_what_was_done_before_is_counted_apart(
+    more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: the time left of a resumed run, were its known steps counted as trained in no time; or its percentages."""
+    few = {**STUDY["study"], "searches": 3, "trials": 2, "tuning_seeds": 1, **more}
+    study = {**STUDY, "study": few, "arms": {"plain": {}, "momentum": {"optimizer.momentum": 0.5}}}
+    counts = {"total": 0, "advance": 0, "skip": 0}
+
+    def count(key: str, steps: int) -> None:
+        counts[key] += steps
+
+    def progress(*keys: str) -> dp.Progress:
+        counts.update(dict.fromkeys(counts, 0))
+        return dp.Progress(
+            begin=functools.partial(count, "total"), **{key: functools.partial(count, key) for key in keys}
+        )
+
+    dp.compare(study, tmp_path / "whole", progress=progress("advance", "skip"))
+    whole = dict(counts)
+    assert whole["skip"] == 0 and (more or whole["advance"] == whole["total"])
+    assert stopped_at(15, ("compare", study), tmp_path / "run", monkeypatch)
+    assert "0-tune-0" in str(os.listdir(tmp_path / "run" / progress_store.FOLDER))
+    shutil.copytree(tmp_path / "run", tmp_path / "again")
+    dp.resume(tmp_path / "run", progress=progress("advance", "skip"))
+    assert counts["skip"] > 0 and counts["skip"] + counts["advance"] == whole["advance"]
+    dp.resume(tmp_path / "again", progress=progress("advance"))
+    assert counts["advance"] == whole["advance"]
 
 
 @pytest.fixture

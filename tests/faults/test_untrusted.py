@@ -32,8 +32,8 @@ from deepprinciples import config as configs
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError, IntegrityError
 from deepprinciples.parts.data import TABLE, prepare
-from deepprinciples.parts.data.array_files import read_idx, read_npz
-from deepprinciples.parts.data.tabular import read_csv
+from deepprinciples.parts.files.array_files import read_idx, read_npz
+from deepprinciples.parts.files.tabular import read_csv
 from deepprinciples.report import formatting
 from deepprinciples.runs import arrays, checkpoints, directory, files
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.kernels import attention
-from deepprinciples.kernels.attention import MASKED, attend
+from deepprinciples.kernels.sequences import attention
+from deepprinciples.kernels.sequences.attention import MASKED, attend
 
 RNG = np.random.default_rng(0)
 Q, K, V = (RNG.standard_normal((2, heads, 3, 5), dtype=np.float32) for heads in (4, 2, 2))

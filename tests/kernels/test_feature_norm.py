@@ -7,8 +7,8 @@ import pytest
 import torch
 from jax.test_util import check_grads
 
-from deepprinciples.kernels.attention import columns
-from deepprinciples.kernels.feature_norm import normalize
+from deepprinciples.kernels.sequences.attention import columns
+from deepprinciples.kernels.sequences.feature_norm import normalize
 
 RNG = np.random.default_rng(0)
 X, SCALE, BIAS, GRAD = (RNG.normal(size=shape).astype(np.float32) for shape in ((6, 9), (6,), (6,), (6, 9)))

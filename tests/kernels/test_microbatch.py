@@ -12,7 +12,8 @@ from deepprinciples.learners.gan.learner import learner_of
 from deepprinciples.learners.gan.players import Player, Setup
 from deepprinciples.learners.gan.updates import UpdateConfig
 from deepprinciples.learners.objective import minimize, objective_of
-from deepprinciples.parts import gan_losses, gradient_rules, penalties
+from deepprinciples.parts import gradient_rules, penalties
+from deepprinciples.parts.losses import gan_losses
 from deepprinciples.parts.models import cnn
 from deepprinciples.parts.models.generators import resize_cnn
 from deepprinciples.types import ActivationPenalty, Batch

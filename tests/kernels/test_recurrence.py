@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.kernels.recurrence import GATES, project, recur
+from deepprinciples.kernels.sequences.recurrence import GATES, project, recur
 
 
 @pytest.fixture

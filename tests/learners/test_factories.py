@@ -12,7 +12,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import factories, from_config, measured
+from deepprinciples.learners.assembly import factories, from_config, measured
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},

@@ -9,7 +9,8 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import TABLES, from_config
+from deepprinciples.learners import TABLES
+from deepprinciples.learners.assembly import from_config
 
 RANDOM = np.random.RandomState(0)
 DATA = {

@@ -14,12 +14,14 @@ from deepprinciples.config.settings import Train
 from deepprinciples.engine import fit
 from deepprinciples.engine.evaluation import evaluate
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.gan.updates import EVALUATIONS
-from deepprinciples.parts import gan_losses, penalties, sample_metrics
+from deepprinciples.parts import penalties
+from deepprinciples.parts.losses import gan_losses
+from deepprinciples.parts.metrics import sample_metrics
 from deepprinciples.parts.models import GENERATORS
 from deepprinciples.parts.models.mlp import mlp
-from deepprinciples.study import groups, prepared_group
+from deepprinciples.study.planning import groups, prepared_group
 from deepprinciples.types import Batch
 
 STEPS, BATCH, RATE, LATENT = 100, 8, 1e-2, 3

@@ -12,9 +12,10 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config, grouping
+from deepprinciples.learners import grouping
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import probes, schedules, weight_averaging
-from deepprinciples.study import groups
+from deepprinciples.study.planning import groups
 from deepprinciples.types import State
 
 BASE = {

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config, measured
-from deepprinciples.study import groups
+from deepprinciples.learners.assembly import from_config, measured
+from deepprinciples.study.planning import groups
 from deepprinciples.types import Metric, Scalar, better
 
 BASE: dict[str, Any] = {

@@ -7,7 +7,7 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.kernels.operation_counts import multiply_adds
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.model_sizes import shapes_of, size_of
 
 RANDOM = np.random.default_rng(0)

@@ -51,7 +51,7 @@ def chain():
 def test_targets_by_hand(double, first, tmp_path):
     """Lost: the target network, its end at the end of an episode, or which of the two chooses."""
     from deepprinciples.config import resolve
-    from deepprinciples.learners import from_config
+    from deepprinciples.learners.assembly import from_config
 
     config = resolve(
         {

@@ -8,7 +8,8 @@ import scipy.stats
 
 import deepprinciples as dp
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts import attribution_metrics, attributions
+from deepprinciples.parts import attributions
+from deepprinciples.parts.metrics import attribution_metrics
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(3)

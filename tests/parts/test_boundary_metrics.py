@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from deepprinciples.domains.registry import TABLES
-from deepprinciples.parts.boundary_metrics import boundary_f1
+from deepprinciples.parts.metrics.boundary_metrics import boundary_f1
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 

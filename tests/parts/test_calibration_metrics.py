@@ -12,8 +12,8 @@ from scipy import optimize, special
 from sklearn.calibration import calibration_curve
 
 from deepprinciples.domains.registry import TABLES
-from deepprinciples.parts.calibration_metrics import temperature_scaled_calibration_error as scaled_error
-from deepprinciples.parts.split_metrics import expected_calibration_error
+from deepprinciples.parts.metrics.calibration_metrics import temperature_scaled_calibration_error as scaled_error
+from deepprinciples.parts.metrics.split_metrics import expected_calibration_error
 
 RNG = np.random.default_rng(4)
 Y = RNG.integers(0, 3, 400)

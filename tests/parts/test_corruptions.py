@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError
-from deepprinciples.learners import from_config
-from deepprinciples.parts.data import corruptions
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.parts.splitting import corruptions
 from deepprinciples.types import Split
 
 RANDOM = np.random.default_rng(0)

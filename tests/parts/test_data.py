@@ -11,10 +11,10 @@ import pytest
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, Source, prepare
-from deepprinciples.parts.data.array_checks import as_array
-from deepprinciples.parts.data.held_out import split_order
 from deepprinciples.parts.data.mnist1d import generate
-from deepprinciples.parts.data.split import moments
+from deepprinciples.parts.splitting.array_checks import as_array
+from deepprinciples.parts.splitting.held_out import split_order
+from deepprinciples.parts.splitting.split import moments
 from deepprinciples.types import Split
 
 X = np.arange(40, dtype=np.float32).reshape(20, 2)

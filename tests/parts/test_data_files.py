@@ -16,10 +16,10 @@ import pytest
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, prepare
-from deepprinciples.parts.data.array_files import read_idx, read_npz
-from deepprinciples.parts.data.held_out import TestSet as Further
-from deepprinciples.parts.data.tabular import read_csv
 from deepprinciples.parts.fetched import published
+from deepprinciples.parts.files.array_files import read_idx, read_npz
+from deepprinciples.parts.files.tabular import read_csv
+from deepprinciples.parts.splitting.held_out import TestSet as Further
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.gan_losses import TABLE
+from deepprinciples.parts.losses.gan_losses import TABLE
 
 RNG = np.random.default_rng(3)
 REAL, FAKE = RNG.normal(0.3, 2.0, 7), RNG.normal(-0.5, 2.0, 7)

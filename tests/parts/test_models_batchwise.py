@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deepprinciples.parts.layers.batchwise import with_deviation
 from deepprinciples.parts.models import cnn, mlp
-from deepprinciples.parts.models.batchwise import with_deviation
 
 KEY = jax.random.key(0)
 

@@ -7,8 +7,8 @@ import pytest
 from jax import lax
 
 from deepprinciples.errors import ConfigError
+from deepprinciples.parts.layers.hidden_layers import Step, dropout, layer_name, pool
 from deepprinciples.parts.models import cnn, mlp, resnet
-from deepprinciples.parts.models.layers import Step, dropout, layer_name, pool
 from deepprinciples.types import ACTIVATION_DERIVATIVE
 
 # compiling is most of the time here, so XLA optimizes little

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deepprinciples.parts.layers.design import Step
+from deepprinciples.parts.layers.noise import drop_branch, drop_weights
 from deepprinciples.parts.models import cnn, mlp
-from deepprinciples.parts.models.design import Step
-from deepprinciples.parts.models.noise import drop_branch, drop_weights
 
 KEY = jax.random.key(0)
 KERNEL = {"outputs": 8, "depth": 0, "bias_initializer": "zeros"}

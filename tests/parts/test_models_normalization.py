@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from deepprinciples.parts.layers.kernel_transforms import Spectral, WeightNorm, standardized
+from deepprinciples.parts.layers.normalization import groups_of
 from deepprinciples.parts.models import cnn, mlp, rnn
-from deepprinciples.parts.models.kernel_transforms import Spectral, WeightNorm, standardized
-from deepprinciples.parts.models.normalization import groups_of
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (6, 5))

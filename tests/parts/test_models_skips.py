@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from deepprinciples.parts.layers.keywords import Normalization, Skip
 from deepprinciples.parts.models import TABLE
-from deepprinciples.parts.models.keywords import Normalization, Skip
 
 KEY = jax.random.key(0)
 SKIPS, NORMALIZATIONS = get_args(Skip), get_args(Normalization)

@@ -7,9 +7,9 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.parts.layers.hidden_layers import Window, unit_variance
 from deepprinciples.parts.models import cnn, mlp, resnet
-from deepprinciples.parts.models.layers import Window, unit_variance
 
 KEY = jax.random.key(0)
 X = 3.0 * jax.random.normal(jax.random.key(1), (50, 20)) + 1.0

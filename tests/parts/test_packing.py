@@ -15,8 +15,8 @@ import deepprinciples as dp
 from deepprinciples.errors import DataError
 from deepprinciples.parts.models import TABLE as MODELS
 from deepprinciples.parts.text import TABLE, tokenizer_of
-from deepprinciples.parts.text.packing import packed
-from deepprinciples.parts.text.windows import windows
+from deepprinciples.parts.tokens.packing import packed
+from deepprinciples.parts.tokens.windows import windows
 from deepprinciples.parts.transformers import TABLE as TRANSFORMERS
 from deepprinciples.types import Split
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data import TABLE, prepare
-from deepprinciples.parts.data.held_out import TestSet as Further
+from deepprinciples.parts.splitting.held_out import TestSet as Further
 
 folder = TABLE["folder"]
 RED = np.tile(np.array([200, 0, 0], np.uint8), (12, 10, 1))

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import TABLE, Source, drawing, prepare
-from deepprinciples.parts.data.held_out import TestSet as Further
+from deepprinciples.parts.data import TABLE, Source, prepare
 from deepprinciples.parts.fetched import brain, emoji_set, picture_sets
 from deepprinciples.parts.fetched.published import SETS
+from deepprinciples.parts.splitting import drawing
+from deepprinciples.parts.splitting.held_out import TestSet as Further
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.types import Split
 

@@ -13,9 +13,9 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 
-from deepprinciples.parts import sample_metrics
 from deepprinciples.parts.data import TABLE as DATA
-from deepprinciples.parts.sample_metrics import TABLE
+from deepprinciples.parts.metrics import sample_metrics
+from deepprinciples.parts.metrics.sample_metrics import TABLE
 from deepprinciples.types import Scalar
 
 ANGLES = 2 * np.pi * np.arange(8) / 8

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.kernels.edit_distance import edit_distance, packed
-from deepprinciples.parts import sequence_metrics
-from deepprinciples.parts.sequence_metrics import bleu, chrf, entity_f1, token_error_rate, word_error_rate
+from deepprinciples.kernels.sequences.edit_distance import edit_distance, packed
+from deepprinciples.parts.metrics import sequence_metrics
+from deepprinciples.parts.metrics.sequence_metrics import bleu, chrf, entity_f1, token_error_rate, word_error_rate
 from deepprinciples.types import Metric
 
 NAMES = ("a", "b", "c", " ", "d")

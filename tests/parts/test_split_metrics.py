@@ -18,7 +18,7 @@ from sklearn.calibration import calibration_curve
 
 from deepprinciples.domains.registry import TABLES
 from deepprinciples.engine.evaluation import PER_CLASS, evaluate
-from deepprinciples.parts import ranking_metrics, split_metrics
+from deepprinciples.parts.metrics import ranking_metrics, split_metrics
 from deepprinciples.types import Batch, Learner, Metric, Scalar
 
 RNG = np.random.default_rng(11)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError, ResourceError
-from deepprinciples.parts.data import array_files, held_out, prepare
+from deepprinciples.parts.data import prepare
 from deepprinciples.parts.fetched.published import SETS
+from deepprinciples.parts.files import array_files
+from deepprinciples.parts.splitting import held_out
 from deepprinciples.parts.text import TABLE, plays, streamed, tokenizer_of
-from deepprinciples.parts.text.byte_pairs import byte_pair_names
 from deepprinciples.parts.text.text_files import ends_of_documents, whole_documents
-from deepprinciples.parts.text.tokenization import (
+from deepprinciples.parts.tokens.byte_pairs import byte_pair_names
+from deepprinciples.parts.tokens.tokenization import (
     BEGIN,
     BYTE_NAMES,
     END,
@@ -24,7 +26,7 @@ from deepprinciples.parts.text.tokenization import (
     pieces,
     word_names,
 )
-from deepprinciples.parts.text.windows import windows
+from deepprinciples.parts.tokens.windows import windows
 
 SAMPLE = "The naïve café — “quoted”,\r\n\ttabs  and   spaces, snake_case, 12345 &c. 漢字 🙂 e\u0301\n\n"
 ENGLISH = "it is the east, and juliet is the sun. arise, fair sun, and kill the envious moon. " * 30

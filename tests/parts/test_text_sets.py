@@ -16,8 +16,8 @@ import pytest
 
 from deepprinciples.errors import DataError, ResourceError
 from deepprinciples.parts.data import prepare
-from deepprinciples.parts.data.held_out import TestSet as Further
 from deepprinciples.parts.fetched.published import SETS
+from deepprinciples.parts.splitting.held_out import TestSet as Further
 from deepprinciples.parts.tables import TABLES
 from deepprinciples.parts.text import TABLE, glove, tokenizer_of, verses_set, write_start
 from deepprinciples.parts.text.numerals import LARGEST, in_english, in_spanish, number_words

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from deepprinciples.errors import IntegrityError
-from deepprinciples.parts.data import torch_files
-from deepprinciples.parts.data.torch_files import is_torch_file, state_dict_of
+from deepprinciples.parts.files import torch_files
+from deepprinciples.parts.files.torch_files import is_torch_file, state_dict_of
 
 
 def saved(value, zipped=True):

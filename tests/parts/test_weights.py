@@ -14,7 +14,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.kernels.smallest import smallest
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.reparameterized import reparameterized, used
 from deepprinciples.parts import weights
 from deepprinciples.parts.models.mlp import mlp

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.parameter_names import matches, names_of
 from deepprinciples.parts.probes.signals import activation_change

@@ -24,8 +24,8 @@ import deepprinciples as dp
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.parts.data import mnist1d
 from deepprinciples.parts.initializers import pytorch_default
+from deepprinciples.parts.layers.design import row
 from deepprinciples.parts.models import adapters
-from deepprinciples.parts.models.design import row
 from deepprinciples.runs.directory import fingerprint
 from deepprinciples.types import Array, Model
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deepprinciples.parts.gan_losses import TABLE as GAMES
+from deepprinciples.parts.losses.gan_losses import TABLE as GAMES
 from deepprinciples.parts.penalties import TABLE as PENALTIES
 
 KEY = jax.random.key(0, impl="threefry2x32")

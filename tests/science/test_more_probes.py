@@ -12,7 +12,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.kernels import recurrence
+from deepprinciples.kernels.sequences import recurrence
 from deepprinciples.learners.objective import minimize, objective_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.models import TABLE

@@ -17,7 +17,7 @@ from deepprinciples.engine.batching import pad_split, resident
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.engine.segments import plan
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.models import TABLE, autoencoders
 
 STEPS, BATCH, RATE, MOMENTUM = 100, 4, 0.02, 0.9

@@ -11,7 +11,7 @@ import pytest
 from proof import Figure
 
 from deepprinciples import config as configs
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 
 GOOD = Figure(21, "a network", "60 to 70 %", "65.00 %", True)
 BAD = Figure(22, "a task", "below 1", "2.00", False)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import initializers, losses, optimizers, transforms
 from deepprinciples.parts.models.mlp import mlp
 from deepprinciples.parts.probes import curvature

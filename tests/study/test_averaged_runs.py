@@ -74,7 +74,7 @@ def test_a_run_keeps_the_averaged_weights(tmp_path) -> None:
     config = {**BASE, "model": {"name": "mlp", "depth": 0}, "weight_averaging": {"name": "swa", "start": 0.5}}
     run = dp.train({**config, "train": {**BASE["train"], "seeds": 2}}, tmp_path / "run")
     from deepprinciples import config as configs
-    from deepprinciples.learners import from_config
+    from deepprinciples.learners.assembly import from_config
 
     resolved = configs.resolve(configs.load(run.path / "config.toml"), from_config.KINDS)
     parts = from_config.dataset(resolved)

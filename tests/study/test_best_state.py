@@ -7,7 +7,8 @@ import deepprinciples as dp
 from deepprinciples.errors import ConfigError
 from deepprinciples.report import search_text
 from deepprinciples.runs import arrays
-from deepprinciples.study import plan, range_test
+from deepprinciples.study import range_test
+from deepprinciples.study.planning import plan
 
 ARMS = {"last": {}, "best": {"train.keep": "best"}, "patient": {"train": {"keep": "best", "patience": 2}}}
 BASE = {

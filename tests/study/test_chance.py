@@ -11,7 +11,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples import config as configs
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},

@@ -12,9 +12,9 @@ from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
 from deepprinciples.engine import autotune
 from deepprinciples.errors import ConfigError, DataError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.runs import arrays, files
-from deepprinciples.study import groups, prepared_group
+from deepprinciples.study.planning import groups, prepared_group
 
 FILES = {"config.toml", "manifest.json", "results.nc", "summary.json", "metrics.jsonl", "report.html"}
 

@@ -5,7 +5,7 @@ import pytest
 
 import deepprinciples as dp
 from deepprinciples.errors import ConfigError, DataError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.data.bundled import digits
 
 CONFIG = {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from deepprinciples import config as configs
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import augment, regularizers, transforms, weights
-from deepprinciples.study import groups
+from deepprinciples.study.planning import groups
 from deepprinciples.types import Scalar
 
 

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from deepprinciples.cli.main import app
 from deepprinciples.stats import planning
-from deepprinciples.study import commands, outline
+from deepprinciples.study import commands
+from deepprinciples.study.planning import outline
 
 CONFIG = """
 data = {name = "wine", batch_size = 16}

@@ -15,8 +15,9 @@ import pytest
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
 from deepprinciples.engine import compile_cache
-from deepprinciples.learners import TABLES, from_config
-from deepprinciples.study import groups, prepared_group, program_cache
+from deepprinciples.learners import TABLES
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.study.planning import groups, prepared_group, program_cache
 from deepprinciples.types import Batch
 
 HASH_SEEDS = os.environ.get("HASH_SEEDS", "1 20").split()  # "1 2 ... 10" takes a minute
@@ -106,9 +107,9 @@ import jax
 jax.config.update("jax_num_cpu_devices", 1)
 from deepprinciples import config as configs
 from deepprinciples.engine import compile_cache
-from deepprinciples.study import groups
-from deepprinciples.study import prepared_group
-from deepprinciples.learners import from_config
+from deepprinciples.study.planning import groups
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.config.settings import Train
 compile_cache.compiled = lambda *args: type("Nothing", (), {"memory_analysis": lambda self: None})()
 resolved = configs.resolve({

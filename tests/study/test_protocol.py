@@ -8,13 +8,14 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Study, Train
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import metrics
 from deepprinciples.results import layout
 from deepprinciples.results.summary import summarize
 from deepprinciples.stats import verdicts
-from deepprinciples.study import plan, prepared_group, protocol
-from deepprinciples.study.groups import Group
+from deepprinciples.study import protocol
+from deepprinciples.study.planning import plan, prepared_group
+from deepprinciples.study.planning.groups import Group
 
 RATE = "optimizer.learning_rate"
 TWO = {"plain": {}, "clipping": {"transforms.clip_by_global_norm": {"max_norm": 0.5}}}

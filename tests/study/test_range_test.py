@@ -14,7 +14,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners.from_config import KINDS
+from deepprinciples.learners.assembly.from_config import KINDS
 from deepprinciples.study import range_test
 
 BASE = {

@@ -17,8 +17,8 @@ import pytest
 import deepprinciples as dp
 from deepprinciples.engine import autotune, compile_cache, recalled, traced_lane
 from deepprinciples.engine.packed_log import pack
-from deepprinciples.learners import from_config
-from deepprinciples.study import program_cache
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.study.planning import program_cache
 
 Make = Callable[..., Any]
 FEW = {"study.searches": 2, "study.trials": 2, "study.tuning_seeds": 1, "train.steps": 8}

@@ -16,7 +16,7 @@ from deepprinciples import learners
 from deepprinciples.config import arms as config_arms
 from deepprinciples.errors import ConfigError
 from deepprinciples.parts import transforms
-from deepprinciples.study import groups, plan, program_cache
+from deepprinciples.study.planning import groups, plan, program_cache
 from deepprinciples.types import Scalar
 
 ARMS: dict[str, Any] = {

@@ -15,7 +15,8 @@ import xarray as xr
 import deepprinciples as dp
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped
 from deepprinciples.runs import directory
-from deepprinciples.study import cluster, plan, protocol, shards
+from deepprinciples.study import cluster, protocol, shards
+from deepprinciples.study.planning import plan
 
 CLIPPING = {"transforms.clip_by_global_norm": {"max_norm": 0.5}}
 CONFIG = {

@@ -6,7 +6,8 @@ import pytest
 
 from deepprinciples import config as configs
 from deepprinciples.kernels import microbatch
-from deepprinciples.learners import TABLES, from_config
+from deepprinciples.learners import TABLES
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts import losses
 
 

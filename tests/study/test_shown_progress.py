@@ -30,6 +30,17 @@ def test_the_time_left_leaves_compiling_out():
     ]  # fmt: skip
 
 
+def test_the_time_left_is_that_of_steps_that_are_trained():
+    """Lost: a resumed run of hours that promises minutes, since what was done before took no time now."""
+    now, stream = [0.0], io.StringIO()
+    progress = shown_progress.listen(terminal.Progress(Console(file=stream, width=80), lambda: now[0], every=0.0))
+    progress.begin(100)
+    for seconds, count, steps in ((1.0, progress.skip, 30), (10.0, progress.advance, 10), (1.0, progress.skip, 30)):
+        now[0] += seconds
+        count(steps)
+    assert stream.getvalue().splitlines() == ["  0%", " 30%", " 40%  1 min 0 s left", " 70%  30 s left"]
+
+
 def test_the_clock_goes_on_while_a_program_compiles():
     """Lost: a bar that stands still for minutes, as if the program hung. Nothing is said to it meanwhile."""
     stream = io.StringIO()

@@ -16,8 +16,9 @@ from deepprinciples.analysis import probing
 from deepprinciples.errors import ConfigError, DeepprinciplesError
 from deepprinciples.interop import parameters
 from deepprinciples.runs import arrays, directory
-from deepprinciples.study import execute, program_cache
-from deepprinciples.study.plan import resolve
+from deepprinciples.study import execute
+from deepprinciples.study.planning import program_cache
+from deepprinciples.study.planning.plan import resolve
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},

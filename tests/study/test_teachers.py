@@ -9,10 +9,10 @@ import torch
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError, DataError, DeepprinciplesError
-from deepprinciples.learners import from_config, teaching
+from deepprinciples.learners.assembly import from_config, teaching
 from deepprinciples.parts import losses
-from deepprinciples.study import teachers
-from deepprinciples.study.plan import resolve
+from deepprinciples.study.planning import teachers
+from deepprinciples.study.planning.plan import resolve
 from deepprinciples.types import Batch, BatchTransform
 
 RANDOM = np.random.default_rng(2)

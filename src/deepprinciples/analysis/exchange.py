@@ -16,7 +16,7 @@ from deepprinciples import config as configs
 from deepprinciples.config.wording import shown, suggestion
 from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.interop import parameters, safetensors, torch_names
-from deepprinciples.learners.factories import model_of
+from deepprinciples.learners.assembly.factories import model_of
 from deepprinciples.results.finished_run import config_of, load
 from deepprinciples.runs import arrays, files
 from deepprinciples.types import PyTree, path_to_names
@@ -126,8 +126,8 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], safetensors.
     import jax  # here, so that an export does not wait for it
 
     from deepprinciples.engine.population import use_all_cores
-    from deepprinciples.learners import from_config
-    from deepprinciples.study.plan import resolve
+    from deepprinciples.learners.assembly import from_config
+    from deepprinciples.study.planning.plan import resolve
 
     _model(given)
     use_all_cores()

@@ -17,8 +17,9 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
 from deepprinciples.interop import parameters
-from deepprinciples.learners import averaging, from_config
-from deepprinciples.learners.factories import model_of
+from deepprinciples.learners import averaging
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly.factories import model_of
 from deepprinciples.parts import probes
 from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.parts.probes import curvature, landscape
@@ -28,8 +29,8 @@ from deepprinciples.results.summary import SCHEMA_VERSION
 from deepprinciples.results.trained_model import used_parameters
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.stats.sentences import plural
-from deepprinciples.study.plan import resolve
-from deepprinciples.study.starting_weights import PATH, start_of
+from deepprinciples.study.planning.plan import resolve
+from deepprinciples.study.planning.starting_weights import PATH, start_of
 from deepprinciples.types import AUXILIARY, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
 
 # What can be measured of weights without the optimizer that made them.

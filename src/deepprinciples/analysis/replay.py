@@ -13,12 +13,13 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.rerun import Known, Look, rerun
 from deepprinciples.engine.run import Block, begun_lane
 from deepprinciples.errors import ConfigError, IntegrityError
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.results.finished_run import load
 from deepprinciples.runs import checkpoints, directory
-from deepprinciples.study import execute, prepared_group, progress_store, protocol
-from deepprinciples.study.groups import Group
-from deepprinciples.study.plan import StudyPlan, kind_of, resolve
+from deepprinciples.study import execute, progress_store, protocol
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.groups import Group
+from deepprinciples.study.planning.plan import StudyPlan, kind_of, resolve
 
 
 class Replayed(NamedTuple):

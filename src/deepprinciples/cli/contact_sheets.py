@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.fetched.published import SETS
+from deepprinciples.parts.splitting.split import prepare
 from deepprinciples.parts.tables import TABLES
 
 ROWS, COLUMNS = 5, 12

@@ -13,7 +13,7 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.bundled import breast_cancer
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Range, Seed, Split
 
 OF_SIX = {"test": 3, "validation": 1, "train": 2}  # sixths of each class

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.held_out import random_state
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.splitting.held_out import random_state
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Count, Range, Seed, Split
 
 SHARES = (0.6, 0.2, 0.2)  # of the digits, and of the columns of the photographs: training, validation, test

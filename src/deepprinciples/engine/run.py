@@ -61,6 +61,7 @@ def run(
     keep_states: bool = False,
     choice: Choice | None = None,
     progress: Callable[[int], None] = lambda steps: None,
+    skip: Callable[[int], None] | None = None,
     keeper: Keeper = NOBODY,
 ) -> Outcome:
     """Train every lane of `blocks` from its first step to its last.
@@ -77,15 +78,16 @@ def run(
         keep_states: bring the states that are judged to the host.
         choice: which lanes are judged by the best state of their evaluations; None for the last state of all.
         progress: called with the model-steps done since its last call.
+        skip: called in its place with those that are not trained now: known from before, or of a run that has diverged.
         keeper: keeps the run's progress; a run that goes on from there ends in the same bits.
     """
-    begun = time.monotonic()
+    begun, skip = time.monotonic(), skip or progress
     wide = program.layout.devices * program.layout.blocks
     placed = lambda split: place(split, program.mesh, shared=True)
     ends = plan.segments if until is None else until
     call = _Call(program, plan, ends, feed, placed(curve), placed(dict(judges)), keep_states, choice)
     parts, start, under_way = _restored(call, keeper.begun)
-    progress(len(blocks[:start]) * program.layout.points * plan.end(ends - 1))
+    skip(len(blocks[:start]) * program.layout.points * plan.end(ends - 1))
     for first in range(start, len(blocks), wide):
         chunk = list(blocks[first : first + wide])
         count = len(chunk)
@@ -95,7 +97,7 @@ def run(
             done = lambda: packed("parts", _joined(parts)) if parts else {}
             keeper.offer(lambda: {"at": np.array(first), **done(), **tell()})
 
-        part = _run_chunk(call, padded, count, under_way, offer, progress)
+        part = _run_chunk(call, padded, count, under_way, offer, progress, skip)
         parts.append(jax.tree.map(lambda a, n=count: a[:n], part))
         under_way = {}
     return Outcome._make((*_joined(parts), time.monotonic() - begun))
@@ -138,6 +140,7 @@ def _run_chunk(
     under_way: Arrays,
     offer: Callable[[Callable[[], dict[str, np.ndarray]]], None],
     progress: Callable[[int], None],
+    skip: Callable[[int], None],
 ) -> tuple:
     program, plan, mesh = call.program, call.plan, call.program.mesh
     points = program.layout.points
@@ -149,7 +152,7 @@ def _run_chunk(
     else:
         lane, logs, curves, start = program.init(point, seed), [], [], 0
         kept = early_stopping.begin(lane) if call.choice else None
-    progress(count * points * min(plan.begin(start), plan.steps))
+    skip(count * points * min(plan.begin(start), plan.steps))
     for segment in range(start, call.ends):
         data, indices = call.feed.get(seeds, segment)
         begin, end = plan.begin(segment), plan.end(segment)
@@ -171,7 +174,7 @@ def _run_chunk(
             logs.extend([jax.tree.map(lambda a: np.full_like(a, np.nan), logs[-1])] * rows)
             last = _evaluated(program, lane, point, call.curve)
             curves.extend([last] * (sum(map(plan.evaluates, range(call.ends))) - len(curves)))
-            progress(count * points * (plan.end(call.ends - 1) - end))
+            skip(count * points * (plan.end(call.ends - 1) - end))
             break
         offer(functools.partial(_as_arrays, lane, logs, curves, kept, segment + 1))
     rows = math.ceil(plan.steps / plan.apart)

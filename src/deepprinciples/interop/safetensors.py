@@ -15,8 +15,8 @@ import numpy as np
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import IntegrityError
 from deepprinciples.interop import torch_names
-from deepprinciples.learners.factories import trait
-from deepprinciples.parts.data import torch_files
+from deepprinciples.learners.assembly.factories import trait
+from deepprinciples.parts.files import torch_files
 from deepprinciples.runs import arrays
 from deepprinciples.runs.directory import nearest
 

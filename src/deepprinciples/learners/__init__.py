@@ -12,12 +12,12 @@ from typing import Any
 
 from deepprinciples.config.schema import fields
 from deepprinciples.domains import registry
+from deepprinciples.learners.assembly.factories import Config, factory_of, part
+from deepprinciples.learners.assembly.supply import SUPPLY
 from deepprinciples.learners.control import policy_gradient, q_learning
-from deepprinciples.learners.factories import Config, factory_of, part
 from deepprinciples.learners.gan import gan
 from deepprinciples.learners.self_supervised import contrastive, masked
 from deepprinciples.learners.supervised import supervised
-from deepprinciples.learners.supply import SUPPLY
 from deepprinciples.types import Dataset, Learner
 
 LEARNERS: dict[str, Callable[..., Any]] = {

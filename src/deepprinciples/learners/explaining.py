@@ -15,10 +15,10 @@ from deepprinciples.config import settings
 from deepprinciples.config.wording import quoted
 from deepprinciples.errors import ConfigError, DataError
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.learners.factories import Config, part, replaced, trait
-from deepprinciples.learners.from_config import KINDS
+from deepprinciples.learners.assembly.factories import Config, part, replaced, trait
+from deepprinciples.learners.assembly.from_config import KINDS
 from deepprinciples.learners.trained_networks import Network, networks_of
-from deepprinciples.parts.attribution_metrics import Explained
+from deepprinciples.parts.metrics.attribution_metrics import Explained
 from deepprinciples.types import Array, Dataset, PyTree
 
 Parts = str | Callable[..., Any] | Mapping[str, Any] | Sequence[Any] | None

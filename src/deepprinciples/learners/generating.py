@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.parts.text.tokenization import UNKNOWN_CHARACTER, UNKNOWN_WORD
-from deepprinciples.parts.text.tokenization import Tokenizer as Tokenizer
-from deepprinciples.parts.text.tokenization import tokenizer_of as tokenizer_of
+from deepprinciples.parts.tokens.tokenization import UNKNOWN_CHARACTER, UNKNOWN_WORD
+from deepprinciples.parts.tokens.tokenization import Tokenizer as Tokenizer
+from deepprinciples.parts.tokens.tokenization import tokenizer_of as tokenizer_of
 from deepprinciples.types import Array, Model, PyTree, Unroll
 
 

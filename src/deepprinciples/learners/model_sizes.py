@@ -10,7 +10,7 @@ import jax
 
 from deepprinciples.kernels.operation_counts import multiply_adds
 from deepprinciples.kernels.storage import Stored
-from deepprinciples.learners.factories import Config, first, model_of, trait, weights_of
+from deepprinciples.learners.assembly.factories import Config, first, model_of, trait, weights_of
 from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.parts.parameter_names import name_of
 from deepprinciples.types import Dataset

@@ -80,7 +80,7 @@ def minimize(
         weight_averaging: evaluated in place of the last ones; those are then recorded as "raw_loss" and so on.
         steps: of the whole run, for the average.
         splits: whether, as far as rule and loss go, the gradient of a batch is the mean of those of equal shares of it;
-            large batches of a `per_example` objective then go through in shares, see `kernels.shares`.
+            large batches of a `per_example` objective then go through in shares, see `kernels.microbatch`.
 
     Returns:
         A `Learner` whose state is a `types.State`.

@@ -16,12 +16,12 @@ import optax
 
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import stream
-from deepprinciples.learners.checks import caught
-from deepprinciples.learners.factories import first, model_of
+from deepprinciples.learners.assembly.checks import caught
+from deepprinciples.learners.assembly.factories import first, model_of
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.learners.reparameterized import reparameterized
-from deepprinciples.parts.data.held_out import split_order
+from deepprinciples.parts.splitting.held_out import split_order
 from deepprinciples.types import (
     AUXILIARY,
     Array,

@@ -7,7 +7,7 @@ from typing import Any
 
 import optax
 
-from deepprinciples.learners import checks
+from deepprinciples.learners.assembly import checks
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize, objective_of
 from deepprinciples.learners.reparameterized import reparameterized

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from deepprinciples.learners.factories import Config, example_of, factory_of, model_of, weights_of
+from deepprinciples.learners.assembly.factories import Config, example_of, factory_of, model_of, weights_of
 from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.types import Dataset, Model, PyTree
 

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.learners.generating import Choice, choose, follow
-from deepprinciples.parts.text.pairs import BEGIN_ID as BEGIN_ID
-from deepprinciples.parts.text.pairs import END_ID
-from deepprinciples.parts.text.pairs import PADDING_ID as PADDING_ID
+from deepprinciples.parts.tokens.pairs import BEGIN_ID as BEGIN_ID
+from deepprinciples.parts.tokens.pairs import END_ID
+from deepprinciples.parts.tokens.pairs import PADDING_ID as PADDING_ID
 from deepprinciples.types import Array, PyTree, Unroll
 
 

@@ -1,1 +1,1 @@
-"""All that a config can name, one module a kind; `tables` lists them. Parts know neither the engine nor the config."""
+"""All that a config can name, a module or a package a kind; `tables` lists them. Parts know no engine and no config."""

@@ -10,13 +10,9 @@ from typing import Any
 
 from deepprinciples.parts import (
     activations,
-    attribution_metrics,
     attributions,
     augment,
-    boundary_metrics,
-    calibration_metrics,
     data,
-    gan_losses,
     gradient_rules,
     initializers,
     losses,
@@ -26,13 +22,9 @@ from deepprinciples.parts import (
     parameter_groups,
     penalties,
     probes,
-    ranking_metrics,
     regularizers,
-    sample_metrics,
     schedules,
     search_methods,
-    sequence_metrics,
-    split_metrics,
     transformers,
     transforms,
     variational,
@@ -41,6 +33,16 @@ from deepprinciples.parts import (
 )
 from deepprinciples.parts import text as texts
 from deepprinciples.parts.fetched import picture_sets, series_archive
+from deepprinciples.parts.losses import gan_losses
+from deepprinciples.parts.metrics import (
+    attribution_metrics,
+    boundary_metrics,
+    calibration_metrics,
+    ranking_metrics,
+    sample_metrics,
+    sequence_metrics,
+    split_metrics,
+)
 
 TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
     "data": {**data.TABLE, **picture_sets.TABLE, **series_archive.TABLE, **texts.TABLE},

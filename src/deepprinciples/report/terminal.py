@@ -210,7 +210,7 @@ class Progress:
     def __init__(self, console: Console, clock: Callable[[], float], every: float = _EVERY) -> None:
         self._console, self._clock, self._every = console, clock, every
         self._first: float | None = None
-        self._done, self._seen, self._busy = 0.0, 0.0, 0.0
+        self._worked, self._seen, self._busy = 0.0, 0.0, 0.0
         self._shown, self._last = float("-inf"), ""
         self._bar: Bar | None = None
         if console.is_terminal:
@@ -220,14 +220,14 @@ class Progress:
             self._task = self._bar.add_task("", total=1.0, words="")
             self._bar.start()
 
-    def update(self, done: float, total: float, words: str = "") -> None:
-        """Show that `done` of `total` is done, and in a few words what is being done."""
-        now = self._clock()
+    def update(self, done: float, total: float, words: str = "", skipped: float = 0.0) -> None:
+        """Show that `done` of `total` is done, `skipped` of it without work, and in a few words what is being done."""
+        now, worked = self._clock(), done - skipped
         if self._first is None:
-            self._first = self._done = done
-        elif done > self._done:  # the time since the last word counts; what passed while compiling does not
+            self._first = self._worked = worked
+        elif worked > self._worked:  # the time since the last word counts; what passed while compiling does not
             self._busy += now - self._seen
-        self._done, self._seen = done, now
+        self._worked, self._seen = worked, now
         share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
         left = self._left(done, total)
         if self._bar is not None:
@@ -244,7 +244,7 @@ class Progress:
         rich_text.line(self._console, line, "dim")
 
     def _left(self, done: float, total: float) -> str:
-        moved = done - (self._first or 0.0)
+        moved = self._worked - (self._first or 0.0)
         if moved <= 0 or done >= total:
             return ""
         return f"{formatting.duration(self._busy * (total - done) / moved)} left"
@@ -274,6 +274,6 @@ def progress(console: Console, *, clock: Callable[[], float] = time.monotonic) -
       clock: seconds that never go back; given by tests only.
 
     Returns:
-      An object with `update(done, total, words)` and `close()`, which is also a context manager.
+      An object with `update(done, total, words, skipped)` and `close()`, which is also a context manager.
     """
     return Progress(console, clock)

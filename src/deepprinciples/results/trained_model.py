@@ -16,7 +16,7 @@ from deepprinciples.config import settings
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.interop import parameters
-from deepprinciples.learners import from_config
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.reparameterized import used
 from deepprinciples.learners.trained_networks import Network, networks_of
 from deepprinciples.results.finished_run import Run, load

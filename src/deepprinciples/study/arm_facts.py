@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from deepprinciples.learners import from_config
-from deepprinciples.learners.factories import trait
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.learners.model_sizes import shapes_of, size_of
-from deepprinciples.study.groups import Arm
-from deepprinciples.study.plan import StudyPlan, same
+from deepprinciples.study.planning.groups import Arm
+from deepprinciples.study.planning.plan import StudyPlan, same
 from deepprinciples.types import Dataset
 
 

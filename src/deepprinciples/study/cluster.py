@@ -11,7 +11,7 @@ from typing import Any
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError, ResourceError, one_line
 from deepprinciples.study import protocol, shards, worker
-from deepprinciples.study.plan import StudyPlan
+from deepprinciples.study.planning.plan import StudyPlan
 
 PATIENCE = 60.0  # seconds without any worker after which a study ends; it can be resumed
 CONNECTING = 20.0  # seconds

@@ -12,8 +12,8 @@ from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import checkpoints, directory, files
 from deepprinciples.study import cluster, execute, progress_store, protocol, range_test
-from deepprinciples.study.outline import outline
-from deepprinciples.study.plan import Kind, StudyPlan, kind_of, resolve
+from deepprinciples.study.planning.outline import outline
+from deepprinciples.study.planning.plan import Kind, StudyPlan, kind_of, resolve
 
 
 def compare(

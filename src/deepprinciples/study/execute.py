@@ -18,25 +18,17 @@ from deepprinciples import config as configs
 from deepprinciples.engine import autotune
 from deepprinciples.errors import IntegrityError, ResourceError, Stopped, one_line
 from deepprinciples.interop import parameters
-from deepprinciples.learners import from_config, measured
-from deepprinciples.learners.factories import trait
+from deepprinciples.learners.assembly import from_config, measured
+from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.learners.features import digest
 from deepprinciples.results import layout
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
-from deepprinciples.study import (
-    arm_facts,
-    gallery,
-    progress_store,
-    protocol,
-    range_test,
-    shown_progress,
-    starting_weights,
-    teachers,
-)
-from deepprinciples.study.outline import outline, rounded
-from deepprinciples.study.plan import StudyPlan
+from deepprinciples.study import arm_facts, gallery, progress_store, protocol, range_test, shown_progress
+from deepprinciples.study.planning import starting_weights, teachers
+from deepprinciples.study.planning.outline import outline, rounded
+from deepprinciples.study.planning.plan import StudyPlan
 
 EXHAUSTED = ("RESOURCE_EXHAUSTED", "Out of memory")
 

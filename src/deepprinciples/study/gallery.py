@@ -15,12 +15,13 @@ import jax
 import numpy as np
 import xarray as xr
 
-from deepprinciples.learners import from_config, generating
-from deepprinciples.learners.factories import trait
+from deepprinciples.learners import generating
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.learners.writing import write, writer_of
 from deepprinciples.parts.text import tokenizer_of
-from deepprinciples.study.plan import StudyPlan
+from deepprinciples.study.planning.plan import StudyPlan
 from deepprinciples.types import Array, Dataset, Model, PyTree, Sounds
 
 EXAMPLES, SIDE = 5, 144  # how many are drawn, each of SIDE x SIDE pixels

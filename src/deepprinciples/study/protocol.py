@@ -21,12 +21,12 @@ from deepprinciples.config.settings import Train
 from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners import from_config, measured
+from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.results.layout import BY_TRANSFORM
 from deepprinciples.stats.searches import Judge, Row, Search, run_searches
-from deepprinciples.study import prepared_group
-from deepprinciples.study.groups import Group
-from deepprinciples.study.plan import StudyPlan
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.groups import Group
+from deepprinciples.study.planning.plan import StudyPlan
 from deepprinciples.study.progress_store import ProgressStore, UnderWay, nothing_kept
 from deepprinciples.types import Dataset
 
@@ -51,6 +51,9 @@ class Finished(NamedTuple):
 class Progress(NamedTuple):
     """Callbacks of a study: `begin(total model-steps)`, `phase(text)`, `advance(model-steps)`, `say(line)`.
 
+    `skip(model-steps)` is called for steps that are done without training now: known from before a resume, or of runs
+    that need no more. Where it is None they go to `advance`; either way all steps add up to the total.
+
     Example:
         dp.compare(config, progress=dp.Progress(phase=print))
     """
@@ -59,6 +62,12 @@ class Progress(NamedTuple):
     phase: Callable[[str], None] = lambda text: None
     advance: Callable[[int], None] = lambda steps: None
     say: Callable[[str], None] = lambda line: None
+    skip: Callable[[int], None] | None = None
+
+    @property
+    def skipped(self) -> Callable[[int], None]:
+        """Whom to call for steps that are not trained."""
+        return self.skip or self.advance
 
 
 class Executor(NamedTuple):
@@ -116,7 +125,7 @@ def run_study(
         found, searched = search(phase, plan, group, progress)
         progress.phase(f"training {', '.join(group.arms)} on fresh seeds")
         rows = report_rows(found, plan, group)
-        outcome = phase.train("report", rows, on_test=True, progress=progress.advance, keep=keep)
+        outcome = phase.train("report", rows, on_test=True, progress=progress.advance, skip=progress.skipped, keep=keep)
         searches |= found
         for index, arm in enumerate(group.arms):
             outcomes[arm] = _of_arm(outcome, index, from_config.transform_names(plan.arms[arm].config))
@@ -162,9 +171,9 @@ def search(
     def train(name: str, rows: list[Row], share: float) -> Outcome:
         progress.phase(f"tuning {', '.join(group.arms)}")
         until = phase.made.plan.reached(share)
-        return phase.train(name, rows, on_test=False, until=until, progress=progress.advance)
+        return phase.train(name, rows, on_test=False, until=until, progress=progress.advance, skip=progress.skipped)
 
-    skipped = lambda runs: progress.advance(round(runs * phase.made.plan.steps))
+    skipped = lambda runs: progress.skipped(round(runs * phase.made.plan.steps))
     found, seconds = run_searches(train, own, plan.budget(trials), judge, skipped)
     return {a: found[a] if own[a] else [] for a in group.arms}, seconds
 
@@ -219,7 +228,8 @@ class CachedPhase(NamedTuple):
             label, prepared_group.outcome_like(self.made, on_test=on_test, keep_states=keep_states)
         )
         if known is not None:
-            options["progress"](known.diverged_at.size * self.made.plan.steps)
+            plan = self.made.plan
+            options["skip"](known.diverged_at.size * plan.end((options.get("until") or plan.segments) - 1))
             return known
         if self.known_only:
             raise ConfigError(f"the run was stopped before {label} was done; resume it first")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
-from deepprinciples.learners.factories import trait
-from deepprinciples.learners.from_config import KINDS
+from deepprinciples.learners.assembly.factories import trait
+from deepprinciples.learners.assembly.from_config import KINDS
 
 PATH = "optimizer.learning_rate"
 LEAST_STEPS = 20

@@ -28,8 +28,9 @@ from deepprinciples.engine.serialization import Arrays, Keeper, packed, unpacked
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.runs import files
 from deepprinciples.stats.searches import Row
-from deepprinciples.study import execute, plugins, prepared_group, protocol
-from deepprinciples.study.plan import Kind, StudyPlan, resolve
+from deepprinciples.study import execute, plugins, protocol
+from deepprinciples.study.planning import prepared_group
+from deepprinciples.study.planning.plan import Kind, StudyPlan, resolve
 
 # What must be equal where a shard is trained. Platform, number of cores and other environment variables need not be.
 SAME = (
@@ -100,6 +101,7 @@ def executor(plan: StudyPlan, machines: int, results: Results) -> protocol.Execu
         *,
         on_test: bool,
         progress: Callable[[int], None],
+        skip: Callable[[int], None],
         until: int | None = None,
         keep_states: bool,
         keeper: Keeper,
@@ -110,8 +112,7 @@ def executor(plan: StudyPlan, machines: int, results: Results) -> protocol.Execu
         like = prepared_group.outcome_like(made, on_test=on_test, keep_states=keep_states)
         parts, start = _restored(like, keeper.begun)
         steps = made.plan.end((until or made.plan.segments) - 1)
-        advance = lambda count: progress(count * layout.points * steps)
-        advance(start)
+        skip(start * layout.points * steps)
         cut = [
             Shard(study, number, shape, made.program.identity, part, on_test, until, keep_states)
             for part in calls(rows[start:], layout.devices * layout.blocks)
@@ -121,7 +122,7 @@ def executor(plan: StudyPlan, machines: int, results: Results) -> protocol.Execu
             if result is not None:
                 index, outcome = result
                 done[index] = outcome._replace(seconds=None)
-                advance(len(cut[index].rows))
+                progress(len(cut[index].rows) * layout.points * steps)
             known = _without_gaps(done)
             keeper.offer(functools.partial(_kept, [*parts, *known], start + sum(map(_rows, known))))
         return merged([*parts, *_without_gaps(done)])._replace(seconds=time.monotonic() - begun)

@@ -12,17 +12,18 @@ from deepprinciples.study.protocol import Progress
 
 def listen(bar: Any) -> Progress:
     """Turn the study's progress into that of a bar, see `report.terminal.progress`."""
-    state: dict[str, Any] = {"done": 0, "total": 1, "text": ""}
+    state: dict[str, Any] = {"done": 0, "total": 1, "text": "", "skipped": 0}
 
     def show(**news: Any) -> None:
         state.update(news)
-        bar.update(state["done"], state["total"], state["text"])
+        bar.update(state["done"], state["total"], state["text"], state["skipped"])
 
     return Progress(
         begin=lambda total: show(total=total),
         phase=lambda text: show(text=text),
         advance=lambda steps: show(done=state["done"] + steps),
         say=bar.say,
+        skip=lambda steps: show(done=state["done"] + steps, skipped=state["skipped"] + steps),
     )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from deepprinciples.domains.circuits import gates
 from deepprinciples.parts import initializers
+from deepprinciples.parts.layers.design import resolve
+from deepprinciples.parts.layers.hidden_layers import described, layer_name
 from deepprinciples.parts.models.adapters import functions
-from deepprinciples.parts.models.design import resolve
-from deepprinciples.parts.models.layers import described, layer_name
 from deepprinciples.types import Array, Count, Initializer, Model, Positive, PyTree, Range, Scalar
 
 Observable = Literal["local", "global"]

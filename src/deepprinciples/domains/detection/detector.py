@@ -9,10 +9,18 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.domains.detection.boxes import locations
+from deepprinciples.parts.layers.design import Design, Step, design_of, step_of
+from deepprinciples.parts.layers.hidden_layers import (
+    Flow,
+    Layer,
+    Window,
+    described,
+    from_network,
+    layer_name,
+    readout_of,
+)
+from deepprinciples.parts.layers.keywords import OFF, Layers, flat_keywords
 from deepprinciples.parts.models.cnn import check_windows
-from deepprinciples.parts.models.design import Design, Step, design_of, step_of
-from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
-from deepprinciples.parts.models.layers import Flow, Layer, Window, described, from_network, layer_name, readout_of
 from deepprinciples.types import Array, Count, Model, Range, Scalar, traits
 
 STRIDE = 4

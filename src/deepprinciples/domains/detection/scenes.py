@@ -12,11 +12,11 @@ import numpy as np
 
 from deepprinciples.domains.detection.scene_pictures import draw
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import as_array, first_index, plural, show
-from deepprinciples.parts.data.held_out import random_state
 from deepprinciples.parts.data.own import examples
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.trees import Leaves
+from deepprinciples.parts.splitting.array_checks import as_array, first_index, plural, show
+from deepprinciples.parts.splitting.held_out import random_state
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Count, Range, Seed, Size, Split
 
 SIDE = 48

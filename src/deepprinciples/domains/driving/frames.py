@@ -17,7 +17,7 @@ from deepprinciples.domains.driving.simulation import Road, State
 from deepprinciples.errors import DataError
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import stream
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Array, Count, Range, Seed, Split
 
 Portion = Annotated[float, Range("[0, 1]")]

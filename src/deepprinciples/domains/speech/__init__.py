@@ -12,7 +12,7 @@ from deepprinciples.domains.speech.prompt_sounds import prompts
 from deepprinciples.domains.speech.spectrogram_masks import spec_augment
 from deepprinciples.domains.speech.tone_sequences import tones
 from deepprinciples.domains.speech.wav_files import read_wav, wav
-from deepprinciples.kernels.ctc_decoding import beam_search, greedy
+from deepprinciples.kernels.sequences.ctc_decoding import beam_search, greedy
 
 __all__ = ["TABLES", "beam_search", "greedy", "log_mel", "read_wav"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.kernels.ctc_decoding import BLANK
-from deepprinciples.parts.sequence_metrics import ctc_parts
+from deepprinciples.kernels.sequences.ctc_decoding import BLANK
+from deepprinciples.parts.metrics.sequence_metrics import ctc_parts
 from deepprinciples.types import Array, PyTree, traits
 
 

@@ -12,8 +12,8 @@ from deepprinciples.domains.speech.prompt_sounds import DIGITS
 from deepprinciples.domains.speech.transcribed import BLANK_NAME, Frames, Recording, speech
 from deepprinciples.domains.speech.wav_files import resampled
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.held_out import random_state
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.splitting.held_out import random_state
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Count, Range, Seed
 
 RATE = 8000

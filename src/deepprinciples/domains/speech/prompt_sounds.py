@@ -10,9 +10,9 @@ import tarfile
 from deepprinciples.domains.speech.transcribed import Frames, Recording, characters, speech
 from deepprinciples.domains.speech.wav_files import read_wav
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Count
 
 SOUNDS, TRANSCRIPTS = "asterisk-core-sounds-en-wav_1.6.1-1_all.deb", "asterisk-core-sounds-en_1.6.1-1_all.deb"

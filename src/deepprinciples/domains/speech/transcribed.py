@@ -14,10 +14,10 @@ import numpy as np
 
 from deepprinciples.domains.speech.mel_features import frame_count, log_mel
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.array_files import shown
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.trees import Leaves
+from deepprinciples.parts.files.array_files import shown
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Sounds, Split
 
 BLANK_NAME = "(blank)"

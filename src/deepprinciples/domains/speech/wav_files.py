@@ -14,9 +14,9 @@ from scipy.io import wavfile
 
 from deepprinciples.domains.speech.transcribed import Frames, Recording, characters, speech
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.array_files import shown
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.files.array_files import shown
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Count, Size
 
 LARGEST = 2**28  # bytes of a file: a quarter of an hour of two channels at 48 kHz and 16 bits has 0.17 of it

@@ -16,11 +16,12 @@ import numpy as np
 
 from deepprinciples.domains.transfer import efficientnet
 from deepprinciples.errors import DataError, IntegrityError
-from deepprinciples.parts.data import torch_files, trees
-from deepprinciples.parts.data.array_checks import as_array, show
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.published import SETS
+from deepprinciples.parts.files import torch_files
+from deepprinciples.parts.splitting import trees
+from deepprinciples.parts.splitting.array_checks import as_array, show
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Array, PyTree, Range, Split
 
 PUBLISHED = "efficientnet_lite0"

@@ -11,7 +11,7 @@ import numpy as np
 
 from deepprinciples.domains.control import Environment
 from deepprinciples.domains.registry import OURS
-from deepprinciples.learners.factories import Config, factory_of, part
+from deepprinciples.learners.assembly.factories import Config, factory_of, part
 from deepprinciples.types import Dataset
 
 TRIED = 64  # steps that an environment of the user's is tried for

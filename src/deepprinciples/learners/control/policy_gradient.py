@@ -12,6 +12,7 @@ import optax
 
 from deepprinciples.domains.control import Environment
 from deepprinciples.kernels.keys import stream
+from deepprinciples.learners.assembly.factories import begun_from
 from deepprinciples.learners.control.actions import Policy, noise_of
 from deepprinciples.learners.control.actor_critic import Network, actor_critic, by_layer
 from deepprinciples.learners.control.advantages import advantages
@@ -19,7 +20,6 @@ from deepprinciples.learners.control.environment_checks import problems
 from deepprinciples.learners.control.rollouts import Seen, begin, returns
 from deepprinciples.learners.control.rollouts import rollout as played
 from deepprinciples.learners.control.trained_players import networks, watched
-from deepprinciples.learners.factories import begun_from
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.types import (

@@ -13,13 +13,13 @@ import optax
 from deepprinciples.domains.control import Environment
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import stream
+from deepprinciples.learners.assembly.factories import begun_from
 from deepprinciples.learners.control.actor_critic import Network
 from deepprinciples.learners.control.environment_checks import problems
 from deepprinciples.learners.control.replay_memory import Memory
 from deepprinciples.learners.control.rollouts import Worlds, begin, returns
 from deepprinciples.learners.control.rollouts import rollout as played
 from deepprinciples.learners.control.trained_players import networks, watched
-from deepprinciples.learners.factories import begun_from
 from deepprinciples.learners.grouping import Apart
 from deepprinciples.learners.objective import minimize
 from deepprinciples.types import (

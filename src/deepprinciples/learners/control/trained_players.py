@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.learners.assembly.factories import Config, part
 from deepprinciples.learners.control.actions import Policy, noise_of
 from deepprinciples.learners.control.environment_checks import environment_of
 from deepprinciples.learners.control.rollouts import episode
-from deepprinciples.learners.factories import Config, part
 from deepprinciples.learners.trained_networks import Network
 from deepprinciples.parts.models.adapters import coerce
 from deepprinciples.types import Array, Dataset, Model, PyTree, State

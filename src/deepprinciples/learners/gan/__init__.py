@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from deepprinciples.learners.factories import Config, named, part
+from deepprinciples.learners.assembly.factories import Config, named, part
 from deepprinciples.learners.gan.learner import learner_of
 from deepprinciples.learners.gan.networks import networks
 from deepprinciples.learners.gan.players import Player, Setup

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.learners.factories import Config, chain, named, part
+from deepprinciples.learners.assembly.factories import Config, chain, named, part
 from deepprinciples.learners.gan.players import Player
 from deepprinciples.learners.trained_networks import Network
 from deepprinciples.parts.models.adapters import coerce

@@ -9,7 +9,6 @@ both. Everything here runs on the host with NumPy, before anything is compiled: 
 
 from __future__ import annotations
 
-from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.parts.data.bundled import breast_cancer, diabetes, digits, wine
 from deepprinciples.parts.data.collected import dataset
 from deepprinciples.parts.data.fashion import fashion_mnist
@@ -17,9 +16,10 @@ from deepprinciples.parts.data.from_files import csv, idx, npz
 from deepprinciples.parts.data.mnist1d import mnist_1d
 from deepprinciples.parts.data.own import arrays, examples, stream
 from deepprinciples.parts.data.picture_folder import folder
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, gaussian_grid, gaussian_ring, teacher
+from deepprinciples.parts.splitting.batches import prefetch
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.split import prepare
 
 __all__ = ["TABLE", "Source", "prefetch", "prepare"]
 

@@ -1,6 +1,6 @@
 """Data sets of other libraries that fit in memory, read example by example into arrays.
 
-Nothing of those libraries is imported; values go through `np.asarray`. Batches from a loader are in batches.py.
+Nothing of those libraries is imported; values go through `np.asarray`. `parts.splitting` has batches from a loader.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from deepprinciples.errors import DataError, one_line
-from deepprinciples.parts.data.array_checks import as_array, show
 from deepprinciples.parts.data.own import arrays, examples
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.trees import is_tree, leaves_of, map_leaves
+from deepprinciples.parts.splitting.array_checks import as_array, show
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.trees import is_tree, leaves_of, map_leaves
 from deepprinciples.types import Size, Split
 
 

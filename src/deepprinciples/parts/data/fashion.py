@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_files import parse_idx
-from deepprinciples.parts.data.drawing import picture
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.files.array_files import parse_idx
+from deepprinciples.parts.splitting.drawing import picture
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Size, Split
 
 CLOTHES = (

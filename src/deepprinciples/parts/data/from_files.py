@@ -1,4 +1,4 @@
-"""The user's own data from files: npz, CSV and IDX. What is in a file is read by files.py and tabular.py."""
+"""The user's own data from files: npz, CSV and IDX. What is in a file is read by `parts.files`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import tabular
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.array_files import read_idx, read_npz, shown
-from deepprinciples.parts.data.sources import Source, both_or_neither, source_of
+from deepprinciples.parts.files import tabular
+from deepprinciples.parts.files.array_files import read_idx, read_npz, shown
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.sources import Source, both_or_neither, source_of
 from deepprinciples.types import Size, Split
 
 

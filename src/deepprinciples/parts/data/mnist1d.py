@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Split
 
 SEED = 42

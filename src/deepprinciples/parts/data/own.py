@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import batches as streams
-from deepprinciples.parts.data.array_checks import as_array
-from deepprinciples.parts.data.sources import Source, both_or_neither, source_of
-from deepprinciples.parts.data.trees import Bounds, Leaves, is_tree
+from deepprinciples.parts.splitting import batches as streams
+from deepprinciples.parts.splitting.array_checks import as_array
+from deepprinciples.parts.splitting.sources import Source, both_or_neither, source_of
+from deepprinciples.parts.splitting.trees import Bounds, Leaves, is_tree
 from deepprinciples.types import Size, Split
 
 

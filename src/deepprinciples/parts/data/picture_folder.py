@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import image_files
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.array_files import shown
-from deepprinciples.parts.data.drawing import labels_over_picture, picture
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.trees import Leaves
+from deepprinciples.parts.files import image_files
+from deepprinciples.parts.files.array_files import shown
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.drawing import labels_over_picture, picture
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Size
 
 LARGEST = 4096  # pixels of a side

@@ -12,8 +12,8 @@ from typing import Annotated
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.held_out import random_state
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.splitting.held_out import random_state
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Count, Range, Seed, Size, Split
 
 ALPHABET = 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.drawing import labels_over_picture
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.trees import Leaves
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.splitting.drawing import labels_over_picture
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Size
 
 TISSUES = ("other", "gray matter", "white matter")

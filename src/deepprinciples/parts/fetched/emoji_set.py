@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.drawing import picture
-from deepprinciples.parts.data.image_files import read_picture
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.files.image_files import read_picture
+from deepprinciples.parts.splitting.drawing import picture
+from deepprinciples.parts.splitting.sources import Source
 
 CATEGORIES = (
     "Smileys & Emotion",

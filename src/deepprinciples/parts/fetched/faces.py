@@ -7,9 +7,9 @@ import io
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.drawing import picture
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.splitting.drawing import picture
+from deepprinciples.parts.splitting.sources import Source
 
 
 def lfw_subset(*, path: str = "", download: bool = True) -> Source:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.drawing import labels_over_picture
-from deepprinciples.parts.data.image_files import read_picture
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.data.trees import Leaves
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.brain import brain_tissue
 from deepprinciples.parts.fetched.emoji_set import emoji
 from deepprinciples.parts.fetched.faces import lfw_subset
+from deepprinciples.parts.files.image_files import read_picture
+from deepprinciples.parts.splitting.drawing import labels_over_picture
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Size, Split
 
 PATCH = 48

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Split
 
 CLASSES = {

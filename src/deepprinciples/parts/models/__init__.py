@@ -1,4 +1,4 @@
-"""Models: what a config's `model` section can name. Their layers and adapters are in the modules beside."""
+"""Models: what a config's `model` section can name. Adapters are in the modules beside, layers in `parts.layers`."""
 
 from __future__ import annotations
 

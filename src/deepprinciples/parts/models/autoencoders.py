@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.kernels import random
-from deepprinciples.parts.models.design import Design, Step, design_of
-from deepprinciples.parts.models.keywords import BEYOND_PLAIN, Layers, flat_keywords
-from deepprinciples.parts.models.layers import Flow, Layer, described, from_network, layer_name, readout_of
+from deepprinciples.parts.layers.design import Design, Step, design_of
+from deepprinciples.parts.layers.hidden_layers import Flow, Layer, described, from_network, layer_name, readout_of
+from deepprinciples.parts.layers.keywords import BEYOND_PLAIN, Layers, flat_keywords
 from deepprinciples.parts.variational import Variational
 from deepprinciples.types import Array, Count, Depth, Model
 

@@ -11,10 +11,18 @@ from typing import Annotated, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from deepprinciples.parts.models.batchwise import with_deviation
-from deepprinciples.parts.models.design import Design, Step, design_of, step_of
-from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
-from deepprinciples.parts.models.layers import Flow, Layer, Window, described, from_network, layer_name, readout_of
+from deepprinciples.parts.layers.batchwise import with_deviation
+from deepprinciples.parts.layers.design import Design, Step, design_of, step_of
+from deepprinciples.parts.layers.hidden_layers import (
+    Flow,
+    Layer,
+    Window,
+    described,
+    from_network,
+    layer_name,
+    readout_of,
+)
+from deepprinciples.parts.layers.keywords import OFF, Layers, flat_keywords
 from deepprinciples.types import Array, Count, Model, Range, Size, traits
 
 Readout = Literal["flatten", "mean", "max"]

@@ -14,11 +14,19 @@ import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
 from deepprinciples.kernels.upsampling import Upsample
-from deepprinciples.parts.models.design import Design, Step, design_of
-from deepprinciples.parts.models.kernel_transforms import unnormalized
-from deepprinciples.parts.models.keywords import BEYOND_PLAIN, Layers, flat_keywords
-from deepprinciples.parts.models.layers import Window, described, from_network, layer_name, linear, perturb, with_slope
-from deepprinciples.parts.models.normalization import normalize
+from deepprinciples.parts.layers.design import Design, Step, design_of
+from deepprinciples.parts.layers.hidden_layers import (
+    Window,
+    described,
+    from_network,
+    layer_name,
+    linear,
+    perturb,
+    with_slope,
+)
+from deepprinciples.parts.layers.kernel_transforms import unnormalized
+from deepprinciples.parts.layers.keywords import BEYOND_PLAIN, Layers, flat_keywords
+from deepprinciples.parts.layers.normalization import normalize
 from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Count, Depth, Model, Range
 
 

@@ -1,6 +1,6 @@
 """Recurrent networks over sequences [B, T, F] of floats or [B, T] of token ids: `lstm`, `gru` and the plain `rnn`.
 
-How layers are stacked and read is here; a layer's weights and what happens between its time steps are in `cells`.
+How layers are stacked and read is here; a layer's weights and what happens between its steps in time are in `cells`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from deepprinciples.kernels.recurrence import GATES, Cell
+from deepprinciples.kernels.sequences.recurrence import GATES, Cell
 from deepprinciples.parts import initializers
-from deepprinciples.parts.models.cells import (
+from deepprinciples.parts.layers.cells import (
     CellNormalization,
     Cells,
     Recurrence,
@@ -22,9 +22,8 @@ from deepprinciples.parts.models.cells import (
     lstm_bias,
     stacked,
 )
-from deepprinciples.parts.models.design import Step, design_of, resolve, row, step_of
-from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
-from deepprinciples.parts.models.layers import (
+from deepprinciples.parts.layers.design import Step, design_of, resolve, row, step_of
+from deepprinciples.parts.layers.hidden_layers import (
     Flow,
     described,
     from_network,
@@ -34,8 +33,9 @@ from deepprinciples.parts.models.layers import (
     readout_of,
     with_slope,
 )
-from deepprinciples.parts.models.noise import dropout, is_off
-from deepprinciples.parts.models.normalization import normalize
+from deepprinciples.parts.layers.keywords import OFF, Layers, flat_keywords
+from deepprinciples.parts.layers.noise import dropout, is_off
+from deepprinciples.parts.layers.normalization import normalize
 from deepprinciples.types import (
     ACTIVATION_DERIVATIVE,
     GATE_VALUES,

@@ -9,10 +9,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.models.cnn import Readout, check_windows, gather
-from deepprinciples.parts.models.design import Design, Function, Step, design_of, step_of
-from deepprinciples.parts.models.keywords import OFF, Layers, flat_keywords
-from deepprinciples.parts.models.layers import (
+from deepprinciples.parts.layers.design import Design, Function, Step, design_of, step_of
+from deepprinciples.parts.layers.hidden_layers import (
     Flow,
     Layer,
     Window,
@@ -24,8 +22,10 @@ from deepprinciples.parts.models.layers import (
     readout_of,
     with_slope,
 )
-from deepprinciples.parts.models.noise import dropout
-from deepprinciples.parts.models.normalization import normalize
+from deepprinciples.parts.layers.keywords import OFF, Layers, flat_keywords
+from deepprinciples.parts.layers.noise import dropout
+from deepprinciples.parts.layers.normalization import normalize
+from deepprinciples.parts.models.cnn import Readout, check_windows, gather
 from deepprinciples.types import ACTIVATION_DERIVATIVE, Array, Count, Model, Size, traits
 
 

@@ -9,13 +9,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.recurrence import CELLS, GATES, Carry, Cell
+from deepprinciples.kernels.sequences.recurrence import CELLS, GATES, Carry, Cell
 from deepprinciples.parts import initializers
-from deepprinciples.parts.models.cells import Cells, Through, lstm_bias, stacked
-from deepprinciples.parts.models.design import Step, design_of, resolve, row, step_of
-from deepprinciples.parts.models.keywords import BEYOND_PLAIN, Layers, flat_keywords
-from deepprinciples.parts.models.layers import Flow, Weights, from_network, linear, perturb, readout_of, with_slope
-from deepprinciples.parts.models.noise import dropout
+from deepprinciples.parts.layers.cells import Cells, Through, lstm_bias, stacked
+from deepprinciples.parts.layers.design import Step, design_of, resolve, row, step_of
+from deepprinciples.parts.layers.hidden_layers import (
+    Flow,
+    Weights,
+    from_network,
+    linear,
+    perturb,
+    readout_of,
+    with_slope,
+)
+from deepprinciples.parts.layers.keywords import BEYOND_PLAIN, Layers, flat_keywords
+from deepprinciples.parts.layers.noise import dropout
 from deepprinciples.parts.models.recurrent import RecurrentLayer, check_sequence
 from deepprinciples.types import (
     ACTIVATION_DERIVATIVE,

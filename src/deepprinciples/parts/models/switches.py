@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 from flax import nnx
 
-from deepprinciples.parts.models.normalization import enough_examples
+from deepprinciples.parts.layers.normalization import enough_examples
 from deepprinciples.types import Array, PyTree
 
 ON_IN_TRAINING = ("train", "training", "is_training")

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
+from deepprinciples.parts.layers.design import Design, Step, design_of, step_of
+from deepprinciples.parts.layers.hidden_layers import Flow, Layer, Window, from_network, layer_name, pool, readout_of
+from deepprinciples.parts.layers.keywords import Layers, flat_keywords
 from deepprinciples.parts.models.cnn import check_windows
-from deepprinciples.parts.models.design import Design, Step, design_of, step_of
-from deepprinciples.parts.models.keywords import Layers, flat_keywords
-from deepprinciples.parts.models.layers import Flow, Layer, Window, from_network, layer_name, pool, readout_of
 from deepprinciples.types import Array, Count, Model, Range, traits
 
 Skips = Literal["concat", "add", "none"]

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from deepprinciples.parts.models.normalization import TooFewValues
+from deepprinciples.parts.layers.normalization import TooFewValues
 from deepprinciples.parts.probes import curvature, flow, gradients, signals
 from deepprinciples.types import Info
 

@@ -15,7 +15,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from deepprinciples.kernels import random
-from deepprinciples.parts.models.normalization import TooFewValues
+from deepprinciples.parts.layers.normalization import TooFewValues
 from deepprinciples.parts.probes.hessian import hessian_product, hutchinson, lanczos
 from deepprinciples.types import Array, Info, Range
 

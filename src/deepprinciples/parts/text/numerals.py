@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.held_out import random_state
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.text.pairs import SPECIAL, source_of_pairs
-from deepprinciples.parts.text.tokenization import UNKNOWN_WORD
+from deepprinciples.parts.splitting.held_out import random_state
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.tokens.pairs import SPECIAL, source_of_pairs
+from deepprinciples.parts.tokens.tokenization import UNKNOWN_WORD
 from deepprinciples.types import Count, Range, Seed, Size
 
 LARGEST = 999_999

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.published import SETS
-from deepprinciples.parts.text.windows import Cut, Symbols, Tokens, source_of_documents
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.tokens.windows import Cut, Symbols, Tokens, source_of_documents
 from deepprinciples.types import Count, Size
 
 VALIDATION = ("macbeth", "twelfth_night")

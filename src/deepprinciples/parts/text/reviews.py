@@ -9,9 +9,9 @@ import re
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.text.word_ids import source_of_sentences
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.tokens.word_ids import source_of_sentences
 from deepprinciples.types import Count
 
 CLASSES = ("negative", "positive")

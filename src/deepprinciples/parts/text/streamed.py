@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_checks import plural
-from deepprinciples.parts.data.array_files import open_file
-from deepprinciples.parts.data.batches import Batches
-from deepprinciples.parts.data.held_out import HeldOut, random_state
-from deepprinciples.parts.data.sources import Source
+from deepprinciples.parts.files.array_files import open_file
+from deepprinciples.parts.splitting.array_checks import plural
+from deepprinciples.parts.splitting.batches import Batches
+from deepprinciples.parts.splitting.held_out import HeldOut, random_state
+from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.text.text_files import text_files
-from deepprinciples.parts.text.tokenization import BYTE_NAMES
-from deepprinciples.parts.text.windows import windows
+from deepprinciples.parts.tokens.tokenization import BYTE_NAMES
+from deepprinciples.parts.tokens.windows import windows
 from deepprinciples.types import Count, Seed, Split
 
 BLOCK = 2**16  # bytes of a file that are in memory at once, and a window

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.text.tokenization import PADDING, tokenizer_of, word_names
-from deepprinciples.parts.text.word_ids import at_least_one, rows_of, three_parts
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.tokens.tokenization import PADDING, tokenizer_of, word_names
+from deepprinciples.parts.tokens.word_ids import at_least_one, rows_of, three_parts
 from deepprinciples.types import Count, Split
 
 ENTITIES = (

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.array_files import open_file
-from deepprinciples.parts.data.held_out import HeldOut, random_state
-from deepprinciples.parts.data.sources import Source
-from deepprinciples.parts.text.windows import Cut, Symbols, Tokens, source_of_documents
+from deepprinciples.parts.files.array_files import open_file
+from deepprinciples.parts.splitting.held_out import HeldOut, random_state
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.tokens.windows import Cut, Symbols, Tokens, source_of_documents
 from deepprinciples.types import Count, Size
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.text.byte_pairs import byte_pair_names
-from deepprinciples.parts.text.pairs import SPECIAL, source_of_pairs
-from deepprinciples.parts.text.tokenization import word_names
-from deepprinciples.parts.text.windows import Symbols
-from deepprinciples.parts.text.word_ids import at_least_one
+from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.tokens.byte_pairs import byte_pair_names
+from deepprinciples.parts.tokens.pairs import SPECIAL, source_of_pairs
+from deepprinciples.parts.tokens.tokenization import word_names
+from deepprinciples.parts.tokens.windows import Symbols
+from deepprinciples.parts.tokens.word_ids import at_least_one
 from deepprinciples.types import Count, Size
 
 FOLDERS = {"verses_english": "engKJV2006eb", "verses_spanish": "spaRV1909eb"}

@@ -13,9 +13,9 @@ import numpy as np
 
 from deepprinciples.atomic import write_bytes
 from deepprinciples.errors import DataError, ResourceError
-from deepprinciples.parts.data.held_out import random_state
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.text.tokenization import SPECIAL
+from deepprinciples.parts.splitting.held_out import random_state
+from deepprinciples.parts.tokens.tokenization import SPECIAL
 
 
 def glove(words: Sequence[str], *, path: str = "", download: bool = True) -> tuple[np.ndarray, np.ndarray]:

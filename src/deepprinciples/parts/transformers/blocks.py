@@ -1,7 +1,7 @@
 """The layers of transformers: embedding, blocks of attention and an mlp, and outputs.
 
 Inside, the stream is [features, examples x positions], and so every map of features is one product of matrices; see
-`kernels.attention` for the rest.
+`kernels.sequences.attention` for the rest.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.attention import MASKED, attend, columns, distance_slopes, rotated, waves
-from deepprinciples.kernels.feature_norm import normalize
 from deepprinciples.kernels.keys import fold_in, stream
-from deepprinciples.parts.models.design import Design, Step, row
-from deepprinciples.parts.models.keywords import OFF as NO_LAYER_TRICKS
-from deepprinciples.parts.models.layers import Weights, with_slope
-from deepprinciples.parts.models.noise import drop_branch, drop_weights, dropout, is_off, key_of, thinned
-from deepprinciples.parts.models.normalization import over_spread
-from deepprinciples.parts.models.width_scaling import ratio, scaled, update_factors
+from deepprinciples.kernels.sequences.attention import MASKED, attend, columns, distance_slopes, rotated, waves
+from deepprinciples.kernels.sequences.feature_norm import normalize
+from deepprinciples.parts.layers.design import Design, Step, row
+from deepprinciples.parts.layers.hidden_layers import Weights, with_slope
+from deepprinciples.parts.layers.keywords import OFF as NO_LAYER_TRICKS
+from deepprinciples.parts.layers.noise import drop_branch, drop_weights, dropout, is_off, key_of, thinned
+from deepprinciples.parts.layers.normalization import over_spread
+from deepprinciples.parts.layers.width_scaling import ratio, scaled, update_factors
 from deepprinciples.types import Array, Count, Depth, Limit, NonNegative, Rate, Scalar, Size
 
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "none"]

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from deepprinciples.parts.models.design import Design, Step, design_of, step_of
-from deepprinciples.parts.models.keywords import Layers, flat_keywords
-from deepprinciples.parts.models.layers import from_network, perturb
-from deepprinciples.parts.models.noise import dropout, is_off
+from deepprinciples.parts.layers.design import Design, Step, design_of, step_of
+from deepprinciples.parts.layers.hidden_layers import from_network, perturb
+from deepprinciples.parts.layers.keywords import Layers, flat_keywords
+from deepprinciples.parts.layers.noise import dropout, is_off
 from deepprinciples.parts.models.recurrent import check_sequence
 from deepprinciples.parts.models.sequence_to_sequence import pair_of
 from deepprinciples.parts.transformers.blocks import (

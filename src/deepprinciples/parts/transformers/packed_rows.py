@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.attention import MASKED
+from deepprinciples.kernels.sequences.attention import MASKED
 from deepprinciples.types import Array
 
 

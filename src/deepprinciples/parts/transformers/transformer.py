@@ -1,7 +1,7 @@
 """Transformers over sequences [B, T, F] of floats or [B, T] of token ids: one stack of blocks, causal or not.
 
 Inside, the stream is [features, examples x positions], and so every map of features is one product of matrices; see
-`kernels.attention` for the rest.
+`kernels.sequences.attention` for the rest.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from deepprinciples.parts.models.design import Design, Step, design_of, step_of
-from deepprinciples.parts.models.keywords import Layers, flat_keywords
-from deepprinciples.parts.models.layers import from_network, layer_name, perturb
-from deepprinciples.parts.models.noise import dropout, is_off
+from deepprinciples.parts.layers.design import Design, Step, design_of, step_of
+from deepprinciples.parts.layers.hidden_layers import from_network, layer_name, perturb
+from deepprinciples.parts.layers.keywords import Layers, flat_keywords
+from deepprinciples.parts.layers.noise import dropout, is_off
 from deepprinciples.parts.models.recurrent import check_sequence
 from deepprinciples.parts.transformers.blocks import (
     FACTORS,

@@ -1,0 +1,152 @@
+"""Weights that a model begins from: `model.start`, a file or a run directory, held against the model and taken.
+
+The arrays go to the compiled programs as arguments, as if they were traced hyper-parameters, so no program holds them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from deepprinciples.config.wording import quoted, suggestion
+from deepprinciples.errors import ConfigError, DataError, IntegrityError
+from deepprinciples.interop import parameters, safetensors
+from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly.factories import Config, asks, example_of, model_of
+from deepprinciples.learners.trained_networks import networks_of
+from deepprinciples.parts.fetched import fetching
+from deepprinciples.parts.fetched.published import SETS
+from deepprinciples.parts.parameter_names import matches, names_of, unmatched
+from deepprinciples.results.finished_run import load
+from deepprinciples.runs import arrays, directory
+from deepprinciples.types import Dataset
+
+PATH = "model.start"
+Arrays = Mapping[str, np.ndarray]
+
+
+class Start(NamedTuple):
+    """What a model begins from, by seed; a file has one entry, which serves all seeds."""
+
+    by_seed: Mapping[int | None, Arrays]
+
+    def given(self, seed: int) -> dict[str, Arrays]:
+        """Return what a lane of a seed is given beside its hyper-parameters."""
+        first = next(iter(self.by_seed))
+        return {PATH: self.by_seed[seed if seed in self.by_seed else first]}
+
+
+def start_of(config: Config, parts: Dataset) -> Start | None:
+    """Load the weights that a config's model begins from; None where it begins from its initializers.
+
+    Raises:
+        ConfigError: the run keeps no parameters of the arm, or `match` fits no parameter.
+        DataError: the file cannot be read, or does not fit the model; one line for each mismatch.
+    """
+    given = config.get("model", {}).get("start")
+    if given is None:
+        return None
+    head, shapes = _network_of(config, parts, given["to"])
+    if problems := unmatched(given["match"], list(shapes)):
+        raise ConfigError(*(f"{PATH}.match: {problem}" for problem in problems))
+    wanted = [name for name in shapes if matches(given["match"], name)]
+    take = functools.partial(safetensors.fitted, section=config["model"], expected=shapes, wanted=wanted)
+    path = _path_of(given)
+    try:
+        if not path.is_dir():
+            found: dict[int | None, dict[str, np.ndarray]] = {None: take(path, safetensors.read(path))}
+        else:
+            found = {seed: take(path, one, naming="own") for seed, one in _kept(path, given["arm"]).items()}
+    except IntegrityError as error:
+        raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
+    return Start({seed: {f"{head}{name}": array for name, array in one.items()} for seed, one in found.items()})
+
+
+def _network_of(config: Config, parts: Dataset, network: str) -> tuple[str, safetensors.Shapes]:
+    """Return how the names of a network's parameters begin in the learner's own, and what they are without that."""
+    if asks("learner", config["learner"], "start"):
+        made = from_config.learner(config, parts)
+        params = jax.eval_shape(lambda key: made.init(key).params, jax.random.key(0))
+    else:
+        model, example = model_of(config, parts), example_of(config, parts).inputs
+        params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
+    leaves = zip(names_of(params), jax.tree.leaves(params), strict=True)
+    shapes = {name: (leaf.shape, np.dtype(leaf.dtype)) for name, leaf in leaves}
+    several = [name for name in networks_of(config, parts) if name]
+    if not network:
+        return "", shapes
+    if network not in several:
+        listed = f"one of {', '.join(several)}" if several else "nothing: its learner has one network"
+        raise ConfigError(f"{PATH}.to: found {quoted(network)}; expected {listed}{suggestion(network, several)}")
+    head = f"{network}/"
+    return head, {name.removeprefix(head): one for name, one in shapes.items() if name.startswith(head)}
+
+
+def _path_of(given: Config) -> Path:
+    """Return the file or directory of weights; published ones are fetched where no place has them."""
+    path, name = given["path"], given["pretrained"]
+    if bool(path) == bool(name):
+        raise ConfigError(f"{PATH}: found {'both' if path else 'neither'} path and pretrained; give one of them")
+    if path:
+        return Path(path)
+    known = [one for one, published in SETS.items() if published.files[0].name.endswith(".pth")]
+    if name not in known:
+        raise ConfigError(
+            f"{PATH}.pretrained: found {quoted(name)}; expected {', '.join(known)}{suggestion(name, known)}"
+        )
+    try:
+        return fetching.get(name) / SETS[name].files[0].name
+    except DataError as error:
+        raise DataError(f"{PATH}: {error}") from None
+
+
+def _kept(path: Path, arm: str) -> dict[int, Arrays]:
+    run = load(path)
+    names = [str(row["name"]) for row in run.summary["arms"]]
+    every = parameters.every(path, str(run.summary["kind"]), names, arm=arm)
+    return {seed: arrays.flat(kept.params) for seed, kept in every.items()}
+
+
+def check(arms: Mapping[str, Config], data: Mapping[str, Dataset]) -> None:
+    """Raise what does not fit between the models of all arms and what they begin from."""
+    for name, config in arms.items():
+        for path in ("discriminator", "generator"):
+            if config.get(path, {}).get("model", {}).get("start") is not None:
+                raise ConfigError(f"{path}.model.start: only [model] can begin from given weights; leave it out")
+        start_of(config, data[name])
+
+
+def digests(arms: Mapping[str, Config]) -> dict[str, str]:
+    """Hash the file of each arm that begins from one: a run goes on only from the same weights."""
+    found = {}
+    for name, config in arms.items():
+        given = config.get("model", {}).get("start")
+        if given is not None:
+            path = _path_of(given)
+            file = path / directory.PARAMETERS if path.is_dir() else path
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterable[int]) -> list[str]:
+    """List which report seeds begin from the weights of another seed, one line for each start."""
+    said: dict[str, None] = {}
+    for name, config in arms.items():
+        found = start_of(config, data[name])
+        if found is None or None in found.by_seed:
+            continue
+        other = [seed for seed in seeds if seed not in found.by_seed]
+        if other:
+            path, first = _path_of(config["model"]["start"]), next(iter(found.by_seed))
+            said[f"{PATH}: {path} keeps no seed {_listed(other)}; such seeds begin from its seed {first}"] = None
+    return list(said)
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds[:5])) + (", ..." if len(seeds) > 5 else "")

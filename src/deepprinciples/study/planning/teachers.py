@@ -1,0 +1,124 @@
+"""The teacher of a data set: networks of a finished run, asked once for their answer to every example.
+
+Each lane learns from the network of its own seed. Only which one it is goes to the compiled programs as an argument.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from deepprinciples.errors import ConfigError, DataError, IntegrityError
+from deepprinciples.interop import parameters
+from deepprinciples.learners.assembly.factories import Config
+from deepprinciples.learners.assembly.teaching import PATH
+from deepprinciples.results.finished_run import load
+from deepprinciples.results.trained_model import TrainedModel, load_model
+from deepprinciples.runs import directory
+from deepprinciples.types import Dataset, PyTree, Teacher
+
+ROWS = 1024  # examples that are answered at a time
+
+
+def taught(data: Dataset, config: Config) -> Dataset:
+    """Return the data with the answers of the teacher that a config names; as they are where it names none.
+
+    Raises:
+        ConfigError: the run keeps no parameters of the arm, or answers with something else than class outputs.
+        DataError: it is no finished run, or it was trained on other inputs or classes.
+    """
+    given = config.get("data", {}).get("teacher")
+    if given is None:
+        return data
+    if data.stream is not None or data.task != "classification":
+        raise ConfigError(f"{PATH}: needs class labels in arrays, not a stream or other targets; leave it out")
+    path, arm = Path(given["path"]), given["arm"]
+    try:
+        run = load(path)
+        names = [str(row["name"]) for row in run.summary["arms"]]
+        seeds = tuple(parameters.every(path, str(run.summary["kind"]), names, arm=arm))
+        networks = [load_model(run, arm, seed) for seed in seeds]
+    except IntegrityError as error:
+        raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
+    except ConfigError as error:
+        raise ConfigError(*(f"{PATH}: {line}" for line in str(error).splitlines())) from None
+    model = networks[0][0]
+    _check(path, model, data)
+    splits = {name: getattr(data, name) for name in ("train", "validation", "test")} | dict(data.test_sets)
+    outputs = {name: np.stack([_answers(*one, split.inputs) for one in networks], 1) for name, split in splits.items()}
+    _check_answers(path, outputs["train"], data)
+    other = not _same(model.data.test.inputs, data.test.inputs)
+    seen = f"{PATH}: {path} held out other test examples; it may have been trained on those that are judged here"
+    return data._replace(teacher=Teacher(seeds, outputs), notes=(*data.notes, *[seen] * other))
+
+
+def _answers(model: TrainedModel, params: PyTree, inputs: PyTree) -> np.ndarray:
+    count = len(jax.tree.leaves(inputs)[0])
+    shares = [jax.tree.map(lambda a, k=k: a[k : k + ROWS], inputs) for k in range(0, count, ROWS)]
+    return np.concatenate([np.asarray(model.predict(params, one)) for one in shares])
+
+
+def _described(data: Dataset) -> str:
+    shapes = [list(leaf.shape[1:]) for leaf in jax.tree.leaves(data.train.inputs)]
+    return f"{data.outputs} classes and inputs {', '.join(map(str, shapes))}"
+
+
+def _check(path: Path, model: TrainedModel, data: Dataset) -> None:
+    known, here = _described(model.data), _described(data)
+    if known != here:
+        raise DataError(f"{PATH}: {path} was trained on {known}, found {here}; name a run on data of that kind")
+
+
+def _check_answers(path: Path, outputs: np.ndarray, data: Dataset) -> None:
+    expected = (*np.shape(data.train.targets), data.outputs)
+    found = (outputs.shape[0], *outputs.shape[2:])
+    if found != expected:
+        raise ConfigError(
+            f"{PATH}: {path} answers with {list(found[1:])} for an example, expected {list(expected[1:])}, one number "
+            "for each class; name a run of a classifier"
+        )
+    if not np.isfinite(outputs).all():
+        raise ConfigError(f"{PATH}: {path} has answers that are not finite; name a run that did not diverge")
+
+
+def _same(one: PyTree, other: PyTree) -> bool:
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+def given(data: Dataset, seed: int) -> dict[str, Any]:
+    """Return which network a lane of a seed learns from, as an argument of its program."""
+    if data.teacher is None:
+        return {}
+    seeds = data.teacher.seeds
+    return {PATH: {"number": np.int32(seeds.index(seed) if seed in seeds else 0)}}
+
+
+def digests(arms: Mapping[str, Config]) -> dict[str, str]:
+    """Hash the parameters of each arm's teacher: a run goes on only with the same one."""
+    found = {}
+    for name, config in arms.items():
+        one = config.get("data", {}).get("teacher")
+        if one is not None:
+            found[name] = hashlib.sha256((Path(one["path"]) / directory.PARAMETERS).read_bytes()).hexdigest()
+    return found
+
+
+def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterable[int]) -> list[str]:
+    """List which report seeds learn from the network of another seed, one line for each teacher."""
+    said: dict[str, None] = {}
+    for name, config in arms.items():
+        teacher = data[name].teacher
+        if teacher is None:
+            continue
+        other = [str(seed) for seed in seeds if seed not in teacher.seeds]
+        if other:
+            listed = ", ".join(other[:5]) + (", ..." if len(other) > 5 else "")
+            path, first = config["data"]["teacher"]["path"], teacher.seeds[0]
+            said[f"{PATH}: {path} keeps no seed {listed}; such seeds learn from its seed {first}"] = None
+    return list(said)
