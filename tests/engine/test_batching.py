@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import toy
 
+from deepprinciples.engine import batching
 from deepprinciples.engine.batching import Feed, bounded, pad_split, resident, streamed
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
@@ -38,6 +39,29 @@ def test_resident_gives_the_order_of_each_seed():
         for row, seed in zip(indices, [4, 9, 4], strict=True):
             expected = toy.order_by_hand(seed, (segment + 1) * CUT.span)[-CUT.span :]
             np.testing.assert_array_equal(row.reshape(CUT.span, -1), expected)
+
+
+def test_orders_are_drawn_once_for_all_arms_and_kept_in_little_memory(monkeypatch):
+    """Arms would draw the orders of their seeds anew, or 10,000 lanes keep all orders that they have had."""
+    drawn = []
+
+    def draw(seed, start, *, steps, size, batch_size):
+        drawn.append((seed, start))
+        return np.full((steps, batch_size), seed, np.int32)
+
+    monkeypatch.setattr(batching, "batch_indices", draw)
+    monkeypatch.setattr(batching, "_known", {})
+    monkeypatch.setattr(batching, "ORDER_BYTES", 8 * 4 * CUT.span * toy.BATCH)
+    feed = resident(toy.DATA, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(1))
+    for _ in range(2):
+        for segment in range(2):
+            assert feed.get([3, 5], segment)[1][1].min() == 5
+    assert drawn == [(3, 0), (5, 0), (3, CUT.span), (5, CUT.span)]
+    for first in range(0, 1000, 2):
+        feed.get([first, first + 1], 0)
+    assert sum(orders.nbytes for orders in batching._known.values()) <= batching.ORDER_BYTES
+    feed.get([998, 999], 0)
+    assert len(drawn) == 4 + 1000, "the latest are the ones that are kept"
 
 
 def test_resident_keeps_one_copy_a_device():

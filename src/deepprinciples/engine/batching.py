@@ -5,7 +5,6 @@ Both give the same to the compiled segment: arrays, and for every step the posit
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.streams import batch_indices
 from deepprinciples.types import Batch
 
+ORDER_BYTES = 2**26  # of orders of examples that are kept for other arms with the same seeds
 STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once ...
 STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its first step once more
 
@@ -60,9 +60,21 @@ def _nonfinite(data: Batch) -> np.ndarray | None:
     return found if found.any() else None
 
 
-@functools.lru_cache(maxsize=32)
 def _orders(seeds: tuple[int, ...], start: int, steps: int, size: int, batch_size: int) -> np.ndarray:
-    return np.stack([batch_indices(seed, start, steps=steps, size=size, batch_size=batch_size) for seed in seeds])
+    key = (seeds, start, steps, size, batch_size)
+    found = _known.pop(key, None)
+    if found is None:
+        found = np.stack([batch_indices(seed, start, steps=steps, size=size, batch_size=batch_size) for seed in seeds])
+    _known[key] = found
+    held = sum(orders.nbytes for orders in _known.values())
+    for oldest in list(_known):
+        if held <= ORDER_BYTES:
+            break
+        held -= _known.pop(oldest).nbytes
+    return found
+
+
+_known: dict[tuple[Any, ...], np.ndarray] = {}  # the orders drawn last, the latest at the end
 
 
 def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan, mesh: Mesh, first: Batch) -> Feed:
