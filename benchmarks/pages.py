@@ -80,6 +80,17 @@ def lanes_table(rows: Sequence[Row]) -> Table:
     return title, heads, cells
 
 
+def stream_table(rows: Sequence[Row]) -> Table:
+    """Lay out rows a second of reading, training and both."""
+    cells = [
+        (one["line"], show(one["ms_per_model_step"]), f"{one['million_rows_a_second']:.2f}", f"{one['ratio']:.3f}")
+        for one in rows
+        if one.get("table") == "stream"
+    ]
+    heads = ("line", "ms a batch", "million rows a second", "time over that of the slower of the first two")
+    return "A stream of batches of 256 rows of 16 numbers, MLP 16-8-2", heads, cells
+
+
 def goal_table(rows: Sequence[Row]) -> Table:
     """Lay out the goals."""
     cells = [
@@ -97,6 +108,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
         side_table(rows, "probes", "Default probes (a run's own interval is 25 or more)", "probes off"),
         verdict_table(rows),
         lanes_table(rows),
+        stream_table(rows),
         goal_table(rows),
     ):
         if table[2]:
@@ -152,7 +164,10 @@ def _with_conditions(name: str, run: Mapping[str, Any], own: Sequence[Row], tabl
 
 
 def _covered(result: dict[str, Any]) -> str:
-    names = models(result["rows"]) or list(dict.fromkeys(row.get("table", "") for row in result["rows"]))
+    names = models(result["rows"])
+    if not names:
+        kinds = dict.fromkeys(row.get("table", "") for row in result["rows"])
+        return f"{', '.join({'verdict': 'whole studies', 'stream': 'streams'}.get(one, one) for one in kinds)} alone"
     return "all models" if len(names) == len(WORKLOADS) else f"{', '.join(names).upper()} alone"
 
 

@@ -19,6 +19,7 @@ SOLO_GOALS = {"stock flax, scan": 1.0, "torch eager": 1.1}  # one model, against
 COLD, AGAIN, TORCH = "ours, cold", "ours, once more", "torch eager, a process a core"
 VERDICT_GOALS = {COLD: 0.35, AGAIN: 0.2}  # of PyTorch's time
 AGAIN_GOAL = 0.55  # of the first run's time
+STREAM_GOAL = 1 / 0.9  # of the time of the slower of reader alone and training on resident data
 DEFAULT_INTERVAL = 25  # a run of 250 steps or more probes no more often, unless asked to
 CLOSE = 1.02  # a line this close is no winner: the clock is not better than that
 
@@ -96,6 +97,8 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         what = f"{scale[-1]['lanes']:,} lanes against {scale[0]['lanes']}"
         found.append((f"{what}: time of a model-step", scale[-1]["ratio"], LANES_GOAL, ""))
         found.append((f"{what}: peak memory of the process", scale[-1]["memory_ratio"], LANES_GOAL, ""))
+    streamed = next((one["ratio"] for one in rows if one.get("table") == "stream" and one["line"] == "stream"), None)
+    found.append(("training on a stream against the slower of reading and training", streamed, STREAM_GOAL, ""))
     return [Goal(what, value, goal, unit) for what, value, goal, unit in found if value is not None]
 
 

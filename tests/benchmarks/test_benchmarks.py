@@ -17,7 +17,8 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours")
+ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours",
+         "streaming")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,22 @@ def test_the_job_of_lanes_trains_as_many_as_it_says(scripts, monkeypatch):
     assert sizes == {2: 2 * 4, 8: 2}, "as many lanes in a turn of few as of many, a warm turn and one that counts"
     seeds = [seed for rows in trained if len(rows) == 2 for seed in rows]
     assert len(set(seeds)) == len(seeds), "an order that was drawn before would cost nothing"
+
+
+def test_a_stream_is_held_against_the_slower_of_reading_and_training(scripts, tmp_path):
+    """Lost: whether training on data larger than memory waits for the engine."""
+    made = scripts.streaming.stream(None, scripts.workloads.EFFORTS["smoke"])
+    assert [row["line"] for row in made] == ["reader alone", "resident", "stream"]
+    assert made[1]["ratio"] == 1.0 > made[0]["ratio"], "this reader is faster than any training"
+    (goal,) = (goal for goal in scripts.reading.goals(made) if "stream" in goal.what)
+    assert goal.found == made[2]["ratio"] and goal.goal == pytest.approx(10 / 9)
+    page = scripts.pages.markdown({**RESULT, "rows": [*ROWS, *made]})
+    assert "## A stream of batches of 256 rows" in page and "| resident |" in page
+    scripts.run.write({**RESULT, "rows": made}, tmp_path / "benchmarks-scale")  # no model is compared: no figure
+    scripts.run.write(RESULT, tmp_path)
+    alone = (tmp_path / "benchmarks-scale" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "| stream |" in alone and "benchmarks.svg" not in alone
+    assert "streams alone](benchmarks-scale/benchmarks.md)" in (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
 
 
 def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(scripts):

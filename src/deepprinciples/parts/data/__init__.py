@@ -9,7 +9,6 @@ both. Everything here runs on the host with NumPy, before anything is compiled: 
 
 from __future__ import annotations
 
-from deepprinciples.parts.data.batches import prefetch
 from deepprinciples.parts.data.bundled import breast_cancer, diabetes, digits, wine
 from deepprinciples.parts.data.collected import dataset
 from deepprinciples.parts.data.fashion import fashion_mnist
@@ -21,7 +20,7 @@ from deepprinciples.parts.data.sources import Source
 from deepprinciples.parts.data.split import prepare
 from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, gaussian_grid, gaussian_ring, teacher
 
-__all__ = ["TABLE", "Source", "prefetch", "prepare"]
+__all__ = ["TABLE", "Source", "prepare"]
 
 TABLE = {
     f.__name__: f
