@@ -7,7 +7,7 @@ entry of WORKLOADS and a model of that name in each module of peers. How it is t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -216,7 +216,7 @@ SECTIONS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _image_classifier(*, outputs: int) -> Any:
+def _image_classifier(*, outputs: int, kernels: Literal["auto", "stock"] = "auto") -> Any:
     """Put a dense layer of 64 between the `cnn` model and its outputs: both models are the library's own."""
     import jax
 
@@ -225,7 +225,10 @@ def _image_classifier(*, outputs: int) -> Any:
     from deepprinciples.parts.models.mlp import mlp
     from deepprinciples.types import ACTIVATION_DERIVATIVE, Model
 
-    body, head = cnn(outputs=64, depth=2, width=16, stages=2, activation="relu"), mlp(outputs=outputs, depth=0)
+    body, head = (
+        cnn(outputs=64, depth=2, width=16, stages=2, activation="relu", kernels=kernels),
+        mlp(outputs=outputs, depth=0),
+    )
 
     def init(key: Any, x: Any) -> tuple[Any, Any]:
         key_body, key_head = jax.random.split(key)

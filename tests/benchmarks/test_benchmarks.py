@@ -18,7 +18,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours",
-         "streaming")  # fmt: skip
+         "streaming", "gpu")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -459,3 +459,57 @@ def test_the_data_that_is_kept_has_the_promised_form():
     assert len(named) == len(set(named)) and {"ours population", "torch eager"} <= {line for _, line in named}
     for row in result["rows"]:
         assert 0 < row["low"] <= row["ms_per_model_step"] <= row["high"] and row["compile_seconds"] >= 0
+
+
+def test_without_a_gpu_the_script_for_one_refuses_in_one_line(tmp_path):
+    """Lost: the hour of a user who takes a CPU's numbers for those of a GPU."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "out").exists()
+    assert done.stderr.count("\n") == 1 and "no GPU is here" in done.stderr and "--dry" in done.stderr
+
+
+def test_the_script_for_a_gpu_ends_in_eight_minutes_and_keeps_what_it_has(scripts, tmp_path, monkeypatch, capsys):
+    """Lost: a lease that ends before the first number is written, or a part that failed without a word."""
+    gpu, clock, limits = scripts.gpu, [0.0], {}
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(gpu, "device_of", lambda dry: "a card")
+
+    def slow(command, timeout, **options):
+        name, model = command[command.index("--part") + 1].split(":")
+        limits[name, model] = timeout
+        clock[0] += timeout
+        times = {"ours": 0.01, "eager": 2.0}
+        if name in times:
+            words = "ours, 256 lanes" if name == "ours" else gpu.EAGER
+            with open(tmp_path / "rows.jsonl", "a") as file:
+                file.write(json.dumps(line(model, words, times[name])) + "\n")
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(gpu.subprocess, "run", slow)
+    gpu.main([str(tmp_path)])
+    assert clock[0] <= 480 and next(iter(limits)) == ("ours", "mlp")
+    result, page = json.loads((tmp_path / "gpu.json").read_text()), (tmp_path / "gpu.md").read_text()
+    assert "MLP ours: cut off after 90 s" in result["missing"] and len(result["missing"]) == len(gpu.PARTS)
+    assert "LSTM stock: no time was left" in result["missing"]
+    assert "- MLP, 256 lanes, times as fast as PyTorch eager: 200.0, goal 100: yes" in page
+    assert "| MLP | ours, 256 lanes | 0.01 | 200.0 | 0.0 |" in page and "- Not measured: MLP ours" in page
+    with pytest.raises(SystemExit, match="holds results already"):
+        gpu.main([str(tmp_path)])
+
+
+def test_every_part_of_the_script_for_a_gpu_runs_dry(tmp_path):
+    """Lost: a part that fails on the card, where minutes are dear, and would have failed here."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), str(tmp_path / "out"), "--dry"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    result = json.loads((tmp_path / "out" / "gpu.json").read_text(encoding="utf-8"))
+    assert done.returncode == 0 and result["missing"] == [], done.stdout
+    lines = [(one["model"], one["line"]) for one in result["rows"]]
+    assert len(lines) == len(set(lines))
+    for model in ("mlp", "cnn", "lstm"):
+        own = [name for of, name in lines if of == model]
+        ours = {f"ours, {which}" for which in ("2 lanes", "4 lanes", "4 lanes, bfloat16", "4 lanes, deterministic")}
+        torch_s = {"torch eager, one after another", "torch, CUDA graph of a step", "torch.func ensemble of 2"}
+        assert ours | torch_s <= set(own)
+        assert ("ours, 4 lanes, stock" in own) == (model != "mlp")
+    assert "no number means anything" in (tmp_path / "out" / "gpu.md").read_text(encoding="utf-8")
