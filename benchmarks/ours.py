@@ -7,12 +7,13 @@ evaluates a small split at the end. What a user would pay, the line pays.
 from __future__ import annotations
 
 import functools
+import resource
 from collections.abc import Callable
 from typing import Any
 
 from serial_jax import looped, our_model, scanned
 from timing import Row, against, answer, one_core, rounds, row
-from workloads import Effort, Workload, config, scaled
+from workloads import SMALL, Effort, Workload, config, scaled
 
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
@@ -143,14 +144,32 @@ def probes(workload: Workload, effort: Effort) -> list[Row]:
 
 
 def lanes(workload: Workload, effort: Effort) -> list[Row]:
-    """Measure the cost per model-step against the number of lanes, on few steps."""
+    """Measure time and memory of a small model against the number of lanes, in turns.
+
+    Few lanes are trained so often, with new seeds, that a turn of them trains about as many as one of many.
+    """
+    del workload
     use_all_cores()
-    rows = []
-    for count in effort.lanes:
-        one = made(workload, 32, count)
-        (times,) = rounds([runner(one, count)], effort.repeats)
-        rows.append(row_of(workload, f"lanes {count}", times, one, count, table="lanes"))
-    return rows
+    made_of = {count: made(SMALL, SMALL.steps, count) for count in effort.lanes}
+    often = {count: max(1, min(512, max(effort.lanes)) // count) for count in made_of}
+    peaks: dict[int, float] = {}
+
+    def run(turn: int, count: int) -> None:
+        for again in range(often[count]):
+            runner(made_of[count], count)(turn * often[count] + again)
+        peaks.setdefault(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # in the first turn
+
+    # The first turn goes from few lanes to many, so what is new at its peak is what these many took.
+    times = rounds([functools.partial(run, count=count) for count in made_of], effort.repeats)
+    each = [[seconds / often[count] for seconds in found] for count, found in zip(made_of, times, strict=True)]
+    least = min(made_of)
+    return [
+        row_of(
+            SMALL, f"lanes {count}", found, one, count, table="lanes", peak_mb=peaks[count],
+            memory_ratio=peaks[count] / peaks[least], ratio=against(found, each[0]) * least / count,
+        )
+        for (count, one), found in zip(made_of.items(), each, strict=True)
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

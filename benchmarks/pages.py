@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 from reading import Row, best, find, goals, losses, models, peers, ratio, show
-from workloads import WORKLOADS
+from workloads import SMALL, WORKLOADS
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]  # title, heads, cells
 
 
 def title_of(model: str) -> str:
     """Describe a model as its workload does."""
-    return WORKLOADS[model].title if model in WORKLOADS else model.upper()
+    return {**WORKLOADS, SMALL.name: SMALL}[model].title if model in (*WORKLOADS, SMALL.name) else model.upper()
 
 
 def peer_table(rows: Sequence[Row], model: str) -> Table:
@@ -65,6 +65,32 @@ def verdict_table(rows: Sequence[Row]) -> Table:
     return "Time to the verdict of a study", ("study", "line", "seconds", "low to high", "of PyTorch"), cells
 
 
+def lanes_table(rows: Sequence[Row]) -> Table:
+    """Lay out time and memory against the number of lanes."""
+    own = [row for row in rows if row.get("table") == "lanes"]
+    cells = []
+    for one in own:
+        spread, peak = f"{show(one['low'])} to {show(one['high'])}", one.get("peak_mb")
+        value = ratio(one, own[0]) or 0.0
+        cells.append(
+            (one["line"], show(one["ms_per_model_step"]), spread, f"{value:.3f}", f"{peak:.0f}" if peak else "")
+        )
+    title = f"Cost against the number of lanes, {title_of(own[0]['model'])}" if own else ""
+    heads = ("line", "ms a step", "low to high", f"ratio to {own[0]['line']}" if own else "", "peak MB of the process")
+    return title, heads, cells
+
+
+def stream_table(rows: Sequence[Row]) -> Table:
+    """Lay out rows a second of reading, training and both."""
+    cells = [
+        (one["line"], show(one["ms_per_model_step"]), f"{one['million_rows_a_second']:.2f}", f"{one['ratio']:.3f}")
+        for one in rows
+        if one.get("table") == "stream"
+    ]
+    heads = ("line", "ms a batch", "million rows a second", "time over that of the slower of the first two")
+    return "A stream of batches of 256 rows of 16 numbers, MLP 16-8-2", heads, cells
+
+
 def goal_table(rows: Sequence[Row]) -> Table:
     """Lay out the goals."""
     cells = [
@@ -80,8 +106,9 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
     for table in (
         side_table(rows, "engine", "Our train against a hand-written minimal scan, on one core", "minimal scan"),
         side_table(rows, "probes", "Default probes (a run's own interval is 25 or more)", "probes off"),
-        side_table(rows, "lanes", "Cost against the number of lanes, runs of 32 steps", "lanes 1"),
         verdict_table(rows),
+        lanes_table(rows),
+        stream_table(rows),
         goal_table(rows),
     ):
         if table[2]:
@@ -139,7 +166,8 @@ def _with_conditions(name: str, run: Mapping[str, Any], own: Sequence[Row], tabl
 def _covered(result: dict[str, Any]) -> str:
     names = models(result["rows"])
     if not names:
-        return "whole studies alone"
+        kinds = dict.fromkeys(row.get("table", "") for row in result["rows"])
+        return f"{', '.join({'verdict': 'whole studies', 'stream': 'streams'}.get(one, one) for one in kinds)} alone"
     return "all models" if len(names) == len(WORKLOADS) else f"{', '.join(names).upper()} alone"
 
 
@@ -183,6 +211,8 @@ NOTES = (
     "  once, and noise from JAX; ours takes a large batch in shares that fit the cache and draws noise without a loop,",
     "  and is below 1 where that gains more than all else costs. Both are kept on one core, where each lane of a",
     "  population runs: sharing a product between cores takes some percent more or less from turn to turn.",
+    "- *lanes*: runs of 64 steps through the calls of a study, results on the host; few lanes are trained again and",
+    "  again with new seeds, as many in a turn as of many. The memory is the peak of the process after these lanes.",
     "- *once more*: the same program timed again in the same turns. How far its ratio is from 1 is what its place in",
     "  memory and the machine's other work do to such a ratio. Ratios in these two tables are medians over turns, and",
     "  in the full form over three processes.",

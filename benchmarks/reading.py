@@ -14,11 +14,12 @@ POPULATION_GOALS = {
     "mlp": 0.5, "cnn": 0.7, "lstm": 0.8, "gan": 0.6, "dcgan": 0.75, "unet": 0.8, "transformer": 0.8,
     "transformer_128": 0.95,
 }  # fmt: skip
-ENGINE_GOAL, PROBES_GOAL, COMPILE_GOAL = 1.02, 1.10, 2.0
+ENGINE_GOAL, PROBES_GOAL, LANES_GOAL, COMPILE_GOAL = 1.02, 1.10, 1.10, 2.0
 SOLO_GOALS = {"stock flax, scan": 1.0, "torch eager": 1.1}  # one model, against these lines
 COLD, AGAIN, TORCH = "ours, cold", "ours, once more", "torch eager, a process a core"
 VERDICT_GOALS = {COLD: 0.35, AGAIN: 0.2}  # of PyTorch's time
 AGAIN_GOAL = 0.55  # of the first run's time
+STREAM_GOAL = 1 / 0.9  # of the time of the slower of reader alone and training on resident data
 DEFAULT_INTERVAL = 25  # a run of 250 steps or more probes no more often, unless asked to
 CLOSE = 1.02  # a line this close is no winner: the clock is not better than that
 
@@ -91,6 +92,13 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         first, again = find(rows, name, COLD), find(rows, name, AGAIN)
         value = again["seconds"] / first["seconds"] if first and again else None
         found.append((f"time to verdict, {study}: the second run, ratio to the first", value, AGAIN_GOAL, ""))
+    scale = [one for one in rows if one.get("table") == "lanes" and "memory_ratio" in one]
+    if len(scale) > 1:
+        what = f"{scale[-1]['lanes']:,} lanes against {scale[0]['lanes']}"
+        found.append((f"{what}: time of a model-step", scale[-1]["ratio"], LANES_GOAL, ""))
+        found.append((f"{what}: peak memory of the process", scale[-1]["memory_ratio"], LANES_GOAL, ""))
+    streamed = next((one["ratio"] for one in rows if one.get("table") == "stream" and one["line"] == "stream"), None)
+    found.append(("training on a stream against the slower of reading and training", streamed, STREAM_GOAL, ""))
     return [Goal(what, value, goal, unit) for what, value, goal, unit in found if value is not None]
 
 

@@ -2,8 +2,9 @@
 
     python benchmarks/run.py [--full] [--only mlp,cnn] [--out docs]
 
-Names for --only: the models, and probes, lanes, verdict. A whole run writes benchmarks.json, .md and .svg to --out, by
-default docs; a part of it writes only where --out is given: parts of different runs do not belong in one table.
+Names for --only: the models, and probes, lanes, stream, verdict. A whole run writes benchmarks.json, .md and .svg to
+--out, by default docs; a part of it writes only where --out is given: parts of different runs do not belong in one
+table.
 The short form takes about 3 minutes on 2 cores and says what it leaves out; the full form more than an hour.
 """
 
@@ -74,7 +75,12 @@ def lines() -> list[Line]:
             Line("probes", "ours", "probes", model, False),
         ]
     verdicts = [Line("verdict", "verdict", "verdict", study, False) for study in ("mlp", "cnn", "lstm")]
-    return [*found, Line("lanes", "ours", "lanes", "mlp", False), *verdicts]
+    return [
+        *found,
+        Line("lanes", "ours", "lanes", "mlp", False),
+        Line("stream", "streaming", "stream", "mlp", False),
+        *verdicts,
+    ]
 
 
 def measure(line: Line, effort: str) -> tuple[list[dict[str, Any]], str]:
@@ -165,7 +171,8 @@ def _limit(line: Line) -> float:
 
 
 def _title(line: Line) -> str:
-    return f"{line.model.upper()} {line.script} {line.job}".replace("_", " ").strip()
+    title = f"{line.model.upper()} {line.script} {line.job}".replace("_", " ").strip()
+    return line.name if line.name in ("lanes", "stream") else title
 
 
 def write(result: dict[str, Any], out: Path) -> None:
@@ -179,7 +186,7 @@ def write(result: dict[str, Any], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, measure, print, write."""
-    names = [*WORKLOADS, "probes", "lanes", "verdict"]
+    names = [*WORKLOADS, "probes", "lanes", "stream", "verdict"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="more steps, 5 repeats, every line")
     parser.add_argument("--smoke", action="store_true", help="a few steps: shows that everything runs, nothing more")

@@ -82,14 +82,18 @@ def ready(module: nn.Module) -> nn.Module:
 
 
 def resident(workload: Workload) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Put the data into memory, images channels last: inputs, and labels or (boxes, labels)."""
+    """Put the data on the default device, images channels last: inputs, and labels or (boxes, labels)."""
     inputs, targets = examples(workload)
-    inputs = torch.from_numpy(inputs)
+    held = torch.get_default_device()
+    inputs = torch.from_numpy(inputs).to(held)
     if len(workload.shape) == 3:
         inputs = inputs.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     if workload.kind == "detection":
-        return inputs, (torch.from_numpy(targets["boxes"]), torch.from_numpy(targets["classes"]).long())
-    return inputs, (torch.from_numpy(targets).long(),)
+        return inputs, (
+            torch.from_numpy(targets["boxes"]).to(held),
+            torch.from_numpy(targets["classes"]).long().to(held),
+        )
+    return inputs, (torch.from_numpy(targets).long().to(held),)
 
 
 def trainer(workload: Workload, steps: int, threads: int, *, compiled: bool = False) -> Run:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from timing import Row, answer, rounds, row, seconds
 from torch import nn
-from torch_models import MODELS, ready, resident, trainer
+from torch_models import MODELS, Run, ready, resident, trainer
 from workloads import LEARNING_RATE, WORKLOADS, Effort, Workload, scaled
 
 MODELS_TOGETHER = 8
@@ -93,12 +93,10 @@ def work(name: str, steps: int, *, compiled: bool) -> None:
         print("done", flush=True)
 
 
-def ensemble(workload: Workload, effort: Effort) -> list[Row]:
-    """Measure 8 models as one program of torch.func: gradients by vmap over stacked parameters, each its own batch."""
-    steps = max(1, scaled(workload.steps, effort) // MODELS_TOGETHER)
-    torch.set_num_threads(cores())
+def together(workload: Workload, steps: int, count: int) -> Run:
+    """Make the run of models as one program of torch.func: vmap over stacked parameters, each with its own batch."""
     module, (inputs, (targets,)) = ready(MODELS[workload.name]()), resident(workload)
-    params, buffers = torch.func.stack_module_state([MODELS[workload.name]() for _ in range(MODELS_TOGETHER)])
+    params, buffers = torch.func.stack_module_state([MODELS[workload.name]() for _ in range(count)])
     adam = torch.optim.Adam(params.values(), LEARNING_RATE, fused=True)
     criterion = nn.CrossEntropyLoss()
 
@@ -110,13 +108,20 @@ def ensemble(workload: Workload, effort: Effort) -> list[Row]:
     def run(turn: int) -> None:
         del turn
         for _ in range(steps):
-            index = torch.randint(0, len(inputs), (MODELS_TOGETHER, workload.batch))
+            index = torch.randint(0, len(inputs), (count, workload.batch))
             grads = gradients({name: p.detach() for name, p in params.items()}, inputs[index], targets[index])
             for name, p in params.items():
                 p.grad = grads[name]
             adam.step()
 
-    (times,) = rounds([run], effort.repeats)
+    return run
+
+
+def ensemble(workload: Workload, effort: Effort) -> list[Row]:
+    """Measure 8 models as one program."""
+    steps = max(1, scaled(workload.steps, effort) // MODELS_TOGETHER)
+    torch.set_num_threads(cores())
+    (times,) = rounds([together(workload, steps, MODELS_TOGETHER)], effort.repeats)
     return [
         row(
             workload.name, "torch.func ensemble", times, MODELS_TOGETHER * steps, 0.0, threads=cores(),

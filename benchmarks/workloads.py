@@ -7,7 +7,7 @@ entry of WORKLOADS and a model of that name in each module of peers. How it is t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -122,10 +122,12 @@ WORKLOADS = {
         ),
     )
 }
+# For the number of lanes alone, which no peer trains: 10,000 of the MLP above would take an hour.
+SMALL = Workload("small_mlp", "MLP 64-32-10, ReLU, batch 32", (64,), 32, 64, 64)
 EFFORTS = {
-    "short": Effort(3, 0.45, (25,), (1, 64)),
-    "full": Effort(5, 3, (1, 4, 16, 25, 64, 256), (1, 4, 16, 64, 256, 1024)),
-    "smoke": Effort(1, 0.03, (25,), (1, 4)),  # shows that everything runs; its numbers mean nothing
+    "short": Effort(3, 0.45, (25,), (8, 64)),
+    "full": Effort(5, 3, (1, 4, 16, 25, 64, 256), (8, 64, 512, 4096, 10_000)),
+    "smoke": Effort(1, 0.03, (25,), (2, 8)),  # shows that everything runs; its numbers mean nothing
 }
 
 
@@ -214,7 +216,7 @@ SECTIONS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _image_classifier(*, outputs: int) -> Any:
+def _image_classifier(*, outputs: int, kernels: Literal["auto", "stock"] = "auto") -> Any:
     """Put a dense layer of 64 between the `cnn` model and its outputs: both models are the library's own."""
     import jax
 
@@ -223,7 +225,10 @@ def _image_classifier(*, outputs: int) -> Any:
     from deepprinciples.parts.models.mlp import mlp
     from deepprinciples.types import ACTIVATION_DERIVATIVE, Model
 
-    body, head = cnn(outputs=64, depth=2, width=16, stages=2, activation="relu"), mlp(outputs=outputs, depth=0)
+    body, head = (
+        cnn(outputs=64, depth=2, width=16, stages=2, activation="relu", kernels=kernels),
+        mlp(outputs=outputs, depth=0),
+    )
 
     def init(key: Any, x: Any) -> tuple[Any, Any]:
         key_body, key_head = jax.random.split(key)
@@ -248,6 +253,7 @@ def _image_classifier(*, outputs: int) -> Any:
 _MLP = {"name": "mlp", "depth": 2, "width": 128, "activation": "relu"}
 OURS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "mlp": lambda: _MLP,
+    "small_mlp": lambda: {"name": "mlp", "depth": 1, "width": 32, "activation": "relu"},
     "cnn": lambda: {"factory": _image_classifier},
     "lstm": lambda: {"name": "lstm", "width": 64},
     "unet": lambda: {"name": "unet", "levels": 3, "width": 8, "activation": "relu"},

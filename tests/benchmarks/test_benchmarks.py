@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import importlib
 import json
 import os
@@ -16,7 +17,8 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours")
+ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours",
+         "streaming", "gpu")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,54 @@ def test_goals_that_were_not_measured_are_not_said_to_hold(scripts):
     """A missing line would pass as a success."""
     whats = " ".join(goal.what for goal in scripts.reading.goals(ROWS))
     assert "LSTM" not in whats and "CNN: our train" not in whats and "time to verdict, mlp: ours, cold" in whats
+
+
+def test_the_scale_is_time_and_memory_of_the_most_lanes_against_the_fewest(scripts):
+    """Lost: that 10,000 lanes may cost more a lane than 8, or a memory that grows with them, in the table of goals."""
+    facts = {"table": "lanes", "peak_mb": 700.0}
+    rows = [
+        line("small_mlp", "lanes 8", 0.02, lanes=8, ratio=1.0, memory_ratio=1.0, **facts),
+        line("small_mlp", "lanes 10000", 0.03, lanes=10_000, ratio=1.5, memory_ratio=1.05, **facts),
+    ]
+    found = {goal.what: goal for goal in scripts.reading.goals(rows)}
+    assert not found["10,000 lanes against 8: time of a model-step"].holds
+    assert found["10,000 lanes against 8: peak memory of the process"].holds
+    page = scripts.pages.markdown({**RESULT, "rows": [*ROWS, *rows]})
+    assert "## Cost against the number of lanes, MLP 64-32-10, ReLU, batch 32" in page
+    assert "| lanes 10000 | 0.03 | 0.027 to 0.036 | 1.500 | 700 |" in page
+    assert "| 10,000 lanes against 8: time of a model-step | 1.5 | 1.1 | no |" in page
+
+
+def test_the_job_of_lanes_trains_as_many_as_it_says(scripts, monkeypatch):
+    """Lost: the measured cost of 10,000 lanes, of which a part was trained."""
+    effort = scripts.workloads.EFFORTS["smoke"]
+    trained = []
+    real = scripts.ours.prepared_group.train
+    count = lambda one, rows, **more: (trained.append([seed for seed, _ in rows]), real(one, rows, **more))[1]
+    monkeypatch.setattr(scripts.ours.prepared_group, "train", count)
+    made = scripts.ours.lanes(None, effort)
+    assert [row["lanes"] for row in made] == list(effort.lanes) and made[0]["ratio"] == 1.0
+    assert all(row["model"] == "small_mlp" and row["peak_mb"] > 0 for row in made)
+    sizes = collections.Counter(map(len, trained))
+    assert sizes == {2: 2 * 4, 8: 2}, "as many lanes in a turn of few as of many, a warm turn and one that counts"
+    seeds = [seed for rows in trained if len(rows) == 2 for seed in rows]
+    assert len(set(seeds)) == len(seeds), "an order that was drawn before would cost nothing"
+
+
+def test_a_stream_is_held_against_the_slower_of_reading_and_training(scripts, tmp_path):
+    """Lost: whether training on data larger than memory waits for the engine."""
+    made = scripts.streaming.stream(None, scripts.workloads.EFFORTS["smoke"])
+    assert [row["line"] for row in made] == ["reader alone", "resident", "stream"]
+    assert made[1]["ratio"] == 1.0 > made[0]["ratio"], "this reader is faster than any training"
+    (goal,) = (goal for goal in scripts.reading.goals(made) if "stream" in goal.what)
+    assert goal.found == made[2]["ratio"] and goal.goal == pytest.approx(10 / 9)
+    page = scripts.pages.markdown({**RESULT, "rows": [*ROWS, *made]})
+    assert "## A stream of batches of 256 rows" in page and "| resident |" in page
+    scripts.run.write({**RESULT, "rows": made}, tmp_path / "benchmarks-scale")  # no model is compared: no figure
+    scripts.run.write(RESULT, tmp_path)
+    alone = (tmp_path / "benchmarks-scale" / "benchmarks.md").read_text(encoding="utf-8")
+    assert "| stream |" in alone and "benchmarks.svg" not in alone
+    assert "streams alone](benchmarks-scale/benchmarks.md)" in (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
 
 
 def test_where_we_lose_names_every_faster_peer_and_every_missed_goal(scripts):
@@ -221,7 +271,7 @@ def test_every_workload_of_ours_is_a_config_that_fits(scripts):
     from deepprinciples import config
     from deepprinciples.learners.assembly import from_config
 
-    assert set(SIZES) == set(scripts.workloads.WORKLOADS) == set(scripts.workloads.OURS)
+    assert set(SIZES) == set(scripts.workloads.WORKLOADS) == set(scripts.workloads.OURS) - {"small_mlp"}
     for name, workload in scripts.workloads.WORKLOADS.items():
         resolved = config.resolve(
             scripts.workloads.config(workload, 10, probes=None), from_config.KINDS, command="train"
@@ -409,3 +459,57 @@ def test_the_data_that_is_kept_has_the_promised_form():
     assert len(named) == len(set(named)) and {"ours population", "torch eager"} <= {line for _, line in named}
     for row in result["rows"]:
         assert 0 < row["low"] <= row["ms_per_model_step"] <= row["high"] and row["compile_seconds"] >= 0
+
+
+def test_without_a_gpu_the_script_for_one_refuses_in_one_line(tmp_path):
+    """Lost: the hour of a user who takes a CPU's numbers for those of a GPU."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "out").exists()
+    assert done.stderr.count("\n") == 1 and "no GPU is here" in done.stderr and "--dry" in done.stderr
+
+
+def test_the_script_for_a_gpu_ends_in_eight_minutes_and_keeps_what_it_has(scripts, tmp_path, monkeypatch, capsys):
+    """Lost: a lease that ends before the first number is written, or a part that failed without a word."""
+    gpu, clock, limits = scripts.gpu, [0.0], {}
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(gpu, "device_of", lambda dry: "a card")
+
+    def slow(command, timeout, **options):
+        name, model = command[command.index("--part") + 1].split(":")
+        limits[name, model] = timeout
+        clock[0] += timeout
+        times = {"ours": 0.01, "eager": 2.0}
+        if name in times:
+            words = "ours, 256 lanes" if name == "ours" else gpu.EAGER
+            with open(tmp_path / "rows.jsonl", "a") as file:
+                file.write(json.dumps(line(model, words, times[name])) + "\n")
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(gpu.subprocess, "run", slow)
+    gpu.main([str(tmp_path)])
+    assert clock[0] <= 480 and next(iter(limits)) == ("ours", "mlp")
+    result, page = json.loads((tmp_path / "gpu.json").read_text()), (tmp_path / "gpu.md").read_text()
+    assert "MLP ours: cut off after 90 s" in result["missing"] and len(result["missing"]) == len(gpu.PARTS)
+    assert "LSTM stock: no time was left" in result["missing"]
+    assert "- MLP, 256 lanes, times as fast as PyTorch eager: 200.0, goal 100: yes" in page
+    assert "| MLP | ours, 256 lanes | 0.01 | 200.0 | 0.0 |" in page and "- Not measured: MLP ours" in page
+    with pytest.raises(SystemExit, match="holds results already"):
+        gpu.main([str(tmp_path)])
+
+
+def test_every_part_of_the_script_for_a_gpu_runs_dry(tmp_path):
+    """Lost: a part that fails on the card, where minutes are dear, and would have failed here."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), str(tmp_path / "out"), "--dry"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    result = json.loads((tmp_path / "out" / "gpu.json").read_text(encoding="utf-8"))
+    assert done.returncode == 0 and result["missing"] == [], done.stdout
+    lines = [(one["model"], one["line"]) for one in result["rows"]]
+    assert len(lines) == len(set(lines))
+    for model in ("mlp", "cnn", "lstm"):
+        own = [name for of, name in lines if of == model]
+        ours = {f"ours, {which}" for which in ("2 lanes", "4 lanes", "4 lanes, bfloat16", "4 lanes, deterministic")}
+        torch_s = {"torch eager, one after another", "torch, CUDA graph of a step", "torch.func ensemble of 2"}
+        assert ours | torch_s <= set(own)
+        assert ("ours, 4 lanes, stock" in own) == (model != "mlp")
+    assert "no number means anything" in (tmp_path / "out" / "gpu.md").read_text(encoding="utf-8")

@@ -1,18 +1,22 @@
 """Where minibatches come from: resident and streamed data give the same lanes."""
 
 import itertools
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
 import pytest
 import toy
 
+from deepprinciples.engine import batching
 from deepprinciples.engine.batching import Feed, bounded, pad_split, resident, streamed
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.errors import DataError
-from deepprinciples.parts.splitting.batches import numbered, prefetch
+from deepprinciples.parts.splitting.batches import numbered
 from deepprinciples.types import Batch
 
 CUT = Plan(11, every=2, chunks=2, segments=3)
@@ -38,6 +42,29 @@ def test_resident_gives_the_order_of_each_seed():
         for row, seed in zip(indices, [4, 9, 4], strict=True):
             expected = toy.order_by_hand(seed, (segment + 1) * CUT.span)[-CUT.span :]
             np.testing.assert_array_equal(row.reshape(CUT.span, -1), expected)
+
+
+def test_orders_are_drawn_once_for_all_arms_and_kept_in_little_memory(monkeypatch):
+    """Arms would draw the orders of their seeds anew, or 10,000 lanes keep all orders that they have had."""
+    drawn = []
+
+    def draw(seed, start, *, steps, size, batch_size):
+        drawn.append((seed, start))
+        return np.full((steps, batch_size), seed, np.int32)
+
+    monkeypatch.setattr(batching, "batch_indices", draw)
+    monkeypatch.setattr(batching, "_known", {})
+    monkeypatch.setattr(batching, "ORDER_BYTES", 8 * 4 * CUT.span * toy.BATCH)
+    feed = resident(toy.DATA, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(1))
+    for _ in range(2):
+        for segment in range(2):
+            assert feed.get([3, 5], segment)[1][1].min() == 5
+    assert drawn == [(3, 0), (5, 0), (3, CUT.span), (5, CUT.span)]
+    for first in range(0, 1000, 2):
+        feed.get([first, first + 1], 0)
+    assert sum(orders.nbytes for orders in batching._known.values()) <= batching.ORDER_BYTES
+    feed.get([998, 999], 0)
+    assert len(drawn) == 4 + 1000, "the latest are the ones that are kept"
 
 
 def test_resident_keeps_one_copy_a_device():
@@ -127,6 +154,79 @@ def test_the_bytes_of_a_stream_on_the_device_are_bounded():
     assert max(sizes) <= 2**25 and sizes[1] < 2 * sizes[0]
 
 
+def test_the_next_segment_is_read_while_one_trains_and_no_more():
+    """Training would wait for the loader, or memory fill with batches that nobody waits for yet."""
+    read, wanted = [], [2 * CUT.span, CUT.steps, CUT.steps]  # so many batches after each segment
+
+    def loader():
+        for k, batch in enumerate(passes()):
+            read.append(k)
+            yield batch
+
+    feed = streamed(loader, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(1), first=FIRST)
+    for segment, count in enumerate(wanted):
+        feed.get([0], segment)
+        until = time.monotonic() + 5
+        while len(read) < count and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert count <= len(read) <= count + CUT.span * (segment > 0)
+
+
+def test_a_segment_of_a_stream_is_placed_once(monkeypatch):
+    """A stream of 10 million rows would be sent to the device batch by batch, each a call that waits."""
+    puts = []
+    real = jax.device_put
+    monkeypatch.setattr(jax, "device_put", lambda *a, **k: (puts.append(a), real(*a, **k))[1])
+    feed = streamed(passes, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2), first=FIRST)
+    for segment in range(CUT.segments):
+        feed.get([0, 1], segment)
+    assert len(puts) == CUT.segments
+
+
+def test_what_is_read_for_nobody_is_given_up():
+    """A run that turns to its next lanes would wait for a segment nobody wants, or read a loader twice at once."""
+    read, inside, most = [], [], [0]
+
+    def slow():
+        for batch in itertools.repeat(FIRST):
+            inside.append(1)
+            most[0] = max(most[0], len(inside))
+            time.sleep(0.02)
+            inside.pop()
+            read.append(1)
+            yield batch
+
+    feed = streamed(slow, batch_size=toy.BATCH, plan=Plan(100, 1, 50, 2), mesh=make_mesh(1), first=FIRST)
+    feed.get([0], 0)
+    before = len(read)
+    feed.get([0], 0)  # 50 batches of segment 1 are under way
+    assert len(read) - before <= 50 + 3
+    assert most[0] == 1
+
+
+def test_a_program_that_ends_does_not_wait_for_its_stream():
+    """Ctrl-C would seem dead until a slow loader has read a segment that nobody trains on."""
+    code = """
+import itertools, time
+import numpy as np
+from deepprinciples.engine.batching import streamed
+from deepprinciples.engine.population import make_mesh
+from deepprinciples.engine.segments import Plan
+from deepprinciples.types import Batch
+
+one = Batch(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
+
+def loader():
+    for k in itertools.count():
+        time.sleep(0.5 * (k >= 200))
+        yield one
+
+streamed(loader, batch_size=2, plan=Plan(400, 1, 200, 2), mesh=make_mesh(1), first=one).get([0], 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=50)  # all of segment 1 would take 100 s
+
+
 def test_every_call_of_lanes_reads_the_stream_from_its_start():
     """Later seeds would see other data than earlier ones, and pairs would not be pairs."""
     feed = streamed(passes, batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2), first=FIRST)
@@ -137,15 +237,14 @@ def test_every_call_of_lanes_reads_the_stream_from_its_start():
     np.testing.assert_array_equal(read, expected)
 
 
-@pytest.mark.parametrize("wrapped", [numbered, prefetch])
-def test_an_exception_of_the_loader_names_the_batch(wrapped):
+def test_an_exception_of_the_loader_names_the_batch():
     """A user would not find the broken file among thousands."""
 
     def broken():
         yield from passes(3)
         raise OSError("disk gone")
 
-    feed = streamed(lambda: iter(wrapped(broken())), batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2), first=FIRST)
+    feed = streamed(lambda: iter(numbered(broken())), batch_size=toy.BATCH, plan=CUT, mesh=make_mesh(2), first=FIRST)
     with pytest.raises(DataError, match=r"batch 3: OSError: disk gone") as caught:
         feed.get([0], 0)
     assert isinstance(caught.value.__cause__, OSError)

@@ -1,5 +1,7 @@
 """Many lanes as one program: each is the run it stands for, whatever its neighbors are and do."""
 
+import collections
+
 import chex
 import jax
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import toy
 
 from deepprinciples.engine import evaluation, fit
+from deepprinciples.engine import run as run_module
 from deepprinciples.engine.batching import Feed, resident
 from deepprinciples.engine.population import Layout, choose_layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
@@ -49,6 +52,22 @@ def test_a_lane_is_a_population_of_one(four):
             solo = toy.train([(seed, [settings])], layout=ALONE)
             together = lanes(four, slice(seed, seed + 1), slice(p, p + 1))
             chex.assert_trees_all_close(solo._replace(seconds=None), together, rtol=1e-5, atol=1e-6)
+
+
+def test_the_host_works_for_calls_and_not_for_lanes(monkeypatch):
+    """10,000 lanes would cost more a lane than 8 do: each would be placed, fetched or unpacked for itself."""
+    work = []
+    for name in ("place", "unpack", "_evaluated", "on_host"):
+        real = getattr(run_module, name)
+        monkeypatch.setattr(run_module, name, lambda *a, r=real, n=name, **k: (work.append(n), r(*a, **k))[1])
+    counts = []
+    for blocks in (2, 16):
+        work.clear()
+        layout = toy.WIDE._replace(blocks=blocks)
+        toy.train([(seed, PAIR) for seed in range(2 * blocks * 2)], layout=layout)  # two calls of either width
+        counts.append(collections.Counter(work))
+    assert counts[0] == counts[1]
+    assert sum(counts[0].values()) < 40 * toy.CUT.segments
 
 
 def test_mapped_equals_vmapped(four):

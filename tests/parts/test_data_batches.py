@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import sys
 
 import numpy as np
 import pytest
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.data import TABLE, prefetch, prepare
+from deepprinciples.parts.data import TABLE, prepare
 
 X = np.arange(24, dtype=np.float64).reshape(12, 2)
 Y = np.arange(12) % 3
@@ -121,7 +120,6 @@ def test_a_bad_batch_is_named_when_it_comes(batch, message):
     """Lost when it fails: one bad batch out of a million spoils the run and cannot be found."""
     stream = streamed([*PAIRS[:2], batch]).stream
     assert message in refusal(list, stream)
-    assert message in refusal(list, prefetch(stream))
 
 
 def test_a_loader_that_shuffles_by_itself_is_refused():
@@ -172,43 +170,28 @@ def failing():
 
 
 def test_a_loader_that_fails_is_named_with_its_batch_and_cause():
-    """Lost when it fails: the user's own exception is lost in a thread."""
-    for batches in (streamed(failing).stream, prefetch(failing()), prefetch(streamed(failing).stream)):
-        given = []
-        with pytest.raises(DataError, match="the loader failed at batch 2: KeyError: 'disk gone'") as error:
-            for batch in batches:
-                given.append(batch)
-        assert len(given) == 2
-        assert isinstance(error.value.__cause__, KeyError)
+    """Lost when it fails: the user's own exception, or the batches before it."""
+    given = []
+    with pytest.raises(DataError, match="the loader failed at batch 2: KeyError: 'disk gone'") as error:
+        for batch in streamed(failing).stream:
+            given.append(batch)
+    assert len(given) == 2
+    assert isinstance(error.value.__cause__, KeyError)
 
 
-def test_prefetch_keeps_order_and_reads_ahead_no_further_than_its_depth():
-    """Lost when it fails: memory fills with batches that nobody waits for, or they come out of order."""
-    started = []
-
-    def loader():
-        for i in range(20):
-            started.append(i)
-            yield i
-
-    batches = prefetch(loader(), depth=3)
-    assert next(batches) == 0
-    time.sleep(0.1)
-    assert len(started) <= 1 + 3 + 1
-    assert list(batches) == list(range(1, 20))
-    assert "data.depth: found 0" in refusal(prefetch, [], 0)
-    assert list(prefetch([])) == []
-
-
-def test_closing_prefetch_ends_its_thread():
-    """Lost when it fails: every stopped run leaves a thread behind that holds the loader's files."""
-    before = set(threading.enumerate())
-    batches = prefetch(iter(int, 1), depth=1)
-    next(batches)
-    (thread,) = set(threading.enumerate()) - before
-    batches.close()
-    thread.join(timeout=5)
-    assert not thread.is_alive()
+def test_a_batch_costs_few_calls():
+    """Lost when it fails: a small model on 10 million rows waits for the checks of its batches."""
+    plain = [(X[i : i + 4].astype(np.float32), Y[i : i + 4].astype(np.int32)) for i in (0, 4, 8)] * 100
+    stream = iter(streamed(plain).stream)
+    next(stream)
+    calls = []
+    sys.setprofile(lambda frame, event, arg: calls.append(event))
+    try:
+        count = sum(1 for _ in stream)
+    finally:
+        sys.setprofile(None)
+    assert count == 299
+    assert sum(event == "call" for event in calls) <= 45 * count, "calls of Python functions"
 
 
 def test_a_stream_needs_its_other_parts_and_cannot_be_cut():

@@ -55,6 +55,37 @@ def test_the_forest_shows_the_numbers_of_the_summary(study):
     assert "first is better →" in said(plot) and "second is better →" in said(down)
 
 
+def test_a_report_of_thousands_of_seeds_stays_small_and_says_so(study):
+    """Lost otherwise: 10,000 runs make a page of megabytes, or one that hides the only seed that diverged."""
+    results, summary, _ = study(arms=("a", "b"), seeds=3000, layers=1, steps=2)
+    results["diverged_at"].values[:] = -1
+    results["diverged_at"].values[1, 2999] = 1
+    summary["arms"] = [{**row, "chosen": row["chosen"][:1] * 3000} for row in summary["arms"]]
+    with mpl_style.style():
+        dots = forest_plot.seed_dots(results, summary)
+        (chosen,) = search_plots.chosen(summary)
+        few = forest_plot.seed_dots(results.isel(seed=slice(500)), summary)
+    drawn = line_data(dots)
+    assert len(drawn) < selections.MOST + 20 and max(map(len, drawn)) == selections.MOST
+    assert [len(one) for one in drawn if len(one) == 1] == [1], "the cross of the one seed that diverged"
+    assert max(map(len, line_data(chosen))) == selections.MOST
+    assert "Of 3,000 seeds of each arm, 500 evenly spaced ones are drawn." in dots.caption
+    assert "Of 3,000 searches of an arm, 500 evenly spaced ones are drawn." in chosen.caption
+    assert "evenly" not in few.caption
+    assert len(mpl_style.to_svg(dots)) < 500_000 > len(mpl_style.to_svg(chosen))
+
+
+def test_many_searches_are_thinned_whole(study):
+    """Lost otherwise: a dot of one search beside the ring of another, or a figure of 10,000 trials."""
+    results, summary, _ = study(arms=("a", "b"), seeds=6, layers=1, steps=2, trials=8)
+    many = results.isel(search=np.zeros(300, int))
+    with mpl_style.style():
+        (plot,) = forest_plot.tuning(many, summary)
+    rings = [line for line in plot.figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert [len(line.get_xydata()) for line in rings] == [500 // 8]
+    assert f"Of 300 searches of each arm, {500 // 8} evenly spaced ones are drawn." in plot.caption
+
+
 def test_the_same_seed_is_joined_from_arm_to_arm(study):
     """Lost otherwise: a reader cannot see that the seeds are paired."""
     results, summary, _ = study(arms=("a", "b", "c"), seeds=6, layers=2, steps=4)

@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -54,6 +55,18 @@ def test_large_samples_get_bca(rng):
     assert found[1:] == pytest.approx(_bca_twin(values, 0.95), abs=0.02)
     assert found.high - found.value > 1.2 * (found.value - found.low)
     assert found == st.mean_interval(values), "the same call gave another interval"
+
+
+def test_thousands_of_seeds_take_little_memory_and_the_same_numbers(monkeypatch, rng):
+    """Lost: the report of 10,000 runs, for gigabytes of resamples; or numbers that depend on how they are cut."""
+    values = rng.normal(0.02, 1, 4_000)
+    tracemalloc.start()
+    found = st.mean_interval(values), st.sign_flip_test(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120 * 2**20, "9,999 resamples of 4,000 values are 320 MB at once"
+    monkeypatch.setattr(st, "DRAWN", 4_000 * 777)
+    assert found == (st.mean_interval(values), st.sign_flip_test(values))
 
 
 @pytest.mark.parametrize("n", [20, 30])

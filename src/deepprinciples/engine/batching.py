@@ -5,9 +5,10 @@ Both give the same to the compiled segment: arrays, and for every step the posit
 
 from __future__ import annotations
 
-import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,8 @@ from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.streams import batch_indices
 from deepprinciples.types import Batch
 
-STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once ...
+ORDER_BYTES = 2**26  # of orders of examples that are kept for other arms with the same seeds
+STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once, and are read ahead ...
 STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its first step once more
 
 
@@ -60,13 +62,27 @@ def _nonfinite(data: Batch) -> np.ndarray | None:
     return found if found.any() else None
 
 
-@functools.lru_cache(maxsize=32)
 def _orders(seeds: tuple[int, ...], start: int, steps: int, size: int, batch_size: int) -> np.ndarray:
-    return np.stack([batch_indices(seed, start, steps=steps, size=size, batch_size=batch_size) for seed in seeds])
+    key = (seeds, start, steps, size, batch_size)
+    found = _known.pop(key, None)
+    if found is None:
+        found = np.stack([batch_indices(seed, start, steps=steps, size=size, batch_size=batch_size) for seed in seeds])
+    _known[key] = found
+    held = sum(orders.nbytes for orders in _known.values())
+    for oldest in list(_known):
+        if held <= ORDER_BYTES:
+            break
+        held -= _known.pop(oldest).nbytes
+    return found
+
+
+_known: dict[tuple[Any, ...], np.ndarray] = {}  # the orders drawn last, the latest at the end
 
 
 def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan, mesh: Mesh, first: Batch) -> Feed:
     """Read batches from the host, segment by segment; all lanes see the stream's own order.
+
+    A thread reads the next segment while this one trains.
 
     Args:
         read: starts the stream anew; it is read round and round for as long as the plan asks.
@@ -76,22 +92,55 @@ def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan
         first: the first batch, for its shapes.
     """
     indices = np.arange(plan.span * batch_size, dtype=np.int32).reshape(1, plan.chunks, plan.every, batch_size)
-    stream: dict[str, Any] = {"next": -1}
+    stop = threading.Event()
+    stream: dict[str, Any] = {"segment": -1, "coming": None}  # the segment that is being read
+
+    def joined(segment: int) -> Batch:
+        whole = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+        leaves = jax.tree.leaves(whole)
+        for k, batch in enumerate(itertools.islice(stream["batches"], plan.taken(segment))):
+            for leaf, part in zip(leaves, jax.tree.leaves(batch), strict=True):
+                leaf[k * batch_size : (k + 1) * batch_size] = part
+            if stop.is_set():
+                break
+        return whole
+
+    def begin(segment: int) -> Batch:
+        stream["batches"] = itertools.chain.from_iterable(_again(read))
+        before = plan.begin(segment)  # is read past
+        next(itertools.islice(stream["batches"], before, before), None)
+        return joined(segment)
 
     def get(seeds: Sequence[int], segment: int) -> tuple[Batch, np.ndarray]:
-        if segment != stream["next"]:  # from the start, and what came before is read past
-            stream["batches"] = itertools.chain.from_iterable(_again(read))
-            before = plan.begin(segment)
-            next(itertools.islice(stream["batches"], before, before), None)
-        stream["next"] = segment + 1
-        joined = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
-        for k, batch in enumerate(itertools.islice(stream["batches"], plan.taken(segment))):
-            for whole, part in zip(jax.tree.leaves(joined), jax.tree.leaves(batch), strict=True):
-                whole[k * batch_size : (k + 1) * batch_size] = part
-        return place(joined, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
+        coming = stream["coming"]
+        if coming is None or segment != stream["segment"]:
+            if coming is not None:  # a loader may not be read twice at once
+                stop.set()
+                coming.exception()
+                stop.clear()
+            coming = _started(lambda: begin(segment))
+        stream["coming"] = None
+        whole = coming.result()
+        if segment + 1 < plan.segments:
+            stream.update(segment=segment + 1, coming=_started(lambda: joined(segment + 1)))
+        return place(whole, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
 
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((plan.span * batch_size, *a.shape[1:]), a.dtype), first)
     return Feed(shapes, batch_size, get)
+
+
+def _started(work: Callable[[], Batch]) -> Future[Batch]:
+    """Begin work in a thread that nobody waits for when the program ends."""
+    found: Future[Batch] = Future()
+
+    def do() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=do, name="stream", daemon=True).start()
+    return found
 
 
 def bounded(plan: Plan, first: Batch) -> Plan:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+MOST = 500  # marks of one arm that a figure draws: more overlap, and make a page of megabytes
 _WORST = 1e300  # finite, so that quartiles between it and a number are huge and not NaN
 
 
@@ -70,6 +71,16 @@ def with_worst(values: np.ndarray, at: np.ndarray | None, when: np.ndarray, *, m
     if at is None:
         return filled
     return np.where(when[None, None, :] >= at[:, :, None], worst, filled)
+
+
+def thinned(count: int, most: int = MOST) -> np.ndarray:
+    """Return the places of at most `most` of `count` equal things, evenly spaced; all of them where they are few."""
+    return np.arange(count) if count <= most else np.arange(most) * count // most
+
+
+def left_out(count: int, things: str, most: int = MOST) -> str:
+    """Return what a caption adds where `thinned` left some of `count` seeds or searches out, and "" otherwise."""
+    return f" Of {count:,} {things}, {most} evenly spaced ones are drawn." if count > most else ""
 
 
 def quartiles(values: np.ndarray, axis: int) -> np.ndarray:

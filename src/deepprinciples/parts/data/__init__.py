@@ -17,11 +17,10 @@ from deepprinciples.parts.data.mnist1d import mnist_1d
 from deepprinciples.parts.data.own import arrays, examples, stream
 from deepprinciples.parts.data.picture_folder import folder
 from deepprinciples.parts.data.synthetic import adding, chebyshev, copy_memory, gaussian_grid, gaussian_ring, teacher
-from deepprinciples.parts.splitting.batches import prefetch
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.splitting.split import prepare
 
-__all__ = ["TABLE", "Source", "prefetch", "prepare"]
+__all__ = ["TABLE", "Source", "prepare"]
 
 TABLE = {
     f.__name__: f

@@ -35,7 +35,9 @@ def as_array(value: Any, where: str) -> np.ndarray:
     except Exception as error:  # a tensor of another library may raise anything
         why = " ".join(str(error).split())[:200]
         raise DataError(f"{where}: cannot be read as an array ({why}); give rows of equal shape") from error
-    if array.dtype.name == "bfloat16":  # ml_dtypes' kind is "V"; numpy alone cannot tell that it is a number
+    if (
+        array.dtype.kind == "V" and array.dtype.name == "bfloat16"
+    ):  # of ml_dtypes; numpy alone cannot tell that it is a number
         array = array.astype(np.float32)
     if array.dtype.kind not in "biuf":
         sparse = array.ndim == 0 and hasattr(value, "toarray")

@@ -95,7 +95,7 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     title = f"Every seed's {formatting.shorten(metric, 30)} on test data"
     figure, axes = mpl_style.listing(title, len(arms), _ROW, below=48, grid="x")
     places = np.arange(len(arms)) + 0.68
-    axes.plot(shown, places, color=FAINT, linewidth=0.6, alpha=0.7)
+    axes.plot(shown[:, selections.thinned(score.shape[1])], places, color=FAINT, linewidth=0.6, alpha=0.7)
     for index, arm in enumerate(arms):
         _seed_row(axes, index, shown[index], lost[index], rows.get(arm, {}))
         mpl_style.write(figure, 14, 32 + _ROW * index + 11, formatting.shorten(arm, 48), color=INK)
@@ -108,7 +108,8 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         f"One dot is one seed's {metric} on test data, light lines join the same seed from arm to arm, the dark bar is "
         "the mean with its interval"
         + (" over searches" if any(search_text.in_searches(row) for row in rows.values()) else "")
-        + ", and a red cross is a seed that diverged (at the edge if it has no score).",
+        + ", and a red cross is a seed that diverged (at the edge if it has no score)."
+        + selections.left_out(score.shape[1], "seeds of each arm"),
         f"Scores of {score.shape[1]} seeds for each of {len(arms)} arms.",
         figure,
     )
@@ -119,10 +120,12 @@ def _seed_row(axes: Axes, index: int, values: np.ndarray, lost: np.ndarray, row:
     y = index + 0.68
     # A fixed spread, not a random one: the same report has the same bytes.
     spread = y + 0.16 * np.cos(2.399963 * np.arange(values.size))
+    drawn, crosses = (np.flatnonzero(which) for which in (~lost, lost))
+    drawn, crosses = (which[selections.thinned(which.size)] for which in (drawn, crosses))  # a rare cross stays
     axes.plot(
-        values[~lost], spread[~lost], style["marker"], color=style["color"], markersize=4, alpha=0.75, markeredgewidth=0
+        values[drawn], spread[drawn], style["marker"], color=style["color"], markersize=4, alpha=0.75, markeredgewidth=0
     )
-    axes.plot(values[lost], spread[lost], "x", color="#b3261e", markersize=5, markeredgewidth=1.3, clip_on=False)
+    axes.plot(values[crosses], spread[crosses], "x", color="#b3261e", markersize=5, markeredgewidth=1.3, clip_on=False)
     middle, ends = formatting.finite(row.get("mean")), formatting.pair(row.get("interval"))
     if middle is not None:
         axes.plot(ends or (middle, middle), [y, y], color=INK, linewidth=2.2, solid_capstyle="butt")
@@ -154,14 +157,18 @@ def tuning(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
         score = np.full((arms, searches, trials, 1), np.nan)
     best = selections.take(results, "chosen_trial", ("arm", "search"))
     chosen = np.zeros((arms, searches, trials), bool) if best is None else best[..., None] == np.arange(trials)
-    flat = (arms, searches * trials)
-    points = points.reshape(*flat, parameters)
+    most = max(1, selections.MOST // trials)
+    drawn = selections.thinned(searches, most)
+    flat = (arms, drawn.size * trials)
+    points, score, chosen = (a[:, drawn].reshape(*flat, *a.shape[3:]) for a in (points, score, chosen))
+    words = selections.left_out(searches, "searches of each arm", most)
     found = []
     for index, parameter in enumerate(selections.labels(results, "parameter")):
-        tried = _Trials(points[:, :, index], score.reshape(*flat, -1), chosen.reshape(flat))
+        tried = _Trials(points[:, :, index], score, chosen)
         seen = [arm for arm in range(arms) if np.isfinite(tried.points[arm]).any()]
         if seen:
-            found.append(_tuning(results, summary, index, parameter, tried, seen))
+            one = _tuning(results, summary, index, parameter, tried, seen)
+            found.append(one._replace(caption=one.caption + words))
     return found
 
 

@@ -161,7 +161,7 @@ def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Map
         f"A dot is the {formatting.name(path)} that one search chose, a dark bar the median; the numbers count "
         "the dots in each part of the range that was searched. Dots that lie far apart mean that the score hardly "
         "depends on the value there, or that one search cannot find the best; dots at one end mean that the range was "
-        "too narrow.",
+        "too narrow." + selections.left_out(most, "searches of an arm"),
         f"The {formatting.name(path)} chosen by up to {most} searches for each of {len(rows)} arms.",
         figure,
     )
@@ -181,7 +181,16 @@ def _chosen_row(
             axes.text(middle, index + 0.44, f"{count:.0f}", ha="center", fontsize=8.5, color=color, weight=weight)
     # A fixed spread, not a random one: the same report has the same bytes.
     y = index + 0.74 + 0.16 * np.cos(2.399963 * np.arange(len(values)))
-    axes.plot(values, y, style["marker"], color=style["color"], markersize=5, alpha=0.75, markeredgewidth=0)
+    drawn = selections.thinned(len(values))
+    axes.plot(
+        np.array(values)[drawn],
+        y[drawn],
+        style["marker"],
+        color=style["color"],
+        markersize=5,
+        alpha=0.75,
+        markeredgewidth=0,
+    )
     typical = formatting.finite(formatting.table(row.get("tuned_point")).get(str(region.get("path"))))
     if typical is not None:
         axes.plot([typical, typical], [index + 0.52, index + 0.96], color=INK, linewidth=1.8)

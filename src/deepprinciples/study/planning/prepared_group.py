@@ -20,7 +20,6 @@ from deepprinciples.engine.run import Block, Outcome, Padded, run
 from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.engine.serialization import NOBODY, Keeper
 from deepprinciples.learners.assembly import from_config
-from deepprinciples.parts.splitting.batches import prefetch
 from deepprinciples.study.planning import program_cache
 from deepprinciples.study.planning.groups import Group
 from deepprinciples.types import Batch, Dataset
@@ -77,7 +76,7 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
         stream = dataset.stream
         cut = bounded(cut, parts["train"])
         feed = streamed(
-            lambda: (Batch(*pair) for pair in prefetch(stream)),
+            lambda: (Batch(*pair) for pair in stream),
             batch_size=dataset.batch_size,
             plan=cut,
             mesh=mesh,
