@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,10 +84,18 @@ def test_a_damaged_run_never_opens_as_something_else(tmp_path: Path, often: Any,
 def test_results_that_change_after_a_run_was_opened_are_refused(tmp_path: Path) -> None:
     """A notebook that stays open for a week would read another file than the one whose hash was checked."""
     run = dp.load(small.finished(tmp_path / "run"))
-    content = bytearray((run.path / "results.nc").read_bytes())
-    content[-1] ^= 1
-    (run.path / "results.nc").write_bytes(bytes(content))
+    assert run.results.sizes  # what was read stays in memory
+    file, kept = run.path / "results.nc", (run.path / "results.nc").stat()
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))  # as a copy that keeps times
     with pytest.raises(IntegrityError, match=r"results\.nc: was changed after the run"):
+        run.results  # noqa: B018
+    (tmp_path / "other").write_bytes(content)
+    (tmp_path / "other").replace(file)
+    assert run.results.sizes
+    file.unlink()
+    with pytest.raises(IntegrityError, match=r"results\.nc"):
         run.results  # noqa: B018
 
 

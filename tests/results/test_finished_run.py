@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import deepprinciples as dp
+from deepprinciples.runs import arrays, directory
 
 
 def test_a_row_for_every_arm_and_seed(study: Any) -> None:
@@ -93,3 +94,16 @@ def test_a_report_without_a_path_is_that_of_the_run(study: Any) -> None:
     before = (study.path / "report.html").read_bytes()
     (study.path / "report.html").unlink()
     assert study.report() == study.path / "report.html" and study.path.joinpath("report.html").read_bytes() == before
+
+
+def test_a_loop_over_results_reads_the_file_once(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: seconds in every cell of a notebook; or the numbers of a run, to whoever changes what was read."""
+    reads = []
+    read = arrays.load_dataset
+    monkeypatch.setattr(arrays, "load_dataset", lambda *given: reads.append(given) or read(*given))
+    directory._results.cache_clear()
+    before = study.results.score.values.copy()
+    for _ in range(3):
+        study.results.score[:] = -1.0
+    np.testing.assert_array_equal(study.results.score, before)
+    assert len(reads) == 1

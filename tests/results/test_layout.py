@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import rich
 
 from deepprinciples.config.settings import Study
+from deepprinciples.report import terminal
 from deepprinciples.results.summary import pairs
 
 
@@ -73,7 +75,9 @@ def test_the_summary_has_its_schema(study):
         assert {"lanes", "width", "devices", "compile_seconds", "run_seconds"} <= set(row)
         assert row["compiles"] == 1 and row["compile_seconds"] > 0 and row["run_seconds"] > 0 and row["devices"] == 2
     assert [row["arms"] for row in summary["programs"]] == [["plain", "clipping"], ["tanh"]]
-    assert summary["warnings"] and all(isinstance(line, str) and "\n" not in line for line in summary["warnings"])
+    assert isinstance(summary["warnings"], list) and all(
+        isinstance(line, str) and "\n" not in line for line in summary["warnings"]
+    )
     assert isinstance(summary["headline"], str) and summary["headline"]
 
 
@@ -97,8 +101,14 @@ def test_the_cost_counts_every_lane(study):
 
 def test_few_seeds_are_called_exploratory(study):
     """Seven seeds would read like a claim."""
-    assert any("exploratory" in line for line in study.summary["warnings"])
     assert "exploratory" in study.summary["headline"]
+
+
+def test_what_the_headline_says_is_said_once(study):
+    """Lost: the warnings that tell something new, among those that say the headline again."""
+    with rich.get_console().capture() as shown:
+        terminal.verdict_table(study.summary, rich.get_console())
+    assert shown.get().count("exploratory") == 1
 
 
 @pytest.mark.parametrize(("study_settings", "expected"), [

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError
@@ -29,7 +28,7 @@ from deepprinciples.results.summary import SCHEMA_VERSION
 from deepprinciples.results.trained_model import used_parameters
 from deepprinciples.runs import arrays, directory, files
 from deepprinciples.stats.sentences import plural
-from deepprinciples.study.planning.plan import resolve
+from deepprinciples.study import given_again
 from deepprinciples.study.planning.starting_weights import PATH, start_of
 from deepprinciples.types import AUXILIARY, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
 
@@ -59,17 +58,19 @@ class _Subject(NamedTuple):
 
 
 def probe(
-    run_dir: str | Path,
+    run_dir: Run | str | Path,
     out: str | Path | None = None,
     *,
+    config: Mapping[str, Any] | None = None,
     examples: int = 512,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Run:
     """Measure the trained weights of a `train` run on its training examples, and write what was found as a run.
 
     Args:
-        run_dir: a finished run of `train`. Nothing in it is changed.
+        run_dir: a finished run of `train`, or its directory. Nothing in it is changed.
         out: the new run directory; by default runs/<name>-probe-<number>. Never overwritten.
+        config: what the run was given, where functions or arrays of its config came from another process.
         examples: training examples to measure on, the first ones; whole batches of them where a rule or a
             normalization takes a batch apart.
         progress: called with what is being done.
@@ -80,15 +81,15 @@ def probe(
         another's, and `barrier` [arm, pair]; `similarity` [arm, layer, other_layer], CKA of layers of two seeds.
 
     Raises:
-        ConfigError: the run has no parameters, or no one model and loss. IntegrityError: it cannot be read.
-        ResourceError: nothing can be written.
+        ConfigError: the run has no parameters, no one model and loss, or needs `config`. IntegrityError: it cannot be
+            read. ResourceError: nothing can be written.
 
     Example:
         run = dp.train(config)
-        found = dp.probe(run.path, examples=32)
+        found = dp.probe(run, examples=32)
         found.results.sharpness
     """
-    run = load(run_dir)
+    run = run_dir if isinstance(run_dir, Run) else load(run_dir)
     kept = run.path / directory.PARAMETERS
     if not kept.is_file() or run.summary.get("kind") != "train":
         raise ConfigError(f"{run.path}: holds no parameters of a single method; probe a run of train")
@@ -96,7 +97,8 @@ def probe(
         raise ConfigError(f"examples: found {examples}; expected 2 or more")
     directory.check_free(out)
     use_all_cores()
-    plan = resolve("train", configs.load(run.path / directory.CONFIG))
+    plan = given_again.plan_of(run, "train", config, f'dp.probe("{run.path}", config=config)')
+    run = run._replace(given=plan.config)
     config, parts = plan.arms["run"].config, plan.data["run"]
     if not {"model", "loss"} <= config.keys():
         raise ConfigError(f"{run.path}: has no one model and loss to probe; its learner is measured while it trains")

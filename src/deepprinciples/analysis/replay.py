@@ -8,18 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepprinciples import config as configs
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.rerun import Known, Look, rerun
 from deepprinciples.engine.run import Block, begun_lane
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.learners.assembly import from_config
-from deepprinciples.results.finished_run import load
+from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import checkpoints, directory
-from deepprinciples.study import execute, progress_store, protocol
+from deepprinciples.study import execute, given_again, progress_store, protocol
 from deepprinciples.study.planning import prepared_group
 from deepprinciples.study.planning.groups import Group
-from deepprinciples.study.planning.plan import StudyPlan, kind_of, resolve
+from deepprinciples.study.planning.plan import StudyPlan, kind_of
 
 
 class Replayed(NamedTuple):
@@ -59,31 +58,38 @@ class _Stored(NamedTuple):
 
 
 def replay(
-    run_dir: str | Path, lane: str, *, last: int = 8, progress: Callable[[str], None] = lambda text: None
+    run_dir: Run | str | Path,
+    lane: str,
+    *,
+    last: int = 8,
+    config: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Replayed:
     """Run one lane again, from the last checkpoint where the run has one, and tell its last steps.
 
     Args:
-        run_dir: a run, finished or stopped. Nothing in it is changed.
+        run_dir: a run, or the directory of one, finished or stopped. Nothing in it is changed.
         lane: "arm/seed", "arm/trial-2/seed" for the third trial of the search, or "seed" for a `train` run.
         last: how many steps to look at.
+        config: what the run was given, where functions or arrays of its config came from another process.
         progress: called with what is being done.
 
     Returns:
         What was seen: `diverged_at`, `cause`, and `looks`, the last steps.
 
     Raises:
-        ConfigError: there is no such lane. IntegrityError: the run cannot be read.
+        ConfigError: there is no such lane, or the run needs `config`. IntegrityError: the run cannot be read.
 
     Example:
         run = dp.compare(config)
-        seen = dp.replay(run.path, "plain/0", last=2)
+        seen = dp.replay(run, "plain/0", last=2)
         seen.looks[-1].step
     """
-    path = Path(run_dir)
+    path = given_again.path_of(run_dir)
     known = directory.status(path)
     use_all_cores()
-    plan = resolve(kind_of(known), configs.load(path / directory.CONFIG))
+    call = f'dp.replay("{path}", "{lane}", config=config)'
+    plan = given_again.plan_of(run_dir, kind_of(known), config, call)
     wanted = _named(lane, plan)
     number, group = next((n, g) for n, g in enumerate(plan.groups) if wanted.arm in g.arms)
     stored = _finished(path) if known.get("state") == "finished" else _stopped(path, plan)

@@ -165,7 +165,11 @@ def resume(
         from deepprinciples.study import commands
         from deepprinciples.study.shown_progress import listen
 
-        allowed = {"allow_inexact": allow_inexact, "allow_data_change": allow_data_change, "strict": strict}
+        allowed: dict[str, Any] = {
+            "allow_inexact": allow_inexact,
+            "allow_data_change": allow_data_change,
+            "strict": strict,
+        }
         done = commands.resume(run, **allowed, progress=listen(bar), executor=executor)
         bar.close()
         tell(done.path, done.summary, console)

@@ -40,6 +40,20 @@ def load(path: Path | str) -> dict[str, Any]:
         ConfigError: the file is missing, empty, too large, too deep, ambiguous, not in its format, or was written by a
             later version or from Python with values no file can hold.
     """
+    config = read(path)
+    marks = [key for key, leaf in flatten(config).items() if is_marked(leaf)]
+    if marks:
+        raise ConfigError(
+            *(
+                f"{path}: {key} stands for a value given from Python; run it from Python again, or name a part instead"
+                for key in marks
+            )
+        )
+    return config
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """Read a config as `load` does, with the marks that stand for values given from Python."""
     path = Path(path)
     try:
         config = _parse(path)
@@ -52,14 +66,6 @@ def load(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: expected a table at the top, found {shown(config)}")
-    marks = [key for key, leaf in flatten(config).items() if is_marked(leaf)]
-    if marks:
-        raise ConfigError(
-            *(
-                f"{path}: {key} stands for a value given from Python; run it from Python again, or name a part instead"
-                for key in marks
-            )
-        )
     return config
 
 

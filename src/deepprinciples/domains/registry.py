@@ -36,4 +36,10 @@ def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:
 
 
 TABLES = _joined()
-OURS = frozenset(factory for table in TABLES.values() for factory in table.values())
+# A user may have put a part into a table of `dp.parts` before this module was imported, so the module tells.
+OURS = frozenset(
+    factory
+    for table in TABLES.values()
+    for factory in table.values()
+    if str(getattr(factory, "__module__", "")).startswith("deepprinciples.")
+)

@@ -7,10 +7,13 @@ belong here.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from deepprinciples.report import formatting
 
 MOST = 500  # marks of one arm that a figure draws: more overlap, and make a page of megabytes
 _WORST = 1e300  # finite, so that quartiles between it and a number are huge and not NaN
@@ -32,6 +35,17 @@ def words(results: xr.Dataset, name: str, dims: Sequence[str]) -> np.ndarray | N
     if name not in results.variables or set(results[name].dims) != set(dims):
         return None
     return results[name].transpose(*dims).values.astype(str)
+
+
+def own_probes(summary: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return title and meaning of each variable of the user's own probes, in the user's words where there are some."""
+    found = {}
+    for name, one in formatting.table(summary.get("own_probes")).items():
+        known = formatting.table(one)
+        probe, what = formatting.name(known.get("probe")), str(known.get("what") or "").rstrip(". ")
+        title = formatting.name(name)
+        found[name] = title, formatting.name(what or f"What the probe {probe} measures")
+    return found
 
 
 def labels(results: xr.Dataset, dim: str) -> list[str]:

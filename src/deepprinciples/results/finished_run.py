@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
     @property
     def results(self) -> xr.Dataset:
-        """Everything that was measured, by name; read from results.nc, whose hash is checked again."""
+        """Everything that was measured, by name: a copy of results.nc, which is read again whenever it changed."""
         return directory.results(self.path, self.manifest)
 
     def report(self, path: Path | str | None = None, *, figures: bool = False) -> Path:

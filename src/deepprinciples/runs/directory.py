@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import difflib
+import functools
 import hashlib
 import os
 import platform
@@ -235,12 +236,27 @@ class Stored(NamedTuple):
 def results(path: Path, manifest: Mapping[str, Any]) -> xr.Dataset:
     """Read results.nc and check its hash again, for much may happen to a file since the run was opened.
 
+    What was read stays in memory while the file stays as it is. Each call returns a copy.
+
     Raises:
         IntegrityError: it is damaged, or was changed after the run.
     """
+    file = path / RESULTS
+    try:
+        seen = file.lstat()
+    except OSError:
+        state: tuple[int, ...] = ()  # reading tells what is wrong
+    else:
+        state = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return _results(file, str(manifest.get("files", {}).get(RESULTS, "")), state).copy(deep=True)
+
+
+@functools.lru_cache(maxsize=2)
+def _results(file: Path, sha256: str, state: tuple[int, ...]) -> xr.Dataset:
     from deepprinciples.runs.arrays import load_dataset
 
-    return load_dataset(path / RESULTS, str(manifest.get("files", {}).get(RESULTS, "")))
+    del state  # another state of the file is another entry
+    return load_dataset(file, sha256)
 
 
 def load(run_dir: Path | str) -> Stored:

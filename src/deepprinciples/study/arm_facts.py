@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from deepprinciples.learners import OURS
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.learners.model_sizes import shapes_of, size_of
+from deepprinciples.parts import probes
 from deepprinciples.study.planning.groups import Arm
 from deepprinciples.study.planning.plan import StudyPlan, same
 from deepprinciples.types import Dataset
@@ -50,6 +53,19 @@ def circuits(plan: StudyPlan) -> dict[str, dict[str, Any]]:
         for name, model in models.items()
         if model.get("name") == "circuit"
     }
+
+
+def own_probes(plan: StudyPlan) -> dict[str, dict[str, str]]:
+    """Return the name and the first line of the docstring of the user's probe that measures a variable."""
+    asked = dict.fromkeys(name for arm in plan.arms.values() for name in arm.config["train"]["probes"])
+    own = [name for name in asked if probes.TABLE[name] not in OURS]
+    if not own:
+        return {}
+    found: dict[str, str] = {}
+    for one in of_each_program(plan, lambda config, parts: from_config.measured_by(config, parts, own)).values():
+        found |= one
+    said = {name: (inspect.getdoc(probes.TABLE[name]) or "").strip().partition("\n")[0] for name in own}
+    return {variable: {"probe": name, "what": said[name]} for variable, name in found.items()}
 
 
 def same_arms(arms: Mapping[str, Arm]) -> list[str]:

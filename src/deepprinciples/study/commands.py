@@ -11,7 +11,7 @@ from deepprinciples.engine.population import use_all_cores
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.results.finished_run import Run, load
 from deepprinciples.runs import checkpoints, directory, files
-from deepprinciples.study import cluster, execute, progress_store, protocol, range_test
+from deepprinciples.study import cluster, execute, given_again, progress_store, protocol, range_test
 from deepprinciples.study.planning.outline import outline
 from deepprinciples.study.planning.plan import Kind, StudyPlan, kind_of, resolve
 
@@ -138,6 +138,7 @@ def lr_find(
 def resume(
     run_dir: str | Path,
     *,
+    config: Mapping[str, Any] | None = None,
     allow_inexact: bool = False,
     allow_data_change: bool = False,
     strict: bool = False,
@@ -151,6 +152,7 @@ def resume(
 
     Args:
         run_dir: its directory; it may have been moved or copied.
+        config: what the run was given, where functions or arrays of its config came from Python.
         allow_inexact: go on though the machine or a version is another; the summary then warns of it.
         allow_data_change: go on though the data are others; the summary then warns of it.
         strict: refuse where a checkpoint is damaged; else its phase begins again, and the summary warns.
@@ -162,7 +164,7 @@ def resume(
 
     Raises:
         IntegrityError: it is no run directory, another process holds it, no checkpoint of it can be used, or it was
-            begun elsewhere. ConfigError: its config cannot be run without the functions or arrays it was given.
+            begun elsewhere. ConfigError: its config needs `config`, or that is another than the run began with.
 
     Example:
         run = dp.compare(config, "runs/mine")
@@ -180,7 +182,8 @@ def resume(
     use_all_cores()
     with directory.locked(path):
         kind = kind_of(known)
-        planned = resolve(kind, configs.load(path / directory.CONFIG))
+        call = f'dp.resume("{path}", config=config)'
+        planned = given_again.plan_of(path, kind, config, call, same_data=not allow_data_change)
         found = checkpoints.load(path / progress_store.FOLDER)
         notes = _notes(known)
         if found is not None:
@@ -192,14 +195,16 @@ def resume(
         stem, command = str(known.get("stem", kind)), str(known.get("command", ""))
         at = execute.ResumePoint(found, notes, allow_inexact)
         with cluster.opened(executor, planned) as where:
-            return execute.execute(path, planned, stem, command, progress, at, where)
+            run = execute.execute(path, planned, stem, command, progress, at, where)
+            return run._replace(given=planned.config)
 
 
 def add_seeds(
-    run_dir: str | Path,
+    run_dir: Run | str | Path,
     seeds: int,
     out: str | Path | None = None,
     *,
+    config: Mapping[str, Any] | None = None,
     allow_inexact: bool = False,
     progress: protocol.Progress | None = None,
 ) -> Run:
@@ -210,9 +215,10 @@ def add_seeds(
     made for the number it had.
 
     Args:
-        run_dir: a finished run; nothing in it is changed.
+        run_dir: a finished run, or its directory; nothing in it is changed.
         seeds: total number of seeds that report for each arm, more than there are.
         out: the new run directory; by default runs/<name>-<number>.
+        config: what the run was given, where functions or arrays of its config came from another process.
         allow_inexact: continue although the machine or a version is another; the summary then warns of it.
         progress: called with how far the run is.
 
@@ -225,10 +231,10 @@ def add_seeds(
 
     Example:
         run = dp.compare(config)
-        longer = dp.add_seeds(run.path, 8)
+        longer = dp.add_seeds(run, 8)
     """
-    path = Path(run_dir)
-    known, given = directory.status(path), configs.load(path / directory.CONFIG)
+    path = given_again.path_of(run_dir)
+    known = directory.status(path)
     if known.get("state") != "finished":
         raise IntegrityError(f"{path}: is not finished; resume it first, then add seeds")
     kind = kind_of(known)
@@ -236,8 +242,8 @@ def add_seeds(
         raise ConfigError(f"{path}: is a run of lr-find; run it again with more --seeds")
     use_all_cores()
     directory.check_free(out)
-    before = resolve(kind, given)
-    planned = resolve(kind, configs.changes(given, _more_seeds(before, seeds)))
+    before = given_again.plan_of(run_dir, kind, config, f'dp.add_seeds("{path}", {seeds}, config=config)')
+    planned = resolve(kind, configs.changes(before.config, _more_seeds(before, seeds)))
     found = checkpoints.load(path / progress_store.FOLDER)
     if found is None:
         raise IntegrityError(f"{path / progress_store.FOLDER}: is missing; without it a run cannot be extended")
@@ -254,7 +260,8 @@ def add_seeds(
         )
         command = f"deepprinciples add-seeds {path} --seeds {seeds}"
         at = execute.ResumePoint(checkpoints.load(new / progress_store.FOLDER), notes, allow_inexact)
-        return execute.execute(new, planned, stem, command, progress, at)
+        run = execute.execute(new, planned, stem, command, progress, at)
+        return run._replace(given=planned.config)
 
 
 def _more_seeds(before: StudyPlan, seeds: int) -> dict[str, int]:

@@ -226,6 +226,7 @@ def _outputs(
     further = {
         "circuits": arm_facts.circuits(plan),
         "stability_edges": known,
+        **({"own_probes": own} if (own := arm_facts.own_probes(plan)) else {}),
         "command": command,
         "config_toml": configs.dumps(resolved),
     }

@@ -6,7 +6,7 @@ Parts are built inside the traced function, so a float of a config may be a trac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -168,6 +168,19 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
     """Join the probes the config asks for."""
     return probes.combine({name: probes.TABLE[name]() for name in config["train"]["probes"]})
+
+
+def measured_by(config: Config, parts: Dataset, names: Sequence[str]) -> dict[str, str]:
+    """Return the probe that measures each variable, of the probes with these names; nothing is computed."""
+    made, batch, key = learner(config, parts), first(parts, parts.batch_size), jax.random.key(0)
+    looks = {name: probes.combine({name: probes.TABLE[name]()}) for name in names}
+
+    def step(state: Any, batch: Batch, key: jax.Array) -> Any:
+        info = made.step(state, batch, key)[1]
+        return {name: look(info) for name, look in looks.items()}
+
+    found = jax.eval_shape(step, jax.eval_shape(made.init, key), batch, key)
+    return {variable: name for name, values in found.items() for variable in values}
 
 
 def check(config: Config, parts: Dataset, where: str = "") -> list[str]:

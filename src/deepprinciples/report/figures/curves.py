@@ -176,6 +176,16 @@ def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     return [plot for plot in found if plot is not None]
 
 
+def own(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
+    """Draw small panels over steps of the numbers that the user's own probes gave."""
+    found = []
+    for name, (title, what) in selections.own_probes(summary).items():
+        values = selections.take(results, name, ("arm", "seed", "step"))
+        lines = None if values is None else selections.median(values, axis=1)
+        found.append(_by_arm(results, name, "own", title, what, lines))
+    return [plot for plot in found if plot is not None]
+
+
 def _by_arm(
     results: xr.Dataset,
     name: str,
@@ -236,10 +246,12 @@ def _panel(
         _line(axes, when, lines[index], places[index])
     for index, height in marks.items():
         axes.axhline(height, color=mpl_style.look(places[index])["color"], linewidth=1.0, linestyle=":")
-    log = selections.spans_decades(lines, 1.5) and (name in _LOGARITHMIC or name.endswith("_gradient"))
+    log = selections.spans_decades(lines, 1.5) and (
+        group == "own" or name in _LOGARITHMIC or name.endswith("_gradient")
+    )
     held = np.concatenate([lines[np.isfinite(lines)], [marks[index] for index in marks if index in seen]])
     low, high = mpl_style.frame(held[held > 0] if log else held, log=log)
-    if name not in _SIGNED and not log:
+    if group != "own" and name not in _SIGNED and not log:
         least = 0.0 if name == "update_ratio" else 1e-3  # shares that are all zero lie on the ground, not in mid air
         low, high = min(low, -0.02 * high), max(high, least)
     mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))

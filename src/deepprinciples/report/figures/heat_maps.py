@@ -5,6 +5,9 @@ One figure for each quantity, one panel for each arm, one color scale for all pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import matplotlib
 import numpy as np
 import xarray as xr
@@ -40,7 +43,17 @@ def heat_maps(results: xr.Dataset) -> list[Plot]:
     return [plot for plot in found if plot is not None]
 
 
-def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool) -> Plot | None:
+def own(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
+    """Draw what the user's own probes gave of each layer, on a log scale where it spans decades."""
+    found = []
+    for name, (title, what) in selections.own_probes(summary).items():
+        values = selections.take(results, name, ("arm", "seed", "step", "layer"))
+        if values is not None:
+            found.append(_figure(results, name, title, what, log=selections.spans_decades(values), group="own"))
+    return [plot for plot in found if plot is not None]
+
+
+def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool, group: str = "") -> Plot | None:
     dim = "decade" if name == "gradient_histogram" else "layer"
     values = selections.take(results, name, ("arm", "seed", "step", dim))
     if values is None:
@@ -50,12 +63,12 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool)
         # A zero gradient is -inf and takes the lowest color.
         maps = np.where(middle >= 0, np.log10(middle), np.nan) if log else middle
     held = maps[np.isfinite(maps)]
-    if not held.size or not (log or held.any()):
+    if not held.size or not (log or group or held.any()):
         return None
     low, high = float(np.quantile(held, 0.01)), float(np.quantile(held, 0.99))
-    if high - low < 0.2:
+    if high - low < (1e-6 * max(abs(low), 1e-6) if group and not log else 0.2):
         low, high = low - 0.1, high + 0.1
-    if not log:  # shares
+    if not (log or group):  # shares
         low, high = max(low, 0.0), min(high, 1.0)
     names, layers = selections.labels(results, "arm"), list(map(_row_name, selections.labels(results, dim)))
     kept = [np.flatnonzero(np.any(~np.isnan(maps[arm]), axis=0)) for arm in range(len(names))]
@@ -83,15 +96,15 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool)
     axes.set_xticks(columns, [mpl_style.tick(step) for step in when[columns]], fontsize=8.5)
     mpl_style.write(figure, (WIDTH + _LEFT) / 2, height - 6, "step", ha="center")
     scale, reading = "a log scale", ": an even color from bottom to top means the signal reaches every layer, grey"
-    if not log:
-        scale, reading = "a scale", "; grey"
+    if not log or group:
+        scale, reading = "a log scale" if log else "a scale", "; grey"
     order = "smallest" if dim == "decade" else "first layer"
     # Shares by layer stand with the small panels of the units.
     return Plot(
-        f"{name.replace('_', '-')}{'' if log else '-map'}",
-        "flow" if log else "units",
-        f"Color is {what} on {scale} shared by all arms (median over seeds that had not diverged; {order} at the "
-        f"bottom){reading} means no value.",
+        f"{name.replace('_', '-')}{'' if log or group else '-map'}",
+        group or ("flow" if log else "units"),
+        f"{f'{what}. Color is this value' if group else f'Color is {what}'} on {scale} shared by all arms (median "
+        f"over seeds that had not diverged; {order} at the bottom){reading} means no value.",
         f"{title}: layer against step for {len(names)} arms.",
         figure,
     )

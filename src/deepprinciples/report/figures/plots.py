@@ -57,6 +57,7 @@ def figures(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
             found += heat_maps.heat_maps(results)
             found += curves.units(results)
             found += curves.deep(results, summary)
+            found += curves.own(results, summary) + heat_maps.own(results, summary)
         found += spectra.figures(results)
         found += search_plots.chosen(summary)
         found += forest_plot.tuning(results, summary)
