@@ -1,5 +1,6 @@
 """Successive halving: every arm has the same steps, and what is chosen had all of them."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,8 +63,9 @@ def _config(**study: object) -> dict:
     }  # fmt: skip
 
 
-def test_a_short_run_is_the_beginning_of_a_long_one() -> None:
+def test_a_short_run_is_the_beginning_of_a_long_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: what a rung measures: the validation score that the same run has at that step."""
+    monkeypatch.setenv("DEEPPRINCIPLES_CACHE", str(tmp_path))  # a program of an earlier test run is not compiled
     pruned = dp.compare(_config(pruning={"name": "successive_halving"}))
     whole = dp.compare(_config())
     tried, every = pruned.trials(), whole.trials()
