@@ -7,6 +7,9 @@ SOURCES = pyproject.toml
 # Compiled in the tests as for a user; the other tests are compiled quickly (tests/conftest.py).
 FAITHFUL = tests/engine tests/science/test_population.py tests/science/test_dirac_gan.py
 
+# Each process of a test would compile every module that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test long torture science catalogue contact-sheets docs bench bench-control build release-notes probe-costs experiments clean
 
 demo: $(VENV)/.core

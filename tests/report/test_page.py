@@ -421,6 +421,8 @@ def test_what_a_study_could_show_is_said(study):
         "With 10 seeds per arm the smallest p that can be reached is 0.0039; 6 seeds are needed for 0.05. A true "
         "difference of 1.2 standard deviations of the differences between seeds is found 4 times in 5."
     )
+    many = {"protocol": enough | {"blocks": 1250, "can_show": known | {"p": 0.0}}, "comparisons": [{"unit": "seed"}]}
+    assert "that can be reached is below 0.0001; 6 seeds" in search_text.can_show(many)
     for damage in ({}, {"can_show": None}, enough | {"can_show": {}}, enough | {"blocks": "x"}):
         assert search_text.can_show({"protocol": damage, "comparisons": [{}]}) == ""
 

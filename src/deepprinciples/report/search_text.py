@@ -89,7 +89,8 @@ def can_show(summary: Mapping[str, Any]) -> str:
     after = f" after Holm over {count(len(compared), 'comparison')}" if len(compared) > 1 else ""
     said = (
         f"With {count(blocks, unit)} per arm the smallest p that can be reached{after} is "
-        f"{formatting.number(least, 2)}; {count(int(needed), unit)} are needed for {alpha}."
+        f"{formatting.number(least, 2) if least >= 1e-4 else 'below 0.0001'}; {count(int(needed), unit)} are needed "
+        f"for {alpha}."
     )
     if unit == "search" and any(row.get("unit") == "seed" for row in compared):
         return f"{said} So seeds were compared, and that makes no claim about the methods."

@@ -69,8 +69,9 @@ def what_can_be_seen(blocks: int, comparisons: int, family: int, confidence: flo
         key = "study.searches" if by_search else "study.seeds"
         return f"{what}: cannot be judged; {able['needed']} are needed ({key} = {able['needed']})"
     size = f"{able['difference']:.2g}"
+    least = f"{able['p']:.2g}" if able["p"] else "below 1e-300"  # no float is so small
     return (
-        f"{what}: the smallest p after Holm is {able['p']:.2g}; a difference of {size} standard "
+        f"{what}: the smallest p after Holm is {least}; a difference of {size} standard "
         f"{'deviation' if size == '1' else 'deviations'} (between {plural(unit, 2)}) is found 4 times in 5"
     )
 
