@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepprinciples.report import selections
+from deepprinciples.report import formatting, page, selections
 from deepprinciples.report.figures import curves, forest_plot, heat_maps, mpl_style, plots, search_plots
 
 
@@ -283,3 +283,20 @@ def test_the_scale_of_a_share_is_one_of_shares(study):
     plot = next(plot for plot in heat_maps.heat_maps(results) if plot.name == "dead-units-map")
     ends = [image.get_clim() for axes in plot.figure.axes for image in axes.images]
     assert (0.0, pytest.approx(0.12)) in ends
+
+
+def test_a_dot_says_whose_it_is(study):
+    """Lost otherwise: which seed is the one far out, without a program that reads results.nc."""
+    results, summary, manifest = study(arms=("a<b", "b"), seeds=6, layers=2, steps=4)
+    results["diverged_at"].values[1, 2] = 3
+    with mpl_style.style():
+        plot = forest_plot.seed_dots(results, summary)
+    words = [one.words for one in plot.points]
+    seeds = results.seed.values.tolist()
+    assert words[4] == f"a<b, seed {seeds[4]}: {formatting.number(results.score.values[0, 4])}"
+    assert words[8] == f"b, seed {seeds[2]}: diverged" and len(words) == 12
+    axes = plot.figure.axes[0]
+    x, _ = axes.transData.inverted().transform(plot.figure.transFigure.transform((plot.points[4].left, 0.5)))
+    assert x == pytest.approx(results.score.values[0, 4], rel=1e-2)
+    shown = page.render(results, summary, manifest, [plot])
+    assert f'title="a&lt;b, seed {seeds[4]}: ' in shown and shown.count('<i style="left: ') == 12

@@ -44,14 +44,18 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def pictures(drawn: Iterable[Plot]) -> list[dict[str, str]]:
-    """Return figures as the templates show them: a data URI, the caption and what the figure shows in words."""
+def pictures(drawn: Iterable[Plot]) -> list[dict[str, Any]]:
+    """Return figures as the templates show them: a data URI, the caption, what the figure shows in words, and points.
+
+    A browser shows no words over the parts of an image, so points lie above it.
+    """
     return [
         {
             "group": plot.group,
             "source": f"data:image/svg+xml;base64,{base64.b64encode(to_svg(plot)).decode()}",
             "alt": plot.alt,
             "caption": plot.caption,
+            "points": plot.points,
         }
         for plot in drawn
     ]
@@ -74,7 +78,7 @@ def render(
     Returns:
       A whole HTML document without scripts and without links to anywhere else.
     """
-    shown: dict[str, list[dict[str, str]]] = {}
+    shown: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures(plots.figures(results, summary) if drawn is None else drawn):
         shown.setdefault(picture["group"], []).append(picture)
     probed = summary.get("kind") == "probe"

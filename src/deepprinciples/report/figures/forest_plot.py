@@ -18,6 +18,7 @@ from deepprinciples.report.figures import mpl_style
 from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
 
 _ROW = 32.0
+_MOST_POINTS = 2000  # each that says its value is an element of the page
 
 
 def forest(summary: Mapping[str, Any]) -> Plot | None:
@@ -102,6 +103,12 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     _rules(axes, len(arms))
     mpl_style.axis(axes, "x", (low, high), log=log)
     mpl_style.write(figure, WIDTH / 2, 72 + _ROW * len(arms), formatting.shorten(metric, 40), ha="center")
+    seeds, said = selections.labels(results, "seed"), []
+    if score.size <= _MOST_POINTS and score.shape[1] <= selections.MOST:
+        for index, arm in enumerate(arms):
+            values = zip(seeds, score[index], lost[index], strict=True)
+            words = [f"{arm}, seed {s}: {'diverged' if gone else formatting.number(x)}" for s, x, gone in values]
+            said += mpl_style.points(figure, axes, shown[index], _spread(index, len(seeds)), words)
     return Plot(
         "seeds",
         "effects",
@@ -112,14 +119,19 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         + selections.left_out(score.shape[1], "seeds of each arm"),
         f"Scores of {score.shape[1]} seeds for each of {len(arms)} arms.",
         figure,
+        said,
     )
+
+
+def _spread(index: int, count: int) -> np.ndarray:
+    """Return the heights of the dots of a row. A fixed spread, not a random one: the same report has the same bytes."""
+    return index + 0.68 + 0.16 * np.cos(2.399963 * np.arange(count))
 
 
 def _seed_row(axes: Axes, index: int, values: np.ndarray, lost: np.ndarray, row: Mapping[str, Any]) -> None:
     style = mpl_style.look(index)
     y = index + 0.68
-    # A fixed spread, not a random one: the same report has the same bytes.
-    spread = y + 0.16 * np.cos(2.399963 * np.arange(values.size))
+    spread = _spread(index, values.size)
     drawn, crosses = (np.flatnonzero(which) for which in (~lost, lost))
     drawn, crosses = (which[selections.thinned(which.size)] for which in (drawn, crosses))  # a rare cross stays
     axes.plot(

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -57,14 +58,30 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+class Point(NamedTuple):
+    """A point that says its value where a mouse rests on it: shares of the figure from the left and the top."""
+
+    left: float
+    top: float
+    words: str
+
+
+def points(figure: Figure, axes: Axes, xs: Any, ys: Any, words: Sequence[str]) -> list[Point]:
+    """Return points of a panel by its data coordinates, once its axes have their limits."""
+    places = axes.transData.transform(np.column_stack([xs, ys]))
+    shares = figure.transFigure.inverted().transform(places)
+    return [Point(round(x, 4), round(1 - y, 4), text) for (x, y), text in zip(shares.tolist(), words, strict=True)]
+
+
 class Plot(NamedTuple):
-    """A finished figure: file name, group on the page, how to read it, and what it shows in words."""
+    """A finished figure: file name, group on the page, how to read it, what it shows in words, and what points say."""
 
     name: str
     group: str
     caption: str
     alt: str
     figure: Figure
+    points: Sequence[Point] = ()
 
 
 class NotebookFigure(Figure):
