@@ -32,10 +32,11 @@ class Study(NamedTuple):
     config: str
     changes: Mapping[str, Any]
     pictures: bool = False
+    turns: int = 1  # the two long ones take some minutes a turn
 
 
 STUDIES = {
-    "mlp": Study("the demo: five arms of a 16-layer MLP on digits", "vanishing_gradients.toml", {}),
+    "mlp": Study("the demo: five arms of a 16-layer MLP on digits", "vanishing_gradients.toml", {}, turns=2),
     "cnn": Study(
         "four arms of a CNN on 3,000 pictures of 28x28, random ones in place of Fashion-MNIST",
         "fashion_mnist_cnn.toml",
@@ -93,6 +94,13 @@ def written(settings: dict[str, Any], folder: Path) -> tuple[Path, list[str]]:
     return ours, [str(theirs), str(arrays)]
 
 
+def start(command: list[str], more: Mapping[str, str]) -> None:
+    """Run a command to its end; modules that it imports are compiled once, as a user has them."""
+    environment = {**os.environ, **more}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+
+
 def verdict(workload: Workload, effort: Effort) -> list[Row]:
     """Measure a study: ours cold, ours warm, and PyTorch's, in turns."""
     name = workload.name
@@ -104,13 +112,12 @@ def verdict(workload: Workload, effort: Effort) -> list[Row]:
 
         def compare(turn: int, out: str) -> None:
             command = ["-m", "deepprinciples.cli.main", "compare", str(config), "--out", str(folder / f"{out}-{turn}")]
-            environment = {**os.environ, "DEEPPRINCIPLES_CACHE": str(folder / f"cache-{turn}")}
-            subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, env=environment)
+            cache = {"DEEPPRINCIPLES_CACHE": str(folder / f"cache-{turn}")}
+            start([sys.executable, *command], cache)
 
         def torch(turn: int) -> None:
             del turn
-            command = [sys.executable, str(HERE / "torch_study.py"), *given]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            start([sys.executable, str(HERE / "torch_study.py"), *given], {})
 
         calls: dict[str, Callable[[int], None]] = {
             COLD: lambda turn: compare(turn, "first"),
@@ -118,7 +125,7 @@ def verdict(workload: Workload, effort: Effort) -> list[Row]:
             TORCH: torch,
         }
         times = {line: [] for line in calls}
-        for turn in range(1 if quick else 2):  # no turn to warm up: a cold start is what is measured
+        for turn in range(1 if quick else study.turns):  # no turn to warm up: a cold start is what is measured
             for line, call in calls.items():
                 times[line].append(seconds(lambda call=call, turn=turn: call(turn)))
     steps = model_steps(settings)
