@@ -11,7 +11,7 @@ import pytest
 import toy
 
 from deepprinciples.engine import batching
-from deepprinciples.engine.batching import Feed, bounded, pad_split, resident, streamed
+from deepprinciples.engine.batching import Feed, bounded, evaluated_at_once, pad_split, resident, streamed
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.engine.segments import Plan, plan
@@ -267,3 +267,10 @@ def test_two_splits_padded_alike_share_a_shape():
     """Validation and test would need a compilation each."""
     shapes = {pad_split(Batch(np.zeros((n, 2)), np.zeros(n)), size=300)[0].inputs.shape for n in (36, 299, 300)}
     assert len(shapes) == 1
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((28, 28, 1), 41), ((3,), 256), ((400, 400, 3), 8), ((), 256)])
+def test_pictures_are_evaluated_few_at_a_time(shape: tuple[int, ...], expected: int) -> None:
+    """Evaluating a CNN would take three times as long: what its convolutions make would not fit the cache."""
+    split = Batch(np.zeros((300, *shape), np.float32), np.zeros(300))
+    assert evaluated_at_once(split) == expected

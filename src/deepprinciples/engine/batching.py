@@ -20,6 +20,7 @@ from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.streams import batch_indices
 from deepprinciples.types import Batch
 
+CACHED_BYTES = 2**17  # of inputs that are evaluated at once
 ORDER_BYTES = 2**26  # of orders of examples that are kept for other arms with the same seeds
 STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once, and are read ahead ...
 STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its first step once more
@@ -156,6 +157,18 @@ def bounded(plan: Plan, first: Batch) -> Plan:
 def _again(read: Callable[[], Iterator[Batch]]) -> Iterable[Iterator[Batch]]:
     while True:
         yield read()
+
+
+def evaluated_at_once(data: Batch) -> int:
+    """Return how many examples of a split are evaluated at once: on CPU as many as fit the cache, 8 to 256.
+
+    A convolution makes arrays that are many times as large as its inputs. A CNN on 28 x 28 pixels takes 0.3 to 0.4 of
+    the time with 32 examples in place of 256.
+    """
+    if jax.default_backend() != "cpu":
+        return 256
+    each = sum(array[:1].nbytes for array in jax.tree.leaves(data.inputs))
+    return min(256, max(8, CACHED_BYTES // max(1, each)))
 
 
 def pad_split(data: Batch, *, size: int, batch: int = 256) -> tuple[Batch, np.ndarray]:

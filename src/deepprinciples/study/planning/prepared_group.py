@@ -13,7 +13,7 @@ import numpy as np
 
 from deepprinciples.config.settings import Train
 from deepprinciples.engine import autotune, compile_cache
-from deepprinciples.engine.batching import Feed, bounded, pad_split, resident, streamed
+from deepprinciples.engine.batching import Feed, bounded, evaluated_at_once, pad_split, resident, streamed
 from deepprinciples.engine.early_stopping import Choice, held_bytes
 from deepprinciples.engine.population import Layout, Program, choose_layout, make_mesh, place
 from deepprinciples.engine.run import Block, Outcome, Padded, run
@@ -68,7 +68,8 @@ def _built(group: Group, dataset: Dataset, layout: Layout, cut: Plan) -> Bench:
     splits = {"validation": parts["validation"], "test": parts["test"]}
     splits |= {name: dataset.batch(name) for name in dataset.test_sets}
     size = max(len(jax.tree.leaves(one.targets)[0]) for one in splits.values())
-    padded = {name: place(pad_split(one, size=size), mesh, shared=True) for name, one in splits.items()}
+    cut_split = functools.partial(pad_split, size=size, batch=evaluated_at_once(splits["validation"]))
+    padded = {name: place(cut_split(one), mesh, shared=True) for name, one in splits.items()}
     validation = padded.pop("validation")
     if dataset.stream is None:
         feed = resident(parts["train"], batch_size=dataset.batch_size, plan=cut, mesh=mesh)
