@@ -47,7 +47,7 @@ MAY_KNOW = {
     "scripts": {"cli", "errors", "report", "config", "results", "study"},
     "__init__": {"analysis", "config", "domains", "learners", "parts", "results", "scripts", "stats", "study", "types"},
 }  # fmt: skip
-# What a package inside a room may know of its own room beside itself.
+# What a package inside another may import from that one beside itself.
 BELOW = {
     "kernels/sequences": set(),
     "parts/files": set(),
@@ -340,7 +340,7 @@ def test_the_guard_of_the_arrows_can_fail(home, code, tmp_path, monkeypatch):
     ("study/planning", "from deepprinciples.study.execute import carry"),
 ])  # fmt: skip
 def test_the_guard_of_the_packages_can_fail(home, code, tmp_path, monkeypatch):
-    """The guard would let any import inside a room pass."""
+    """The guard would let any import inside a package pass."""
     path = tmp_path / home / "bad.py"
     path.parent.mkdir(parents=True)
     path.write_text(code)

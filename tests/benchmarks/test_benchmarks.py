@@ -17,7 +17,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours",
+SCRIPTS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours",
          "streaming", "gpu")  # fmt: skip
 
 
@@ -26,10 +26,10 @@ def scripts():
     """Import the scripts of the benchmark as they import each other, and leave no trace of them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in ROOMS})
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in SCRIPTS})
     finally:
         sys.path.remove(str(ROOT / "benchmarks"))
-        for name in (*ROOMS, "torch_models", "torch_pictures", "torch_language"):
+        for name in (*SCRIPTS, "torch_models", "torch_pictures", "torch_language"):
             sys.modules.pop(name, None)
 
 

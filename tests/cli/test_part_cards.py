@@ -123,7 +123,7 @@ def written(tmp_path_factory) -> tuple[Path, dict]:
 
 
 def test_the_pages_are_those_of_the_parts(written):
-    """Lost: a page that tells of a part as it was, or of one that is gone. Mended by: make catalogue"""
+    """Lost: a page that tells of a part as it was, or of one that is gone. Fix: make catalogue"""
     kept = Path(__file__).parents[2] / "docs" / "catalogue"
     folders = (written[0], kept)
     expected, found = ({str(one.relative_to(at)): one.read_text() for one in at.rglob("*.md")} for at in folders)
@@ -132,7 +132,7 @@ def test_the_pages_are_those_of_the_parts(written):
 
 
 def test_the_cards_kept_are_those_of_the_parts(written):
-    """Lost: `show` tells of a part as it was, or does not know a new one. Mended by: make catalogue"""
+    """Lost: `show` tells of a part as it was, or does not know a new one. Fix: make catalogue"""
     expected, found = written[1], json.loads(part_cards.KEPT.read_text(encoding="utf-8"))
     assert list(found) == list(expected) and sum(map(len, expected.values())) > 150
     for kind, table in expected.items():

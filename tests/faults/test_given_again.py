@@ -94,7 +94,7 @@ def test_data_of_another_library_are_compared_by_content(tmp_path: Path) -> None
 
 
 def test_the_command_says_how_it_is_done_from_python(run: Run, tmp_path: Path) -> None:
-    """Lost: the way on, for whoever types what the end of a run told."""
+    """Lost: the way on, for whoever types what the end of a run said."""
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run/status.json").write_text((run.path / "status.json").read_text().replace("finished", "stopped"))
     answer = CliRunner().invoke(app, ["resume", str(tmp_path / "run")])
