@@ -82,6 +82,11 @@ def test_other_devices_use_their_own_kernels(spatial, window, strides, padding, 
 
 
 NARROW = [case for case in CONVOLUTIONS if case[-1] == 1 and set(case[2]) == {1}]
+NARROW += [
+    ((7, 6), (3, 2), (1, 1), [(2, 0), (0, 1)], (1, 1), 1),
+    ((9,), (3,), (1,), [(0, 3)], (2,), 1),
+    ((5,), (2,), (1,), [(3, 2)], (1,), 1),  # windows that meet nothing but padding
+]
 
 
 @pytest.mark.parametrize(("spatial", "window", "strides", "padding", "dilation", "groups"), NARROW)
@@ -92,6 +97,21 @@ def test_convolution_to_few_channels_is_the_library_convolution(spatial, window,
         ours = lambda x, w: convolve(x, w, strides, padding, rhs_dilation=dilation)
         library = lambda x, w: plain_convolution(x, w, strides, padding, dilation, groups)
         assert_twins(ours, library, x, w)
+
+
+def test_the_curvature_of_a_convolution_to_few_channels_is_that_of_the_library_convolution():
+    """Lost: the probes of curvature of a U-Net, which differentiate its hand-written gradient once more."""
+    with jax.enable_x64(True):
+        x, w = normal(4, 5, 6, 7, dtype=np.float64), normal(3, 3, 7, 3, dtype=np.float64, seed=1)
+        turn = normal(*w.shape, dtype=np.float64, seed=2)
+
+        def product(convolution):
+            energy = lambda w: jnp.sum(jnp.sin(convolution(x, w)))
+            return jax.jit(lambda w: jax.jvp(jax.grad(energy), (w,), (turn,))[1])(w)
+
+        ours = product(lambda x, w: convolve(x, w, (1, 1), "SAME"))
+        library = product(lambda x, w: plain_convolution(x, w, (1, 1), "SAME", (1, 1), 1))
+        np.testing.assert_allclose(ours, library, atol=1e-10)
 
 
 @pytest.mark.parametrize("batch", [1, 33])

@@ -78,9 +78,18 @@ def convolve(
         return max_pool(y, pool_window, pool_window) if pool_window else y
     product = _batch_last if prefers_batch_last(inputs) else _channels_last
     narrow = 2 * kernel.shape[-1] <= kernel.shape[-2] and feature_group_count == 1 and not pool_window
-    if product is _batch_last and narrow and all(stride == 1 for stride in cut.strides):
+    if product is _batch_last and narrow and all(stride == 1 for stride in cut.strides) and _inside(cut):
         return _narrowing(inputs, kernel, cut, precision)
     return product(inputs, kernel, cut, feature_group_count, precision, pool_window)
+
+
+def _inside(cut: Windows) -> bool:
+    """Check that every window meets the map, so that padding reaches no further than a window."""
+    return all(max(pads) <= span for span, pads in zip(_spans(cut), cut.pads, strict=True))
+
+
+def _spans(cut: Windows) -> list[int]:
+    return [(k - 1) * dilation for k, dilation in zip(cut.shape, cut.dilation, strict=True)]
 
 
 def _channels_last_everywhere(spatial: int) -> lax.ConvDimensionNumbers:
@@ -117,13 +126,20 @@ def _batch_last(x: Array, kernel: Array, cut: Windows, groups: int, precision: A
     return batch_last(y.swapaxes(0, -1))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _narrowing(x: Array, kernel: Array, cut: Windows, precision: Any) -> Array:
-    """Multiply first and add shifted maps after: with few channels out, those are far less than the patches."""
-    channels, features = kernel.shape[-2:]
+    """Multiply first and add shifted maps after: with few channels out, those are far less than the patches.
+
+    Its gradient is written by hand: autodiff would shift the gradients of the maps with a choice for each value.
+    """
+    return _sum_of_maps(x, kernel, cut, precision)
+
+
+def _sum_of_maps(x: Array, kernel: Array, cut: Windows, precision: Any) -> Array:
+    features = kernel.shape[-1]
     spatial, batch, counts = x.shape[1:-1], x.shape[0], cut.counts(x.shape[1:-1])
-    weights = jnp.moveaxis(kernel.reshape(size(cut), channels, features), 1, 2).reshape(-1, channels)
-    flat = batch_last(x).swapaxes(0, -1).reshape(channels, -1)  # [C, ... B]
-    maps = jnp.matmul(weights, flat, precision=precision).reshape(size(cut), features, *spatial, batch)
+    flat = batch_last(x).swapaxes(0, -1).reshape(x.shape[-1], -1)  # [C, ... B]
+    maps = jnp.matmul(_rows(kernel, cut), flat, precision=precision).reshape(size(cut), features, *spatial, batch)
     maps = jnp.pad(maps, [(0, 0), (0, 0), *cut.pads, (0, 0)])
     y = jnp.zeros((), maps.dtype)
     for number, place in enumerate(itertools.product(*map(range, cut.shape))):
@@ -131,6 +147,32 @@ def _narrowing(x: Array, kernel: Array, cut: Windows, precision: Any) -> Array:
         ranges = (slice(start, start + count) for start, count in zip(starts, counts, strict=True))
         y = y + maps[(number, slice(None), *ranges)]
     return batch_last(y.swapaxes(0, -1))
+
+
+def _rows(kernel: Array, cut: Windows) -> Array:
+    """Lay a kernel out as [k O, C]."""
+    channels, features = kernel.shape[-2:]
+    return jnp.moveaxis(kernel.reshape(size(cut), channels, features), 1, 2).reshape(-1, channels)
+
+
+def _narrowing_backward(cut: Windows, precision: Any, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    """Take patches of dy in mirrored windows: an input's gradient is a convolution of dy, with few channels in."""
+    x, kernel = saved
+    channels, features = kernel.shape[-2:]
+    pads = tuple((span - low, span - high) for span, (low, high) in zip(_spans(cut), cut.pads, strict=True))
+    mirrored = cut._replace(pads=pads)
+    parts = shifted(batch_last(dy).swapaxes(0, -1), mirrored)[::-1]
+    patches = jnp.concatenate(parts, axis=0).reshape(size(cut) * features, -1)  # [k O, ... B]
+    flat = batch_last(x).swapaxes(0, -1).reshape(channels, -1)
+    d_rows = jnp.matmul(patches, flat.T, precision=precision).reshape(size(cut), features, channels)
+    d_x = jnp.matmul(_rows(kernel, cut).T, patches, precision=precision)
+    d_x = batch_last(d_x.reshape(channels, *x.shape[1:-1], x.shape[0]).swapaxes(0, -1))
+    return d_x, jnp.moveaxis(d_rows, 1, 2).reshape(kernel.shape)
+
+
+_narrowing.defvjp(
+    lambda x, kernel, cut, precision: (_sum_of_maps(x, kernel, cut, precision), (x, kernel)), _narrowing_backward
+)
 
 
 def _depthwise(x: Array, kernel: Array, cut: Windows) -> Array:
