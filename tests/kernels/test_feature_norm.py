@@ -14,16 +14,19 @@ RNG = np.random.default_rng(0)
 X, SCALE, BIAS, GRAD = (RNG.normal(size=shape).astype(np.float32) for shape in ((6, 9), (6,), (6,), (6, 9)))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("centered", [True, False])
-def test_value_and_gradients_are_those_of_pytorch(centered: bool) -> None:
-    """Lost: a transformer that trains as it does elsewhere."""
+def test_value_and_gradients_are_those_of_pytorch(centered: bool, axis: int) -> None:
+    """Lost: a transformer, or an MLP with layer normalization, that trains as it does elsewhere."""
+    lies = lambda x: x.T if axis else x
     given = [torch.from_numpy(a.copy()).requires_grad_() for a in (X, SCALE, BIAS)]
     if centered:
         wanted = torch.nn.functional.layer_norm(given[0].T, (6,), given[1], given[2], eps=1e-6).T
     else:
         wanted = (torch.nn.functional.rms_norm(given[0].T, (6,), given[1], eps=1e-6) + given[2]).T
     wanted.backward(torch.from_numpy(GRAD))
-    found, back = jax.vjp(lambda *a: normalize(*a, centered), X, SCALE, BIAS)
+    ours = lambda x, *rows: lies(normalize(lies(x), *rows, centered, axis))
+    found, back = jax.vjp(ours, X, SCALE, BIAS)
     np.testing.assert_allclose(found, wanted.detach(), rtol=1e-5, atol=1e-6)
     for one, other in zip(back(jnp.asarray(GRAD)), given, strict=True):
         np.testing.assert_allclose(one, other.grad, rtol=1e-5, atol=1e-5)

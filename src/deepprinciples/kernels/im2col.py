@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -84,6 +84,22 @@ def prefers_batch_last(x: Array) -> bool:
 def batch_last(x: Array) -> Array:
     """Have x [B, ..., C] lie in memory as [C, ..., B]; the array stays the same, and so does what else reads it."""
     return with_layout_constraint(jnp.asarray(x), Layout(major_to_minor=(x.ndim - 1, *range(1, x.ndim - 1), 0)))
+
+
+def as_it_lies(function: Callable[[Array, int], Array], x: Array) -> Array:
+    """Apply function(x, axis of the channels) to x [B, ..., C], to pictures as [C, P, B] where they lie so in memory.
+
+    Sums over positions, or over channels, would otherwise copy the maps to another order and back.
+    """
+    if x.ndim < 4 or not prefers_batch_last(x):
+        return function(x, x.ndim - 1)
+    y = batch_last(x).swapaxes(0, -1)
+    return batch_last(function(y.reshape(len(y), -1, y.shape[-1]), 0).reshape(y.shape).swapaxes(0, -1))
+
+
+def along(row: Array, ndim: int, axis: int) -> Array:
+    """Shape a row of one number a channel so that it meets the channels of an array of `ndim` axes."""
+    return row.reshape([-1 if place == axis else 1 for place in range(ndim)])
 
 
 def size(cut: Windows) -> int:

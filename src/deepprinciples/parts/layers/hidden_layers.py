@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from deepprinciples.kernels.convolution import convolve
+from deepprinciples.kernels.im2col import along, as_it_lies
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
 from deepprinciples.parts.layers.design import Design, Function, Step, row
@@ -103,7 +104,7 @@ def linear(x: Array, design: Design, width: int, *, name: str, step: Step, windo
     kernel = drop_weights(transform_of(design)(kernel, step, name), step, weights.path)
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
     y = product(x, kernel, window, design.kernels)
-    return y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+    return as_it_lies(lambda y, axis: y + along(bias, y.ndim, axis), y)
 
 
 def product(x: Array, kernel: Array, window: Window | None, kernels: Kernels) -> Array:

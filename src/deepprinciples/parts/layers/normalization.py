@@ -5,12 +5,15 @@ Those that act on kernels instead ("weight", "weight_standardized" and "spectral
 
 from __future__ import annotations
 
+import functools
 import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from deepprinciples.kernels.im2col import along, as_it_lies
+from deepprinciples.kernels.sequences.feature_norm import normalize as over_features
 from deepprinciples.parts.layers.design import Design
 from deepprinciples.types import Array
 
@@ -44,19 +47,30 @@ class Standardize(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        width = x.shape[-1]
-        parts = x
-        axes: tuple[int, ...] = (-1,)
-        if self.groups:
-            parts, axes = x.reshape(len(x), -1, self.groups, width // self.groups), (1, 3)  # [B, P, G, C / G]
-        if self.centered:
-            parts = parts - jnp.mean(parts, axis=axes, keepdims=True)
-        shape = (1,) * (x.ndim - 1) + (width,)
-        scale = self.param("scale", nn.initializers.ones, (width,), jnp.float32)
-        y = over_spread(parts, axes).reshape(x.shape) * scale.reshape(shape)
-        if not self.centered:
-            return y
-        return y + self.param("bias", nn.initializers.zeros, (width,), jnp.float32).reshape(shape)
+        width = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, width, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, width, jnp.float32) if self.centered else None
+
+        def each_position(x: Array, axis: int) -> Array:
+            shift = jnp.zeros_like(scale) if bias is None else bias
+            flat = x.reshape(-1, x.shape[-1]) if axis else x.reshape(len(x), -1)
+            return over_features(flat, scale, shift, self.centered, min(axis, 1)).reshape(x.shape)
+
+        def each_group(x: Array, axis: int) -> Array:
+            parts, axes = _grouped(x, axis, self.groups)
+            if bias is not None:
+                parts = parts - jnp.mean(parts, axis=axes, keepdims=True)
+            y = over_spread(parts, axes).reshape(x.shape) * along(scale, x.ndim, axis)
+            return y if bias is None else y + along(bias, x.ndim, axis)
+
+        return as_it_lies(each_group if self.groups else each_position, x)
+
+
+def _grouped(x: Array, axis: int, groups: int) -> tuple[Array, tuple[int, ...]]:
+    """Cut the channels of x, which are its first or last axis, into groups; also give the axes of one statistic."""
+    if axis:
+        return x.reshape(len(x), -1, groups, x.shape[-1] // groups), (1, 3)  # [B, P, G, C / G]
+    return x.reshape(groups, len(x) // groups, -1, x.shape[-1]), (1, 2)  # [G, C / G, P, B]
 
 
 class Ghost(nn.Module):
@@ -137,7 +151,10 @@ def normalize(x: Array, design: Design, train: bool, name: str = "norm") -> Arra
         if kind == "ghost":
             return Ghost(design.ghost_size, name=name)(x, train)
         # The two-pass variance: E[x^2] - E[x]^2 loses all digits where the mean is large.
-        return nn.BatchNorm(use_running_average=not train, momentum=0.9, use_fast_variance=False, name=name)(x)
+        batch_norm = functools.partial(
+            nn.BatchNorm, use_running_average=not train, momentum=0.9, use_fast_variance=False, name=name
+        )
+        return as_it_lies(lambda x, axis: batch_norm(axis=axis)(x), x)
     groups = {"group": groups_of(width, positions), "weight_standardized": groups_of(width, positions)}
     groups |= {"instance": width, "layer": 0, "rms": 0}
     if kind not in groups:
