@@ -67,15 +67,13 @@ def read(module: Any, state: eqx.nn.State) -> dict[str, PyTree]:
 def written(module: Any, state: eqx.nn.State, given: dict[str, PyTree]) -> eqx.nn.State:
     """Put what `read` made back into a state of the module."""
     norms, others = _parts(module)
-    values = {name: (index, given[name]) for name, index in others.items()}
+    values = [(index, given[name]) for name, index in others.items()]
     for name, norm in norms.items():
         mean, var, count = (given[name][one] for one in ("mean", "var", "count"))
         filled = _filled(norm, count)
-        values[f"{name}.count"] = norm.batch_counter, count
-        values[name] = norm.batch_state_index, (mean * filled, var * filled)
-    for index, value in values.values():  # State.set would refuse a type that differs in being weak
-        state = eqx.tree_at(lambda state, index=index: jax.tree.leaves(state.get(index)), state, jax.tree.leaves(value))
-    return state
+        values += [(norm.batch_counter, count), (norm.batch_state_index, (mean * filled, var * filled))]
+    # State.set would refuse a type that differs in being weak
+    return eqx.tree_at(lambda state: [state.get(index) for index, _ in values], state, [one for _, one in values])
 
 
 def stands_still(module: Any, before: eqx.nn.State, after: eqx.nn.State) -> bool:
