@@ -456,6 +456,10 @@ def test_what_pytorch_lacks_is_refused_by_name(name: str) -> None:
 
 
 RUNS: dict[str, Any] = {  # the data, the model, the loss and the metric of a run
+    "resnet batch": (
+        {"name": "arrays", "batch_size": 16, "inputs": np.tile(IMAGES, (8, 1, 1, 1)), "targets": np.arange(256) % 10},
+        {"blocks": 2, "width": 4}, "softmax_cross_entropy", "accuracy",
+    ),
     "autoencoder": (
         {"name": "arrays", "batch_size": 16, "inputs": IMAGES, "targets": np.arange(32) % 2, "reconstruct": True},
         {key: value for key, value in SMALL_CODE.items() if key != "shape"}, "mse", "mse",
@@ -465,13 +469,15 @@ RUNS: dict[str, Any] = {  # the data, the model, the loss and the metric of a ru
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["autoencoder", pytest.param("seq2seq", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["autoencoder", *(pytest.param(one, marks=pytest.mark.slow) for one in ("resnet batch", "seq2seq"))]
+)
 def test_a_run_goes_to_pytorch_and_back(name: str, tmp_path: Path) -> None:
-    """Lost: the two commands, where names are known but the model of a run is read otherwise."""
+    """Lost: the two commands, where names are known but the model of a run is read otherwise, or statistics."""
     data, keywords, loss, metric = RUNS[name]
     config = {
         "data": data,
-        "model": {"name": name, **keywords},
+        "model": {"name": name.split()[0], **keywords},
         "loss": {"name": loss},
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
         "train": {"steps": 2, "seeds": 1, "probes": []},
@@ -479,6 +485,10 @@ def test_a_run_goes_to_pytorch_and_back(name: str, tmp_path: Path) -> None:
     }
     run = dp.train(config, tmp_path / "run")
     there = dp.export_parameters(run.path, tmp_path / "there")
-    CASES[name][2]().load_state_dict(load_file(there), strict=True)
+    module = CASES[name][2]()
+    module.load_state_dict(load_file(there), strict=True)
+    model, params = run.model(seed=0)
+    inputs = model.data.test.inputs
+    assert_same(model.predict(params, inputs), theirs(module, inputs))
     own = dp.export_parameters(run.path, tmp_path / "own", naming="own")
     assert exchange.import_file(there, config, tmp_path / "back").read_bytes() == own.read_bytes()
