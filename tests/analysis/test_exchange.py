@@ -1,4 +1,7 @@
-"""Parameters as safetensors: PyTorch's modules compute what ours do, and a stranger's file is held to its word."""
+"""Parameters as safetensors: PyTorch's modules compute what ours do, and a stranger's file is held to its word.
+
+Running statistics are parameters in this.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from deepprinciples import config as configs
 from deepprinciples.analysis import exchange
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
-from deepprinciples.interop import torch_names
+from deepprinciples.interop import safetensors, torch_names
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.transformers import TABLE as TRANSFORMERS
@@ -187,6 +190,13 @@ def perceptron() -> nn.Module:
     ))  # fmt: skip
 
 
+def batch_normalized() -> nn.Module:
+    return nn.Sequential(OrderedDict(
+        layer_00=nn.Linear(13, 8), norm_00=nn.BatchNorm1d(8), act_00=nn.ReLU(),
+        layer_01=nn.Linear(8, 8), norm_01=nn.BatchNorm1d(8), act_01=nn.ReLU(), output=nn.Linear(8, 3),
+    ))  # fmt: skip
+
+
 def convolutions() -> nn.Module:
     return nn.Sequential(OrderedDict(
         layer_00=nn.Conv2d(1, 4, 3, padding="same"), pool_00=nn.MaxPool2d(2), act_00=nn.ReLU(),
@@ -218,6 +228,10 @@ TWINS: dict[str, Any] = {  # data, our model, PyTorch's
     "mlp": (WINE, {"name": "mlp", "depth": 2, "width": 8, "activation": "tanh"}, perceptron),
     "mlp residual": (
         WINE, {"name": "mlp", "depth": 2, "width": 8, "skip": "residual", "normalization": "layer"}, Residual
+    ),
+    "mlp batch": (WINE, {"name": "mlp", "depth": 2, "width": 8, "normalization": "batch"}, batch_normalized),
+    "mlp ghost": (  # in evaluation it is the same
+        WINE, {"name": "mlp", "depth": 2, "width": 8, "normalization": "ghost", "ghost_size": 8}, batch_normalized
     ),
     "cnn": (DIGITS, {"name": "cnn", "depth": 2, "width": 4}, convolutions),
     "cnn dense": (DIGITS, {"name": "cnn", "depth": 2, "width": 4, "stages": 1, "skip": "dense"}, Dense),
@@ -254,8 +268,8 @@ TWINS: dict[str, Any] = {  # data, our model, PyTorch's
         {"name": "encoder_decoder", "width": 8, "depth": 1, "heads": 2, "tied": True}, EncoderDecoder,
     ),
 }  # fmt: skip
-TRAINED = ("mlp", "cnn", "lstm deep", "gru", "transformer", "encoder_decoder")
-QUICK = ("mlp", "cnn", "lstm", "gru")  # the others take as long again to compile
+TRAINED = ("mlp", "mlp batch", "mlp ghost", "cnn", "lstm deep", "gru", "transformer", "encoder_decoder")
+QUICK = ("mlp", "mlp batch", "cnn", "lstm", "gru")  # the others take as long again to compile
 
 
 def some(names: Iterable[str]) -> list[Any]:
@@ -276,12 +290,11 @@ def config_of(name: str, **changes: Any) -> dict[str, Any]:
     return configs.changes(whole, changes)
 
 
-def ours(config: dict[str, Any], params: Any) -> tuple[Any, np.ndarray]:
+def ours(config: dict[str, Any], params: Any, state: Any) -> tuple[Any, np.ndarray]:
     """Give the test inputs of a config, and what our model makes of them."""
     planned = plan.resolve("train", config)
     parts = planned.data["run"]
     model, x = from_config.model_of(planned.arms["run"].config, parts), jax.tree.map(np.asarray, parts.test.inputs)
-    state = model.init(jax.random.key(0), jax.tree.map(lambda a: a[:1], x))[1]
     return x, np.asarray(model.apply(params, state, x, key=None, train=False)[0])
 
 
@@ -324,6 +337,13 @@ def random(tmp_path: Path) -> Any:
         with torch.no_grad():
             for weight in module.parameters():
                 weight.add_(0.1 * torch.randn(weight.shape))  # norms start at 1 and 0, which tell nothing
+            for one, buffer in module.named_buffers():
+                if one.endswith("running_mean"):
+                    buffer.normal_(0.0, 0.5)
+                elif one.endswith("running_var"):
+                    buffer.uniform_(0.5, 2.0)
+                else:
+                    buffer.fill_(7)
             if name == "gru":
                 module.gru.bias_hh_l0[12:] = 0.0
         save_torch(module.state_dict(), tmp_path / "theirs.safetensors")
@@ -339,8 +359,11 @@ def test_what_we_trained_runs_in_pytorch(name: str, runs: dict[str, Path], tmp_p
     module = TWINS[name][2]()
     module.load_state_dict(load_torch(path), strict=True)
     kept = load_file(runs[name] / "parameters.safetensors")
-    own = {one.removeprefix("seed-0/"): array for one, array in kept.items() if one.startswith("seed-0/")}
-    x, expected = ours(config_of(name), tree(own))
+    own, state = (
+        {one.removeprefix(head): array for one, array in kept.items() if one.startswith(head)}
+        for head in ("seed-0/", "state-0/")
+    )
+    x, expected = ours(config_of(name), tree(own), tree(state))
     assert len(expected) > 20 and np.ptp(expected) > 0.1
     np.testing.assert_allclose(theirs(module, x), expected, rtol=0, atol=CLOSE)
 
@@ -350,7 +373,7 @@ def test_what_we_trained_runs_in_pytorch(name: str, runs: dict[str, Path], tmp_p
 def test_what_pytorch_holds_runs_here(name: str, random: Any) -> None:
     """Lost: the same on the way in."""
     path, module = random(name)
-    x, found = ours(config_of(name), dp.import_parameters(path, config_of(name)))
+    x, found = ours(config_of(name), *dp.import_parameters(path, config_of(name)))
     expected = theirs(module, x)
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(found, expected, rtol=0, atol=CLOSE)
@@ -401,8 +424,8 @@ def test_any_model_is_taken_in_its_own_names(tmp_path: Path) -> None:
 
     config = {**config_of("mlp"), "model": {"factory": pair}}
     path = dp.export_parameters(dp.train(config, tmp_path / "run").path, tmp_path / "own", naming="own")
-    params = dp.import_parameters(path, config)
-    assert list(load_file(path)) == ["0"] and isinstance(params, list) and params[0].shape == (13, 3)
+    params, state = dp.import_parameters(path, config)
+    assert state == {} and list(load_file(path)) == ["0"] and isinstance(params, list) and params[0].shape == (13, 3)
     with pytest.raises(ConfigError, match="model.name: found nothing; expected mlp, cnn, lstm, gru, rnn, transformer"):
         dp.export_parameters(tmp_path / "run", tmp_path / "torch")
 
@@ -410,15 +433,14 @@ def test_any_model_is_taken_in_its_own_names(tmp_path: Path) -> None:
 WITHOUT = {
     "a highway": ("mlp", {"skip": "highway"}, "layer_01/gate/bias"),
     "a rezero": ("mlp", {"skip": "rezero"}, "layer_01/alpha"),
-    "running statistics": ("cnn", {"normalization": "batch"}, "layer_00/norm/bias"),
     "two for one": ("mlp", {"normalization": "weight"}, "layer_00/linear_scale/scale"),
     "a state": ("mlp", {"normalization": "spectral"}, "layer_00/linear/kernel"),
-    "ghosts": ("mlp", {"normalization": "ghost"}, "layer_00/norm/bias"),
     "other kernels": ("mlp", {"normalization": "weight_standardized"}, "layer_00/linear/kernel"),
     "a norm in cells": ("lstm", {"cell_normalization": "layer"}, "layer_00/forward/cell_bias"),
     "states that stay": ("lstm", {"zoneout": 0.1}, "layer_00/forward/recurrent/kernel"),
     "the batch": ("cnn", {"minibatch_deviation": True}, "output/kernel"),
     "a norm between": ("lstm", {"normalization": "layer"}, "layer_00/norm/bias"),
+    "statistics between": ("lstm", {"normalization": "batch"}, "layer_00/norm/bias"),
     "a skip between": ("lstm", {"depth": 2, "skip": "residual"}, "layer_01/forward/input/bias"),
     "another activation": ("lstm", {"activation": "relu"}, "layer_00/forward/input/kernel"),
 }
@@ -429,8 +451,8 @@ def test_what_pytorch_lacks_is_refused_by_name(name: str) -> None:
     """Lost: a file that loads, and computes something else."""
     model, keywords, named = WITHOUT[name]
     x = np.zeros((2, 8, 8) if model == "lstm" else (2, 8, 8, 1), np.float32)
-    params = jax.eval_shape(lambda key: TABLE[model](outputs=3, **keywords).init(key, x)[0], jax.random.key(0))
-    shapes = {one: leaf.shape for one, leaf in _flat(params).items()}
+    made = jax.eval_shape(lambda key: TABLE[model](outputs=3, **keywords).init(key, x), jax.random.key(0))
+    shapes = {one: shape for one, (shape, _) in safetensors.shapes_of(*made).items()}
     section = {"name": model, "activation": {"name": "tanh"}, **keywords}
     with pytest.raises(ConfigError) as caught:
         torch_names.twins(section, shapes)

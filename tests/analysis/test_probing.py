@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.analysis import probing
 from deepprinciples.engine import population
@@ -46,6 +47,34 @@ def test_every_normalization_can_be_probed(name):
     """A run with ghost batch norm would end `probe` in a traceback."""
     found = subject(**{"model.normalization": name, "model.ghost_size": 8, "model.width": 8})
     assert len(found.batch.targets) % 8 == 0 or name != "ghost"
+
+
+@pytest.mark.parametrize("normalization", ["batch", "spectral"])
+def test_the_state_that_was_kept_is_the_one_that_is_probed(normalization):
+    """Lost: layers as they are with other statistics, or kernels divided by another number than in the run."""
+    config = configs.resolve(configs.changes(BASE, {"model.normalization": normalization}), from_config.KINDS)
+    parts = from_config.dataset(config)
+    model, x = from_config.model_of(config, parts), np.asarray(parts.train.inputs[:16])
+    params, state = model.init(jax.random.key(0), x)
+    state = jax.tree.map(lambda a: a + np.arange(1.0, 1 + a.size, dtype=np.float32).reshape(a.shape), state)
+    table = lambda tree: parameters.table_of(jax.tree.map(lambda a: np.asarray(a)[None], tree), 0)
+    kept = {"seed-7": table(params), "state-7": table(state)}
+    found = probing._subject(config, parts, kept, 16)
+    seen = probing._seen(found, params, np.uint32(7)).forward(params, x)[1]["layer_00"]
+    expected = model.apply(params, state, x, key=None, train=False)[2]["layer_00"]
+    np.testing.assert_allclose(seen, expected, rtol=1e-5)
+
+
+def test_layers_of_activations_that_are_none_of_parameters_are_probed(tmp_path):
+    """Lost: `probe` of a model of Equinox, NNX or two functions, whose one activation is the output."""
+
+    def pair(*, outputs):
+        return lambda key, x: jax.random.normal(key, (13, outputs)), lambda params, x: x @ params
+
+    config = {**BASE, "model": {"factory": pair}, "train": {"steps": 2, "seeds": 2, "probes": []}}
+    run = dp.train(config, tmp_path / "run")
+    found = dp.probe(run, tmp_path / "probed", config=config, examples=16).results
+    assert 0.0 < float(found.similarity.sel(layer="output", other_layer="output").squeeze()) <= 1.0001
 
 
 def test_a_probe_that_does_not_fit_the_run_is_left_out_with_a_note(monkeypatch):

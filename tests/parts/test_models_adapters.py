@@ -7,11 +7,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
+import deepprinciples as dp
+from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError, ResourceError
+from deepprinciples.kernels.keys import stream
+from deepprinciples.learners import averaging
 from deepprinciples.parts.models import adapters, mlp
+from deepprinciples.types import Batch
 
 # compiling is most of the time here, so XLA optimizes little
 KEY = jax.random.key(0)
@@ -51,6 +57,23 @@ class EquinoxNet(eqx.Module):
         return self.last(self.drop(jax.nn.relu(self.first(x)), key=key))
 
 
+class EquinoxState(eqx.Module):
+    first: eqx.nn.Linear
+    norm: eqx.nn.BatchNorm
+    drop: eqx.nn.Dropout
+    last: eqx.nn.SpectralNorm
+
+    def __init__(self, key, axis="examples", mode="batch", momentum=0.9, rate=0.5):
+        keys = jax.random.split(key, 3)
+        self.first, last = (eqx.nn.Linear(*sizes, key=k) for sizes, k in zip(((3, 16), (16, 2)), keys, strict=False))
+        self.norm, self.drop = eqx.nn.BatchNorm(16, axis, mode=mode, momentum=momentum), eqx.nn.Dropout(rate)
+        self.last = eqx.nn.SpectralNorm(last, "weight", key=keys[2])
+
+    def __call__(self, x, state, key=None):
+        y, state = self.norm(self.first(x), state)
+        return self.last(self.drop(jax.nn.relu(y), key=key), state)
+
+
 def pair():
     return lambda key, x: jax.random.normal(key, (x.shape[-1], 2)), lambda params, x: x @ params
 
@@ -60,6 +83,7 @@ ADAPTED = {
     "linen_sown": adapters.linen(LinenNet(), sown=True),
     "nnx": adapters.nnx_model(NnxNet),
     "equinox": adapters.equinox(EquinoxNet),
+    "equinox_state": adapters.equinox(eqx.nn.make_with_state(EquinoxState)),
     "functions": adapters.functions(*pair()),
 }
 
@@ -144,6 +168,63 @@ def test_equinox_gives_its_own_numbers():
     np.testing.assert_allclose(outputs, jax.vmap(eqx.nn.inference_mode(module))(X), atol=1e-6)
     trained, _, _ = model.apply(params, state, X, key=KEY, train=True)
     np.testing.assert_allclose(trained, jax.vmap(module)(X, key=jax.random.split(KEY, 4)), atol=1e-6)
+
+
+def test_an_equinox_module_with_state_trains_as_it_does_alone():
+    """Lost: running statistics, or the vector of a spectral norm, other than those of a loop of one's own."""
+    data = {"name": "arrays", "inputs": np.asarray(jax.random.normal(KEY, (80, 3))), "targets": np.arange(80) % 2}
+    run = dp.train({
+        "data": {**data, "batch_size": 48, "test": 0.2, "validation": 0.2},
+        "model": {"factory": lambda *, outputs: adapters.equinox(lambda key: EquinoxState(key, rate=0.0))},
+        "loss": "softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.3},
+        "train": {"steps": 6, "probes": []},
+    })  # fmt: skip
+    model, params = run.model(seed=0)
+    x, y = (np.asarray(a) for a in (model.data.train.inputs, model.data.train.targets))
+    assert len(x) == 48, "every step takes all examples, so that their order makes no difference"
+    module, state = eqx.filter_jit(eqx.nn.make_with_state(EquinoxState))(stream(lane_key(0), "init"), rate=0.0)
+
+    @eqx.filter_jit
+    def step(module, state):
+        def loss(module):
+            outputs, after = jax.vmap(module, axis_name="examples", in_axes=(0, None), out_axes=(0, None))(x, state)
+            return optax.softmax_cross_entropy_with_integer_labels(outputs, y).mean(), after
+
+        grads, after = eqx.filter_grad(loss, has_aux=True)(module)
+        return eqx.apply_updates(module, jax.tree.map(lambda g: -0.3 * g, grads)), after
+
+    for _ in range(6):
+        module, state = step(module, state)
+    np.testing.assert_allclose(params["first"]["weight"], module.first.weight, atol=1e-5)
+    np.testing.assert_allclose(params["norm"]["bias"], module.norm.bias, atol=1e-5)
+    still = jax.vmap(eqx.nn.inference_mode(module), axis_name="examples", in_axes=(0, None), out_axes=(0, None))
+    inputs = np.asarray(model.data.test.inputs)
+    expected, _ = jax.jit(lambda x, state: still(x, state))(inputs, state)
+    np.testing.assert_allclose(model.predict(params, inputs), expected, atol=1e-5)
+    mean, var = state.get(module.norm.batch_state_index)
+    kept = model.state["norm"]
+    np.testing.assert_allclose(kept["mean"] * (1 - 0.9**6), mean, atol=1e-5)
+    np.testing.assert_allclose(kept["var"] * (1 - 0.9**6), var, atol=1e-5)
+    assert kept["count"] == 6 and np.ptp(mean) > 0.01
+    for found, expected in zip(model.state["last.uv_index"], state.get(module.last.uv_index), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_statistics_of_an_equinox_module_are_measured_anew_for_averaged_weights():
+    """Lost: averaged weights that are judged with the statistics of others."""
+    model = adapters.equinox(lambda key: eqx.nn.Sequential([eqx.nn.BatchNorm(3, "b", mode="batch"), eqx.nn.Identity()]))
+    params, state = model.init(KEY, X)
+    batches = Batch(jax.random.normal(KEY, (5, 4, 3)), jnp.zeros((5, 4)), None)
+    passed = lambda params, state, batch: model.apply(params, state, batch.inputs, key=None, train=True)[1]
+    for count in (0, 3):
+        for _ in range(count):
+            state = passed(params, state, jax.tree.map(lambda a: a[0] + 7.0, batches))
+        found = averaging.statistics(passed, params, state, batches)
+        mean, var = np.asarray(batches.inputs).mean((0, 1)), np.asarray(batches.inputs).var(1).mean(0)
+        np.testing.assert_allclose(found["layers.0"]["mean"], mean, atol=1e-4)
+        outputs = model.apply(params, found, X, key=None, train=False)[0]
+        np.testing.assert_allclose(outputs, (np.asarray(X) - mean) / np.sqrt(var + 1e-5), atol=1e-3)
 
 
 def test_equinox_missing_names_the_extra(monkeypatch):
@@ -251,6 +332,18 @@ class EquinoxStuck(EquinoxNet):
         return self.last(self.drop(jax.nn.relu(self.first(x)), key=key, inference=True))
 
 
+class EquinoxStateStuck(EquinoxState):
+    layer: str
+
+    def __init__(self, key, layer):
+        super().__init__(key)
+        self.layer = layer
+
+    def __call__(self, x, state, key=None, inference: bool = False):
+        y, state = self.norm(self.first(x), state, inference=self.layer == "norm" or inference)
+        return self.last(self.drop(jax.nn.relu(y), key=key, inference=self.layer == "drop" or inference), state)
+
+
 STUCK = {
     "linen_drop": (lambda: adapters.linen(Stuck("drop")), "Dropout Dropout_0 stays off"),
     "linen_norm": (lambda: adapters.linen(Stuck("norm")), "BatchNorm BatchNorm_0 stays off"),
@@ -258,6 +351,8 @@ STUCK = {
     "nnx_drop": (lambda: adapters.nnx_model(lambda rngs: NnxStuck(rngs, "drop")), "Dropout stays off"),
     "nnx_norm": (lambda: adapters.nnx_model(lambda rngs: NnxStuck(rngs, "norm")), "BatchNorm stays off"),
     "equinox": (lambda: adapters.equinox(EquinoxStuck), "Dropout stays off"),
+    "equinox_drop": (lambda: adapters.equinox(lambda key: EquinoxStateStuck(key, "drop")), "Dropout stays off"),
+    "equinox_norm": (lambda: adapters.equinox(lambda key: EquinoxStateStuck(key, "norm")), "BatchNorm stays off"),
 }
 
 
@@ -289,25 +384,32 @@ def test_nnx_modules_are_switched_by_their_keywords():
     assert switches(adapters.nnx_model(NnxFlag))
 
 
-class EquinoxState(eqx.Module):
-    norm: eqx.nn.BatchNorm
+class EquinoxTwoAxes(EquinoxState):
+    other: eqx.nn.BatchNorm
 
     def __init__(self, key):
-        self.norm = eqx.nn.BatchNorm(3, "batch", mode="ema")
-
-    def __call__(self, x, state):
-        return self.norm(x, state)
+        super().__init__(key)
+        self.other = eqx.nn.BatchNorm(16, "others", mode="batch")
 
 
-@pytest.mark.parametrize("make", [EquinoxState, eqx.nn.make_with_state(EquinoxState)])
-def test_equinox_modules_with_state_are_refused_in_one_line(make):
-    """Lost: an error about a missing argument, from deep within Equinox."""
-    with pytest.raises(ValueError, match="equinox: the module has state .* use eqx.nn.GroupNorm, or a Linen or NNX"):
+UNFIT = {
+    "another mode": (lambda key: EquinoxState(key, mode="ema"), 'found BatchNorm with mode="ema", .*expected mode="b'),
+    "two axes": (lambda key: EquinoxState(key, axis=("a", "b")), "over the axes .'a', 'b'.; expected one axis_name"),
+    "two names": (EquinoxTwoAxes, "over the axes 'examples', 'others'; expected one axis_name, the same in all"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_equinox_modules_whose_state_does_not_fit_are_refused_in_one_line(name):
+    """Lost: statistics that are not those of the batch, or an error from deep within JAX."""
+    make, words = UNFIT[name]
+    with pytest.raises(ValueError, match=f"^equinox: .*{words}") as caught:
         jax.eval_shape(adapters.equinox(make).init, KEY, X)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("examples", [1, 2])
-@pytest.mark.parametrize("name", ["linen", "nnx"])
+@pytest.mark.parametrize("name", ["linen", "nnx", "equinox_state"])
 def test_statistics_of_too_few_examples_are_refused(name, examples):
     """Lost: a module of one's own whose layers before the norm get no gradient."""
     model = ADAPTED[name]

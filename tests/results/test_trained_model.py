@@ -87,12 +87,15 @@ def test_only_the_seeds_asked_for_are_kept(run: Any) -> None:
 
 
 def test_a_kept_model_is_exported(run: Any, tmp_path: Path) -> None:
-    """Lost: the weights of one arm for another framework."""
+    """Lost: the weights of one arm for another framework, or the running statistics that belong to them."""
     path = dp.export_parameters(run.path, tmp_path / "own", arm="50/50 %", seed=1, naming="own")
     kept = arrays.load_flat(path.read_bytes(), path)
-    _, params = run.model("50/50 %", seed=1)
+    model, params = run.model("50/50 %", seed=1)
     np.testing.assert_array_equal(kept["layer_01/linear/kernel"], params["layer_01"]["linear"]["kernel"])
-    assert not any(name.startswith("state") for name in kept)
+    norm = model.state["batch_stats"]["layer_01"]["norm"]
+    np.testing.assert_array_equal(kept["state/batch_stats/layer_01/norm/mean"], norm["mean"])
+    back, state = dp.import_parameters(path, run.path / directory.CONFIG)
+    jax.tree.map(np.testing.assert_array_equal, (back, state), (params, model.state))
 
 
 def test_keeping_changes_no_number(run: Any, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from deepprinciples import config as configs
 from deepprinciples.analysis import probing
 from deepprinciples.errors import ConfigError, DeepprinciplesError
 from deepprinciples.interop import parameters
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.runs import arrays, directory
 from deepprinciples.study import execute
-from deepprinciples.study.planning import program_cache
+from deepprinciples.study.planning import program_cache, starting_weights
 from deepprinciples.study.planning.plan import resolve
 
 BASE = {
@@ -205,6 +206,86 @@ def test_a_probe_of_the_way_from_the_start_begins_at_the_given_weights(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, begun, params)
 
 
+BATCH = {"model.normalization": "batch"}
+MEAN = "state/batch_stats/layer_00/norm/mean"
+STATISTICS = {"layer_00/norm/scale": (6,), "layer_00/norm/bias": (6,), MEAN: (6,), MEAN.replace("mean", "var"): (6,)}
+
+
+def state_of(run, arm="", seed=0):
+    """Give the state that a run kept beside its weights, by name."""
+    kind, arms = str(run.summary["kind"]), [row["name"] for row in run.summary["arms"]]
+    return arrays.flat(parameters.kept(run.path, kind, arms, arm=arm, seed=seed).state)
+
+
+@pytest.mark.parametrize("naming", ["own", "torch"])
+def test_running_statistics_begin_where_the_file_has_them(naming, tmp_path):
+    """Lost: a trained network that is judged, at first, with mean 0 and variance 1; 0.9^4 of a start is left."""
+    path, weights = own(tmp_path / "a.safetensors", **STATISTICS)
+    means = {}
+    for number in (0.0, 5.0):
+        if naming == "own":
+            save_file({**weights, MEAN: np.full(6, number, np.float32)}, path)
+        else:
+            torch.manual_seed(0)
+            module = nn.ModuleDict(
+                {"layer_00": nn.Linear(13, 6), "norm_00": nn.BatchNorm1d(6), "output": nn.Linear(6, 3)}
+            )
+            module["norm_00"].running_mean.fill_(number)
+            save_torch(module.state_dict(), path)
+        run = dp.train(config({"path": path}, groups=STILL, **BATCH), tmp_path / f"{naming}-{number}")
+        means[number] = state_of(run)[MEAN.removeprefix("state/")]
+    np.testing.assert_allclose(means[5.0] - means[0.0], 5.0 * 0.9**4, rtol=1e-5)
+
+
+def test_seeds_begin_from_the_statistics_of_their_own(tmp_path):
+    """Lost: pairs, where a network goes on with the statistics of another seed's, or with none."""
+    given = configs.changes(BASE, {"train.seeds": 2, **BATCH})
+    first = dp.train(given, tmp_path / "first")
+    begun = starting_weights.start_of(*_resolved(config({"path": str(first.path)}, **BATCH)))
+    for seed, other in ((0, 0), (1, 1), (2, 0)):
+        expected = {f"state/{name}": array for name, array in state_of(first, seed=other).items()}
+        found = {name: array for name, array in begun.given(seed)["model.start"].items() if name.startswith("state/")}
+        assert same(found, expected) and np.abs(found[MEAN]).max() > 0.01
+    assert not same(state_of(first, seed=0), state_of(first, seed=1))
+
+
+def test_a_pruned_run_gives_its_statistics_and_keeps_its_masks(tmp_path):
+    """Lost: the start from a run whose state holds more than the model's, or an export with masks in it."""
+    pruned = configs.changes(BASE, {"weights": {"prune": {"sparsity": 0.5}}, **BATCH})
+    first = dp.train(pruned, tmp_path / "first")
+    begun = starting_weights.start_of(*_resolved(config({"path": str(first.path)}, **BATCH)))
+    file = dp.export_parameters(first.path, tmp_path / "out", naming="own")
+    exported = arrays.load_flat(file.read_bytes(), file)
+    assert sorted(begun.given(0)["model.start"]) == sorted(exported) == sorted({**SHAPES, **STATISTICS})
+    np.testing.assert_array_equal(exported[MEAN], state_of(first)[MEAN.replace("state/", "model/")])
+
+
+def _resolved(given):
+    prepared = resolve("train", given)
+    return prepared.arms["run"].config, prepared.data["run"]
+
+
+def test_a_pattern_takes_the_statistics_of_the_layers_it_takes(tmp_path):
+    """Lost: a backbone that is fine-tuned with fresh statistics, or one that cannot be taken without them."""
+    path, weights = own(tmp_path / "a.safetensors", **STATISTICS)
+    matched = lambda *patterns: starting_weights.start_of(
+        *_resolved(config({"path": path, "match": list(patterns)}, **BATCH))
+    ).given(0)["model.start"]  # fmt: skip
+    assert same(matched("layer_00/*"), {name: leaf for name, leaf in weights.items() if "layer_00" in name})
+    assert same(matched("*/mean", "*/var"), {name: leaf for name, leaf in weights.items() if name.startswith("state/")})
+    assert "state/" not in str(matched("layer_00/linear/*", "*/scale"))
+
+
+def test_weights_without_their_statistics_are_refused_at_once(tmp_path):
+    """Lost: a network that was trained, and that begins with statistics of no data."""
+    path, _ = own(tmp_path / "a.safetensors", **{name: (6,) for name in STATISTICS if "state" not in name})
+    with pytest.raises(DeepprinciplesError) as caught:
+        dp.train(config({"path": path}, **BATCH), tmp_path / "run")
+    lines = str(caught.value).splitlines()
+    assert [line.split('"')[1] for line in lines] == [MEAN, MEAN.replace("mean", "var")]
+    assert all("is missing; expected float32 [6]" in line for line in lines) and not (tmp_path / "run").exists()
+
+
 ACTING = {
     "learner": {
         "name": "policy_gradient", "environment": {"name": "grid_world", "size": 2}, "environments": 2, "rollout": 4,
@@ -231,6 +312,28 @@ def test_an_actor_begins_from_what_a_network_learned_by_itself(tmp_path):
         assert same(_below(found, "critic/"), _below(ends(fresh, seed=seed), "critic/"))
         assert same(ends(again, seed=seed), found)
     assert not same(ends(run, seed=0), ends(run, seed=1))
+
+
+def test_an_actor_begins_with_its_statistics_too(tmp_path):
+    """Lost: a clone that acts with mean 0 and variance 1; its critic begins anew."""
+    data = {"name": "examples", "inputs": np.tile(FOUR, (6, 1)), "targets": np.arange(24) % 4, "batch_size": 4}
+    cloned = dp.train(configs.changes(BASE, {**BATCH, "data": data, "train.steps": 1}), tmp_path / "cloned")
+    acting = configs.changes(ACTING, BATCH)
+    given = {"path": str(cloned.path), "to": "actor"}
+    begun = starting_weights.start_of(*_resolved(configs.changes(acting, {"model.start": given})))
+    found = begun.given(0)["model.start"]
+    expected = {f"state/actor/{name}": array for name, array in state_of(cloned).items()}
+    assert same({name: array for name, array in found.items() if name.startswith("state/")}, expected)
+    learner = from_config.learner(
+        from_config.replaced(resolve("train", acting).arms["run"].config, {"model.start": found}),
+        cloned.model()[0].data,
+    )
+    kept = learner.init(jax.random.key(0)).model_state
+    np.testing.assert_array_equal(kept["actor"]["batch_stats"]["layer_00"]["norm"]["mean"], found[ACTOR])
+    assert not np.any(kept["critic"]["batch_stats"]["layer_00"]["norm"]["mean"])
+
+
+ACTOR = MEAN.replace("state/", "state/actor/")
 
 
 def _below(found, head):

@@ -1,4 +1,6 @@
-"""Parameters given to others and taken from them, as safetensors files in our naming or in PyTorch's.
+"""Parameters, and the state beside them, given to others and taken from them, as safetensors files.
+
+Names are ours or PyTorch's. What a model keeps beside its parameters, such as running statistics, goes with them.
 
 A file that comes in is not trusted: its names, shapes and types are held against the model that a config builds, and
 nothing of it is cast, filled up or left out in silence. What stands where in PyTorch is in `torch_names`.
@@ -18,8 +20,9 @@ from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.interop import parameters, safetensors, torch_names
 from deepprinciples.learners.assembly.factories import model_of
 from deepprinciples.results.finished_run import config_of, load
+from deepprinciples.results.trained_model import used_parameters
 from deepprinciples.runs import arrays, files
-from deepprinciples.types import PyTree, path_to_names
+from deepprinciples.types import PyTree
 
 NAMINGS = ("own", "torch")
 
@@ -27,7 +30,9 @@ NAMINGS = ("own", "torch")
 def export_parameters(
     run_dir: str | Path, out: str | Path, *, arm: str = "", seed: int | None = None, naming: str = "torch"
 ) -> Path:
-    """Write the parameters of one seed of a run as a safetensors file; the model's state is left out.
+    """Write the parameters of one seed of a run, and the model's state, as a safetensors file.
+
+    The state is what a model keeps beside its parameters, such as the running statistics of batch normalization.
 
     With `weights` in the config they are those that the model uses, such as pruned ones.
 
@@ -37,13 +42,13 @@ def export_parameters(
         arm: whose parameters; "" for a run of `train`.
         seed: which of the seeds kept; by default the first.
         naming: "torch" for the state_dict of the PyTorch module that computes the same, "own" for names such as
-            "layer_00/linear/kernel".
+            "layer_00/linear/kernel", and "state/batch_stats/layer_00/norm/mean" of the state.
 
     Returns:
         The path of the file.
 
     Raises:
-        ConfigError: the file exists, the run keeps no parameters of this arm and seed, or one of them has no
+        ConfigError: the file exists, the run keeps no parameters of this arm and seed, or something has no
             counterpart in PyTorch.
         IntegrityError: it is no finished run, or is damaged. ResourceError: nothing can be written.
 
@@ -55,20 +60,21 @@ def export_parameters(
     path = _free(out)
     run = load(run_dir)
     names = [row["name"] for row in run.summary["arms"]]
-    if config_of(run, arm).get("weights"):
-        from deepprinciples.results import trained_model  # here, since it needs jax
-
-        kept = arrays.flat(trained_model.used_parameters(run, arm, seed))
-    else:
-        kept = arrays.flat(parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed).params)
+    config = config_of(run, arm)
+    kept = parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed)
+    if config.get("weights"):
+        kept = kept._replace(params=used_parameters(run, arm, seed))
+    found = parameters.by_name(kept, bool(config.get("weights")))
     if naming == "own":
-        return _write(path, kept, {})
-    pairs = torch_names.twins(_model(config_of(run, arm)), {name: array.shape for name, array in kept.items()})
-    return _write(path, torch_names.to_torch(pairs, kept), {"format": "pt"})
+        return _write(path, found, {})
+    pairs = torch_names.twins(_model(config), {name: array.shape for name, array in found.items()})
+    return _write(path, torch_names.to_torch(pairs, found), {"format": "pt"})
 
 
-def import_parameters(path: str | Path, config: Mapping[str, Any] | str | Path, *, naming: str = "auto") -> PyTree:
-    """Read the parameters of a config's model from a safetensors file, wherever it comes from.
+def import_parameters(
+    path: str | Path, config: Mapping[str, Any] | str | Path, *, naming: str = "auto"
+) -> tuple[PyTree, PyTree]:
+    """Read the parameters and the state of a config's model from a safetensors file, wherever it comes from.
 
     Args:
         path: the file.
@@ -76,7 +82,8 @@ def import_parameters(path: str | Path, config: Mapping[str, Any] | str | Path, 
         naming: "own", "torch", or "auto" to go by the names found.
 
     Returns:
-        Params as the model's `init` gives them.
+        (params, state) as the model's `init` gives them; the state is what a model keeps beside its parameters, such
+        as running statistics, and empty where there is nothing.
 
     Raises:
         ConfigError: the config cannot be run, or its model has no PyTorch naming. DataError: its data cannot be used.
@@ -85,12 +92,13 @@ def import_parameters(path: str | Path, config: Mapping[str, Any] | str | Path, 
     Example:
         run = dp.train(config)
         dp.export_parameters(run.path, "mine.safetensors")
-        params = dp.import_parameters("mine.safetensors", config)
+        params, state = dp.import_parameters("mine.safetensors", config)
     """
     import jax
 
     found, treedef = _taken(path, config, naming)
-    return jax.tree.unflatten(treedef, [jax.numpy.asarray(array) for array in found.values()])
+    params, state = jax.tree.unflatten(treedef, [jax.numpy.asarray(array) for array in found.values()])
+    return params, state
 
 
 def import_file(
@@ -122,7 +130,7 @@ def _taken(
 
 
 def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], safetensors.Shapes, PyTree]:
-    """Build the model of a config on shapes alone: its section, its parameters by name, and the tree they make."""
+    """Build the model of a config on shapes alone: its section, its parameters and state by name, and their tree."""
     import jax  # here, so that an export does not wait for it
 
     from deepprinciples.engine.population import use_all_cores
@@ -134,10 +142,8 @@ def _expected(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], safetensors.
     plan = resolve("train", given)
     resolved, parts = plan.arms["run"].config, plan.data["run"]
     model, example = model_of(resolved, parts), from_config.first(parts, 1).inputs
-    params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
-    named = {"/".join(path_to_names(path)): (leaf.shape, np.dtype(leaf.dtype)) for path, leaf in leaves}
-    return resolved["model"], named, treedef
+    made = jax.eval_shape(lambda key: model.init(key, example), jax.random.key(0))
+    return resolved["model"], safetensors.shapes_of(*made), jax.tree.structure(made)
 
 
 def _model(config: Mapping[str, Any]) -> Mapping[str, Any]:

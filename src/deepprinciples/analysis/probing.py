@@ -45,12 +45,13 @@ REACH = 1.0
 
 
 class _Subject(NamedTuple):
-    """What is measured: the run, its learner and model, the weights of its seeds [S, ...], and the examples."""
+    """What is measured: the run, its learner and model, weights and state of its seeds [S, ...], and the examples."""
 
     config: Mapping[str, Any]
     learner: Learner
     model: Model
     params: PyTree
+    state: PyTree  # None where the file holds none
     seeds: list[int]
     batch: Batch
     notes: list[str]
@@ -104,7 +105,9 @@ def probe(
         raise ConfigError(f"{run.path}: has no one model and loss to probe; its learner is measured while it trains")
     table, notes = arrays.load_arrays(kept), []
     if config.get("weights"):
+        own = {name: one.get("model", {}) for name, one in table.items() if name.startswith(parameters.STATE)}
         table = {name: used_parameters(run, "", int(name[5:])) for name in table if name.startswith(parameters.SEED)}
+        table |= own
         config = {**config, "weights": {}}
         notes = ["the weights that the model uses are measured, as if they were those that are stored"]
     subject = _cut(_subject(config, parts, table, examples), parts)
@@ -114,24 +117,32 @@ def probe(
     progress(f"probing {len(subject.seeds)} {plural('seed', len(subject.seeds))} on {subject.batch.size} examples")
     found = _measured(subject, probes.combine(look), steps=config["train"]["steps"])
     progress("looking around and between solutions")
-    found = found.assign(_around(subject) | _alike(subject))
+    # The layers of activations may be others than those of parameters.
+    found = found.merge(xr.Dataset(_around(subject) | _alike(subject)), join="outer")
     path = directory.create(out, f"{run.path.name}-probe")
     return _write(path, run, found, subject)
 
 
 def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any], examples: int) -> _Subject:
     model, learner = model_of(config, parts), from_config.learner(config, parts)
-    like = jax.eval_shape(lambda key: model.init(key, from_config.first(parts, 1).inputs)[0], lane_key(0))
-    named = [words for words, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
+    like = jax.eval_shape(lambda key: model.init(key, from_config.first(parts, 1).inputs), lane_key(0))
     seeds = sorted(int(name.removeprefix("seed-")) for name in kept if name.startswith("seed-"))
-    rows = [[_at(kept[f"seed-{seed}"], path_to_names(path)) for path in named] for seed in seeds]
-    stacked = [np.stack(leaves) for leaves in zip(*rows, strict=True)]
-    params = jax.tree.unflatten(jax.tree.structure(like), stacked)
+    params = _stacked([kept[f"{parameters.SEED}{seed}"] for seed in seeds], like[0])
+    held = [kept[name] for seed in seeds if (name := f"{parameters.STATE}{seed}") in kept]
+    state = _stacked(held, like[1]) if len(held) == len(seeds) else None
     batch = from_config.first(parts, examples)
     found = start_of(config, parts)
     given = [found.given(seed)[PATH] if found else {} for seed in seeds]
     begun = {name: np.stack([one[name] for one in given]) for name in given[0]}
-    return _Subject(config, learner, model, params, seeds, batch, [], begun)
+    return _Subject(config, learner, model, params, state, seeds, batch, [], begun)
+
+
+def _stacked(tables: Sequence[Mapping[str, Any]], like: PyTree) -> PyTree:
+    """Stack what a file holds of every seed, as a tree like that of one."""
+    paths = [path_to_names(path) for path, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
+    return jax.tree.unflatten(
+        jax.tree.structure(like), [np.stack([_at(one, path) for one in tables]) for path in paths]
+    )
 
 
 def _cut(subject: _Subject, parts: Dataset) -> _Subject:
@@ -190,17 +201,23 @@ def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
     begun = subject.learner.init(key)
     some = jax.tree.map(lambda a: jnp.asarray(a)[None], subject.batch)
     passed = lambda params, state, batch: subject.model.apply(params, state, batch.inputs, key=key, train=True)[1]
-    kept = averaging.statistics(passed, params, begun.model_state, some)
+    if subject.state is None:
+        kept = averaging.statistics(passed, params, begun.model_state, some)
+    else:
+        kept = jax.tree.map(lambda a: jnp.asarray(a)[_row(subject, seed)], subject.state)
     _, info = subject.learner.step(begun._replace(params=params, model_state=kept), subject.batch, key)
     named = info.named or (lambda params: params)
     return info._replace(start=lambda: named(_start(subject, begun.params, seed)))
 
 
+def _row(subject: _Subject, seed: Array) -> Array:
+    return jnp.argmax(jnp.asarray(subject.seeds, jnp.uint32) == seed)
+
+
 def _start(subject: _Subject, drawn: PyTree, seed: Array) -> PyTree:
     """Return the weights that a seed began from: those drawn, and those that were given in their place."""
-    row = jnp.argmax(jnp.asarray(subject.seeds, jnp.uint32) == seed)
     leaves = [
-        jnp.asarray(subject.begun[name])[row] if name in subject.begun else leaf
+        jnp.asarray(subject.begun[name])[_row(subject, seed)] if name in subject.begun else leaf
         for name, leaf in zip(names_of(drawn), jax.tree.leaves(drawn), strict=True)
     ]
     return jax.tree.unflatten(jax.tree.structure(drawn), leaves)

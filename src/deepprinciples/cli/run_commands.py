@@ -177,7 +177,7 @@ def export(
     naming: Annotated[str, typer.Option(help="torch (names and layouts of PyTorch) or own.")] = "torch",
     debug: Debug = False,
 ) -> None:
-    """Write the trained parameters of one seed as a safetensors file."""
+    """Write the trained parameters of one seed, and the state beside them, as a safetensors file."""
     with working(None, debug) as (_, bar):
         from deepprinciples.analysis import exchange
 

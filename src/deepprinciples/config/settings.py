@@ -95,7 +95,8 @@ def start(
       path: a safetensors file, in our naming or in PyTorch's, a file of torch.save(model.state_dict(), path), or the
         directory of a finished run.
       pretrained: published weights in place of a path, fetched into the cache directory: efficientnet_lite0.
-      match: pattern, or list of patterns, of the parameters that are taken; the others start as they would without.
+      match: pattern, or list of patterns, of the parameters that are taken, and of the state that belongs to them, by
+        names such as layer_00/norm/mean; the others start as they would without.
       arm: of a run of `compare`.
       to: one of the networks of a learner that has several, such as the actor of an actor-critic; "" for all of them.
     """

@@ -14,6 +14,7 @@ import numpy as np
 
 from deepprinciples.config.wording import quoted, suggestion
 from deepprinciples.errors import ConfigError, IntegrityError
+from deepprinciples.parts import parameter_names
 from deepprinciples.runs import arrays, directory
 from deepprinciples.types import PyTree, path_to_names
 
@@ -68,6 +69,19 @@ def tree_of(table: Mapping[str, Any], like: PyTree, where: str) -> PyTree:
             )
         leaves.append(jax.numpy.asarray(found))
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def by_name(kept: Kept, reparameterized: bool) -> dict[str, Any]:
+    """List the arrays of a seed by name: its parameters, and below "state/" what the model keeps beside them.
+
+    Args:
+        kept: of the seed.
+        reparameterized: whether its run has [weights], whose own state, such as masks, is left out.
+    """
+    state = kept.state or {}
+    own = state.get("model", {}) if reparameterized else state
+    named = {f"{parameter_names.STATE}{name}": array for name, array in arrays.flat(own).items()}
+    return arrays.flat(kept.params) | named
 
 
 def tables(states: Mapping[str, Any], seeds: Sequence[int], kind: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Parameters of a safetensors file, held against those of a model: in our naming or in PyTorch's.
 
-What stands where in PyTorch is in `torch_names`. Nothing is cast, filled up or left out in silence.
+What a model keeps beside its parameters, such as running statistics, goes with them. What stands where in PyTorch is in
+`torch_names`. Nothing is cast, filled up or left out in silence.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from deepprinciples.config.wording import quoted, suggestion
@@ -17,8 +19,10 @@ from deepprinciples.errors import IntegrityError
 from deepprinciples.interop import torch_names
 from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.parts.files import torch_files
+from deepprinciples.parts.parameter_names import STATE, names_with_state
 from deepprinciples.runs import arrays
 from deepprinciples.runs.directory import nearest
+from deepprinciples.types import PyTree
 
 MOST_LINES = 20  # of what is wrong with one file
 Shapes = dict[str, tuple[torch_names.Shape, np.dtype]]
@@ -33,13 +37,13 @@ def fitted(
     wanted: Sequence[str],
     naming: str = "auto",
 ) -> dict[str, np.ndarray]:
-    """Take parameters of a model out of what a file holds.
+    """Take parameters and state of a model out of what a file holds.
 
     Args:
         path: of the file, for messages.
         found: its arrays.
         section: [model] of a resolved config.
-        expected: all parameters of the model.
+        expected: all parameters of the model, and its state.
         wanted: those that are taken, in our naming; where they are not all, the file may hold others.
         naming: "own", "torch", or "auto" to go by the names found.
 
@@ -66,14 +70,27 @@ def fitted(
     shapes = {name: shape for name, (shape, _) in expected.items()}
     pairs = [pair for pair in torch_names.twins(section, shapes) if pair.own in wanted]
     there = torch_names.shapes_of(pairs, shapes)
-    found = found if whole else _only(found, there)
-    problems = _mismatches(found, {name: (shape, np.dtype(np.float32)) for name, shape in there.items()})
+    counts = torch_names.counts(pairs)  # which nothing here reads, so that they may be missing
+    found = {**counts, **(found if whole else _only(found, there))}
+    floats, whole_numbers = np.dtype(np.float32), np.dtype(np.int64)
+    problems = _mismatches(
+        found, {name: (shape, whole_numbers if name in counts else floats) for name, shape in there.items()}
+    )
     problems = problems or [
         f"{quoted(name)} has numbers other than 0 in its last third, a bias inside the reset gate, which this GRU lacks"
         for name in torch_names.inner_biases(pairs, found)
     ]
     _refuse(path, problems)
     return torch_names.to_own(pairs, found)
+
+
+def shapes_of(params: PyTree, state: PyTree) -> Shapes:
+    """List what a model has, by name: shapes and types of its parameters and of its state."""
+    names = names_with_state(params, state)
+    return {
+        name: (leaf.shape, np.dtype(leaf.dtype))
+        for name, leaf in zip(names, jax.tree.leaves((params, state)), strict=True)
+    }
 
 
 def _only(found: Mapping[str, np.ndarray], asked: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -93,7 +110,8 @@ def _mismatches(found: Mapping[str, np.ndarray], expected: Shapes) -> list[str]:
         return ['holds all seeds of a run; take one of them with "export" and the naming "own"']
     for name in found:
         if name not in expected:
-            lines.append(f"{quoted(name)} is no parameter of this model{suggestion(name, missing)}")
+            what = "state" if name.startswith(STATE) else "parameter"
+            lines.append(f"{quoted(name)} is no {what} of this model{suggestion(name, missing)}")
     for name in missing:
         shape, dtype = expected[name]
         lines.append(f"{quoted(name)} is missing; expected {dtype} {list(shape)}")

@@ -1,7 +1,8 @@
-"""PyTorch's names and layouts for our parameters: the state_dict of the network that computes the same.
+"""PyTorch's names and layouts for our parameters and running statistics: the state_dict of the same network.
 
 mlp, cnn, autoencoder, vae, unet, detector: layer_00, ... (nn.Linear, nn.Conv1d or nn.Conv2d) and norm_00, ...
-          (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d or 2d with affine=True, or nn.RMSNorm, with eps 1e-6)
+          (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d or 2d with affine=True, or nn.RMSNorm, with eps 1e-6;
+          nn.BatchNorm1d or 2d with eps 1e-5, which "ghost" is too in evaluation)
 lstm, gru, rnn: lstm, gru or rnn (one nn.LSTM, nn.GRU or nn.RNN of all layers), and embedding (nn.Embedding)
 seq2seq:  encoder and decoder (one such module each), source_embedding and embedding (nn.Embedding), bridge, keys,
           attention.query, attention.score and attention.output (nn.Linear; keys and score have no bias)
@@ -27,6 +28,7 @@ import numpy as np
 
 from deepprinciples.config.wording import quoted, shown
 from deepprinciples.errors import ConfigError
+from deepprinciples.parts.parameter_names import STATE
 
 Shape = tuple[int, ...]
 _HIDDEN = {"lstm": ("tanh",), "gru": ("tanh",), "rnn": ("tanh", "relu")}  # what PyTorch's cells can apply
@@ -41,11 +43,12 @@ _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "tokens": "tok
 _NAMED = re.compile(
     r"(output|code|classes|boxes|bridge|keys|attention/(query|score|output))/(kernel|bias)|(source_)?embedding/embedding"
 )
+_STATISTIC = re.compile(rf"{STATE}batch_stats/(.+)/(mean|var)")
 _WORDS = {"input/kernel": "weight_ih", "input/bias": "bias_ih", "recurrent/kernel": "weight_hh"}
 
 
 class Twin(NamedTuple):
-    """One parameter of ours, and what stands for it in a state_dict."""
+    """One parameter or running statistic of ours, and what stands for it in a state_dict."""
 
     own: str
     torch: str
@@ -61,17 +64,17 @@ class Twin(NamedTuple):
 
 
 def twins(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> list[Twin]:
-    """Pair the parameters of a model with those of a PyTorch module that computes the same.
+    """Pair the parameters and the state of a model with those of a PyTorch module that computes the same.
 
     Args:
         section: [model] of a resolved config.
-        shapes: of our parameters, by names such as "layer_00/linear/kernel".
+        shapes: by names such as "layer_00/linear/kernel" and "state/batch_stats/layer_00/norm/mean".
 
     Returns:
-        A `Twin` for each parameter, in the same order.
+        A `Twin` for each name, in the same order.
 
     Raises:
-        ConfigError: some parameter has no counterpart; one line for each reason.
+        ConfigError: some name has no counterpart; one line for each reason.
     """
     name = section.get("name")
     if name not in MODELS:
@@ -114,11 +117,9 @@ def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield r".*_scale/.*", "weight normalization keeps two parameters in place of one"
     kind = section.get("normalization", "none")
     if kind == "spectral":
-        yield r".*/kernel", "spectral normalization keeps a state, which is no parameter"
+        yield r".*/kernel|state/.*", "spectral normalization divides kernels, which PyTorch's modules apply as they are"
     if kind == "weight_standardized":
         yield r".*/kernel", "weight standardization changes kernels, which PyTorch's modules apply as they are"
-    if kind in ("batch", "ghost"):
-        yield r".*/norm/.*", "batch normalization keeps running statistics, which are no parameters"
     if section.get("minibatch_deviation"):
         yield r"output/kernel", "its last row reads the minibatch deviation"
     cell = section.get("cell", section["name"])
@@ -128,7 +129,7 @@ def _reasons(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield r".*_gain|.*/cell_bias", "PyTorch's cells have nothing that normalizes inside"
     if section.get("zoneout") or (cell == "lstm" and section.get("cell_zoneout")):
         yield r".*/recurrent/kernel", "zoneout mixes states in evaluation too, which PyTorch's cells do not"
-    if kind in ("layer", "group", "instance", "rms"):
+    if kind in ("layer", "group", "instance", "rms", "batch", "ghost"):
         yield r".*/norm/.*", "PyTorch's recurrent modules have nothing between their layers"
     if section.get("skip", "none") != "none":
         yield r"layer_0*[1-9]\d*/.*", "PyTorch's recurrent modules have no skip between their layers"
@@ -158,7 +159,10 @@ def _channels(section: Mapping[str, Any], shapes: Mapping[str, Shape]) -> int:
 
 
 def _torch_name(section: Mapping[str, Any], own: str) -> str:
-    """Return PyTorch's name of a parameter, "" where there is none."""
+    """Return PyTorch's name of a parameter or running statistic, "" where there is none."""
+    if found := _STATISTIC.fullmatch(own):
+        beside = _torch_name(section, f"{found[1]}/scale")
+        return f"{beside.removesuffix('weight')}running_{found[2]}" if beside else ""
     if section["name"] in (*_STACKS, "resnet") or _NAMED.fullmatch(own):
         *path, leaf = own.split("/")
         return ".".join([*path, _LEAVES[leaf]]) if leaf in _LEAVES else ""
@@ -192,7 +196,16 @@ def shapes_of(pairs: list[Twin], shapes: Mapping[str, Shape]) -> dict[str, Shape
         found[twin.torch] = (shape[-1], shape[-2], *shape[:-2], *single) if twin.layout == "kernel" else shape
         if twin.layout == "gates":
             found[twin.second] = shape
-    return found
+    return found | {name: array.shape for name, array in counts(pairs).items()}
+
+
+def counts(pairs: list[Twin]) -> dict[str, np.ndarray]:
+    """Return the number of batches that each batch normalization of PyTorch counts: 0, since ours counts none.
+
+    Only a module of `momentum=None` reads it.
+    """
+    means = [twin.torch.removesuffix("running_mean") for twin in pairs if twin.torch.endswith(".running_mean")]
+    return {f"{name}num_batches_tracked": np.zeros((), np.int64) for name in means}
 
 
 def to_torch(pairs: list[Twin], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -209,11 +222,11 @@ def to_torch(pairs: list[Twin], own: Mapping[str, np.ndarray]) -> dict[str, np.n
         found[twin.torch] = np.moveaxis(array, (-1, -2), (0, 1)) if twin.layout == "kernel" else array
         if twin.layout == "gates":
             found[twin.second] = np.zeros_like(array)
-    return found
+    return found | counts(pairs)
 
 
 def to_own(pairs: list[Twin], torch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Turn a state_dict into our parameters; the inverse of `to_torch`, with both biases of a cell in one."""
+    """Turn a state_dict into our arrays by name; the inverse of `to_torch`, with both biases of a cell in one."""
     found = {}
     for twin in pairs:
         array = torch[twin.torch]

@@ -1,4 +1,7 @@
-"""Names of parameters, such as "layer_00/linear/kernel", and the patterns that choose among them."""
+"""Names of parameters, such as "layer_00/linear/kernel", and the patterns that choose among them.
+
+What a model keeps beside its parameters is named by its place in the state: "state/batch_stats/layer_00/norm/mean".
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ import jax
 from deepprinciples.types import PyTree, path_to_names
 
 Patterns = str | Sequence[str]
+STATE = "state/"  # how the names of a model's state begin where they stand beside those of its parameters
+_COLLECTION = "batch_stats"  # of Linen, between a name's beginning and the path of its layer
 _MOST_SHOWN = 3
 
 
@@ -24,6 +29,18 @@ def name_of(path: tuple[Any, ...]) -> str:
 def names_of(tree: PyTree) -> list[str]:
     """List the names of the leaves of a tree, in its order."""
     return [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def names_with_state(params: PyTree, state: PyTree) -> list[str]:
+    """List the names of a model's parameters and of what it keeps beside them, in the order of their leaves."""
+    return names_of(params) + [f"{STATE}{name}" for name in names_of(state)]
+
+
+def place_of(name: str) -> str:
+    """Return what a pattern is held against: of "state/batch_stats/layer_00/norm/mean" it is "layer_00/norm/mean"."""
+    if not name.startswith(STATE):
+        return name
+    return "/".join(word for word in name.removeprefix(STATE).split("/") if word != _COLLECTION)
 
 
 def as_patterns(patterns: Patterns) -> list[str]:

@@ -17,7 +17,7 @@ from deepprinciples.domains.registry import TABLES
 from deepprinciples.engine.streams import with_own_stream
 from deepprinciples.learners.grouping import by_group, chain_without_frozen, factors
 from deepprinciples.parts.parameter_groups import Group
-from deepprinciples.parts.parameter_names import names_of
+from deepprinciples.parts.parameter_names import names_with_state
 from deepprinciples.types import Array, Batch, Dataset, Model, Reparameterization
 
 Config = Mapping[str, Any]
@@ -79,12 +79,13 @@ def model_of(config: Config, parts: Dataset) -> Model:
 
 
 def begun_from(model: Model, start: Mapping[str, Array]) -> Model:
-    """Let a model begin from given weights, name -> array; those that have none are drawn as before."""
+    """Let a model begin from given weights and their state, name -> array; what has none begins as before."""
 
     def init(key: Array, inputs: Any) -> tuple[Any, Any]:
-        params, state = model.init(key, inputs)
-        given = [start.get(name, leaf) for name, leaf in zip(names_of(params), jax.tree.leaves(params), strict=True)]
-        return jax.tree.unflatten(jax.tree.structure(params), given), state
+        made = model.init(key, inputs)
+        leaves, structure = jax.tree.flatten(made)
+        given = [start.get(name, leaf) for name, leaf in zip(names_with_state(*made), leaves, strict=True)]
+        return jax.tree.unflatten(structure, given)
 
     return model._replace(init=init)
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from deepprinciples.errors import ConfigError, ResourceError
+from deepprinciples.parts.layers.normalization import enough_examples
 from deepprinciples.parts.models.switches import (
     check_layer,
     check_switched,
@@ -135,63 +136,88 @@ def nnx_model(make: Callable[[nnx.Rngs], nnx.Module]) -> Model:
 
 
 def equinox(make: Callable[[Array], Any]) -> Model:
-    """Wrap an Equinox module without state.
+    """Wrap an Equinox module, without state or with it.
 
     Equinox keeps kernels as [out, in]; parts that care for the axes of a kernel see them so.
 
     Args:
         make: (key) -> module for one example, called as module(x) with `key` and those of `switches` that it accepts
-            as keywords; it follows eqx.nn.inference_mode.
+            as keywords; it follows eqx.nn.inference_mode. A module with state, or `eqx.nn.make_with_state` of such a
+            function, is called as module(x, state) and returns (outputs, state). The axis of examples is called as
+            eqx.nn.BatchNorm calls it, else "batch".
 
     Returns:
-        A `Model` on batches: params are {"layers.0": {"weight": ..., "bias": ...}, ...}; its only activation
-        is "output".
+        A `Model` on batches: params are {"layers.0": {"weight": ..., "bias": ...}, ...}, the state is that of
+        `equinox_state.read`, and its only activation is "output".
 
     Raises:
-        ResourceError: Equinox is not installed. Its init raises ValueError where the module has state, or dropout that
-            stays off in training.
+        ResourceError: Equinox is not installed. Its init raises ValueError where dropout or batch normalization stays
+            off in training, or batch normalization has another mode than "batch" or several axes; its apply, where
+            batch normalization has too few values.
     """
     try:
         import equinox as eqx
     except ImportError as error:
         message = "model: equinox is not installed; expected the extra; run pip install 'deepprinciples[equinox]'"
         raise ResourceError(message) from error
+    from deepprinciples.parts.models import equinox_state
 
     def place(path: tuple) -> tuple[str, str]:
         *layer, leaf = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
         return ".".join(layer) or "module", leaf
 
+    def drops(node: Any) -> bool:
+        return isinstance(node, eqx.nn.Dropout) and node.p not in (0, 0.0)
+
     def init(key: Array, x: Array) -> tuple[PyTree, PyTree]:
         params: dict[str, dict[str, Array]] = {}
-        module = make(key)
-        nodes = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, eqx.nn.StateIndex | eqx.nn.Dropout))
-        if isinstance(module, tuple) or any(isinstance(node, eqx.nn.StateIndex) for node in nodes):
-            raise ValueError(
-                "equinox: the module has state (such as eqx.nn.BatchNorm), which is not kept here; use "
-                "eqx.nn.GroupNorm, or a Linen or NNX module"
-            )
+        module, begun = equinox_state.made(make, key)
         for path, value in jax.tree.leaves_with_path(eqx.filter(module, eqx.is_inexact_array)):
             layer, leaf = place(path)
             params.setdefault(layer, {})[leaf] = value
-        if any(isinstance(node, eqx.nn.Dropout) and node.p not in (0, 0.0) for node in nodes):
-            both = [jax.make_jaxpr(lambda p, t=t: apply(p, {}, x, key=key, train=t)[0])(params) for t in (True, False)]
+        state = equinox_state.read(module, begun)
+        if any(map(drops, jax.tree.leaves(module, is_leaf=drops))):
+            both = [
+                jax.make_jaxpr(lambda p, t=t: call(p, state, x, key, train=True, drop=t)[0])(params)
+                for t in (True, False)
+            ]
             if len({re.sub("0x[0-9a-f]+", "", str(one)) for one in both}) == 1:  # functions show their addresses
                 raise ValueError(stays_off("Dropout"))
-        return params, {}
+        return params, state
+
+    def call(
+        params: PyTree, state: PyTree, x: Array, key: Array | None, *, train: bool, drop: bool = True
+    ) -> tuple[Any, PyTree]:
+        module, begun = equinox_state.made(make, jax.random.key(0))
+        own, static = eqx.partition(module, eqx.is_inexact_array)
+        own = jax.tree.map_with_path(lambda path, _: params[place(path)[0]][place(path)[1]], own)
+        module = eqx.nn.inference_mode(eqx.combine(own, static), value=not train)
+        if not drop:
+            still = lambda node: eqx.tree_at(lambda one: one.p, node, 0) if drops(node) else node
+            module = jax.tree.map(still, module, is_leaf=drops)
+        called = parameters(type(module).__call__)
+        options = {k: v for k, v in switches(train).items() if k in called}
+        draws = accepts(type(module).__call__, "key")
+        keyed = {"key": jax.random.split(key, x.shape[0])} if key is not None and draws else {}
+
+        def one(x: Array, keyed: dict[str, Array], *given: Any) -> tuple[Any, Any]:
+            found = module(x, *given, **keyed, **options)
+            return found if given else (found, None)
+
+        given = [equinox_state.written(module, begun, state)] if state else []
+        axes, name = (0, 0, *(None for _ in given)), equinox_state.axis_of(module)
+        outputs, after = jax.vmap(one, in_axes=axes, out_axes=(0, None), axis_name=name)(x, keyed, *given)
+        if train and given and equinox_state.stands_still(module, given[0], after):
+            raise ValueError(stays_off("BatchNorm"))
+        return outputs, equinox_state.read(module, after) if given else {}
 
     def apply(params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool) -> Result:
         state = dict(state)
         perturbations = state.pop("perturbations", {})
-        own, static = eqx.partition(make(jax.random.key(0)), eqx.is_inexact_array)
-        own = jax.tree.map_with_path(lambda path, _: params[place(path)[0]][place(path)[1]], own)
-        module = eqx.nn.inference_mode(eqx.combine(own, static), value=not train)
-        called = parameters(type(module).__call__)
-        options = {k: v for k, v in switches(train).items() if k in called}
-        if key is not None and accepts(type(module).__call__, "key"):
-            outputs = jax.vmap(lambda one, k: module(one, key=k, **options))(x, jax.random.split(key, x.shape[0]))
-        else:
-            outputs = jax.vmap(lambda one: module(one, **options))(x)
-        return _perturbed(outputs, state, perturbations, {})
+        if train and x.ndim == 2 and any(isinstance(one, Mapping) and "mean" in one for one in state.values()):
+            enough_examples("BatchNorm", len(x), 1)  # the number of positions between layers is not known
+        outputs, after = call(params, state, x, key, train=train)
+        return _perturbed(outputs, after if train else state, perturbations, {})
 
     return Model(init, apply, takes_perturbations=True)
 

@@ -1,5 +1,7 @@
 """Weights that a model begins from: `model.start`, a file or a run directory, held against the model and taken.
 
+The state that belongs to them, such as running statistics, is taken with them.
+
 The arrays go to the compiled programs as arguments, as if they were traced hyper-parameters, so no program holds them.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +24,9 @@ from deepprinciples.learners.assembly.factories import Config, asks, example_of,
 from deepprinciples.learners.trained_networks import networks_of
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.published import SETS
-from deepprinciples.parts.parameter_names import matches, names_of, unmatched
-from deepprinciples.results.finished_run import load
-from deepprinciples.runs import arrays, directory
+from deepprinciples.parts.parameter_names import STATE, matches, place_of, unmatched
+from deepprinciples.results.finished_run import config_of, load
+from deepprinciples.runs import directory
 from deepprinciples.types import Dataset
 
 PATH = "model.start"
@@ -53,9 +55,9 @@ def start_of(config: Config, parts: Dataset) -> Start | None:
     if given is None:
         return None
     head, shapes = _network_of(config, parts, given["to"])
-    if problems := unmatched(given["match"], list(shapes)):
+    if problems := unmatched(given["match"], [place_of(name) for name in shapes]):
         raise ConfigError(*(f"{PATH}.match: {problem}" for problem in problems))
-    wanted = [name for name in shapes if matches(given["match"], name)]
+    wanted = [name for name in shapes if matches(given["match"], place_of(name))]
     take = functools.partial(safetensors.fitted, section=config["model"], expected=shapes, wanted=wanted)
     path = _path_of(given)
     try:
@@ -65,19 +67,23 @@ def start_of(config: Config, parts: Dataset) -> Start | None:
             found = {seed: take(path, one, naming="own") for seed, one in _kept(path, given["arm"]).items()}
     except IntegrityError as error:
         raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
-    return Start({seed: {f"{head}{name}": array for name, array in one.items()} for seed, one in found.items()})
+    return Start({seed: {_below(head, name): array for name, array in one.items()} for seed, one in found.items()})
+
+
+def _below(head: str, name: str) -> str:
+    """Return the learner's own name of what a network of it calls so."""
+    return f"{STATE}{head}{name.removeprefix(STATE)}" if name.startswith(STATE) else f"{head}{name}"
 
 
 def _network_of(config: Config, parts: Dataset, network: str) -> tuple[str, safetensors.Shapes]:
     """Return how the names of a network's parameters begin in the learner's own, and what they are without that."""
     if asks("learner", config["learner"], "start"):
         made = from_config.learner(config, parts)
-        params = jax.eval_shape(lambda key: made.init(key).params, jax.random.key(0))
+        begun = jax.eval_shape(made.init, jax.random.key(0))
+        shapes = safetensors.shapes_of(begun.params, getattr(begun, "model_state", {}))
     else:
         model, example = model_of(config, parts), example_of(config, parts).inputs
-        params = jax.eval_shape(lambda key: model.init(key, example)[0], jax.random.key(0))
-    leaves = zip(names_of(params), jax.tree.leaves(params), strict=True)
-    shapes = {name: (leaf.shape, np.dtype(leaf.dtype)) for name, leaf in leaves}
+        shapes = safetensors.shapes_of(*jax.eval_shape(lambda key: model.init(key, example), jax.random.key(0)))
     several = [name for name in networks_of(config, parts) if name]
     if not network:
         return "", shapes
@@ -85,7 +91,15 @@ def _network_of(config: Config, parts: Dataset, network: str) -> tuple[str, safe
         listed = f"one of {', '.join(several)}" if several else "nothing: its learner has one network"
         raise ConfigError(f"{PATH}.to: found {quoted(network)}; expected {listed}{suggestion(network, several)}")
     head = f"{network}/"
-    return head, {name.removeprefix(head): one for name, one in shapes.items() if name.startswith(head)}
+    return head, {name: shapes[_below(head, name)] for name in _without(head, shapes)}
+
+
+def _without(head: str, names: Iterable[str]) -> Iterator[str]:
+    """Yield the names of what is a network's, without how they begin in the learner's."""
+    for name in names:
+        front = STATE if name.startswith(STATE) else ""
+        if name.startswith(front + head):
+            yield front + name.removeprefix(front + head)
 
 
 def _path_of(given: Config) -> Path:
@@ -110,7 +124,8 @@ def _kept(path: Path, arm: str) -> dict[int, Arrays]:
     run = load(path)
     names = [str(row["name"]) for row in run.summary["arms"]]
     every = parameters.every(path, str(run.summary["kind"]), names, arm=arm)
-    return {seed: arrays.flat(kept.params) for seed, kept in every.items()}
+    reparameterized = bool(config_of(run, arm).get("weights"))
+    return {seed: parameters.by_name(kept, reparameterized) for seed, kept in every.items()}
 
 
 def check(arms: Mapping[str, Config], data: Mapping[str, Dataset]) -> None:
