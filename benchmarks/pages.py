@@ -91,6 +91,24 @@ def stream_table(rows: Sequence[Row]) -> Table:
     return "A stream of batches of 256 rows of 16 numbers, MLP 16-8-2", heads, cells
 
 
+def limits_table(rows: Sequence[Row]) -> Table:
+    """Lay out what the matrix products of a step take of it."""
+    cells = [
+        (
+            one["model"].upper(),
+            f"{one['gigaflop']:.3g}",
+            show(one["ms_per_model_step"]),
+            f"{one['rate']:.0f}",
+            show(find(rows, one["model"], "a whole step")["ms_per_model_step"]),
+            f"{one['ratio']:.2f}",
+        )
+        for one in rows
+        if one.get("table") == "limits" and "rate" in one
+    ]
+    heads = ("model", "GFLOP of the products", "ms of the products", "GFLOP a second", "ms of a step", "share")
+    return "The products of a step, each timed alone, and the whole step, on one core", heads, cells
+
+
 def goal_table(rows: Sequence[Row]) -> Table:
     """Lay out the goals."""
     cells = [
@@ -106,6 +124,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
     for table in (
         side_table(rows, "engine", "Our train against a hand-written minimal scan, on one core", "minimal scan"),
         side_table(rows, "probes", "Default probes (a run's own interval is 25 or more)", "probes off"),
+        limits_table(rows),
         verdict_table(rows),
         lanes_table(rows),
         stream_table(rows),
@@ -150,10 +169,11 @@ def _further(rows: Sequence[Row], others: Mapping[str, dict[str, Any]]) -> Itera
             seen.add(model)
             own = [row for row in run["rows"] if row["model"] == model]
             yield from _with_conditions(name, run, own, peer_table(own, model))
-        studies = [row for row in run["rows"] if row.get("table") == "verdict"]
-        if studies and "verdict" not in seen and not any(row.get("table") == "verdict" for row in rows):
-            seen.add("verdict")
-            yield from _with_conditions(name, run, studies, verdict_table(studies))
+        for table, lay_out in (("limits", limits_table), ("verdict", verdict_table)):
+            own = [row for row in run["rows"] if row.get("table") == table]
+            if own and table not in seen and not any(row.get("table") == table for row in rows):
+                seen.add(table)
+                yield from _with_conditions(name, run, own, lay_out(own))
 
 
 def _with_conditions(name: str, run: Mapping[str, Any], own: Sequence[Row], table: Table) -> Iterator[str]:
@@ -167,7 +187,8 @@ def _covered(result: dict[str, Any]) -> str:
     names = models(result["rows"])
     if not names:
         kinds = dict.fromkeys(row.get("table", "") for row in result["rows"])
-        return f"{', '.join({'verdict': 'whole studies', 'stream': 'streams'}.get(one, one) for one in kinds)} alone"
+        words = {"verdict": "whole studies", "stream": "streams", "limits": "products"}
+        return f"{', '.join(words.get(one, one) for one in kinds)} alone"
     return "all models" if len(names) == len(WORKLOADS) else f"{', '.join(names).upper()} alone"
 
 
@@ -211,6 +232,8 @@ NOTES = (
     "  once, and noise from JAX; ours takes a large batch in shares that fit the cache and draws noise without a loop,",
     "  and is below 1 where that gains more than all else costs. Both are kept on one core, where each lane of a",
     "  population runs: sharing a product between cores takes some percent more or less from turn to turn.",
+    "- *products*: no order of the other operations makes a step faster than its matrix products are. A convolution is",
+    "  the product of a kernel and patches; copying these is not in it.",
     "- *lanes*: runs of 64 steps through the calls of a study, results on the host; few lanes are trained again and",
     "  again with new seeds, as many in a turn as of many. The memory is the peak of the process after these lanes.",
     "- *once more*: the same program timed again in the same turns. How far its ratio is from 1 is what its place in",

@@ -2,9 +2,9 @@
 
     python benchmarks/run.py [--full] [--only mlp,cnn] [--out docs]
 
-Names for --only: the models, and probes, lanes, stream, verdict. A whole run writes benchmarks.json, .md and .svg to
---out, by default docs; a part of it writes only where --out is given: parts of different runs do not belong in one
-table.
+Names for --only: the models, and probes, limits, lanes, stream, verdict. A whole run writes benchmarks.json, .md and
+.svg to --out, by default docs; a part of it writes only where --out is given: parts of different runs do not belong in
+one table.
 The short form takes about 3 minutes on 2 cores and says what it leaves out; the full form more than an hour.
 """
 
@@ -54,6 +54,7 @@ class Line(NamedTuple):
 def lines() -> list[Line]:
     """List every process of the full form, in the order in which they run."""
     found = []
+    limits = [Line("limits", "limits", "products", model, False) for model in WORKLOADS]
     for model, workload in WORKLOADS.items():
         quick = model not in SLOW
         short = quick and model not in FULL
@@ -77,6 +78,7 @@ def lines() -> list[Line]:
     verdicts = [Line("verdict", "verdict", "verdict", study, False) for study in ("mlp", "cnn", "lstm")]
     return [
         *found,
+        *limits,
         Line("lanes", "ours", "lanes", "mlp", False),
         Line("stream", "streaming", "stream", "mlp", False),
         *verdicts,
@@ -186,7 +188,7 @@ def write(result: dict[str, Any], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, measure, print, write."""
-    names = [*WORKLOADS, "probes", "lanes", "stream", "verdict"]
+    names = [*WORKLOADS, "probes", "limits", "lanes", "stream", "verdict"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="more steps, 5 repeats, every line")
     parser.add_argument("--smoke", action="store_true", help="a few steps: shows that everything runs, nothing more")

@@ -18,7 +18,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ("workloads", "timing", "reading", "pages", "figure", "run", "games", "serial_jax", "stock_flax", "ours",
-         "streaming", "gpu")  # fmt: skip
+         "limits", "streaming", "gpu")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,8 @@ ROWS = [
     line("mlp", "minimal scan", 0.30, 1.0, table="engine"),
     line("mlp", "probes off", 0.20, 1.0, table="probes"),
     line("mlp", "probes every 25", 0.24, 1.0, table="probes"),
+    line("mlp", "its products alone", 0.2, table="limits", ratio=0.64, gigaflop=0.03, rate=150.0),
+    line("mlp", "a whole step", 0.31, table="limits", ratio=1.0),
     line("verdict_mlp", "ours, cold", 0.4, **verdict(40.0, 0.3)),
     line("verdict_mlp", "ours, once more", 0.4, **verdict(30.0, 0.225)),
     line("verdict_mlp", "torch eager, a process a core", 0.4, **verdict(133.0, 1.0)),
@@ -161,6 +163,7 @@ def test_the_page_tells_lines_losses_and_what_was_not_measured(scripts):
     page = scripts.pages.markdown(RESULT)
     assert "| torch eager, two processes | 0.5 | 0.45 to 0.6 | 1.00 |  |" in page
     assert "| ours population | 6 | 5.4 to 7.2 | 1.50 | 2.5 |" in page
+    assert "| MLP | 0.03 | 0.2 | 150 | 0.31 | 0.64 |" in page
     assert "| the demo; 90,000 model-steps | ours, cold | 40.0 | 39.0 to 41.0 | 0.30 |" in page
     for words in ("## Where we lose", "No GPU was at hand", "- CNN torch peer compile: no compiler"):
         assert words in page
@@ -428,6 +431,22 @@ def test_what_is_compared_within_a_few_percent_stays_on_one_core():
     module = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=module, check=True)
     assert done.stdout.split() == [str(len(os.sched_getaffinity(0))), "1"]
+
+
+def test_the_products_of_a_step_are_counted_as_often_as_they_run(scripts):
+    """Lost: what a step cannot be faster than, where a recurrent network multiplies in a loop."""
+    import jax
+    import jax.numpy as jnp
+
+    def step(x, w):
+        again = jax.jit(lambda x: jax.lax.scan(lambda x, _: (x @ w, None), x, None, length=5)[0])
+        return jnp.einsum("bij,bjk->bik", again(x)[None], w[None])
+
+    closed = jax.make_jaxpr(step)(jnp.ones((3, 4)), jnp.ones((4, 4)))
+    found = scripts.limits.products_of(closed.jaxpr)
+    assert sorted(found.values()) == [1, 5]
+    assert {one.operations for one in found} == {2 * 3 * 4 * 4}
+    assert all(one.swapped().operations == one.operations and scripts.limits.alone(one) > 0 for one in found)
 
 
 def test_the_command_refuses_a_line_it_does_not_know(scripts, capsys):

@@ -110,8 +110,8 @@ def wandb(study: str, runs: Iterable[Tracked], project: str, folder: Path | None
 
     for run in runs:
         given: dict[str, Any] = {"project": project, "group": study, "name": run.name, "config": dict(run.config)}
-        place = {} if folder is None else {"dir": str(folder)}
-        with client.init(**given, **place, notes=run.text, settings=client.Settings(silent=True)) as open_run:
+        given |= {} if folder is None else {"dir": str(folder)}
+        with client.init(**given, notes=run.text, settings=client.Settings(silent=True)) as open_run:
             for step, row in _rows(run.curves):
                 open_run.log(row, step=step)
             open_run.summary.update({**run.final, "verdict": run.text})
