@@ -61,8 +61,8 @@ def measured(kind: str, names: list[str], bare: float) -> Cost:
     return Cost(prepared_group.probe_cost(made, parts, settings), made.program.compile_seconds - bare)
 
 
-def page(rows: dict[str, dict[str, Cost]]) -> str:
-    """Write the page."""
+def page(rows: dict[str, dict[str, Cost]], *, busy: bool) -> str:
+    """Write the page; it says so where the machine had other work when the measuring began."""
     kinds = list(NETS)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib", "flax", "optax"))
     head = "".join(f" {kind}, steps | {kind}, at every 25th |" for kind in kinds)
@@ -75,7 +75,8 @@ def page(rows: dict[str, dict[str, Cost]]) -> str:
         "costs smaller, and a decomposition of its kernels (`rank`) larger.",
         "",
         f"- Date: {datetime.date.today().isoformat()}",
-        f"- Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}; {versions}",
+        f"- Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+        f"{', with other work beside it' * busy}; {versions}",
         "- MLP: digits, 2 layers of 64, batches of 64. LSTM: MNIST-1D, 32 units over 40 steps, batches of 64. Adam.",
         "",
         f"| probe |{head} compiling, s |",
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/probes.md"))
     out = parser.parse_args().out
     use_all_cores()
+    busy = os.getloadavg()[0] > 0.5
     bare = {kind: measured(kind, [], 0.0).compiling for kind in NETS}
     names = [*TIERS, *sorted(set(probes.TABLE) - {*TIERS, "players", "rotation"})]
     rows: dict[str, dict[str, Cost]] = {}
@@ -103,7 +105,7 @@ def main() -> None:
         nets = list(NETS) if name in (*TIERS, "gradient_through_time", "gate_saturation") else ["MLP"]
         rows[name] = {kind: measured(kind, [name], bare[kind]) for kind in nets}
         print(name, *(f"{kind} {cost.steps:.2f}" for kind, cost in rows[name].items()), flush=True)
-    out.write_text(page(rows), encoding="utf-8")
+    out.write_text(page(rows, busy=busy), encoding="utf-8")
 
 
 if __name__ == "__main__":
