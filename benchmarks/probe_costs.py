@@ -84,7 +84,7 @@ def page(rows: dict[str, dict[str, Cost]], *, busy: bool) -> str:
     ]
     for name, costs in rows.items():
         known = [costs.get(kind) for kind in kinds]
-        cells = [f" {one.steps:.2f} | {100 * one.steps / 25:.1f} % |" if one else "  |  |" for one in known]
+        cells = [f" {one.steps:.2f} | {100 * one.steps / 25:.1f}\u00a0% |" if one else "  |  |" for one in known]
         said = f"**{name}**" if name in TIERS else name
         lines.append(f"| {said} |{''.join(cells)} {costs[kinds[0]].compiling:+.1f} |")
     return "\n".join([*lines, "", "Differences of a few hundredths of a step are noise of the timing.", ""])
