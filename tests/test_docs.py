@@ -140,7 +140,7 @@ def test_a_probe_of_ones_own_is_recorded(spaces: Any) -> None:
     """Lost: the measurement that a reader adds, by layer; `--plugin` adds to the same table."""
     assert TABLES["probe"] is dp.parts.probes.TABLE
     space = spaces("docs/howto/own_probe.md")
-    found = dp.load(space["folder"] / space["run"].path).results.largest_weight
+    found = dp.load(space["folder"] / space["run"].path).results.large_weight
     assert found.dims == ("arm", "seed", "step", "layer") and bool((found > 0).all())
 
 
