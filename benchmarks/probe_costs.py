@@ -75,8 +75,8 @@ def page(rows: dict[str, dict[str, Cost]], *, busy: bool) -> str:
         "",
         "Written by `make probe-costs`; edits are lost. *Steps*: what looking once costs, in plain training steps of",
         f"the same model, the median of {REPEATS} measurements of five turns each. *At every 25th*: what that adds to",
-        "the time of a run whose probes look at one step in 25, the default of a long run. Small nets on small batches: a",
-        "larger net makes fixed costs smaller, and a decomposition of its kernels (`rank`) larger.",
+        "the time of a run whose probes look at one step in 25, the default of a long run. Small nets on small",
+        "batches: a larger net makes fixed costs smaller, and a decomposition of its kernels (`rank`) larger.",
         "",
         f"- Date: {datetime.date.today().isoformat()}",
         f"- Machine: {os.cpu_count()} cores, {platform.system()} {platform.machine()}"

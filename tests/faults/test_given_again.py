@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_on_arrays_is_resumed_to_the_same_bits(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: a night of training on one's own arrays, at the first signal; or the way on, said at its end."""
-    assert stopped_at(2, ("train", given()), tmp_path / "run", monkeypatch, way_on=FROM_PYTHON)
+    assert stopped_at(2, ("train", given()), tmp_path / "run", monkeypatch, resume_hint=FROM_PYTHON)
     dp.resume(tmp_path / "run", config=given(X.copy(), Y.copy()))
     assert told(tmp_path / "run") == told(run.path)
 
@@ -63,7 +63,7 @@ def test_a_run_with_a_probe_of_a_function_is_continued(tmp_path: Path, monkeypat
     """Lost: the same, where a function stands in the list of probes, with a keyword."""
     train = {**given()["train"], "probes": ["gradient_norm", {"factory": counted, "count": 3}]}
     config = {**given(), "data": STUDY["data"], "train": train}
-    assert stopped_at(2, ("train", config), tmp_path / "run", monkeypatch, way_on=FROM_PYTHON)
+    assert stopped_at(2, ("train", config), tmp_path / "run", monkeypatch, resume_hint=FROM_PYTHON)
     with pytest.raises(ConfigError, match="train.probes stands for what was given from Python; give the config again"):
         dp.resume(tmp_path / "run")
     run = dp.resume(tmp_path / "run", config=config)

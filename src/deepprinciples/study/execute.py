@@ -124,7 +124,7 @@ def execute(
         except Stopped as stopped:
             with contextlib.suppress(Stopped), stop.held():
                 directory.write_status(path, "stopped", **status)
-            raise Stopped(f"{stopped}; go on with: {way_on(path)}") from None
+            raise Stopped(f"{stopped}; go on with: {resume_hint(path)}") from None
         except Exception as error:  # a user's own function may raise anything, at any time
             shown = out_of_memory(error, store.program, path) or error
             with contextlib.suppress(Exception), stop.held():
@@ -135,7 +135,7 @@ def execute(
     return run
 
 
-def way_on(path: Path) -> str:
+def resume_hint(path: Path) -> str:
     """Say how a run is resumed: by the command, or from Python where no file holds all that it was given."""
     with contextlib.suppress(ConfigError):
         if configs.marked(configs.read(path / directory.CONFIG)):
@@ -151,7 +151,8 @@ def _on_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or path
         raise ResourceError(
-            f"{where}: cannot be written ({error.strerror or error}); free some space, then resume with: {way_on(path)}"
+            f"{where}: cannot be written ({error.strerror or error}); free some space, then resume with: "
+            f"{resume_hint(path)}"
         ) from None
 
 
@@ -170,7 +171,7 @@ def out_of_memory(error: Exception, program: progress_store.UnderWay | None, pat
         fewer = f"begin a new run with train.max_parallel = {width // 2}"
     return ResourceError(
         f"memory: {program.arm}: {need}, and about {autotune.memory_limit(1):,} are free; {fewer}, or free some and go "
-        f"on with: {way_on(path)}"
+        f"on with: {resume_hint(path)}"
     )
 
 
