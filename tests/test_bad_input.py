@@ -121,7 +121,7 @@ CONFIG = {
     ),
     "2 unknown probe": (
         {"train.probes": ["gradient_nrm"]},
-        'train.probes: no probe "gradient_nrm"; did you mean "gradient_norm"? ...',
+        'train.probes[0]: no probe "gradient_nrm"; did you mean "gradient_norm"? ...',
     ),
     "2 unknown baseline": ({"study.baseline": "plan"}, "study.baseline: no arm 'plan' (arms: plain, fast)"),
     "3 number in quotes": (

@@ -82,6 +82,9 @@ def cnn(*, channels: tuple[int, ...] = (8, 16), outputs: int) -> None: ...
 def plain() -> None: ...
 
 
+def lanczos(*, iterations: Count = 16) -> None: ...
+
+
 def digits() -> None: ...
 
 
@@ -109,7 +112,7 @@ def noise(*, strength: Strength = 0.0) -> None: ...
 class Train(NamedTuple):
     steps: Count = 1000
     seed: Seed = 0
-    probes: tuple[str, ...] = ("norm",)
+    probes: tuple[Annotated[Callable[..., Any], "probe"] | str, ...] = ("norm",)
 
 
 class Study(NamedTuple):
@@ -143,7 +146,7 @@ KINDS = configs.Registry(
         "initializer": {"normal": normal, "glorot_normal": glorot_normal},
         "loss": {"mse": plain, "softmax_cross_entropy": plain},
         "metric": {"accuracy": plain},
-        "probe": {"norm": plain, "rank": plain},
+        "probe": {"lanczos": lanczos, "norm": plain, "rank": plain},
         "gradient": {"plain": plain},
         "optimizer": {"sgd": sgd, "adam": adam},
         "schedule": {"constant": plain},
@@ -279,6 +282,12 @@ def test_only_scalars_are_sweepable() -> None:
         ("regularizers.l2.strength=0", "regularizers.l2.strength", 0.0),
         ("regularizers.first={name='l2'}", "regularizers.first.name", "l2"),
         ("train.probes=['rank', 'norm']", "train.probes", ("rank", "norm")),
+        ("train.probes=['norm', 'lanczos']", "train.probes", ("norm", {"name": "lanczos", "iterations": 16})),
+        (
+            "train.probes=[{name='norm'}, {name='lanczos', iterations=3}]",
+            "train.probes",
+            ("norm", {"name": "lanczos", "iterations": 3}),
+        ),
         ("study.trials=5", "study.trials", 5),
     ],
 )
@@ -456,7 +465,16 @@ REFUSED = [
     ("transforms.x={factory='os.system'}", 'transforms.x.factory: expected a function from Python, found the string '
      '"os.system"; in a file give a name'),
     ("train=3", "train: expected a table, found 3"),
-    ("train.probes=['nrm']", 'train.probes: no probe "nrm"; did you mean "norm"? (probes: norm, rank)'),
+    ("train.probes=3", "train.probes: expected a list, found 3"),
+    ("train.probes=['nrm']", 'train.probes[0]: no probe "nrm"; did you mean "norm"? (probes: lanczos, norm, rank)'),
+    ("train.probes=['norm', 3]", "train.probes[1]: expected the name of a probe or a table, found 3"),
+    ("train.probes=[{iterations=3}]", "train.probes[0].name: missing (probes: lanczos, norm, rank)"),
+    ("train.probes=['norm', {name='lanczos', iteration=3}]",
+     'train.probes[1].iteration: unknown key; did you mean "iterations"? (lanczos takes: iterations)'),
+    ("train.probes=[{name='lanczos', iterations=0}]",
+     "train.probes[0].iterations: expected a whole number of at least 1, found 0"),
+    ("train.probes=['lanczos', 'norm', {name='lanczos', iterations=3}]",
+     'train.probes[2]: is "lanczos", as train.probes[0] is; keep one of them'),
     ("study.metric=acc", 'study.metric.name: no metric "acc"; did you mean "accuracy"? (metrics: accuracy)'),
     ("title=3", "title: expected a text, found 3"),
     ("optimiser=sgd", 'optimiser: unknown key; did you mean "optimizer"? (a config takes: title, data, model, loss, '

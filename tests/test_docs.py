@@ -6,7 +6,10 @@ The notebooks are run where the site is built (`make docs`).
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
+import itertools
 import re
 import shlex
 import tomllib
@@ -137,7 +140,7 @@ def test_a_probe_of_ones_own_is_recorded(spaces: Any) -> None:
     """Lost: the measurement that a reader adds, by layer; `--plugin` adds to the same table."""
     assert TABLES["probe"] is dp.parts.probes.TABLE
     space = spaces("docs/howto/own_probe.md")
-    found = dp.load(space["folder"] / space["run"].path).results.largest_weight
+    found = dp.load(space["folder"] / space["run"].path).results.large_weight
     assert found.dims == ("arm", "seed", "step", "layer") and bool((found > 0).all())
 
 
@@ -235,6 +238,33 @@ def test_the_gallery_draws_the_numbers_of_a_table() -> None:
         [("one", 1250.5, 1250.0, 1251.0), ("two", -0.03, -0.05, 0.01)],
     )
     assert gallery.scores("| comparison | difference | interval |\n|---|---|---|\n| a - b | 1 | [0, 2] |\n") == ("", [])
+
+
+def test_labels_of_a_card_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: the scale of a picture in the gallery, whose labels cover each other or leave the card."""
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    concepts, gallery, figures = importlib.import_module("concept_figures"), extension("experiment_gallery"), []
+    both = concepts.both
+
+    @contextlib.contextmanager
+    def kept(*args: Any) -> Iterator[Any]:
+        with both(*args) as pages:
+            figures.extend(figure for figure, _ in pages[:1])
+            yield pages
+
+    monkeypatch.setattr(concepts, "both", kept)
+    exploded = [("one", 0.002, 0.001, 0.003), ("two", 0.0039, 0.0, 0.01), ("three", 1.6e16, 0.0, 5.1e16)]
+    named = [("a name as long as that of an arm can be", 0.1, -0.3, 0.2), ("short", 0.15, 0.1, 0.2)]
+    for rows in (exploded, named):
+        gallery.draw(rows, "difference", tmp_path / "card")
+        figure = figures.pop()
+        figure.draw_without_rendering()
+        axes, card = figure.axes[0], figure.bbox
+        low, high = axes.get_xlim()
+        boxes = [one.get_window_extent() for one in axes.get_xticklabels() if low <= one.get_position()[0] <= high]
+        assert len(boxes) > 1 and all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+        under = figure.findobj(lambda one: getattr(one, "get_text", str)().startswith("difference"))[0]
+        assert card.x0 <= under.get_window_extent().x0 and under.get_window_extent().x1 <= card.x1
 
 
 def test_docstrings_are_shown_as_they_are_written() -> None:

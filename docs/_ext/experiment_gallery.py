@@ -71,6 +71,7 @@ def scores(text: str) -> tuple[str, Rows]:
 def draw(rows: Rows, metric: str, path: Path) -> None:
     """Draw each row's score and interval, once for light pages and once for dark ones."""
     from concept_figures import both  # matplotlib is slow to import
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     with both(path, (4.4, 0.9 + 0.26 * len(rows))) as pages:
         for figure, ink in pages:
@@ -80,14 +81,16 @@ def draw(rows: Rows, metric: str, path: Path) -> None:
                 axes.plot(score, place, "o", color=ink.first, markersize=5)
             axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
             axes.set_ylim(-0.6, len(rows) - 0.4)
-            high = max(abs(score) for _, score, _, _ in rows)
-            middle = sorted(abs(score) for _, score, _, _ in rows)[len(rows) // 2]
-            if high > 1000 * middle > 0.0:  # an arm that exploded
-                axes.set_xscale("symlog", linthresh=middle)
-                axes.set_xticks([0.0, middle, high], ["0", f"{middle:.1g}", f"{high:.1g}"])
-                axes.set_xticks([], minor=True)
-                axes.set_xlim(left=min(0.0, *(low for _, _, low, _ in rows)))
-            axes.set_xlabel(f"{metric}, with its 95 % interval")
+            # Few ticks, for a card is small: labels side by side must not meet.
+            axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            values = sorted(score for _, score, _, _ in rows)
+            if values[-1] > 1000 * values[len(values) // 2] and values[0] > 0.0:  # an arm that exploded
+                axes.set_xscale("log")
+                axes.set_xlim(left=min(x for _, *row in rows for x in row if x > 0.0) / 2)  # an interval may begin at 0
+                axes.xaxis.set_major_locator(LogLocator(numticks=5))
+                axes.xaxis.set_minor_locator(NullLocator())
+            # In the middle of the card: long names leave no space for it below the axes.
+            figure.supxlabel(f"{metric}, with its 95 % interval", color=ink.text, fontsize=9.5)
 
 
 def page(section: Section, script: str, picture: str) -> str:

@@ -51,8 +51,9 @@ def told(path: Path) -> dict[str, Any]:
 
 
 def stopped_at(
-    count: int, kind: str | tuple[str, dict[str, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> bool:
+    count: int, kind: str | tuple[str, dict[str, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch, *,
+    resume_hint: str = "deepprinciples resume {}",
+) -> bool:  # fmt: skip
     """Run, and take a signal at the given look at the clock between two calls; tell whether it came to that."""
     command, config = KINDS[kind] if isinstance(kind, str) else kind
     looks = []
@@ -68,7 +69,7 @@ def stopped_at(
         try:
             getattr(dp, command)(config, folder)
         except Stopped as stopped:
-            assert str(stopped) == f"stopped by SIGTERM; go on with: deepprinciples resume {folder}"
+            assert str(stopped) == f"stopped by SIGTERM; go on with: {resume_hint.format(folder)}"
             assert directory.status(folder)["state"] == "stopped"
             return True
     return False

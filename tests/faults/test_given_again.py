@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,6 +18,7 @@ from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.results.finished_run import Run
 
+FROM_PYTHON = 'dp.resume("{}", config=config), with the config that the run was given'
 X = np.random.default_rng(0).normal(size=(120, 4))
 Y = (X[:, 0] > 0).astype(int)
 
@@ -46,10 +48,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_a_run_on_arrays_is_resumed_to_the_same_bits(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost: a night of training on one's own arrays, at the first signal."""
-    assert stopped_at(2, ("train", given()), tmp_path / "run", monkeypatch)
+    """Lost: a night of training on one's own arrays, at the first signal; or the way on, said at its end."""
+    assert stopped_at(2, ("train", given()), tmp_path / "run", monkeypatch, resume_hint=FROM_PYTHON)
     dp.resume(tmp_path / "run", config=given(X.copy(), Y.copy()))
     assert told(tmp_path / "run") == told(run.path)
+
+
+def counted(*, count: int = 1) -> Any:
+    """Count."""
+    return lambda info: {"counted": jnp.float32(count)}
+
+
+def test_a_run_with_a_probe_of_a_function_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: the same, where a function stands in the list of probes, with a keyword."""
+    train = {**given()["train"], "probes": ["gradient_norm", {"factory": counted, "count": 3}]}
+    config = {**given(), "data": STUDY["data"], "train": train}
+    assert stopped_at(2, ("train", config), tmp_path / "run", monkeypatch, resume_hint=FROM_PYTHON)
+    with pytest.raises(ConfigError, match="train.probes stands for what was given from Python; give the config again"):
+        dp.resume(tmp_path / "run")
+    run = dp.resume(tmp_path / "run", config=config)
+    assert (run.results.counted == 3).all() and run.summary["own_probes"]["counted"] == {
+        "probe": "counted", "what": "Count."
+    }  # fmt: skip
+    other = {**config, "train": {**train, "probes": ["gradient_norm", {"factory": counted, "count": 4}]}}
+    with pytest.raises(ConfigError, match=r"config: train.probes\[1\].count: found 4, expected 3 as in"):
+        dp.add_seeds(run.path, 3, tmp_path / "longer", config=other)
 
 
 def test_a_run_on_arrays_is_given_more_seeds(run: Run, tmp_path: Path) -> None:

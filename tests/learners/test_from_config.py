@@ -381,3 +381,18 @@ def test_a_game_is_checked_with_whole_batches():
     )
     found = from_config.check(config, from_config.dataset(config))
     assert len(found) == 1 and "batch normalization over 2 examples" in found[0], found
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_probe_with_a_keyword_counts_where_a_tier_has_it_too(monkeypatch, order):
+    """Lost: a keyword of a probe, silently, beside the tier that measures the same with its default."""
+
+    def one(*, count: int = 1):
+        return lambda info: {"found": count}
+
+    monkeypatch.setitem(TABLES["probe"], "one", one)
+    monkeypatch.setitem(TABLES["probe"], "tier", lambda: lambda info: {"found": 1, "more": 0})
+    both = [{"name": "one", "count": 3}, "tier"]
+    config = resolved("table", **{"train.probes": [both[k] for k in order]})
+    assert from_config.probe(config)(None) == {"found": 3, "more": 0}
+    assert from_config.probe(resolved("table", **{"train.probes": ["one"]}))(None) == {"found": 1}

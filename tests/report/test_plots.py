@@ -254,7 +254,9 @@ def test_a_verdict_on_settings_is_drawn_hollow(study):
     assert faces[0] != "white" and faces[1] == "white"
 
 
-@pytest.mark.parametrize("ends", [(6.1e6, 9.9e6), (5.3e4, 7.9e4), (3.0, 14.9), (1e-3, 0.02), (1e2, 1e8)])
+@pytest.mark.parametrize(
+    "ends", [(6.1e6, 9.9e6), (5.3e4, 7.9e4), (3.0, 14.9), (1e-3, 0.02), (1.8e-4, 8.4e-3), (1e2, 1e8)]
+)
 def test_a_logarithmic_axis_has_two_ticks_or_more(ends):
     """One number on an axis is no scale: sizes of arms often lie within one decade."""
     with mpl_style.style():
@@ -300,3 +302,71 @@ def test_a_dot_says_whose_it_is(study):
     assert x == pytest.approx(results.score.values[0, 4], rel=1e-2)
     shown = page.render(results, summary, manifest, [plot])
     assert f'title="a&lt;b, seed {seeds[4]}: ' in shown and shown.count('<i style="left: ') == 12
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.08, 1.01), ["0.2", "0.4", "0.6", "0.8", "1.0"]),
+        ((0.94, 1.0), ["0.94", "0.96", "0.98", "1.00"]),
+        ((0.9, 1.0), ["0.90", "0.92", "0.94", "0.96", "0.98", "1.00"]),
+        ((-0.1, 0.1), ["\u22120.10", "\u22120.05", "0.00", "0.05", "0.10"]),
+        ((0.0, 300.0), ["0", "100", "200", "300"]),
+        ((0.0, 7e-4), ["0.0000", "0.0002", "0.0004", "0.0006"]),
+        ((0.0, 1.1e-3), ["0", "2.5e\u22124", "5e\u22124", "7.5e\u22124", "1e\u22123"]),
+        ((0.0, 1.25e-4), ["0", "2.5e\u22125", "5e\u22125", "7.5e\u22125", "1e\u22124", "1.25e\u22124"]),
+        ((0.0, 2e5), ["0", "5e4", "1e5", "1.5e5", "2e5"]),
+    ],
+)
+def test_the_ticks_of_an_axis_are_written_alike(ends, said):
+    """Lost: the eye's comparison of two labels: 0.1 beside 0.97, 50000 beside 1e5, or 1.2e-4 for 1.25e-4."""
+    with mpl_style.style():
+        axes = mpl_style.panel(mpl_style.sheet(100, "a"), 10, 10, 100, 50)
+        mpl_style.axis(axes, "x", ends)
+        low, high = ends
+        found = [one.get_text() for one in axes.get_xticklabels() if low <= one.get_position()[0] <= high]
+    assert found == said
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.9e-3, 1.1), ["0.001", "0.01", "0.1", "1"]),
+        ((1.8e-4, 8.4e-3), ["2e\u22124", "5e\u22124", "1e\u22123", "2e\u22123", "5e\u22123"]),
+        ((0.9, 1.1e6), ["1e0", "1e2", "1e4", "1e6"]),
+    ],
+)
+def test_the_ticks_of_a_logarithmic_axis_are_written_alike(ends, said):
+    """Lost: the same, where 5e-4 stood beside 0.001."""
+    with mpl_style.style():
+        axes = mpl_style.panel(mpl_style.sheet(100, "a"), 10, 10, 100, 50)
+        mpl_style.axis(axes, "x", ends, log=True)
+        found = [one.get_text() for one in axes.get_xticklabels() if ends[0] <= one.get_position()[0] <= ends[1]]
+    assert found == said
+
+
+def test_figures_say_their_values(study):
+    """Lost: the numbers behind a figure, without a program that reads results.nc."""
+    results, summary, manifest = study(arms=("a<b", "b"), seeds=6, layers=2, steps=40)
+    drawn = {plot.name: plot for plot in plots.figures(results, summary)}
+    row = summary["comparisons"][0]
+    held = formatting.bounds(row["interval"], signed=True)
+    told = {name: [one.words for one in plot.points] for name, plot in drawn.items()}
+    assert told["forest"][0].startswith(f"{row['a']} \u2212 {row['b']}: ") and held in told["forest"][0]
+    last, step = results.validation[1, :, -1].median().item(), int(results.eval_step[-1])
+    assert told["validation"][-1] == f"b, step {step}: {formatting.number(last)}"
+    axes, one = drawn["validation"].figure.axes[0], drawn["validation"].points[-1]
+    place = axes.transData.inverted().transform(
+        drawn["validation"].figure.transFigure.transform((one.left, 1 - one.top))
+    )
+    np.testing.assert_allclose(place, [step, last], rtol=1e-2)
+    seen = results.gradient_norm[0, :, 0, 0].median().item()
+    layer, first = results.layer.values[0], int(results.step[0])
+    assert told["gradient-norm"][0] == f"a<b, {layer}, step {first}: {formatting.number(seen)}"
+    tried = results.tuning_point.values[0].ravel()[0], np.median(results.tuning_score.values[0, 0, 0])
+    point, score = map(formatting.number, map(float, tried))
+    assert any(words.endswith(f": {score}") and point in words for words in told["tuning-0"])
+    assert len(told["budget"]) > 2 and told["chosen-0"][0].startswith("a<b, search 0: ")
+    assert 'title="a&lt;b, step ' in page.render(results, summary, manifest, [drawn["validation"]])
+    many = [drawn["validation"].points[0]] * 2001
+    assert "<i style" not in page.render(results, summary, manifest, [drawn["validation"]._replace(points=many)])

@@ -94,6 +94,14 @@ def test_a_start_that_is_fitted_to_data_is_kept_for_these_data_alone():
     assert [compiles(resolved, one) for one in (data, data, other)] == [1, 0, 1]
 
 
+def test_a_keyword_of_a_probe_is_part_of_the_key():
+    """A study would show the sharpness of another number of iterations."""
+    some = [{"train.probes": [{"name": "sharpness", "iterations": count}]} for count in (2, 3, 2)]
+    assert [compiles(config(**change)) for change in some] == [1, 1, 0]
+    assert compiles(config(**{"train.probes": ["sharpness"]})) == 1
+    assert compiles(config(**{"train.probes": [{"name": "sharpness", "iterations": 16}]})) == 0  # the default
+
+
 def test_a_setting_of_jax_is_part_of_the_key():
     """A program traced under one setting of JAX would run under another."""
     assert compiles(config()) == 1

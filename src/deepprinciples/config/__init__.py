@@ -19,8 +19,18 @@ from deepprinciples.config.arms import (
     set_and_tuned,
     tuned_everywhere,
 )
-from deepprinciples.config.dictionary import SCHEMA_VERSION, changes, copy, dumps, flatten, load, read, unflatten
-from deepprinciples.config.marks import described, is_marked
+from deepprinciples.config.dictionary import (
+    SCHEMA_VERSION,
+    changes,
+    copy,
+    dumps,
+    flatten,
+    load,
+    marked,
+    read,
+    unflatten,
+)
+from deepprinciples.config.marks import described
 from deepprinciples.config.schema import Registry, fields, sweepable
 from deepprinciples.config.sections import allowed_ranges, resolve_base, resolve_chain
 from deepprinciples.config.wording import quoted, shown
@@ -35,8 +45,8 @@ __all__ = [
     "dumps",
     "fields",
     "flatten",
-    "is_marked",
     "load",
+    "marked",
     "only_arms",
     "override",
     "read",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from deepprinciples.config.dictionary import changes, flatten, names_part
+from deepprinciples.config.dictionary import at, changes, flatten, names_part
 from deepprinciples.config.schema import Field, Registry, convert, fields
-from deepprinciples.config.sections import LOADED, at, fields_of, keywords, resolve_base
+from deepprinciples.config.sections import LOADED, fields_of, keywords, resolve_base
 from deepprinciples.config.wording import quoted, shown, suggestion, word
 from deepprinciples.errors import ConfigError
 

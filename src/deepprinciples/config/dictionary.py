@@ -41,8 +41,7 @@ def load(path: Path | str) -> dict[str, Any]:
             later version or from Python with values no file can hold.
     """
     config = read(path)
-    marks = [key for key, leaf in flatten(config).items() if is_marked(leaf)]
-    if marks:
+    if marks := marked(config):
         raise ConfigError(
             *(
                 f"{path}: {key} stands for a value given from Python; run it from Python again, or name a part instead"
@@ -50,6 +49,11 @@ def load(path: Path | str) -> dict[str, Any]:
             )
         )
     return config
+
+
+def marked(config: Mapping[str, Any]) -> list[str]:
+    """List the paths of a written config that stand for what was given from Python."""
+    return [key for key, leaf in flatten(config).items() if is_marked(leaf)]
 
 
 def read(path: Path | str) -> dict[str, Any]:
@@ -231,6 +235,14 @@ def _range_keys(words: list[str]) -> list[str]:
     if len(words) > 1 and words[-1] in ("low", "high", "scale"):
         return [".".join(words[:-1]), words[-1]]
     return [".".join(words)]
+
+
+def at(config: Mapping[str, Any], path: str) -> Any:
+    """Read a config at a dotted path; None where there is nothing."""
+    value: Any = config
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:

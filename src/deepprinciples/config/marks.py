@@ -64,7 +64,7 @@ def is_long(value: Any, most: int) -> bool:
 
 
 def is_marked(leaf: Any) -> bool:
-    """Check whether a leaf stands for a value from Python; a change of an arm may be a whole table."""
-    if isinstance(leaf, Mapping):
-        return any(map(is_marked, leaf.values()))
+    """Check whether a leaf stands for a value from Python; it may be a table, or a list of tables."""
+    if isinstance(leaf, (Mapping, list, tuple)):
+        return any(map(is_marked, leaf.values() if isinstance(leaf, Mapping) else leaf))
     return isinstance(leaf, str) and bool(_MARK.fullmatch(leaf))

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from deepprinciples.config.wording import in_words, joined, noun, plural, quoted, shown, suggestion
+from deepprinciples.config.wording import in_words, noun, quoted, shown, suggestion
 from deepprinciples.errors import ConfigError
 from deepprinciples.ranges import Range
 
@@ -46,8 +46,9 @@ class Registry(NamedTuple):
 
 
 class Field(NamedTuple):
-    """One keyword of a factory. `kind` is set for a nested part; `default` is REQUIRED where there is none.
+    """One keyword of a factory; `default` is REQUIRED where there is none.
 
+    `kind` is set for a nested part, `items` for a list of parts, to their kind.
     `interval` is the range of its numbers, such as "[0, 1)", empty where there is none; `fix` ends the message about a
     number outside it.
     """
@@ -59,6 +60,7 @@ class Field(NamedTuple):
     sweepable: bool
     interval: str = ""
     fix: str = ""
+    items: str | None = None
 
     @property
     def required(self) -> bool:
@@ -94,10 +96,9 @@ def _fields(factory: Callable[..., Any]) -> dict[str, Field]:
                 raise ConfigError(f"{where}: Range({stated.interval!r}) is no interval; write such as '[0, 1)'")
             if stated and get_origin(hint) is Annotated:
                 hint = get_args(hint)[0]
-            kind = _nested_kind(hint)
-            found[parameter.name] = Field(
-                parameter.name, hint, parameter.default, kind, _is_scalar(hint), *(stated or ())
-            )
+            kind, listed = _nested_kind(hint), get_args(hint)[:1] if get_origin(hint) is tuple else ()
+            one = Field(parameter.name, hint, parameter.default, kind, _is_scalar(hint), *(stated or ()))
+            found[parameter.name] = one._replace(items=next(map(_nested_kind, listed), None))
     return found
 
 
@@ -131,13 +132,12 @@ def allowed(field: Field) -> str:
     return field.interval or "(-inf, inf)"
 
 
-def convert(field: Field, value: Any, names: Collection[str] = ()) -> Any:
+def convert(field: Field, value: Any) -> Any:
     """Check one value against the type and the limits of its keyword.
 
     Args:
         field: the keyword.
         value: what the config holds; texts are never turned into numbers.
-        names: where the keyword holds the name of a part, the names there are.
 
     Returns:
         The value in its one form: whole numbers become float where a float is meant, lists become tuples.
@@ -146,11 +146,7 @@ def convert(field: Field, value: Any, names: Collection[str] = ()) -> Any:
         ValueError: one clause, without the path: what was expected, what was found, how to fix it.
     """
     result = _typed(field.hint, value)
-    names = () if get_origin(field.hint) is Literal else names  # `average` of F1 names no average of weights
     for item in result if isinstance(result, tuple) else (result,):
-        if isinstance(item, str) and names and item not in names:
-            kind = field.name.removesuffix("s")
-            raise ValueError(f"no {kind} {quoted(item)}{suggestion(item, names)} ({plural(kind)}: {joined(names)})")
         if isinstance(item, (int, float)) and not isinstance(item, bool):
             _within(field, item)
     return result

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from deepprinciples.config.dictionary import names_part
+from deepprinciples.config.dictionary import at, names_part
 from deepprinciples.config.schema import REQUIRED, Field, Registry, allowed, convert, fields, open_ended
-from deepprinciples.config.wording import plural, quoted, shown, singular, suggestion, unknown_keys, word
+from deepprinciples.config.wording import listed, quoted, shown, singular, suggestion, unknown_keys, word
 
 DEFAULT_PARTS = {
     "gradient": "plain",
@@ -103,14 +103,6 @@ def learner_of(config: Mapping[str, Any], kinds: Registry) -> Callable[..., Any]
     return table.get(name if isinstance(name, str) and name in table else DEFAULT_PARTS["learner"])
 
 
-def at(config: Mapping[str, Any], path: str) -> Any:
-    """Read a config at a dotted path; None where there is nothing."""
-    value: Any = config
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
 def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]) -> dict[str, Any]:
     """Check a config without arms and write out every default; add what is wrong to `problems`."""
     config, kinds = _with_metrics(config, kinds)
@@ -135,7 +127,7 @@ def resolve_base(config: Mapping[str, Any], kinds: Registry, problems: list[str]
     for path, kind in form.sections.items():
         value = at(config, path)
         if value is None and kind not in DEFAULT_PARTS:
-            problems.append(f"{path}: missing; add [{path}] with a name ({_listed(kind, kinds)})")
+            problems.append(f"{path}: missing; add [{path}] with a name ({listed(kind, kinds.tables)})")
         else:
             _put(out, path, _part(kind, value, path, DEFAULT_PARTS.get(kind), kinds, problems))
     for path, kind in form.chains.items():
@@ -243,27 +235,23 @@ def _factory(kind: str, section: Mapping[str, Any], path: str, kinds: Registry, 
             return None
         return factory
     if "name" not in section:
-        problems.append(f"{path}.name: missing ({_listed(kind, kinds)})")
+        problems.append(f"{path}.name: missing ({listed(kind, kinds.tables)})")
         return None
     name, table = section["name"], kinds.tables.get(kind, {})
     if not isinstance(name, str):
         problems.append(f"{path}.name: expected the name of a {singular(kind)}, found {shown(name)}")
         return None
     if name not in table:
-        where = path if kind in CHAINS and path.endswith(f".{name}") else f"{path}.name"
+        where = path if path.endswith("]") or (kind in CHAINS and path.endswith(f".{name}")) else f"{path}.name"
         guess = suggestion(name, table)
         other = next((one for one, parts in kinds.tables.items() if name in parts), "")
         guess = guess or (f"; it is of the kind {other}" if other else "")
-        problems.append(f"{where}: no {singular(kind)} {quoted(name)}{guess} ({_listed(kind, kinds)})")
+        problems.append(f"{where}: no {singular(kind)} {quoted(name)}{guess} ({listed(kind, kinds.tables)})")
     return table.get(name)
 
 
 def _is_factory(value: Any) -> bool:
     return callable(value) and type(value).__hash__ is not None
-
-
-def _listed(kind: str, kinds: Registry) -> str:
-    return f"{plural(kind)}: " + (", ".join(sorted(kinds.tables.get(kind, {}))) or "none")
 
 
 def keywords(
@@ -280,8 +268,10 @@ def keywords(
             out[name] = _part(
                 field.kind, given.get(name), where, field.default or DEFAULT_PARTS.get(field.kind), kinds, problems
             )
+        elif field.items:
+            out[name] = _parts(field.items, given.get(name, field.default), where, kinds, problems)
         elif name in given or not field.kind:
-            out[name] = _leaf(field, given.get(name, field.default), where, name in given, kinds, problems)
+            out[name] = _leaf(field, given.get(name, field.default), where, name in given, problems)
     others = {key: value for key, value in given.items() if key not in known}
     if any_key:
         return {**out, **others}
@@ -289,11 +279,25 @@ def keywords(
     return out
 
 
-def _leaf(field: Field, value: Any, path: str, given: bool, kinds: Registry, problems: list[str]) -> Any:
+def _parts(kind: str, value: Any, path: str, kinds: Registry, problems: list[str]) -> Any:
+    """Resolve a list of different parts of one kind; one that takes no keywords stays a name."""
+    if not isinstance(value, (list, tuple)):
+        problems.append(f"{path}: expected a list, found {shown(value)}")
+        return value
+    found = [_part(kind, one, f"{path}[{index}]", None, kinds, problems) for index, one in enumerate(value)]
+    which = [one.get("factory", one.get("name")) if isinstance(one, Mapping) else None for one in found]
+    for index, (one, part) in enumerate(zip(which, found, strict=True)):
+        if one is not None and one in which[:index]:
+            first = f"{path}[{which.index(one)}]"
+            problems.append(f"{path}[{index}]: is {quoted(_name_of(part))}, as {first} is; keep one of them")
+    return tuple(part["name"] if isinstance(part, Mapping) and list(part) == ["name"] else part for part in found)
+
+
+def _leaf(field: Field, value: Any, path: str, given: bool, problems: list[str]) -> Any:
     if not given and value is None:
         return None
     try:
-        return convert(field, value, kinds.tables.get(field.name.removesuffix("s"), ()))
+        return convert(field, value)
     except ValueError as error:
         problems.append(f"{path}: {error}")
         return value

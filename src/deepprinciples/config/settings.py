@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from deepprinciples.ranges import Count, Range, Repeats, Seed, Size
 
 Metric = Annotated[Callable[..., Any], "metric"]
+Probe = Annotated[Callable[..., Any], "probe"]
 MATMUL = {"bfloat16": "BF16_BF16_F32", "tensorfloat32": "tensorfloat32", "float32": "float32"}  # JAX's names
 
 
@@ -17,7 +18,7 @@ class Train(NamedTuple):
     steps: Count = 1000
     seed: Seed = 0
     seeds: Repeats = 1
-    probes: tuple[str, ...] = (
+    probes: tuple[Probe | str, ...] = (
         "gradient_norm",
         "update_ratio",
         "activation_mean_square",

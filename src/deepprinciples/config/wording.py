@@ -133,9 +133,9 @@ def plural(kind: str) -> str:
     return _PLURALS.get(kind, kind if kind.endswith("s") else kind + "s")
 
 
-def joined(names: Iterable[str]) -> str:
-    """List names in order, with commas."""
-    return ", ".join(sorted(names))
+def listed(kind: str, tables: Mapping[str, Iterable[str]]) -> str:
+    """List the parts of a kind in order, such as "probes: gradient_norm, rank"."""
+    return f"{plural(kind)}: {', '.join(sorted(tables.get(kind, ()))) or 'none'}"
 
 
 def singular(kind: str) -> str:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from deepprinciples.report import formatting, search_text, table_rows, verdict_tables
 from deepprinciples.report.audio import players
 from deepprinciples.report.figures import plots
-from deepprinciples.report.figures.mpl_style import Plot, to_svg
+from deepprinciples.report.figures.mpl_style import MOST_POINTS, Plot, to_svg
 from deepprinciples.report.io import put
 
 _KINDS = {
@@ -55,7 +55,7 @@ def pictures(drawn: Iterable[Plot]) -> list[dict[str, Any]]:
             "source": f"data:image/svg+xml;base64,{base64.b64encode(to_svg(plot)).decode()}",
             "alt": plot.alt,
             "caption": plot.caption,
-            "points": plot.points,
+            "points": plot.points if len(plot.points) <= MOST_POINTS else (),
         }
         for plot in drawn
     ]

@@ -9,9 +9,8 @@ from typing import Any
 
 from deepprinciples.learners import OURS
 from deepprinciples.learners.assembly import from_config
-from deepprinciples.learners.assembly.factories import trait
+from deepprinciples.learners.assembly.factories import factory_of, trait
 from deepprinciples.learners.model_sizes import shapes_of, size_of
-from deepprinciples.parts import probes
 from deepprinciples.study.planning.groups import Arm
 from deepprinciples.study.planning.plan import StudyPlan, same
 from deepprinciples.types import Dataset
@@ -57,14 +56,15 @@ def circuits(plan: StudyPlan) -> dict[str, dict[str, Any]]:
 
 def own_probes(plan: StudyPlan) -> dict[str, dict[str, str]]:
     """Return the name and the first line of the docstring of the user's probe that measures a variable."""
-    asked = dict.fromkeys(name for arm in plan.arms.values() for name in arm.config["train"]["probes"])
-    own = [name for name in asked if probes.TABLE[name] not in OURS]
+    config = next(iter(plan.arms.values())).config  # [train] is that of all arms
+    made = {name: (one, factory_of("probe", one)) for name, one in from_config.probe_sections(config).items()}
+    own = {name: section for name, (section, factory) in made.items() if factory not in OURS}
     if not own:
         return {}
     found: dict[str, str] = {}
     for one in of_each_program(plan, lambda config, parts: from_config.measured_by(config, parts, own)).values():
         found |= one
-    said = {name: (inspect.getdoc(probes.TABLE[name]) or "").strip().partition("\n")[0] for name in own}
+    said = {name: (inspect.getdoc(made[name][1]) or "").strip().partition("\n")[0] for name in own}
     return {variable: {"probe": name, "what": said[name]} for variable, name in found.items()}
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from deepprinciples import config as configs
 from deepprinciples.engine import autotune
-from deepprinciples.errors import IntegrityError, ResourceError, Stopped, one_line
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped, one_line
 from deepprinciples.interop import parameters
 from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.learners.assembly.factories import trait
@@ -124,7 +124,7 @@ def execute(
         except Stopped as stopped:
             with contextlib.suppress(Stopped), stop.held():
                 directory.write_status(path, "stopped", **status)
-            raise Stopped(f"{stopped}; go on with: deepprinciples resume {path}") from None
+            raise Stopped(f"{stopped}; go on with: {resume_hint(path)}") from None
         except Exception as error:  # a user's own function may raise anything, at any time
             shown = out_of_memory(error, store.program, path) or error
             with contextlib.suppress(Exception), stop.held():
@@ -133,6 +133,14 @@ def execute(
                 raise
             raise shown from None
     return run
+
+
+def resume_hint(path: Path) -> str:
+    """Say how a run is resumed: by the command, or from Python where no file holds all that it was given."""
+    with contextlib.suppress(ConfigError):
+        if configs.marked(configs.read(path / directory.CONFIG)):
+            return f'dp.resume("{path}", config=config), with the config that the run was given'
+    return f"deepprinciples resume {path}"
 
 
 @contextlib.contextmanager
@@ -144,7 +152,7 @@ def _on_disk(path: Path) -> Iterator[None]:
         where = error.filename or path
         raise ResourceError(
             f"{where}: cannot be written ({error.strerror or error}); free some space, then resume with: "
-            f"deepprinciples resume {path}"
+            f"{resume_hint(path)}"
         ) from None
 
 
@@ -163,7 +171,7 @@ def out_of_memory(error: Exception, program: progress_store.UnderWay | None, pat
         fewer = f"begin a new run with train.max_parallel = {width // 2}"
     return ResourceError(
         f"memory: {program.arm}: {need}, and about {autotune.memory_limit(1):,} are free; {fewer}, or free some and go "
-        f"on with: deepprinciples resume {path}"
+        f"on with: {resume_hint(path)}"
     )
 
 

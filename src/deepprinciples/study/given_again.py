@@ -41,7 +41,7 @@ def plan_of(
     path = path_of(run)
     file = path / directory.CONFIG
     written = configs.read(file)
-    marks = [key for key, leaf in configs.flatten(written).items() if configs.is_marked(leaf)]
+    marks = configs.marked(written)
     given = run.given if config is None and isinstance(run, Run) else config
     if not marks and config is None:
         return resolve(kind, written)
@@ -53,7 +53,7 @@ def plan_of(
     if layouts := written.get("train", {}).get("layouts"):  # measured, and written when the run ended
         given = configs.changes(given, {"train.layouts": layouts})
     plan = resolve(kind, given)
-    here, there = configs.flatten(tomllib.loads(configs.dumps(plan.config))), configs.flatten(written)
+    here, there = _leaves(tomllib.loads(configs.dumps(plan.config))), _leaves(written)
     if other := [key for key in (*here, *there) if here.get(key) != there.get(key)]:
         found, expected = (configs.shown(one.get(other[0])) for one in (here, there))
         raise ConfigError(
@@ -62,6 +62,15 @@ def plan_of(
     if same_data:
         _check_data(path, plan)
     return plan
+
+
+def _leaves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """List the leaves of a config, those of tables in a list too."""
+    found = dict[str, Any]()
+    for key, leaf in configs.flatten(config).items():
+        tables = isinstance(leaf, list) and any(isinstance(one, Mapping) for one in leaf)
+        found |= _leaves({f"{key}[{k}]": one for k, one in enumerate(leaf)}) if tables else {key: leaf}
+    return found
 
 
 def _check_data(path: Path, plan: StudyPlan) -> None:

@@ -21,7 +21,6 @@ import jax
 import numpy as np
 
 from deepprinciples import config as configs
-from deepprinciples.config.marks import is_marked
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.run import Outcome
 from deepprinciples.engine.serialization import Arrays, Keeper, packed, unpacked
@@ -74,7 +73,7 @@ def study_text(plan: StudyPlan) -> StudyText:
         ConfigError: the config holds functions or arrays given from Python, or the data are a stream.
     """
     text = configs.dumps(plan.config)
-    marks = [key for key, leaf in configs.flatten(tomllib.loads(text)).items() if is_marked(leaf)]
+    marks = configs.marked(tomllib.loads(text))
     problems = [
         f"{key}: was given from Python and cannot travel to --executor; put it into a --plugin" for key in marks
     ]

@@ -6,15 +6,16 @@ Parts are built inside the traced function, so a float of a config may be a trac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from deepprinciples import learners
+from deepprinciples.config.dictionary import at
 from deepprinciples.config.schema import Registry, fields
-from deepprinciples.config.sections import at, form_of
+from deepprinciples.config.sections import form_of
 from deepprinciples.config.settings import Study, Train, data_extras, model_extras, start, teacher
 from deepprinciples.learners import TABLES, grouping
 from deepprinciples.learners.assembly import measured
@@ -27,6 +28,7 @@ from deepprinciples.learners.assembly.factories import (
     first,
     metric_name,
     model_of,
+    name_of,
     named,
     part,
     replaced,
@@ -166,14 +168,22 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
 
 
 def probe(config: Config) -> Callable[[Info], Mapping[str, Any]]:
-    """Join the probes the config asks for."""
-    return probes.combine({name: probes.TABLE[name]() for name in config["train"]["probes"]})
+    """Join the probes the config asks for; one with keywords counts where a tier has it without."""
+    sections = probe_sections(config)
+    order = sorted(sections, key=lambda name: len(sections[name]) > 1)
+    return probes.combine({name: part("probe", sections[name]) for name in order})
 
 
-def measured_by(config: Config, parts: Dataset, names: Sequence[str]) -> dict[str, str]:
-    """Return the probe that measures each variable, of the probes with these names; nothing is computed."""
+def probe_sections(config: Config) -> dict[str, Config]:
+    """List the probes of a config: name -> its section."""
+    found = [{"name": one} if isinstance(one, str) else one for one in config["train"]["probes"]]
+    return {name_of(one): one for one in found}
+
+
+def measured_by(config: Config, parts: Dataset, asked: Mapping[str, Config]) -> dict[str, str]:
+    """Return the probe that measures each variable, of the probes with these sections; nothing is computed."""
     made, batch, key = learner(config, parts), first(parts, parts.batch_size), jax.random.key(0)
-    looks = {name: probes.combine({name: probes.TABLE[name]()}) for name in names}
+    looks = {name: probes.combine({name: part("probe", section)}) for name, section in asked.items()}
 
     def step(state: Any, batch: Batch, key: jax.Array) -> Any:
         info = made.step(state, batch, key)[1]

@@ -17,14 +17,14 @@ from jax.flatten_util import ravel_pytree
 from deepprinciples.kernels import random
 from deepprinciples.parts.layers.normalization import TooFewValues
 from deepprinciples.parts.probes.hessian import hessian_product, hutchinson, lanczos
-from deepprinciples.types import Array, Info, Range
+from deepprinciples.types import Array, Count, Info, Range
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
 TINY = 1e-30
 
 
-def sharpness(*, iterations: int = 16) -> Probe:
+def sharpness(*, iterations: Count = 16) -> Probe:
     """Measure the largest eigenvalue of the Hessian of the step's objective, on its batch.
 
     Formula: lambda_1 of H by Lanczos, and the residual |H v - lambda_1 v|, small against lambda_1 where it converged.
@@ -56,7 +56,7 @@ def sharpness(*, iterations: int = 16) -> Probe:
     return probe
 
 
-def hessian_trace(*, samples: int = 8) -> Probe:
+def hessian_trace(*, samples: Count = 8) -> Probe:
     """Measure the trace of the Hessian of the step's objective, on its batch.
 
     Formula: mean of z^T H z over random signs z, and its standard error; takeuchi = mean_i |g_i|^2 / trace, g_i the
@@ -105,7 +105,7 @@ def _product(info: Info) -> tuple[Callable[[Array], Array], int, Array] | None:
     return product, size, info.key
 
 
-def spectrum(*, iterations: int = 32) -> Probe:
+def spectrum(*, iterations: Count = 32) -> Probe:
     """Measure the density of the Hessian's eigenvalues, by stochastic Lanczos quadrature from one random start.
 
     Formula: nodes r_k and weights w_k (summing to 1) of the tridiagonal matrix that Lanczos makes; the density is about
@@ -144,7 +144,7 @@ def preconditioned_sharpness(
     *,
     b2: Annotated[float, Range("[0, 1)")] = 0.999,
     eps: Annotated[float, Range("(0, inf)", "give a small positive number such as 1e-8")] = 1e-8,
-    iterations: int = 16,
+    iterations: Count = 16,
 ) -> Probe:
     """Measure the largest eigenvalue of the Hessian as Adam's steps see it.
 

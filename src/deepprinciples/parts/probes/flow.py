@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, Array, ClipState, Info, PyTree
+from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, Array, ClipState, Info, PyTree, Range
 
 Measured = dict[str, Any]
 
@@ -168,7 +168,7 @@ def dead_units() -> Callable[[Info], Measured]:
     return probe
 
 
-def saturated_units(*, threshold: float = 0.01) -> Callable[[Info], Measured]:
+def saturated_units(*, threshold: Annotated[float, Range("[0, inf)")] = 0.01) -> Callable[[Info], Measured]:
     """Measure the share of activations on a flat part of their function.
 
     Formula: mean over batch and units of [|phi'(z)| < threshold].

@@ -7,7 +7,7 @@ numbers; a learner that offers none (a game) is measured as nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from deepprinciples.kernels.linear_algebra import singular_values
-from deepprinciples.types import Array, Batch, Count, Info, PyTree
+from deepprinciples.types import Array, Batch, Count, Info, PyTree, Range
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
@@ -138,13 +138,14 @@ def step_cosine() -> Probe:
     return probe
 
 
-def gradient_conflict(*, shares: int = 8) -> Probe:
+def gradient_conflict(*, shares: Annotated[int, Range("[2, inf)")] = 8) -> Probe:
     """Measure whether parts of the batch pull in different directions.
 
     Formula: the cosines between the gradients of `shares` equal parts of the batch: the smallest, and the mean.
 
     Args:
-        shares: parts; the largest divisor of the batch size up to it is taken. As many gradients are in memory.
+        shares: parts, at least 2; the largest divisor of the batch size up to it is taken. That many gradients are in
+            memory.
 
     Returns:
         (info) -> {"gradient_cosine_least": scalar, "gradient_cosine_mean": scalar}.
@@ -161,7 +162,7 @@ def gradient_conflict(*, shares: int = 8) -> Probe:
         if info.gradient is None or info.batch is None or info.batch.size < 2:
             return {}
         count, gradient, params = info.batch.size, info.gradient, info.params
-        parts = max(n for n in range(1, min(max(shares, 2), count) + 1) if count % n == 0)
+        parts = max(n for n in range(1, min(shares, count) + 1) if count % n == 0)
         if parts < 2:
             return {}
         cut = jax.tree.map(lambda a: a.reshape(parts, count // parts, *a.shape[1:]), info.batch)

@@ -7,14 +7,14 @@ learner that does not offer it (a game) is measured as nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels.linear_algebra import singular_values
 from deepprinciples.parts.probes.flow import over_layers
-from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, GATE_VALUES, Array, Info, PyTree
+from deepprinciples.types import ACTIVATION_DERIVATIVE, AUXILIARY, GATE_VALUES, Array, Count, Info, PyTree, Range
 
 Measured = dict[str, Any]
 Probe = Callable[[Info], Measured]
@@ -90,7 +90,7 @@ def activation_change() -> Probe:
     return probe
 
 
-def dormant_units(*, threshold: float = 0.025) -> Probe:
+def dormant_units(*, threshold: Annotated[float, Range("[0, inf)")] = 0.025) -> Probe:
     """Measure the share of units that give almost nothing, against the others of their layer.
 
     Formula: s_i = mean |h_i| over the batch / mean of that over the layer's units; share of s_i <= threshold.
@@ -211,14 +211,14 @@ def _radius(kernel: Array) -> Array:
     return jnp.max(jnp.exp(log + jnp.log(last) / 2.0**10))
 
 
-def gate_saturation(*, edge: float = 0.1) -> Probe:
+def gate_saturation(*, edge: Annotated[float, Range("[0, 0.5]")] = 0.1) -> Probe:
     """Measure how many gates of a recurrent net are as good as closed, and how many as good as open.
 
     Formula: gate_closed = share of values below edge, gate_open = share above 1 - edge, over units, examples and steps
     that are no padding.
 
     Args:
-        edge: how near to 0 or 1 counts.
+        edge: how near to 0 or 1 counts, in [0, 0.5].
 
     Returns:
         (info) -> {"gate_closed": {"layer_00.input", "layer_00.forget", "layer_00.output": share}, "gate_open": the
@@ -254,7 +254,7 @@ def gate_saturation(*, edge: float = 0.1) -> Probe:
 _GATES = {3: ("input", "forget", "output"), 2: ("reset", "update")}
 
 
-def input_jacobian(*, examples: int = 8) -> Probe:
+def input_jacobian(*, examples: Count = 8) -> Probe:
     """Measure how the outputs of single examples follow their inputs.
 
     Formula, s the singular values of d outputs / d inputs [outputs, inputs] of an example, in evaluation mode:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from deepprinciples.report import formatting, selections
 from deepprinciples.report.figures import mpl_style
-from deepprinciples.report.figures.mpl_style import Plot
+from deepprinciples.report.figures.mpl_style import Plot, Point
 
 _BAND = (
     "The line is the median over seeds and the band holds the middle half of them (quartiles); a diverged seed counts "
@@ -54,7 +55,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
         low = np.where(low > 0, low, middle)
     names = selections.labels(results, "arm")
     figure, axes = mpl_style.board(title, 190.0, along, names, range(len(names)))
-    limits = _limits(low, middle, high, log)
+    limits, said = _limits(low, middle, high, log), list[Point]()
     for index in range(len(names)):
         # The quartile beyond the worst outcome lies outside of the picture, on its bad side.
         bottom = np.where(np.isfinite(low[index]), low[index], limits[0])
@@ -66,12 +67,15 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
         _line(axes, when, middle[index], index)
     mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
     mpl_style.axis(axes, "y", limits, log=log)
+    for index, arm in enumerate(names):
+        said += _points(figure, axes, arm, along, when, middle[index], index)
     return Plot(
         name.replace("_", "-"),
         "learning",
         _BAND if values.shape[1] > 1 else _ALONE,
         f"Median {words} over {along}s for {len(names)} arms.",
         figure,
+        said,
     )
 
 
@@ -256,16 +260,28 @@ def _panel(
         low, high = min(low, -0.02 * high), max(high, least)
     mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
     mpl_style.axis(axes, "y", (low, high), log=log)
+    said = [
+        one for index in seen for one in _points(figure, axes, names[index], "step", when, lines[index], places[index])
+    ]
     return Plot(
         name.replace("_", "-"),
         group,
         f"{what}; each line is the median over the seeds that had not diverged.",
         f"{title} over steps for {len(seen)} arms.",
         figure,
+        said,
     )
 
 
 def _line(axes: Axes, when: np.ndarray, values: np.ndarray, place: int) -> None:
-    every = max(1, len(when) // 6)
-    start = place % every  # markers of different arms sit at different steps
-    axes.plot(when, values, linewidth=1.6, markersize=4, markevery=(start, every), **mpl_style.look(place))
+    marks = mpl_style.marked(len(when), place)
+    every = marks.start, marks.step
+    axes.plot(when, values, linewidth=1.6, markersize=4, markevery=every, **mpl_style.look(place))
+
+
+def _points(
+    figure: Figure, axes: Axes, name: str, unit: str, when: np.ndarray, values: np.ndarray, place: int
+) -> list[Point]:
+    """Return what the markers of a line say, and its end."""
+    at = {*mpl_style.marked(len(when), place), *np.flatnonzero(np.isfinite(values))[-1:].tolist()}
+    return mpl_style.along(figure, axes, name, unit, when, values, sorted(at))

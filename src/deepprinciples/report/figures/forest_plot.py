@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 
 from deepprinciples.report import formatting, search_text, selections
 from deepprinciples.report.figures import mpl_style
-from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
+from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot, Point
 
 _ROW = 32.0
-_MOST_POINTS = 2000  # each that says its value is an element of the page
 
 
 def forest(summary: Mapping[str, Any]) -> Plot | None:
@@ -42,6 +41,8 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
     width = high - low
     mpl_style.axis(axes, "x", (min(low, -0.12 * width), max(high, 0.12 * width)))
     _rules(axes, len(rows))
+    places = np.arange(len(rows)) + 0.68
+    said = mpl_style.points(figure, axes, [row["difference"] for row in rows], places, list(map(_in_words, rows)))
     good, bad = ("first is better →", "← second is better")
     if summary.get("direction") == "min":
         good, bad = ("second is better →", "← first is better")
@@ -56,7 +57,15 @@ def forest(summary: Mapping[str, Any]) -> Plot | None:
         "crosses the zero line does not tell the two arms apart.",
         f"Differences in {metric} with intervals for {len(rows)} comparisons.",
         figure,
+        said,
     )
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    """Return what a difference says: "skip − plain: +0.8692 [+0.8650, +0.8734], better"."""
+    ends, pair = row.get("interval"), f"{formatting.name(row.get('a'))} − {formatting.name(row.get('b'))}"
+    held = f" {formatting.bounds(ends, signed=True)}" if formatting.pair(ends) else ""
+    return f"{pair}: {formatting.estimate(row.get('difference'), ends, signed=True)}{held}, {row.get('verdict')}"
 
 
 def _difference(figure: Figure, axes: Axes, index: int, row: Mapping[str, Any]) -> list[float]:
@@ -104,7 +113,7 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     mpl_style.axis(axes, "x", (low, high), log=log)
     mpl_style.write(figure, WIDTH / 2, 72 + _ROW * len(arms), formatting.shorten(metric, 40), ha="center")
     seeds, said = selections.labels(results, "seed"), []
-    if score.size <= _MOST_POINTS and score.shape[1] <= selections.MOST:
+    if score.shape[1] <= selections.MOST:
         for index, arm in enumerate(arms):
             values = zip(seeds, score[index], lost[index], strict=True)
             words = [f"{arm}, seed {s}: {'diverged' if gone else formatting.number(x)}" for s, x, gone in values]
@@ -203,6 +212,7 @@ def _tuning(
     typical = {
         str(row.get("name")): formatting.table(row.get("tuned_point")) for row in formatting.rows(summary.get("arms"))
     }
+    said: list[Point] = []
     for place, arm in enumerate(arms):
         left, top = 44 + (place % 2) * 162, 44 + (place // 2) * (tall + 22)
         mpl_style.write(figure, left, top - 4, formatting.shorten(names[arm], 22), color=INK)
@@ -214,6 +224,7 @@ def _tuning(
         mpl_style.axis(axes, "x", limits, log=log, most=4)
         mpl_style.axis(axes, "y", heights, log=steep, most=4)
         axes.tick_params(labelsize=8.5, labelbottom=place + 2 >= len(arms), labelleft=place % 2 == 0)
+        said += mpl_style.along(figure, axes, names[arm], parameter, points[arm], middle[arm], range(len(middle[arm])))
     mpl_style.write(figure, WIDTH / 2, height - 8, formatting.shorten(parameter, 50), ha="center")
     one = score.shape[2] == 1
     return Plot(
@@ -226,6 +237,7 @@ def _tuning(
         "range was too narrow.",
         f"Validation {metric} against {formatting.name(parameter)} for {len(arms)} arms.",
         figure,
+        said,
     )
 
 

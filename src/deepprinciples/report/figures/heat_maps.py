@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from deepprinciples.report import formatting, selections
 from deepprinciples.report.figures import mpl_style
-from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot
+from deepprinciples.report.figures.mpl_style import INK, WIDTH, Plot, Point
 
 _LEFT, _RIGHT, _TOP = 74.0, 14.0, 74.0
 _COLORS = matplotlib.colormaps["cividis"].with_extremes(bad="#d5d9e0")
@@ -79,22 +79,28 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool,
     # All maps are in one panel, whose y is in units from its top: axes of their own would take most of the time.
     axes = mpl_style.panel(figure, _LEFT, _TOP, WIDTH - _LEFT - _RIGHT, height - _TOP - 35, grid="")
     axes.spines[:].set_visible(False)
-    ticks: dict[float, str] = {}
+    marks: dict[float, tuple[int, int]] = {}
     below = 15.0
     for arm, (rows, tall) in enumerate(zip(kept, heights, strict=True)):
         mpl_style.write(figure, 10, _TOP + below - 5, formatting.shorten(names[arm], 48), color=INK)
         _map(axes, maps[arm][:, rows].T, below, tall, low, high)
         places = np.arange(0, len(rows), -(-len(rows) // 5) or 1)
-        ticks |= {below + tall * (1 - (k + 0.5) / len(rows)): formatting.shorten(layers[rows[k]], 13) for k in places}
+        marks |= {below + tall * (1 - (k + 0.5) / len(rows)): (arm, rows[k]) for k in places}
         below += tall + 20
     axes.set_ylim(height - _TOP - 35, 0)
-    axes.set_yticks(list(ticks), list(ticks.values()), fontsize=8.5, parse_math=False)
+    shown = [formatting.shorten(layers[row], 13) for _, row in marks.values()]
+    axes.set_yticks(list(marks), shown, fontsize=8.5, parse_math=False)
     when = selections.steps(results, "step")
     # Columns are probes, not steps: labels stay right where probes are unevenly spaced.
     columns = np.unique(np.linspace(0, len(when) - 1, min(len(when), 5)).round().astype(int))
     axes.set_xlim(-0.5, len(when) - 0.5)
     axes.set_xticks(columns, [mpl_style.tick(step) for step in when[columns]], fontsize=8.5)
     mpl_style.write(figure, (WIDTH + _LEFT) / 2, height - 6, "step", ha="center")
+    said: list[Point] = []
+    for y, (arm, row) in marks.items():  # the cells in a row and a column that have labels
+        at = f"{formatting.name(names[arm])}, {layers[row]}, step"
+        words = [f"{at} {mpl_style.tick(when[c])}: {formatting.number(float(middle[arm, c, row]))}" for c in columns]
+        said += mpl_style.points(figure, axes, columns, np.full(len(columns), y), words)
     scale, reading = "a log scale", ": an even color from bottom to top means the signal reaches every layer, grey"
     if not log or group:
         scale, reading = "a log scale" if log else "a scale", "; grey"
@@ -107,6 +113,7 @@ def _figure(results: xr.Dataset, name: str, title: str, what: str, *, log: bool,
         f"over seeds that had not diverged; {order} at the bottom){reading} means no value.",
         f"{title}: layer against step for {len(names)} arms.",
         figure,
+        said,
     )
 
 
@@ -139,9 +146,8 @@ def _color_bar(figure: Figure, low: float, high: float, *, log: bool) -> None:
     # Whole decades where the scale holds two of them; its two ends, written inwards, where it does not.
     decades = log and last > first
     ticks = np.arange(first, last + 1, max(1, np.ceil((last - first) / 5))) if decades else np.array([low, high])
-    axes.set_xticks(
-        ticks, [mpl_style.tick(float(f"{10.0 ** float(t) if log else float(t):.2g}")) for t in ticks], fontsize=8.5
-    )
+    shown = [float(f"{10.0 ** float(t) if log else float(t):.2g}") for t in ticks]
+    axes.set_xticks(ticks, list(map(mpl_style.decades(shown), shown)), fontsize=8.5)
     if not decades:
         axes.get_xticklabels()[0].set_horizontalalignment("left")
         axes.get_xticklabels()[1].set_horizontalalignment("right")

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepprinciples.report import formatting
 from deepprinciples.report.figures import mpl_style
-from deepprinciples.report.figures.mpl_style import Plot
+from deepprinciples.report.figures.mpl_style import Plot, Point
 
 _TALL = 170.0
 
@@ -41,6 +41,10 @@ def profile(summary: Mapping[str, Any]) -> list[Plot]:
     ends = drawn[0][2][[0, -1], 0]
     mpl_style.axis(axes, "x", mpl_style.frame(ends, log=False, margin=0.0))
     mpl_style.axis(axes, "y", (0.0, 1.05))
+    said: list[Point] = []
+    for _, name, series in drawn:
+        every = range(0, len(series), max(1, len(series) // 12))
+        said += mpl_style.along(figure, axes, name, metric, series[:, 0], series[:, 1], every)
     return [
         Plot(
             "profile",
@@ -50,6 +54,7 @@ def profile(summary: Mapping[str, Any]) -> list[Plot]:
             "is better at every quantile; bands that meet at 0 or 1 are too certain at few runs.",
             f"Performance profiles of {len(drawn)} arms.",
             figure,
+            said,
         )
     ]
 

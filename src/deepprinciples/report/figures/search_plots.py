@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from deepprinciples.report import formatting, selections
 from deepprinciples.report.figures import mpl_style
-from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot
+from deepprinciples.report.figures.mpl_style import FAINT, INK, SOFT, WIDTH, Plot, Point
 
 _TALL = 170.0
 _BAR = 15.0
@@ -43,6 +43,10 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     wide = count > 5  # the first trials are the ones that differ
     mpl_style.axis(axes, "x", mpl_style.frame([1.0, longest], log=wide, margin=0.03), log=wide)
     mpl_style.axis(axes, "y", mpl_style.frame(held, log=log, margin=0.12), log=log)
+    said: list[Point] = []
+    for name, series in drawn:
+        every = range(0, len(series), max(1, len(series) // 8))
+        said += mpl_style.along(figure, axes, name, "trials", series[:, 0], series[:, 1], every)
     return Plot(
         "budget",
         "tuning",
@@ -51,6 +55,7 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         "already is easy to tune.",
         f"Best validation {metric} against trials for {len(names)} arms.",
         figure,
+        said,
     )
 
 
@@ -153,6 +158,11 @@ def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Map
     for index, (place, row, region) in enumerate(rows):
         mpl_style.write(figure, 14, 32 + _CHOSEN * index + 11, formatting.shorten(row.get("name"), 48), color=INK)
         _chosen_row(axes, index, mpl_style.look(place), row, region)
+    said: list[Point] = []
+    for index, (_, row, region) in enumerate(rows):
+        values, name = _values(row, region), formatting.name(row.get("name"))
+        words = [f"{name}, search {k}: {formatting.number(value)}" for k, value in enumerate(values)]
+        said += mpl_style.points(figure, axes, values, _heights(index, len(values)), words)
     mpl_style.write(figure, WIDTH / 2, 68 + _CHOSEN * len(rows), formatting.shorten(path, 50), ha="center")
     most = max(len(_values(row, region)) for _, row, region in rows)
     return Plot(
@@ -164,7 +174,13 @@ def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Map
         "too narrow." + selections.left_out(most, "searches of an arm"),
         f"The {formatting.name(path)} chosen by up to {most} searches for each of {len(rows)} arms.",
         figure,
+        said,
     )
+
+
+def _heights(index: int, count: int) -> np.ndarray:
+    """Return the heights of the dots of a row. A fixed spread, not a random one: the same report has the same bytes."""
+    return index + 0.74 + 0.16 * np.cos(2.399963 * np.arange(count))
 
 
 def _chosen_row(
@@ -179,9 +195,7 @@ def _chosen_row(
         if right - left > 12:
             color, weight = (INK, "bold") if count else (SOFT, "normal")
             axes.text(middle, index + 0.44, f"{count:.0f}", ha="center", fontsize=8.5, color=color, weight=weight)
-    # A fixed spread, not a random one: the same report has the same bytes.
-    y = index + 0.74 + 0.16 * np.cos(2.399963 * np.arange(len(values)))
-    drawn = selections.thinned(len(values))
+    y, drawn = _heights(index, len(values)), selections.thinned(len(values))
     axes.plot(
         np.array(values)[drawn],
         y[drawn],

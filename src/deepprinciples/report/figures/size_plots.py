@@ -7,7 +7,7 @@ from typing import Any
 
 from deepprinciples.report import formatting
 from deepprinciples.report.figures import mpl_style
-from deepprinciples.report.figures.mpl_style import FAINT, INK, Plot
+from deepprinciples.report.figures.mpl_style import FAINT, INK, Plot, Point
 
 _TALL = 190.0
 _WORDS = {"bytes": "bytes", "multiply_adds": "multiply-adds of one example"}
@@ -55,6 +55,9 @@ def _against(summary: Mapping[str, Any], key: str) -> Plot:
         )
     mpl_style.axis(axes, "x", mpl_style.frame([one[2] for one in points], log=True), log=True)
     mpl_style.axis(axes, "y", mpl_style.frame([end for one in points for end in (*one[4], one[3])], log=False))
+    said: list[Point] = []
+    for _, name, size, mean, _ in points:
+        said += mpl_style.along(figure, axes, name, _WORDS[key], [size], [mean], [0])
     return Plot(
         f"size-{key.replace('_', '-')}",
         "size",
@@ -62,4 +65,5 @@ def _against(summary: Mapping[str, Any], key: str) -> Plot:
         "joins the arms that no smaller one beats on the mean, which is no test.",
         f"{metric} against {_WORDS[key]} for {len(points)} arms.",
         figure,
+        said,
     )

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from deepprinciples.config import allowed_ranges, flatten
 from deepprinciples.config.arms import FREE
-from deepprinciples.config.sections import at, form_of
+from deepprinciples.config.dictionary import at
+from deepprinciples.config.sections import form_of
 from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.learners.assembly.from_config import KINDS, Config, replaced
 from deepprinciples.stats import trials

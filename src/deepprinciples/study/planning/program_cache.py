@@ -21,7 +21,8 @@ import numpy as np
 
 import deepprinciples
 from deepprinciples.config import flatten, settings
-from deepprinciples.config.sections import at, form_of
+from deepprinciples.config.dictionary import at
+from deepprinciples.config.sections import form_of
 from deepprinciples.engine import compile_cache
 from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.population import Given, Layout, Program, compile_program
