@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from deepprinciples.types import Array
+from deepprinciples.types import Array, PyTree
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -84,6 +84,19 @@ def prefers_batch_last(x: Array) -> bool:
 def batch_last(x: Array) -> Array:
     """Have x [B, ..., C] lie in memory as [C, ..., B]; the array stays the same, and so does what else reads it."""
     return with_layout_constraint(jnp.asarray(x), Layout(major_to_minor=(x.ndim - 1, *range(1, x.ndim - 1), 0)))
+
+
+def row_major(tree: PyTree) -> PyTree:
+    """Have the maps of a tree, and their gradients, lie in memory in the order of their axes; their values stay.
+
+    What enters or leaves a compiled function must: JAX 0.10 hands an array that `batch_last` has laid out to functions
+    outside of it as if it lay in the order of its axes, and these compute with permuted numbers.
+    """
+    if jax.default_backend() != "cpu":
+        return tree
+    # A row has one order; the barrier keeps it from being simplified away, as a constraint on the layout may be.
+    in_a_row = lambda x: lax.optimization_barrier(jnp.reshape(x, -1)).reshape(x.shape)
+    return jax.tree.map(lambda x: in_a_row(x) if x.ndim >= 3 else x, tree)
 
 
 def as_it_lies(function: Callable[[Array, int], Array], x: Array) -> Array:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from deepprinciples.kernels.convolution import convolve
+from deepprinciples.kernels.im2col import row_major
 from deepprinciples.kernels.pooling import avg_pool
 from deepprinciples.types import Array, Model, PyTree
 
@@ -286,7 +287,8 @@ def _model(network: nn.Module) -> Model:
     ) -> tuple[Array, PyTree, dict[str, Array]]:
         del key, train
         chex.assert_rank(x, 4)
-        outputs, activations = cast(tuple[Array, dict[str, Array]], network.apply({"params": params}, x))
+        found = network.apply({"params": params}, row_major(x))
+        outputs, activations = cast(tuple[Array, dict[str, Array]], row_major(found))
         return outputs, state, activations
 
     return Model(init, apply)

@@ -16,6 +16,7 @@ import numpy as np
 from deepprinciples.errors import IntegrityError
 from deepprinciples.kernels import random
 from deepprinciples.kernels.convolution import convolve
+from deepprinciples.kernels.im2col import row_major
 from deepprinciples.kernels.keys import stream
 from deepprinciples.types import Array, Model, PyTree, Range, traits
 
@@ -231,7 +232,7 @@ def efficientnet_lite0(*, outputs: int, first_layer: First = 0) -> Model:
     ) -> tuple[Array, PyTree, dict[str, Array]]:
         del key, train
         _check(x, first_layer)
-        perturbations = state.get("perturbations", {})
+        x, perturbations = row_major((x, state.get("perturbations", {})))
         given = lambda name, y: y + perturbations[name] if name in perturbations else y
         activations: dict[str, Array] = {}
         for number in range(first_layer, HEAD + 1):
@@ -240,7 +241,8 @@ def efficientnet_lite0(*, outputs: int, first_layer: First = 0) -> Model:
         last = params["output"]
         y = given("output", x.mean(axis=(1, 2)) @ last["kernel"] + last["bias"].reshape(1, -1))
         rest = {one: value for one, value in state.items() if one != "perturbations"}
-        return y, rest, {**activations, "output": y}
+        y, activations = row_major((y, {**activations, "output": y}))
+        return y, rest, activations
 
     return Model(init, apply, takes_perturbations=True, per_example=True)
 

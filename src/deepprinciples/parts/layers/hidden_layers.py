@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from deepprinciples.kernels.convolution import convolve
-from deepprinciples.kernels.im2col import along, as_it_lies
+from deepprinciples.kernels.im2col import along, as_it_lies, row_major
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
 from deepprinciples.parts.layers.design import Design, Function, Step, row
@@ -280,9 +280,11 @@ def from_network(network: nn.Module, settings: Step | None = None, *, per_exampl
         params: PyTree, state: PyTree, x: Array, *, key: Array | None, train: bool
     ) -> tuple[Array, PyTree, dict[str, Array]]:
         state = dict(state)
-        step = own._replace(key=key, train=train, perturbations=state.pop("perturbations", {}))
+        x, perturbations = row_major((x, state.pop("perturbations", {})))
+        step = own._replace(key=key, train=train, perturbations=perturbations)
         variables = {"params": params, **state}
         (outputs, activations), changed = network.apply(variables, x, step, mutable=list(state) if train else [])
+        outputs, activations = row_major((outputs, activations))
         return outputs, {**state, **changed}, activations
 
     return Model(init, apply, takes_perturbations=True, per_example=per_example and draws_nothing(own))
