@@ -13,10 +13,12 @@ import pytest
 from matplotlib.figure import Figure
 
 import deepprinciples as dp
+from deepprinciples import config as configs
 from deepprinciples.domains import driving
 from deepprinciples.domains.driving import closed_loop, frames, simulation
 from deepprinciples.domains.driving.simulation import Road, State
-from deepprinciples.errors import DataError
+from deepprinciples.errors import ConfigError
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.types import Batch
 
 KEY = jax.random.key(3, impl="threefry2x32")
@@ -143,14 +145,14 @@ def test_recoveries_change_the_part_that_they_are_named_for() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"roads": 0}, "data.roads: found 0, expected at least 1"),
-        ({"recoveries": 1.5}, "data.recoveries: found 1.5, expected a share from 0 to 1"),
+        ({"roads": 0}, "roads: expected a whole number of at least 1, found 0"),
+        ({"recoveries": 1.5}, "recoveries: expected a number .*, found 1.5"),
     ],
 )
 def test_frames_that_cannot_be_made(given: dict[str, typing.Any], words: str) -> None:
     """Lost: an error inside the renderer, in place of the line that says what to change."""
-    with pytest.raises(DataError, match=words):
-        driving.road(**given)
+    with pytest.raises(ConfigError, match=words):
+        configs.resolve_parts("data", {"road": {"name": "road", **given}}, from_config.KINDS)
 
 
 def test_meters_by_hand() -> None:

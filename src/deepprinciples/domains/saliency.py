@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from deepprinciples.errors import DataError
-from deepprinciples.parts.splitting.held_out import random_state
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Count, Range, Seed, Split
 
@@ -45,23 +43,9 @@ def digit_on_texture(
     Returns:
       Source with inputs [size, side, side, 1] and targets [size]; its `evidence` is the box of the digit.
 
-    Raises:
-      DataError: if a count is below 1, the side outside [20, 256] or the ink outside (0, 1].
-
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
-    for name, value, least, most in (
-        ("size", size, 1, 2**31),
-        ("held_out", held_out, 1, 2**31),
-        ("side", side, 20, 256),
-    ):
-        if not least <= value <= most:
-            raise DataError(
-                f"data.{name}: found {value}, expected {f'{least} to {most}' if least > 1 else 'at least 1'}"
-            )
-    if not 0 < ink <= 1:
-        raise DataError(f"data.ink: found {ink}, expected a number above 0 and at most 1")
-    random = random_state(data_seed, "data.data_seed")
+    random = np.random.RandomState(data_seed)
     digits, labels, photographs = _digits_and_photographs()
     order, ends = random.permutation(len(labels)), np.cumsum((0.0, *SHARES))
     parts, evidence = {}, {}

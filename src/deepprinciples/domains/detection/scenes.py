@@ -14,7 +14,6 @@ from deepprinciples.domains.detection.scene_pictures import draw
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.own import examples
 from deepprinciples.parts.splitting.array_checks import as_array, first_index, plural, show
-from deepprinciples.parts.splitting.held_out import random_state
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Count, Range, Seed, Size, Split
@@ -52,15 +51,9 @@ def scattered(
       Source with inputs [size, 48, 48, 1] in [0, 1] and targets {boxes: [size, most, 4], classes: [size, most]}; -1 is
       no digit.
 
-    Raises:
-      DataError: if a number is out of its range.
-
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
-    for name, value, high in (("digits", digits, 10), ("size", size, 0), ("held_out", held_out, 0), ("most", most, 8)):
-        if value < 1 or value > (high or value):
-            raise DataError(f"data.{name}: found {value}, expected {f'1 to {high}' if high else 'at least 1'}")
-    random = random_state(data_seed, "data.data_seed")
+    random = np.random.RandomState(data_seed)
     inks, labels, photographs = _ink_and_photographs()
     order = random.permutation(np.flatnonzero(labels < digits))
     ends = np.cumsum((0, *SHARES))
