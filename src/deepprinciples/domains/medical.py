@@ -6,8 +6,7 @@ What is general lives in parts: losses that weigh classes (`weighted_cross_entro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -68,4 +67,4 @@ def rare_tumors(*, malignant: Annotated[int, Range("[0, 71]")] = 12, split_seed:
     )
 
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {"data": {rare_tumors.__name__: rare_tumors}}
+TABLES = {"data": {rare_tumors.__name__: rare_tumors}}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -111,4 +110,4 @@ def _between(size: int, given: int) -> np.ndarray:
     return np.maximum(1.0 - np.abs(places[:, None] - np.arange(given)[None, :]), 0.0)
 
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {"data": {"digit_on_texture": digit_on_texture}}
+TABLES = {"data": {"digit_on_texture": digit_on_texture}}
