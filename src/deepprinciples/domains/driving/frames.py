@@ -16,7 +16,7 @@ from deepprinciples.domains.driving import simulation
 from deepprinciples.domains.driving.simulation import Road, State
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import stream
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.types import Array, Count, Range, Seed, Split
 
 Portion = Annotated[float, Range("[0, 1]")]
@@ -115,7 +115,7 @@ def road(
     """
     made = _parts(roads, held_out, frames, recoveries, test_recoveries, data_seed)
     parts = {name: Split(one.pictures, one.steering) for name, one in made.items()}
-    return _source(parts, "regression", 1, display=_show)
+    return of_parts(parts, "regression", 1, standardize=False, display=_show)
 
 
 def lane(
@@ -147,13 +147,8 @@ def lane(
     """
     made = _parts(roads, held_out, frames, recoveries, test_recoveries, data_seed)
     parts = {name: Split(one.pictures, one.lanes) for name, one in made.items()}
-    return _source(parts, "classification", 2, class_names=("other", "lane"), display=_show)
-
-
-def _source(parts: dict[str, Split], task: str, outputs: int, **rest: Any) -> Source:
-    train = parts["train"]
-    fixed: dict[str, Any] = {"validation": parts["validation"], "test": parts["test"]}
-    return Source(train.inputs, train.targets, task, outputs, standardize=False, **fixed, **rest)
+    names = ("other", "lane")
+    return of_parts(parts, "classification", 2, standardize=False, class_names=names, display=_show)
 
 
 def _show(axes: Any, inputs: Any, outputs: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 
 from deepprinciples.errors import DataError
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.types import Count, Range, Seed, Split
 
 ALPHABET = 8
@@ -141,8 +141,8 @@ def chebyshev(*, degree: Count = 4, points: Annotated[int, Range("[5, inf)")] = 
     def part(x: np.ndarray) -> Split:
         return Split(x[:, None].astype(np.float32), np.cos(degree * np.arccos(x))[:, None])
 
-    train, validation, test = part(grid), part(between[::2]), part(between[1::2])
-    return Source(*train, "regression", 1, standardize=False, validation=validation, test=test)
+    parts = {"train": part(grid), "validation": part(between[::2]), "test": part(between[1::2])}
+    return of_parts(parts, "regression", 1, standardize=False)
 
 
 def gaussian_ring(

@@ -15,7 +15,7 @@ from deepprinciples.parts.fetched.emoji_set import emoji
 from deepprinciples.parts.fetched.faces import lfw_subset
 from deepprinciples.parts.files.image_files import read_picture
 from deepprinciples.parts.splitting.drawing import labels_over_picture
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Range, Split
 
@@ -59,20 +59,9 @@ def nuclei(*, stride: Stride = 16, edge: Edge = 1, path: str = "", download: boo
     for first, end in (VALIDATION, TEST):
         begun = np.isin(instances[:, first:end], np.setdiff1d(instances[:, :first], [0]))
         classes[:, first:end][begun] = -1
-    train, validation, test = (
-        Split(_patches(picture, columns, step), _patches(classes, columns, step))
-        for columns, step in ((TRAIN, stride), (VALIDATION, PATCH), (TEST, PATCH))
-    )
-    return Source(
-        train.inputs,
-        train.targets,
-        "",
-        validation=validation,
-        test=test,
-        leaves=Leaves(0, len(TISSUES)),
-        class_names=TISSUES,
-        display=labels_over_picture,
-    )
+    cuts = {"train": (TRAIN, stride), "validation": (VALIDATION, PATCH), "test": (TEST, PATCH)}
+    parts = {name: Split(_patches(picture, *cut), _patches(classes, *cut)) for name, cut in cuts.items()}
+    return of_parts(parts, "", 0, leaves=Leaves(0, len(TISSUES)), class_names=TISSUES, display=labels_over_picture)
 
 
 def ground_body_edge(instances: np.ndarray, width: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from deepprinciples.parts.files.array_files import open_file
 from deepprinciples.parts.splitting.array_checks import plural
 from deepprinciples.parts.splitting.batches import Batches
 from deepprinciples.parts.splitting.held_out import HeldOut
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.text.text_files import text_files
 from deepprinciples.parts.tokens.tokenization import BYTE_NAMES
 from deepprinciples.parts.tokens.windows import windows
@@ -72,17 +72,10 @@ def text_stream(
     first = next(iter(stream), None)
     if first is None:
         raise DataError(f"data.rows: found {rows} windows a batch; the training files of {path} have fewer, lower it")
-    return Source(
-        first[0],
-        first[1],
-        "classification",
-        len(BYTE_NAMES),
-        vocabulary=len(BYTE_NAMES),
-        validation=parts["validation"],
-        test=parts["test"],
-        stream=stream,
-        class_names=BYTE_NAMES,
-        token_names=BYTE_NAMES,
+    parts["train"] = Split(*first)
+    symbols, names = len(BYTE_NAMES), BYTE_NAMES
+    return of_parts(
+        parts, "classification", symbols, vocabulary=symbols, stream=stream, class_names=names, token_names=names
     )
 
 

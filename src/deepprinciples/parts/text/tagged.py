@@ -9,7 +9,7 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.tokens.tokenization import PADDING, tokenizer_of, word_names
 from deepprinciples.parts.tokens.word_ids import rows_of, three_parts
 from deepprinciples.types import Count, Split
@@ -124,13 +124,4 @@ def source_of_tags(parts: Mapping[str, Sequence[Sentence]], tags: tuple[str, ...
         )
         for part, found in parts.items()
     }
-    return Source(
-        *made["train"],
-        "classification",
-        len(tags),
-        vocabulary=len(names),
-        validation=made["validation"],
-        test=made["test"],
-        class_names=tags,
-        token_names=names,
-    )
+    return of_parts(made, "classification", len(tags), vocabulary=len(names), class_names=tags, token_names=names)

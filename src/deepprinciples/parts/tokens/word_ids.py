@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from deepprinciples.parts.splitting.held_out import split_order
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.tokens.tokenization import PADDING, tokenizer_of, word_names
 from deepprinciples.types import Split
 
@@ -49,13 +49,5 @@ def source_of_sentences(
         name: Split(rows_of([encode(texts[i]) for i in numbers], length, 0), labels[numbers])
         for name, numbers in parts.items()
     }
-    return Source(
-        *made["train"],
-        "classification",
-        len(class_names),
-        vocabulary=len(names),
-        validation=made["validation"],
-        test=made["test"],
-        class_names=class_names,
-        token_names=names,
-    )
+    classes, count = len(class_names), len(names)
+    return of_parts(made, "classification", classes, vocabulary=count, class_names=class_names, token_names=names)
