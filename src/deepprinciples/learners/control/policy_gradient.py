@@ -21,7 +21,7 @@ from deepprinciples.learners.control.rollouts import Seen, begin, returns
 from deepprinciples.learners.control.rollouts import rollout as played
 from deepprinciples.learners.control.trained_players import networks, watched
 from deepprinciples.learners.grouping import Apart
-from deepprinciples.learners.objective import minimize
+from deepprinciples.learners.objective import minimize, on_model
 from deepprinciples.types import (
     Array,
     Aux,
@@ -231,10 +231,4 @@ def _objective(
         losses = -gained + 0.5 * value_weight * errors - entropy * policy.entropy()
         return losses, Aux(state, activations)
 
-    return Objective(
-        init=lambda key, batch: model.init(key, batch.inputs),
-        loss=loss,
-        predict=lambda params, state, inputs: model.apply(params, state, inputs, key=None, train=False)[0],
-        forward=lambda params, state, inputs: model.apply(params, state, inputs, key=None, train=False)[::2],
-        takes_perturbations=model.takes_perturbations,
-    )
+    return on_model(model, loss)
