@@ -147,7 +147,7 @@ class _Script(NamedTuple):
         stem = "-".join(word for word in (file.stem if file else "", name) if word)
         where = Path(out).with_name(f"{Path(out).name}-{name}") if out is not None and name else out
         said = shlex.join(["python", f"{file.parent.name}/{file.name}", *changes]) if file else ""
-        with terminal.progress(terminal.console()) as bar:
+        with terminal.Progress(terminal.console()) as bar:
             from deepprinciples.study import commands  # here, so that the bar does not wait for JAX
             from deepprinciples.study.shown_progress import listen
 

@@ -55,7 +55,7 @@ def working(plugin: Path | None, debug: bool, opening: str = "") -> Iterator[tup
         from deepprinciples.report import terminal
 
         console = terminal.console()
-        with terminal.progress(console) as bar:
+        with terminal.Progress(console) as bar:
             if opening:
                 bar.say(opening)
             add_parts(plugin)
