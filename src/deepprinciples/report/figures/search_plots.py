@@ -179,18 +179,10 @@ def _chosen_row(
         if right - left > 12:
             color, weight = (INK, "bold") if count else (SOFT, "normal")
             axes.text(middle, index + 0.44, f"{count:.0f}", ha="center", fontsize=8.5, color=color, weight=weight)
-    # A fixed spread, not a random one: the same report has the same bytes.
-    y = index + 0.74 + 0.16 * np.cos(2.399963 * np.arange(len(values)))
+    y = mpl_style.spread(index + 0.74, len(values))
     drawn = selections.thinned(len(values))
-    axes.plot(
-        np.array(values)[drawn],
-        y[drawn],
-        style["marker"],
-        color=style["color"],
-        markersize=5,
-        alpha=0.75,
-        markeredgewidth=0,
-    )
+    look = {**style, "linestyle": "", "markersize": 5, "alpha": 0.75, "markeredgewidth": 0}
+    axes.plot(np.array(values)[drawn], y[drawn], **look)
     typical = formatting.finite(formatting.table(row.get("tuned_point")).get(str(region.get("path"))))
     if typical is not None:
         axes.plot([typical, typical], [index + 0.52, index + 0.96], color=INK, linewidth=1.8)
