@@ -83,7 +83,8 @@ class Explanation(NamedTuple):
         Returns:
             The paths, the pictures first.
         """
-        from deepprinciples.report.figures import attribution_maps, mpl_style
+        from deepprinciples.report.figures import mpl_style
+        from deepprinciples.report.figures.examples import attribution_maps
 
         path, files = Path(folder), []
         try:

@@ -43,18 +43,13 @@ from deepprinciples.types import (
 )
 
 
-def updates_of(settings: Mapping[str, Any]) -> int:
-    """Return the updates of a step of training."""
-    return int(settings["epochs"] * settings["minibatches"])
-
-
 @traits(
     metrics={"episode_return": "max", "episode_length": "max"},
     neutral={"clip": math.inf, "value_clip": math.inf, "entropy": 0.0},
     problems=problems,
     networks=networks,
     episode=watched,
-    updates=updates_of,
+    updates=lambda settings: int(settings["epochs"] * settings["minibatches"]),
     environment_steps=lambda settings: int(settings["environments"] * settings["rollout"]),
 )
 def policy_gradient(

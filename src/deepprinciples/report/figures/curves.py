@@ -60,9 +60,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
         bottom = np.where(np.isfinite(low[index]), low[index], limits[0])
         ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
         seen = np.isfinite(middle[index])
-        axes.fill_between(
-            when, bottom, ceiling, where=seen, color=mpl_style.look(index)["color"], alpha=0.16, linewidth=0
-        )
+        mpl_style.band(axes, when, bottom, ceiling, index, where=seen)
         _line(axes, when, middle[index], index)
     mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
     mpl_style.axis(axes, "y", limits, log=log)

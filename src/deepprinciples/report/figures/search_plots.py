@@ -36,9 +36,9 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     figure, axes = mpl_style.board(title, _TALL, "trials", names, marks)
     for place, (_, series) in zip(marks, drawn, strict=True):
         trials, best, low, high = series.T
-        style = mpl_style.look(place)
-        axes.fill_between(trials, low, high, color=style["color"], alpha=0.1, linewidth=0)
-        axes.plot(trials, best, linewidth=1.6, markersize=4, markevery=max(1, len(trials) // 8), **style)
+        mpl_style.band(axes, trials, low, high, place, alpha=0.1)
+        every = max(1, len(trials) // 8)
+        axes.plot(trials, best, linewidth=1.6, markersize=4, markevery=every, **mpl_style.look(place))
     longest = max(float(series[-1, 0]) for _, series in drawn)
     wide = count > 5  # the first trials are the ones that differ
     mpl_style.axis(axes, "x", mpl_style.frame([1.0, longest], log=wide, margin=0.03), log=wide)
@@ -79,7 +79,7 @@ def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         style, row = mpl_style.look(index), rows.get(formatting.name(name), {})
         bottom = np.where(np.isfinite(low[index]), low[index], limits[1])
         ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
-        axes.fill_between(rate, bottom, ceiling, color=style["color"], alpha=0.16, linewidth=0)
+        mpl_style.band(axes, rate, bottom, ceiling, index)
         axes.plot(rate, middle[index], linewidth=1.5, color=style["color"], linestyle=style["linestyle"])
         _marks(axes, rate, middle[index], row, style)
         if name in held:
