@@ -54,40 +54,25 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_EXPORTS = {  # name -> the module that holds it
-    "minimize": "deepprinciples.learners.objective",
-    "experiment": "deepprinciples.scripts",
-    "load_config": "deepprinciples.scripts",
-    "rank": "deepprinciples.analysis.rank",
-    "compare": "deepprinciples.study.commands",
-    "train": "deepprinciples.study.commands",
-    "add_seeds": "deepprinciples.study.commands",
-    "lr_find": "deepprinciples.study.commands",
-    "resume": "deepprinciples.study.commands",
-    "export_parameters": "deepprinciples.analysis.exchange",
-    "import_parameters": "deepprinciples.analysis.exchange",
-    **dict.fromkeys(
-        ("Aux", "Info", "Learner", "Metric", "Model", "Objective", "Scalar", "State", "traits"), "deepprinciples.types"
-    ),
-    "Environment": "deepprinciples.domains.control",
-    "Run": "deepprinciples.results.finished_run",
-    "load": "deepprinciples.results.finished_run",
-    "judge": "deepprinciples.stats.judging",
-    "probe": "deepprinciples.analysis.probing",
-    "Progress": "deepprinciples.study.protocol",
-    "replay": "deepprinciples.analysis.replay",
-    "track": "deepprinciples.analysis.tracking",
-    "load_model": "deepprinciples.results.trained_model",
+_HELD = {  # module -> the names that are taken from it
+    "analysis.exchange": "export_parameters import_parameters",
+    "analysis.probing": "probe",
+    "analysis.rank": "rank",
+    "analysis.replay": "replay",
+    "analysis.tracking": "track",
+    "domains.control": "Environment",
+    "learners.objective": "minimize",
+    "results.finished_run": "Run load",
+    "results.trained_model": "load_model",
+    "scripts": "experiment load_config",
+    "stats.judging": "judge",
+    "study.commands": "add_seeds compare lr_find resume train",
+    "study.protocol": "Progress",
+    "types": "Aux Info Learner Metric Model Objective Scalar State traits",
 }
-_MODULES = {
-    "anomaly": "deepprinciples.domains.anomaly",
-    "detection": "deepprinciples.domains.detection",
-    "driving": "deepprinciples.domains.driving",
-    "speech": "deepprinciples.domains.speech",
-    "stats": "deepprinciples.stats",
-    "style": "deepprinciples.domains.style.transfer",
-    "theory": "deepprinciples.domains.theory",
-}
+_EXPORTS = {name: f"deepprinciples.{module}" for module, names in _HELD.items() for name in names.split()}
+_MODULES = {name: f"deepprinciples.domains.{name}" for name in ("anomaly", "detection", "driving", "speech", "theory")}
+_MODULES |= {"stats": "deepprinciples.stats", "style": "deepprinciples.domains.style.transfer"}
 _SUBMODULES = frozenset({"config", "errors", "parts", "report", "runs", "study", "engine", "types"})
 __all__ = [*sorted({*_EXPORTS, *_MODULES, "errors", "parts", "types"})]
 

@@ -147,7 +147,7 @@ class _Script(NamedTuple):
         stem = "-".join(word for word in (file.stem if file else "", name) if word)
         where = Path(out).with_name(f"{Path(out).name}-{name}") if out is not None and name else out
         said = shlex.join(["python", f"{file.parent.name}/{file.name}", *changes]) if file else ""
-        with terminal.progress(terminal.console()) as bar:
+        with terminal.Progress(terminal.console()) as bar:
             from deepprinciples.study import commands  # here, so that the bar does not wait for JAX
             from deepprinciples.study.shown_progress import listen
 
@@ -188,17 +188,13 @@ def _options(main: Main, settings: Sequence[str]) -> dict[str, Any]:
                 raise ValueError(f"found nothing after =, expected a value; leave {name} out for the default")
             texts = isinstance(known[name].default, str)  # a file name may hold anything
             found[name] = convert(known[name], text if texts else configs.override({}, [setting])[name])
-            for word in getattr(hints[name], "__metadata__", ()):
-                problems += [f"{name}: {problem.removeprefix(f'{name}: ')}" for problem in _against(word, found[name])]
+            for check in filter(inspect.isfunction, getattr(hints[name], "__metadata__", ())):
+                problems += [f"{name}: {problem.removeprefix(f'{name}: ')}" for problem in check(found[name])]
         except (ValueError, ConfigError) as error:
             problems.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
     if problems:
         raise ConfigError(*problems)
     return found
-
-
-def _against(word: Any, value: Any) -> list[str]:
-    return list(word(value)) if inspect.isfunction(word) else []
 
 
 def _as_program(call: Callable[[], Any]) -> Any:

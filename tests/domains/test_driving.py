@@ -13,15 +13,26 @@ import pytest
 from matplotlib.figure import Figure
 
 import deepprinciples as dp
+from deepprinciples import config as configs
 from deepprinciples.domains import driving
 from deepprinciples.domains.driving import closed_loop, frames, simulation
 from deepprinciples.domains.driving.simulation import Road, State
-from deepprinciples.errors import DataError
+from deepprinciples.errors import ConfigError
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.types import Batch
 
 KEY = jax.random.key(3, impl="threefry2x32")
 RENDER, MASK = jax.jit(simulation.render), jax.jit(simulation.lane_mask)
 SMALL: dict[str, typing.Any] = {"roads": 2, "held_out": 1, "frames": 3}
+
+
+def straight_road() -> Road:
+    """Return a straight road in clear light: new paint, no shadows, no noise."""
+    zeros, waves, blotches = jnp.zeros, simulation.WAVES, simulation.BLOTCHES
+    return Road(
+        zeros(waves), jnp.full(waves, 100.0), zeros(waves), jnp.array([-0.4, -0.1, 0.6]), jnp.float32(0.6), zeros(2),
+        zeros((2, 2)), jnp.float32(0.0), zeros(2), jnp.float32(0.0), zeros((blotches, 3)), jnp.float32(0.0),
+    )  # fmt: skip
 
 
 def at(along: float = 0.0, offset: float = 0.0, heading: float = 0.0) -> State:
@@ -31,19 +42,19 @@ def at(along: float = 0.0, offset: float = 0.0, heading: float = 0.0) -> State:
 def circle(curvature: float) -> Road:
     """Return a road of one curvature: a wave without end."""
     wave = jnp.full(simulation.WAVES, 1e9)
-    return simulation.straight_road()._replace(bend=jnp.full(simulation.WAVES, curvature / 5), wavelength=wave)
+    return straight_road()._replace(bend=jnp.full(simulation.WAVES, curvature / 5), wavelength=wave)
 
 
 @functools.cache
 def seen(heading: float = 0.0, offset: float = 0.0) -> np.ndarray:
-    return np.asarray(RENDER(simulation.straight_road(), at(1.0, offset, heading), KEY))[..., 0]
+    return np.asarray(RENDER(straight_road(), at(1.0, offset, heading), KEY))[..., 0]
 
 
 def test_a_straight_road_is_symmetric() -> None:
     """Lost: a camera that looks to one side teaches a model to steer there."""
     picture = seen()
     np.testing.assert_allclose(picture, picture[:, ::-1], atol=1e-6)
-    mask = np.asarray(MASK(simulation.straight_road(), at()))
+    mask = np.asarray(MASK(straight_road(), at()))
     np.testing.assert_array_equal(mask, mask[:, ::-1])
     assert mask[:10].sum() == 0 and mask[-1, 32] == 1 and set(np.unique(mask)) == {0, 1}
 
@@ -51,7 +62,7 @@ def test_a_straight_road_is_symmetric() -> None:
 def test_left_is_left() -> None:
     """Lost: offsets, headings and what is seen of them contradict each other."""
     np.testing.assert_allclose(seen(0.05, 0.4), seen(-0.05, -0.4)[:, ::-1], atol=1e-5)
-    mask = MASK(simulation.straight_road(), at(0.0, 1.0))  # the car is left of the center
+    mask = MASK(straight_road(), at(0.0, 1.0))  # the car is left of the center
     columns = np.flatnonzero(np.asarray(mask)[20])
     assert columns.mean() > 32  # so the lane is to its right
 
@@ -61,7 +72,7 @@ def test_the_pinhole_camera_by_hand() -> None:
     # 6 m ahead, 1.5 m left: row 10 + 40 * 1.5 / 6 = 20, column 32 - 40 * 1.5 / 6 = 22.
     assert simulation.project(6.0, 1.5) == (20.0, 22.0)
     # Row 19.5 shows the ground 60 / 9.5 = 6.316 m ahead; the markings are 1.75 m to both sides: columns 32 -+ 11.08.
-    mask = np.asarray(MASK(simulation.straight_road(), at()))[19]
+    mask = np.asarray(MASK(straight_road(), at()))[19]
     assert list(np.flatnonzero(mask)[[0, -1]]) == [21, 42]  # centers 21.5 and 42.5
     paint = seen()[19]
     assert (paint[[20, 21, 42, 43]] > -0.1).all() and (paint[23:41] < -0.3).all()  # 20.92 and 43.08 are their middles
@@ -91,7 +102,7 @@ def test_pure_pursuit_by_hand() -> None:
     steering = simulation.expert(circle(0.02), at())
     assert float(steering) == pytest.approx(math.atan(2.7 * 0.02) / 0.2, abs=1e-3)
     # 0.8 m left of a straight line: the point is at (8, -0.8).
-    off = simulation.expert(simulation.straight_road(), at(0.0, 0.8))
+    off = simulation.expert(straight_road(), at(0.0, 0.8))
     assert float(off) == pytest.approx(-math.atan(2.7 * 2 * 0.8 / (64 + 0.64)) / 0.2, rel=1e-4)
 
 
@@ -143,14 +154,14 @@ def test_recoveries_change_the_part_that_they_are_named_for() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"roads": 0}, "data.roads: found 0, expected at least 1"),
-        ({"recoveries": 1.5}, "data.recoveries: found 1.5, expected a share from 0 to 1"),
+        ({"roads": 0}, "roads: expected a whole number of at least 1, found 0"),
+        ({"recoveries": 1.5}, "recoveries: expected a number .*, found 1.5"),
     ],
 )
 def test_frames_that_cannot_be_made(given: dict[str, typing.Any], words: str) -> None:
     """Lost: an error inside the renderer, in place of the line that says what to change."""
-    with pytest.raises(DataError, match=words):
-        driving.road(**given)
+    with pytest.raises(ConfigError, match=words):
+        configs.resolve_parts("data", {"road": {"name": "road", **given}}, from_config.KINDS)
 
 
 def test_meters_by_hand() -> None:
@@ -173,7 +184,7 @@ def test_meters_by_hand() -> None:
 
 def test_a_car_that_sees_the_lane_arrives() -> None:
     """Lost: no picture would show what is needed to drive."""
-    roads = jax.tree.map(lambda a: jnp.stack([a, a]), simulation.straight_road())
+    roads = jax.tree.map(lambda a: jnp.stack([a, a]), straight_road())
     start = State(jnp.zeros(2), jnp.array([0.5, -0.5]), jnp.zeros(2))
 
     def toward_the_middle(pictures: jax.Array) -> jax.Array:
@@ -228,7 +239,7 @@ def test_a_shifted_view_is_what_a_shifted_camera_sees() -> None:
         middle = np.s_[12:30, 12:52]
         moved, still = (np.abs(one[middle] - camera[middle]).mean() for one in (out.inputs[most, ..., 0], seen()))
         assert moved < 0.4 * still
-        expert = simulation.expert(simulation.straight_road(), at(1.0, offset * draws[most], heading * draws[most]))
+        expert = simulation.expert(straight_road(), at(1.0, offset * draws[most], heading * draws[most]))
         assert float(out.targets[most, 0]) == pytest.approx(float(expert), rel=0.03)
 
 

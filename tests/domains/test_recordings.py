@@ -264,8 +264,6 @@ def test_spoken_digits_hold_speakers_out(monkeypatch: pytest.MonkeyPatch) -> Non
     speaker = {one.tobytes(): group for one, group in zip(source.inputs, source.groups, strict=True)}
     train, test = ({speaker[row] for row in rows(part)} for part in (ready.train, ready.test))
     assert train and test and not train & test
-    for given in ({"most": 11}, {"size": 0}, {"noise": -1.0}):
-        assert refusal(digits_of.spoken_digits, **given).startswith(f"data.{next(iter(given))}: found")
 
 
 def test_a_longer_recording_changes_no_other_string(monkeypatch: pytest.MonkeyPatch) -> None:

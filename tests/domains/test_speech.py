@@ -225,13 +225,6 @@ def test_tones_are_the_same_for_a_seed_and_padded_with_zeros() -> None:
     assert not source.inputs[one, frames[one] :].any()
 
 
-@pytest.mark.parametrize("given", [{"tones": 1}, {"most": 21}, {"noise": -0.1}, {"size": 0}])
-def test_tones_outside_their_range_are_refused(given) -> None:
-    """Lost: one line that says which number is wrong."""
-    with pytest.raises(DataError, match=rf"data.{next(iter(given))}: found"):
-        tones(**given)
-
-
 def test_a_small_network_learns_to_read_tones(tmp_path) -> None:
     """Lost: speech recognition as a whole: features, loss, decoding and metric pull in one direction."""
     config = {

@@ -271,5 +271,5 @@ def test_a_learner_of_ones_own_has_groups_by_its_optimizer(tmp_path):
                     "groups": table, "train": {"steps": 4}}, tmp_path / "run")  # fmt: skip
     from deepprinciples.interop import parameters
 
-    kept = parameters.kept(run.path, "train", ["run"]).params
+    kept = parameters.kept(run.path, run.summary).params
     assert [float(kept[name][0]) for name in ("slow", "cold", "fast")] == [0.75, 1.0, 0.5]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepprinciples.errors import DataError
+from deepprinciples import config as configs
+from deepprinciples.errors import ConfigError, DataError
+from deepprinciples.learners.assembly import from_config
 from deepprinciples.parts.data import TABLE, Source, prepare
 
 NAMES = ("gaussian_ring", "gaussian_grid")
@@ -82,18 +84,23 @@ def test_a_data_seed_fixes_the_examples(name):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize(("name", "size", "modes"), [("gaussian_ring", 7, 8), ("gaussian_grid", 24, 25)])
+def test_a_mode_without_examples_is_refused(name, size, modes):
+    """Lost when it fails: a mode that nobody can find makes every count meaningless."""
+    assert refusal(name, size=size) == f"data.size: found {size}, expected at least {modes}, one for each mode"
+
+
 @pytest.mark.parametrize(("name", "hypers", "message"), [
-    ("gaussian_ring", {"modes": 0}, "data.modes: found 0, expected at least 1"),
-    ("gaussian_ring", {"size": 7}, "data.size: found 7, expected at least 8"),
-    ("gaussian_ring", {"radius": 0.0}, "data.radius: found 0.0, expected a positive number"),
-    ("gaussian_ring", {"std": -1.0}, "data.std: found -1.0, expected a positive number"),
-    ("gaussian_ring", {"std": float("nan")}, "data.std: found nan, expected a positive number"),
-    ("gaussian_grid", {"side": 0}, "data.side: found 0, expected at least 1"),
-    ("gaussian_grid", {"size": 24}, "data.size: found 24, expected at least 25"),
-    ("gaussian_grid", {"spacing": float("inf")}, "data.spacing: found inf, expected a positive number"),
-    ("gaussian_grid", {"std": 0.0}, "data.std: found 0.0, expected a positive number"),
-    ("gaussian_grid", {"data_seed": -1}, "data.data_seed: found -1, expected a seed from 0 to 2**32 - 1"),
+    ("gaussian_ring", {"modes": 0}, "modes: expected a whole number of at least 1, found 0"),
+    ("gaussian_ring", {"radius": 0.0}, "radius: expected a number above 0"),
+    ("gaussian_ring", {"std": -1.0}, "std: expected a number above 0"),
+    ("gaussian_ring", {"std": float("nan")}, "std: expected a number, found nan"),
+    ("gaussian_grid", {"side": 0}, "side: expected a whole number of at least 1, found 0"),
+    ("gaussian_grid", {"spacing": float("inf")}, "spacing: expected a number that is finite, found inf"),
+    ("gaussian_grid", {"std": 0.0}, "std: expected a number above 0"),
+    ("gaussian_grid", {"data_seed": -1}, "data_seed: expected a whole number of at least 0"),
 ])  # fmt: skip
 def test_impossible_mixtures_are_refused(name, hypers, message):
-    """Lost when it fails: a mode without examples, or a spread of nothing, makes every count meaningless."""
-    assert refusal(name, **hypers) == message
+    """Lost when it fails: a spread of nothing or no mode at all makes every count meaningless."""
+    with pytest.raises(ConfigError, match=message):
+        configs.resolve_parts("data", {name: {"name": name, **hypers}}, from_config.KINDS)

@@ -198,7 +198,6 @@ def test_of_many_files_whole_ones_are_held_out(tmp_path):
     (b"ab" * 35, {}, "has 63 tokens, expected more than data.length = 64"),
     (b"ab" * 10, {"length": 4}, "the validation part has no two tokens"),
     (b"ab" * 500, {"stride": 65}, "data.stride: found 65"), (b"ab" * 500, {"length": 0}, "data.length = 0"),
-    (b"ab" * 500, {"held_out": 1.0}, "data.held_out: found 1.0"),
 ])  # fmt: skip
 def test_bad_text_is_one_line(tmp_path, content, options, message):
     """Lost: a traceback, or a model of nothing."""

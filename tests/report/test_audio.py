@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 from deepprinciples.report import audio, page
-from deepprinciples.report.figures import mpl_style, recordings
+from deepprinciples.report.figures import mpl_style
+from deepprinciples.report.figures.examples import recordings
 
 RATE = 8000
 

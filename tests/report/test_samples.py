@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from deepprinciples.report.figures import mpl_style, plots, samples
+from deepprinciples.report.figures import mpl_style, plots
+from deepprinciples.report.figures.examples import samples
 
 ARMS, SEEDS, TIMES = ["plain", "r1"], [4, 5, 6], 7
 

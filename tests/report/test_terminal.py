@@ -73,7 +73,7 @@ def test_plain_progress_is_seldom_and_tells_the_time_left():
     """Lost otherwise: a log file fills with thousands of lines, or says nothing for hours."""
     now = [100.0]
     stream = io.StringIO()
-    with terminal.progress(Console(file=stream, width=80), clock=lambda: now[0]) as bar:
+    with terminal.Progress(Console(file=stream, width=80), clock=lambda: now[0]) as bar:
         for done in range(101):
             bar.update(done, 100, "tuning [bold]\x1b[1m plain")
             now[0] += 1.0
@@ -88,7 +88,7 @@ def test_progress_survives_strange_counts():
     """Lost otherwise: an empty or resumed job divides by zero or shows a negative time."""
     stream = io.StringIO()
     now = [0.0]
-    bar = terminal.progress(Console(file=stream), clock=lambda: now[0])
+    bar = terminal.Progress(Console(file=stream), clock=lambda: now[0])
     for done, total in ((0, 0), (5, 3), (-1, 4), (2, 4)):
         now[0] += 10
         bar.update(done, total)
@@ -101,7 +101,7 @@ def test_the_bar_shows_words_as_text():
     stream = io.StringIO()
     console = Console(file=stream, width=100, force_terminal=True, color_system=None)
     now = [0.0]
-    with terminal.progress(console, clock=lambda: now[0]) as bar:
+    with terminal.Progress(console, clock=lambda: now[0]) as bar:
         bar.update(0, 10, "start")
         now[0] = 20.0
         bar.update(5, 10, "arm [red]x[/red]\x1b]0;owned\x07")

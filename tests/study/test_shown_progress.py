@@ -14,7 +14,7 @@ from deepprinciples.study import shown_progress
 def test_the_time_left_leaves_compiling_out():
     """Lost: after five minutes of compiling, hours that nobody has to wait."""
     now, stream = [0.0], io.StringIO()
-    progress = shown_progress.listen(terminal.Progress(Console(file=stream, width=80), lambda: now[0], every=0.0))
+    progress = shown_progress.listen(terminal.Progress(Console(file=stream, width=80), clock=lambda: now[0], every=0.0))
     progress.begin(100)
     for arm, seconds in (("a", 300.0), ("b", 200.0)):
         progress.phase(f"compiling {arm}")
@@ -33,7 +33,7 @@ def test_the_time_left_leaves_compiling_out():
 def test_the_time_left_is_that_of_steps_that_are_trained():
     """Lost: a resumed run of hours that promises minutes, since what was done before took no time now."""
     now, stream = [0.0], io.StringIO()
-    progress = shown_progress.listen(terminal.Progress(Console(file=stream, width=80), lambda: now[0], every=0.0))
+    progress = shown_progress.listen(terminal.Progress(Console(file=stream, width=80), clock=lambda: now[0], every=0.0))
     progress.begin(100)
     for seconds, count, steps in ((1.0, progress.skip, 30), (10.0, progress.advance, 10), (1.0, progress.skip, 30)):
         now[0] += seconds
@@ -45,7 +45,7 @@ def test_the_clock_goes_on_while_a_program_compiles():
     """Lost: a bar that stands still for minutes, as if the program hung. Nothing is said to it meanwhile."""
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=True, color_system=None)
-    with terminal.progress(console) as bar:
+    with terminal.Progress(console) as bar:
         shown_progress.listen(bar).phase("compiling a")
         time.sleep(1.3)
         shown = stream.getvalue()

@@ -47,8 +47,7 @@ def config(start, **changes):
 
 def ends(run, arm="", seed=0):
     """Give the weights that a run kept, by name."""
-    kinds = {"kind": str(run.summary["kind"]), "arms": [row["name"] for row in run.summary["arms"]]}
-    return arrays.flat(parameters.kept(run.path, kinds["kind"], kinds["arms"], arm=arm, seed=seed).params)
+    return arrays.flat(parameters.kept(run.path, run.summary, arm=arm, seed=seed).params)
 
 
 def same(found, expected):
@@ -213,8 +212,7 @@ STATISTICS = {"layer_00/norm/scale": (6,), "layer_00/norm/bias": (6,), MEAN: (6,
 
 def state_of(run, arm="", seed=0):
     """Give the state that a run kept beside its weights, by name."""
-    kind, arms = str(run.summary["kind"]), [row["name"] for row in run.summary["arms"]]
-    return arrays.flat(parameters.kept(run.path, kind, arms, arm=arm, seed=seed).state)
+    return arrays.flat(parameters.kept(run.path, run.summary, arm=arm, seed=seed).state)
 
 
 @pytest.mark.parametrize("naming", ["own", "torch"])

@@ -59,9 +59,8 @@ def export_parameters(
     _check_naming(naming, NAMINGS)
     path = _free(out)
     run = load(run_dir)
-    names = [row["name"] for row in run.summary["arms"]]
     config = config_of(run, arm)
-    kept = parameters.kept(run.path, run.summary["kind"], names, arm=arm, seed=seed)
+    kept = parameters.kept(run.path, run.summary, arm=arm, seed=seed)
     if config.get("weights"):
         kept = kept._replace(params=used_parameters(run, arm, seed))
     found = parameters.by_name(kept, bool(config.get("weights")))

@@ -23,14 +23,14 @@ from deepprinciples.parts import probes
 from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.parts.probes import curvature, landscape
 from deepprinciples.results import layout
-from deepprinciples.results.finished_run import Run, load
+from deepprinciples.results.finished_run import Run, load, write
 from deepprinciples.results.summary import SCHEMA_VERSION
 from deepprinciples.results.trained_model import used_parameters
-from deepprinciples.runs import arrays, directory, files
+from deepprinciples.runs import arrays, directory
 from deepprinciples.stats.sentences import plural
 from deepprinciples.study import given_again
 from deepprinciples.study.planning.starting_weights import PATH, start_of
-from deepprinciples.types import AUXILIARY, Array, Batch, Dataset, Info, Learner, Model, PyTree, path_to_names
+from deepprinciples.types import AUXILIARY, Array, Batch, Dataset, Info, Learner, Model, PyTree
 
 # What can be measured of weights without the optimizer that made them.
 PROBES: Mapping[str, Mapping[str, Any]] = {
@@ -126,7 +126,7 @@ def probe(
 def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any], examples: int) -> _Subject:
     model, learner = model_of(config, parts), from_config.learner(config, parts)
     like = jax.eval_shape(lambda key: model.init(key, from_config.first(parts, 1).inputs), lane_key(0))
-    seeds = sorted(int(name.removeprefix("seed-")) for name in kept if name.startswith("seed-"))
+    seeds = sorted(int(name.removeprefix(parameters.SEED)) for name in kept if name.startswith(parameters.SEED))
     params = _stacked([kept[f"{parameters.SEED}{seed}"] for seed in seeds], like[0])
     held = [kept[name] for seed in seeds if (name := f"{parameters.STATE}{seed}") in kept]
     state = _stacked(held, like[1]) if len(held) == len(seeds) else None
@@ -139,10 +139,8 @@ def _subject(config: Mapping[str, Any], parts: Dataset, kept: Mapping[str, Any],
 
 def _stacked(tables: Sequence[Mapping[str, Any]], like: PyTree) -> PyTree:
     """Stack what a file holds of every seed, as a tree like that of one."""
-    paths = [path_to_names(path) for path, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
-    return jax.tree.unflatten(
-        jax.tree.structure(like), [np.stack([_at(one, path) for one in tables]) for path in paths]
-    )
+    trees = [parameters.tree_of(one, like, directory.PARAMETERS) for one in tables]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def _cut(subject: _Subject, parts: Dataset) -> _Subject:
@@ -186,13 +184,6 @@ def _shapes_of(subject: _Subject, look: Callable[[Info], Any]) -> Any:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _at(table: Mapping[str, Any], words: Sequence[str]) -> np.ndarray:
-    found: Any = table
-    for word in words:
-        found = found[word]
-    return np.asarray(found)
 
 
 def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:
@@ -306,8 +297,6 @@ def _alike(subject: _Subject) -> dict[str, Any]:
 
 
 def _write(path: Path, run: Run, found: xr.Dataset, subject: _Subject) -> Run:
-    from deepprinciples.report import page  # drawing is slow to import
-
     summary = {
         "schema_version": SCHEMA_VERSION,
         "kind": "probe",
@@ -325,10 +314,4 @@ def _write(path: Path, run: Run, found: xr.Dataset, subject: _Subject) -> Run:
             "A random direction shows a thin slice: a smooth one does not mean that the loss is smooth elsewhere.",
         ],
     }
-    files.write_text(path / directory.CONFIG, run.config)
-    arrays.save_dataset(found, path / directory.RESULTS)
-    files.write_json(path / directory.SUMMARY, summary)
-    manifest = directory.manifest(seeds=subject.seeds, files=directory.file_hashes(path))
-    files.write_json(path / directory.MANIFEST, manifest)
-    page.write(path / "report.html", found, summary, manifest)
-    return load(path)
+    return write(path, run.config, found, summary, seeds=subject.seeds)

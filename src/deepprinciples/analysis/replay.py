@@ -166,7 +166,7 @@ def _stopped(path: Path, plan: StudyPlan) -> _Stored:
     found = checkpoints.load(path / progress_store.FOLDER)
     if found is None:
         raise IntegrityError(f"{path}: has no checkpoint yet; resume the run first")
-    kept = progress_store.nothing_kept()
+    kept = progress_store.ProgressStore()
     kept.take_up(found)
 
     def points(lane: _Lane, at: _At) -> list[dict[str, float]]:

@@ -55,7 +55,7 @@ def working(plugin: Path | None, debug: bool, opening: str = "") -> Iterator[tup
         from deepprinciples.report import terminal
 
         console = terminal.console()
-        with terminal.progress(console) as bar:
+        with terminal.Progress(console) as bar:
             if opening:
                 bar.say(opening)
             add_parts(plugin)
@@ -99,11 +99,12 @@ def list_runs(folder: Path) -> Iterator[str]:
         yield f"no runs in {folder}"
 
 
-def tell(path: Path, summary: dict[str, Any], console: Any, show: Sequence[str] | None = None) -> None:
-    """Print the verdict of a run, the further sections asked for, and where the report lies."""
+def tell(run: Any, console: Any, bar: Any, show: Sequence[str] | None = None) -> None:
+    """Print the verdict of a run in place of the bar, the further sections asked for, and where the report lies."""
     from deepprinciples.report import terminal, terminal_sections
 
-    terminal.verdict_table(summary, console)
+    bar.close()
+    terminal.verdict_table(run.summary, console)
     for section in dict.fromkeys(show or []):
-        terminal_sections.TABLE[section](summary, console)
-    console.print(f"Report: {path / 'report.html'}", soft_wrap=True, highlight=False)
+        terminal_sections.TABLE[section](run.summary, console)
+    console.print(f"Report: {run.path / 'report.html'}", soft_wrap=True, highlight=False)

@@ -126,8 +126,7 @@ def report(
             typer.echo(loaded.table(table.value), nl=False)
             return
         loaded.report(loaded.path / "report.html", figures=figures)
-        bar.close()
-        tell(loaded.path, loaded.summary, console, show)
+        tell(loaded, console, bar, show)
 
 
 @app.command()

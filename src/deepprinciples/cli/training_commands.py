@@ -119,8 +119,7 @@ def _run(
         call: Any = getattr(commands, kind.replace("-", "_"))
         more["name"] = more["name"] or config.stem
         run = call(given, **more, progress=listen(bar), command=asked)
-        bar.close()
-        tell(run.path, run.summary, console, show)
+        tell(run, console, bar, show)
         for name in track or []:
             from deepprinciples.analysis import tracking
 
@@ -171,8 +170,7 @@ def resume(
             "strict": strict,
         }
         done = commands.resume(run, **allowed, progress=listen(bar), executor=executor)
-        bar.close()
-        tell(done.path, done.summary, console)
+        tell(done, console, bar)
 
 
 @app.command()
@@ -190,5 +188,4 @@ def add_seeds(
         from deepprinciples.study.shown_progress import listen
 
         done = commands.add_seeds(run, seeds, out, allow_inexact=allow_inexact, progress=listen(bar))
-        bar.close()
-        tell(done.path, done.summary, console)
+        tell(done, console, bar)

@@ -67,16 +67,13 @@ def resolve_arms(
         known, own = dict(fields_of(config, kinds)), edits.get("tune", {})
         places.append(known)
         problems += _wrong_paths(own, f"{path}.tune", [known])
-        tuned = {place: dict(limits) for place, limits in {**shared, **own}.items() if _is_sweepable(known, place)}
+        free = {place for place, field in known.items() if field.sweepable}
+        tuned = {place: dict(limits) for place, limits in {**shared, **own}.items() if place in free}
         out[str(name)] = ResolvedArm(edits, config, tuned)
     broken = {_section(problem) for problem in base_problems}
     whole = {path: limits for path, limits in shared.items() if path.split(".")[0] not in broken}
     problems += _wrong_paths(whole, "study.tune", places or [dict(fields_of(base, kinds))])
     return out, problems
-
-
-def _is_sweepable(known: Mapping[str, Field], path: str) -> bool:
-    return path in known and known[path].sweepable
 
 
 def _follows_data(key: str, edits: Mapping[str, Any], base: Mapping[str, Any]) -> bool:

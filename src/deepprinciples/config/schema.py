@@ -127,11 +127,6 @@ def sweepable(factory: Callable[..., Any]) -> set[str]:
     return {field.name for field in fields(factory).values() if field.sweepable}
 
 
-def allowed(field: Field) -> str:
-    """Return the interval that a keyword's values lie in, such as "[0, 1)"."""
-    return field.interval or "(-inf, inf)"
-
-
 def convert(field: Field, value: Any) -> Any:
     """Check one value against the type and the limits of its keyword.
 

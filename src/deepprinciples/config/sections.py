@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from deepprinciples.config.dictionary import at, names_part
-from deepprinciples.config.schema import REQUIRED, Field, Registry, allowed, convert, fields, open_ended
+from deepprinciples.config.schema import REQUIRED, Field, Registry, convert, fields, open_ended
 from deepprinciples.config.wording import listed, quoted, shown, singular, suggestion, unknown_keys, word
 
 DEFAULT_PARTS = {
@@ -305,7 +305,7 @@ def _leaf(field: Field, value: Any, path: str, given: bool, problems: list[str])
 
 def allowed_ranges(config: Mapping[str, Any], kinds: Registry) -> dict[str, str]:
     """Map every sweepable path of a resolved config to the interval that its part accepts."""
-    return {path: allowed(field) for path, field in fields_of(config, kinds) if field.sweepable}
+    return {path: field.interval or "(-inf, inf)" for path, field in fields_of(config, kinds) if field.sweepable}
 
 
 def fields_of(config: Mapping[str, Any], kinds: Registry) -> Iterator[tuple[str, Field]]:

@@ -6,14 +6,13 @@ What is general lives in parts: losses that weigh classes (`weighted_cross_entro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.bundled import breast_cancer
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.types import Range, Seed, Split
 
 OF_SIX = {"test": 3, "validation": 1, "train": 2}  # sixths of each class
@@ -56,16 +55,7 @@ def rare_tumors(*, malignant: Annotated[int, Range("[0, 71]")] = 12, split_seed:
     for name, both in rows.items():
         chosen = rng.permutation(np.concatenate(both))
         parts[name] = Split(inputs[chosen], targets[chosen])
-    train = parts["train"]
-    return Source(
-        train.inputs,
-        train.targets,
-        "classification",
-        2,
-        validation=parts["validation"],
-        test=parts["test"],
-        class_names=("benign", "malignant"),
-    )
+    return of_parts(parts, "classification", 2, class_names=("benign", "malignant"))
 
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {"data": {rare_tumors.__name__: rare_tumors}}
+TABLES = {"data": {rare_tumors.__name__: rare_tumors}}

@@ -12,16 +12,7 @@ from types import ModuleType
 from deepprinciples.domains import circuits, control, detection, driving, medical, saliency, speech, transfer
 from deepprinciples.parts import tables
 
-DOMAINS: tuple[ModuleType, ...] = (
-    circuits,
-    control,
-    detection,
-    driving,
-    medical,
-    saliency,
-    speech,
-    transfer,
-)
+DOMAINS: tuple[ModuleType, ...] = (circuits, control, detection, driving, medical, saliency, speech, transfer)
 
 
 def _joined() -> dict[str, Mapping[str, Callable[..., object]]]:

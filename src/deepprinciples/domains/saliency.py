@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
-from deepprinciples.errors import DataError
-from deepprinciples.parts.splitting.held_out import random_state
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.domains.pasted_digits import ink_and_photographs, of_each_part, resized
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.types import Count, Range, Seed, Split
 
-SHARES = (0.6, 0.2, 0.2)  # of the digits, and of the columns of the photographs: training, validation, test
 HEIGHTS = (12, 18)  # of a digit, in pixels
 BRIGHTNESS, CONTRAST = (0.2, 0.5), 0.15  # mean of the ground, and its standard deviation
 Share = Annotated[float, Range("(0, 1]")]
@@ -45,60 +42,18 @@ def digit_on_texture(
     Returns:
       Source with inputs [size, side, side, 1] and targets [size]; its `evidence` is the box of the digit.
 
-    Raises:
-      DataError: if a count is below 1, the side outside [20, 256] or the ink outside (0, 1].
-
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
-    for name, value, least, most in (
-        ("size", size, 1, 2**31),
-        ("held_out", held_out, 1, 2**31),
-        ("side", side, 20, 256),
-    ):
-        if not least <= value <= most:
-            raise DataError(
-                f"data.{name}: found {value}, expected {f'{least} to {most}' if least > 1 else 'at least 1'}"
-            )
-    if not 0 < ink <= 1:
-        raise DataError(f"data.ink: found {ink}, expected a number above 0 and at most 1")
-    random = random_state(data_seed, "data.data_seed")
-    digits, labels, photographs = _digits_and_photographs()
-    order, ends = random.permutation(len(labels)), np.cumsum((0.0, *SHARES))
+    random = np.random.RandomState(data_seed)
+    digits, labels, photographs = ink_and_photographs(np.float64)
     parts, evidence = {}, {}
-    for name, begin, end, count in zip(
-        ("train", "validation", "test"), ends, ends[1:], (size, held_out, held_out), strict=False
-    ):
-        drawn = order[round(begin * len(order)) : round(end * len(order))]
-        grounds = [one[:, round(begin * one.shape[1]) : round(end * one.shape[1])] for one in photographs]
-        chosen = random.choice(drawn, count)
+    for name, drawn, grounds in of_each_part(random.permutation(len(labels)), photographs):
+        chosen = random.choice(drawn, size if name == "train" else held_out)
         made = [_picture(random, digits[one], grounds, side, ink) for one in chosen]
         parts[name] = Split(np.stack([picture for picture, _ in made])[..., None], labels[chosen])
         evidence[name] = np.stack([box for _, box in made])
-    return Source(
-        *parts["train"],
-        "classification",
-        10,
-        validation=parts["validation"],
-        test=parts["test"],
-        evidence={name: evidence[name] for name in ("validation", "test")},
-        class_names=tuple("0123456789"),
-    )
-
-
-def _digits_and_photographs() -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
-    """Return digits in [0, 1] cut to their ink, their labels, and two gray photographs at half their size."""
-    from sklearn.datasets import load_digits, load_sample_images
-
-    data = load_digits()
-    cut = []
-    for image in data.images / 16:
-        rows, columns = np.flatnonzero(image.max(axis=1) > 0.2), np.flatnonzero(image.max(axis=0) > 0.2)
-        cut.append(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    photographs = []
-    for image in load_sample_images().images:
-        gray = image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2].mean(axis=-1) / 255
-        photographs.append((gray[::2, ::2] + gray[1::2, ::2] + gray[::2, 1::2] + gray[1::2, 1::2]) / 4)
-    return cut, np.asarray(data.target, np.int32), photographs
+    held = {name: evidence[name] for name in ("validation", "test")}
+    return of_parts(parts, "classification", 10, evidence=held, class_names=tuple("0123456789"))
 
 
 def _picture(
@@ -113,7 +68,7 @@ def _picture(
     height = random.randint(HEIGHTS[0], HEIGHTS[1] + 1)
     width = min(max(5, round(height * digit.shape[1] / digit.shape[0])), HEIGHTS[1])
     y, x = random.randint(side - height + 1), random.randint(side - width + 1)
-    m = ink * np.clip(_between(height, digit.shape[0]) @ digit @ _between(width, digit.shape[1]).T, 0.0, 1.0)
+    m = ink * resized(digit, height, width)
     box = (slice(y, y + height), slice(x, x + width))
     picture[box] = (1.0 - m) * picture[box] + m
     mask = np.zeros((side, side), bool)
@@ -121,10 +76,4 @@ def _picture(
     return picture.astype(np.float32), mask
 
 
-def _between(size: int, given: int) -> np.ndarray:
-    """Return the weights [size, given] of a linear interpolation between the centers of pixels."""
-    places = np.clip((np.arange(size) + 0.5) * given / size - 0.5, 0, given - 1)
-    return np.maximum(1.0 - np.abs(places[:, None] - np.arange(given)[None, :]), 0.0)
-
-
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {"data": {"digit_on_texture": digit_on_texture}}
+TABLES = {"data": {"digit_on_texture": digit_on_texture}}

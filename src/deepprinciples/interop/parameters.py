@@ -107,38 +107,38 @@ def _key(arm: str) -> str:
     return arm.replace("%", "%25").replace("/", "%2F")  # a name in the file holds no "/"
 
 
-def kept(path: Path, kind: str, arms: Sequence[str], *, arm: str = "", seed: int | None = None) -> Kept:
+def kept(path: Path, summary: Mapping[str, Any], *, arm: str = "", seed: int | None = None) -> Kept:
     """Read what a run directory keeps of one seed.
 
     Args:
-        path, kind, arms, arm: see `every`.
+        path, summary, arm: see `every`.
         seed: one of those kept; by default the first.
 
     Raises:
         ConfigError: no parameters are kept, or none of this arm or seed.
         IntegrityError: the file is damaged, or was taken away.
     """
-    found = every(path, kind, arms, arm=arm)
+    found = every(path, summary, arm=arm)
     wanted = next(iter(found)) if seed is None else seed
     if wanted not in found:
         raise ConfigError(f"seed: found {wanted}; expected one of those kept, {', '.join(map(str, list(found)[:20]))}")
     return found[wanted]
 
 
-def every(path: Path, kind: str, arms: Sequence[str], *, arm: str = "") -> dict[int, Kept]:
+def every(path: Path, summary: Mapping[str, Any], *, arm: str = "") -> dict[int, Kept]:
     """Read what a run directory keeps of every seed, by seed, in order.
 
     Args:
         path: the directory.
-        kind: "train" or "compare".
-        arms: of the run.
-        arm: one of them; "" where there is only one.
+        summary: of the run.
+        arm: one of its arms; "" where there is only one.
 
     Raises:
         ConfigError: no parameters are kept, or none of this arm.
         IntegrityError: the file is damaged, or was taken away.
     """
-    file = path / directory.PARAMETERS
+    file, kind = path / directory.PARAMETERS, summary.get("kind")
+    arms = [str(row["name"]) for row in summary.get("arms", [])]
     if not file.is_file() and kind == "compare":
         raise ConfigError(f"{path}: keeps no parameters; set study.keep = 1 or more to keep those of its first seeds")
     if not file.is_file():

@@ -38,23 +38,6 @@ def follow(average: Average, held: Averaged, params: PyTree, steps: int) -> tupl
 Passed = Callable[[PyTree, PyTree, Batch], PyTree]  # (params, model state, batch) -> the model state after a pass
 
 
-def finalized(average: Average, passed: Passed, state: Any, batches: Batch) -> Averaged:
-    """Ready the average for evaluation: its weights, and the statistics of batch normalization that these have.
-
-    Args:
-        average: how weights are averaged.
-        passed: a pass in training, which gives the statistics.
-        state: of the learner.
-        batches: training batches [K, B, ...].
-
-    Returns:
-        The average with `params` and `model_state` made anew.
-    """
-    held = state.average
-    params = average.value(held.state, state.params)
-    return held._replace(params=params, model_state=statistics(passed, params, state.model_state, batches))
-
-
 def statistics(passed: Passed, params: PyTree, kept: PyTree, batches: Batch) -> PyTree:
     """Measure the state of batch normalization that belongs to some weights, over training batches.
 

@@ -122,7 +122,7 @@ def minimize(
 
     def gradient_of(params: PyTree, frozen: PyTree, model_state: PyTree, batch: Batch, key: Array) -> tuple[Any, ...]:
         value = lambda free, *given: value_of(free, frozen, *given)
-        take = _plain(value) if gradient is None else gradient(value)
+        take = jax.value_and_grad(value, has_aux=True) if gradient is None else gradient(value)
         if not (splits and objective.per_example and all(map(callable, penalties))):
             return take(params, model_state, batch, key)
         shapes = jax.eval_shape(value, params, model_state, batch, key)
@@ -202,15 +202,30 @@ def minimize(
 
     def finalize_for_eval(average: Average, state: State, batches: Batch, key: Array) -> State:
         passed = lambda params, begun, batch: objective.loss(params, begun, batch, key)[1].state
-        return state._replace(average=averaging.finalized(average, passed, state, batches))
+        params = average.value(state.average.state, state.params)
+        own = averaging.statistics(passed, params, state.model_state, batches)
+        return state._replace(average=state.average._replace(params=params, model_state=own))
 
     finalize = None if average is None else functools.partial(finalize_for_eval, average)
     every = measured if average is None else {**measured, **{RAW + name: one for name, one in measured.items()}}
     return Learner(init, step, evaluate, evaluations, metrics=every, finalize_for_eval=finalize)
 
 
-def _plain(value_of: Callable[..., Any]) -> Callable[..., Any]:
-    return jax.value_and_grad(value_of, has_aux=True)
+def on_model(model: Model, loss: Callable[[PyTree, PyTree, Batch, Array], tuple[Array, Aux]]) -> Objective:
+    """Return the objective of one model with a loss as `types.Objective` has it, which an evaluation takes too."""
+
+    def forward(params: PyTree, state: PyTree, inputs: PyTree) -> tuple[Any, Mapping[str, Any]]:
+        outputs, _, activations = model.apply(params, state, inputs, key=None, train=False)
+        return outputs, activations
+
+    return Objective(
+        init=lambda key, batch: model.init(key, batch.inputs),
+        loss=loss,
+        predict=lambda params, state, inputs: forward(params, state, inputs)[0],
+        forward=forward,
+        takes_perturbations=model.takes_perturbations,
+        after=model.after,
+    )
 
 
 def objective_of(
@@ -223,21 +238,11 @@ def objective_of(
         outputs, new_state, activations = model.apply(params, state, batch.inputs, key=key, train=True)
         return loss(outputs, of_batch(batch)), Aux(new_state, activations)
 
-    def forward(params: PyTree, state: PyTree, inputs: PyTree) -> tuple[Any, Mapping[str, Array]]:
-        outputs, _, activations = model.apply(params, state, inputs, key=None, train=False)
-        return outputs, activations
-
-    return Objective(
-        init=lambda key, batch: model.init(key, batch.inputs),
-        loss=losses,
-        predict=lambda params, state, inputs: forward(params, state, inputs)[0],
-        forward=forward,
+    return on_model(model, losses)._replace(
         function=lambda params, state, inputs, key: model.apply(params, state, inputs, key=key, train=True)[0],
         held_out=loss,
         loss_targets=of_batch,
-        takes_perturbations=model.takes_perturbations,
         per_example=model.per_example,
         per_position=model.per_position,
-        after=model.after,
         unroll=model.unroll,
     )

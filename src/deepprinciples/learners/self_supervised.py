@@ -19,7 +19,7 @@ from deepprinciples.kernels.keys import stream
 from deepprinciples.learners.assembly.checks import caught
 from deepprinciples.learners.assembly.factories import first, model_of
 from deepprinciples.learners.grouping import Apart
-from deepprinciples.learners.objective import minimize
+from deepprinciples.learners.objective import minimize, on_model
 from deepprinciples.learners.reparameterized import reparameterized
 from deepprinciples.parts.splitting.held_out import split_order
 from deepprinciples.types import (
@@ -116,14 +116,8 @@ def _probed(
         given, activations = embedded(params, state, inputs)
         return ridge_of(known, jnp.asarray(few.targets), data.outputs, ridge)(given), activations
 
-    return Objective(
-        init=lambda key, batch: model.init(key, batch.inputs),
-        loss=loss,
-        predict=lambda params, state, inputs: forward(params, state, inputs)[0],
-        forward=forward,
-        takes_perturbations=model.takes_perturbations,
-        after=model.after,
-    )
+    predict = lambda params, state, inputs: forward(params, state, inputs)[0]
+    return on_model(model, loss)._replace(predict=predict, forward=forward)
 
 
 def _problems(config: Mapping[str, Any], parts: Dataset) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from deepprinciples.report import formatting, selections
-from deepprinciples.report.figures.recordings import held
+from deepprinciples.report.figures.examples.recordings import held
 
 
 def players(results: xr.Dataset) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import IO, Any, cast
 
 from rich.console import Console
@@ -204,10 +203,19 @@ def _color(verdict: Any) -> str:
     return " ".join(["dim"] * (conditional and word in _COLORS) + [_COLORS.get(word, "")])
 
 
-class Progress:
-    """How far a long job is; made by `progress`. Use it as a context manager or call `close()`."""
+class Progress(contextlib.closing):
+    """How far a long job is: a bar with the time left on a terminal, otherwise a plain line every few seconds.
 
-    def __init__(self, console: Console, clock: Callable[[], float], every: float = _EVERY) -> None:
+    It is a context manager. Time is monotonic: a changed clock or a sleeping machine never gives a negative time left.
+
+    Args:
+      console: where to print.
+      clock: seconds that never go back; given by tests only.
+      every: seconds between plain lines.
+    """
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic, every: float = _EVERY) -> None:
+        super().__init__(self)
         self._console, self._clock, self._every = console, clock, every
         self._first: float | None = None
         self._worked, self._seen, self._busy = 0.0, 0.0, 0.0
@@ -253,27 +261,3 @@ class Progress:
         """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.stop()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        del kind, error, trace
-        self.close()
-
-
-def progress(console: Console, *, clock: Callable[[], float] = time.monotonic) -> Progress:
-    """Show how far a long job is: a bar with the time left on a terminal, otherwise a plain line every five seconds.
-
-    Time is monotonic: a changed clock or a sleeping machine never gives a negative time left.
-
-    Args:
-      console: where to print.
-      clock: seconds that never go back; given by tests only.
-
-    Returns:
-      An object with `update(done, total, words, skipped)` and `close()`, which is also a context manager.
-    """
-    return Progress(console, clock)

@@ -83,7 +83,8 @@ class Explanation(NamedTuple):
         Returns:
             The paths, the pictures first.
         """
-        from deepprinciples.report.figures import attribution_maps, mpl_style
+        from deepprinciples.report.figures import mpl_style
+        from deepprinciples.report.figures.examples import attribution_maps
 
         path, files = Path(folder), []
         try:
@@ -116,8 +117,7 @@ def explain(
         if value < 1:
             raise ConfigError(f"{name}: found {value}; expected 1 or more")
     wanted, measures = explaining.parts_of("attribution", methods), explaining.parts_of("attribution_metric", metrics)
-    arms = [str(row["name"]) for row in run.summary.get("arms", [])]
-    kept = list(parameters.every(run.path, str(run.summary.get("kind")), arms, arm=arm))
+    kept = list(parameters.every(run.path, run.summary, arm=arm))
     if seeds > len(kept):
         raise ConfigError(f"seeds: found {seeds}, but the run keeps {len(kept)}; set study.keep (train.seeds) higher")
     first, _ = load_model(run, arm, kept[0], config=config)

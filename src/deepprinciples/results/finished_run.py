@@ -278,6 +278,28 @@ class Run(NamedTuple):
         return notebook.render(self.results, self.summary)
 
 
+def write(path: Path, config: str, found: xr.Dataset, summary: Mapping[str, Any], **facts: Any) -> Run:
+    """Write the files that make a run directory whole, the report last, and open it.
+
+    Args:
+        path: the directory; a log and parameters that lie in it already are named in the manifest.
+        config: the text of config.toml.
+        found: the results.
+        summary: the dict of summary.json.
+        facts: of the manifest, beside versions and machine.
+    """
+    from deepprinciples.report import page  # drawing is slow to import, and a bad config needs none
+    from deepprinciples.runs import arrays, files
+
+    files.write_text(path / directory.CONFIG, config)
+    arrays.save_dataset(found, path / directory.RESULTS)
+    files.write_json(path / directory.SUMMARY, summary)
+    manifest = directory.manifest(**facts, files=directory.file_hashes(path))
+    files.write_json(path / directory.MANIFEST, manifest)
+    page.write(path / "report.html", found, summary, manifest)
+    return load(path)
+
+
 def load(run_dir: Path | str) -> Run:
     """Open a run directory; runs no code and checks the hashes that its manifest names.
 

@@ -78,9 +78,7 @@ def load_model(
     """
     use_all_cores()
     run = run if isinstance(run, Run) else load(run)
-    kind = str(run.summary.get("kind"))
-    arms = [str(row["name"]) for row in run.summary.get("arms", [])]
-    kept = parameters.kept(run.path, kind, arms, arm=arm, seed=seed)
+    kept = parameters.kept(run.path, run.summary, arm=arm, seed=seed)
     resolved = _resolved(run, arm, seed, config)
     parts = from_config.dataset(resolved) if data is None else data
     networks = networks_of(resolved, parts)
@@ -116,25 +114,13 @@ def used_parameters(run: Run, arm: str, seed: int | None) -> PyTree:
 
 
 def _resolved(run: Run, arm: str, seed: int, config: Mapping[str, Any] | None) -> from_config.Config:
-    """Return the resolved config of an arm, with the values that the search of a seed chose."""
-    kind = str(run.summary.get("kind"))
-    resolved = _config_of(run, kind, arm, config)
-    return from_config.replaced(resolved, _chosen(run, arm, seed) if kind == "compare" else {})
-
-
-def _config_of(run: Run, kind: str, arm: str, config: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the resolved config of an arm, without its tuned values."""
+    """Return the resolved config of an arm, with what the search of a seed chose: slopes belong to the network."""
     given = config or run.given or configs.load(run.path / directory.CONFIG)
-    if kind != "compare":
+    if run.summary.get("kind") != "compare":
         return configs.resolve({key: value for key, value in given.items() if key != "arms"}, from_config.KINDS)
-    return configs.resolve_each(given, from_config.KINDS, command="compare")[1][arm].config
-
-
-def _chosen(run: Run, arm: str, seed: int) -> Mapping[str, float]:
-    """Return the settings that the search of a seed chose: some, such as slopes, belong to the network."""
-    row = next(row for row in run.summary["arms"] if row["name"] == arm)
-    block = int(run.results.block.sel(seed=seed))
-    return row["chosen"][block] if row["chosen"] else {}
+    resolved = configs.resolve_each(given, from_config.KINDS, command="compare")[1][arm].config
+    chosen = next(row["chosen"] for row in run.summary["arms"] if row["name"] == arm)
+    return from_config.replaced(resolved, chosen[int(run.results.block.sel(seed=seed))] if chosen else {})
 
 
 def _functions(network: Network, state: PyTree, data: Dataset, config: Mapping[str, Any]) -> TrainedModel:

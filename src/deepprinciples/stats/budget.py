@@ -58,7 +58,7 @@ def against_budget(
     """
     means = {name: np.concatenate([one.mean(axis=1) for one in parts]) for name, parts in scores.items()}
     rows = [_row(name, x, most, higher_is_better) for name, x in means.items()]
-    return {"arms": rows, "leaders": _leaders(means, most, higher_is_better) if len(means) > 1 else []}
+    return {"arms": rows, "leaders": _leaders(rows, higher_is_better) if len(rows) > 1 else []}
 
 
 def _row(name: str, means: NDArray[np.float64], most: int, higher_is_better: bool) -> dict[str, Any]:
@@ -81,13 +81,10 @@ def _budgets(trials: int) -> list[int]:
     return sorted({round(float(n)) for n in np.geomspace(1, trials, MOST)})
 
 
-def _leaders(means: Mapping[str, NDArray[np.float64]], most: int, higher_is_better: bool) -> list[dict[str, Any]]:
+def _leaders(rows: Sequence[Mapping[str, Any]], higher_is_better: bool) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for n in _budgets(most):
-        best = {
-            name: planning.expected_validation_performance(x, n, higher_is_better=higher_is_better)
-            for name, x in means.items()
-        }
+    for k, n in enumerate(rows[0]["trials"]):
+        best = {row["name"]: row["expected"][k] for row in rows}
         top = max(best.values()) if higher_is_better else min(best.values())
         arms = [name for name, value in best.items() if abs(value - top) <= 1e-9 * max(abs(value), abs(top))]
         if found and found[-1]["arms"] == arms:

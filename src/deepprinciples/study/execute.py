@@ -22,7 +22,7 @@ from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.learners.assembly.factories import trait
 from deepprinciples.learners.features import digest
 from deepprinciples.results import layout
-from deepprinciples.results.finished_run import Run, load
+from deepprinciples.results.finished_run import Run, write
 from deepprinciples.results.summary import summarize
 from deepprinciples.runs import arrays, checkpoints, directory, files, stopping
 from deepprinciples.study import arm_facts, gallery, progress_store, protocol, range_test, shown_progress
@@ -270,29 +270,24 @@ def _write(
     found: xr.Dataset,
     finished: protocol.Finished,
 ) -> Run:
-    from deepprinciples.report import page  # drawing is slow to import, and a bad config needs none
-
-    files.write_text(path / directory.CONFIG, configs.dumps(resolved))
-    arrays.save_dataset(found, path / directory.RESULTS)
-    files.write_json(path / directory.SUMMARY, summary)
-    files.write_jsonl(path / "metrics.jsonl", metric_rows(found))
+    files.write_jsonl(path / directory.METRICS, metric_rows(found))
     states = {arm: outcome.states for arm, outcome in finished.outcomes.items() if outcome.states is not None}
     if states:
         seeds = finished.seeds[: _kept(plan)]
         if tables := parameters.tables(states, seeds, plan.kind):
             arrays.save_arrays(tables, path / directory.PARAMETERS)
-    manifest = directory.manifest(
+    return write(
+        path,
+        configs.dumps(resolved),
+        found,
+        summary,
         device=f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
         backend=jax.default_backend(),
         x64=jnp.zeros(()).dtype == "float64",
         seeds=finished.seeds,
         tuning_seeds=[seed for search in finished.tuning_seeds for seed in search],
         programs=finished.programs,
-        files=directory.file_hashes(path),
     )
-    files.write_json(path / directory.MANIFEST, manifest)
-    page.write(path / "report.html", found, summary, manifest)
-    return load(path)
 
 
 def metric_rows(found: xr.Dataset) -> list[dict[str, Any]]:

@@ -63,9 +63,8 @@ def gallery(plan: StudyPlan, states: Mapping[str, Any], chosen: Mapping[str, Map
         rows[arm] = first(apply(lane(states[arm].eval_params), lane(states[arm].eval_state), read(inputs)))
     if data.sounds is not None:
         return _recorded(data.sounds, inputs, rows)
-    drawn = [
-        [_drawn(data, one(inputs, k), one(found, k)) for k in range(len(_leaf(inputs)))] for found in rows.values()
-    ]
+    count = len(jax.tree.leaves(inputs)[0])
+    drawn = [[_drawn(data, one(inputs, k), one(found, k)) for k in range(count)] for found in rows.values()]
     return _gallery(drawn, rows)
 
 
@@ -165,22 +164,14 @@ def _episodes(configs: Mapping[str, Any], states: Mapping[str, Any]) -> dict[str
         if draw is None:
             return {}
         moments = np.linspace(0, int(count) - 1, EXAMPLES).round().astype(int)
-        shown = functools.partial(_moment, draw, seen)
-        rows[arm] = [_pictured(functools.partial(shown, moment)) for moment in moments]
+        show = lambda axes, k, draw=draw, seen=seen: draw(axes, one(seen, k))
+        rows[arm] = [_pictured(functools.partial(show, k=k)) for k in moments]
     return _gallery(list(rows.values()), rows)
-
-
-def _moment(draw: Callable[..., Any], seen: PyTree, moment: int, axes: Any) -> None:
-    draw(axes, one(seen, moment))
 
 
 def one(tree: PyTree, index: int) -> PyTree:
     """Take one example out of a tree of arrays."""
     return jax.tree.map(lambda array: array[index], tree)
-
-
-def _leaf(tree: PyTree) -> Any:
-    return jax.tree.leaves(tree)[0]
 
 
 def _drawn(data: Dataset, inputs: PyTree, outputs: PyTree) -> np.ndarray:

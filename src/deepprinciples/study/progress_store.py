@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,12 +37,21 @@ class UnderWay(NamedTuple):
 
 
 class ProgressStore:
-    """Writes and reads the outcomes of phases, and the lanes under way."""
+    """Writes and reads the outcomes of phases, and the lanes under way; without a folder it writes nothing."""
 
     def __init__(
-        self, folder: Path | None, seconds: float, facts: Mapping[str, Any], stop: Stop, *, lenient: bool = False
+        self,
+        folder: Path | None = None,
+        seconds: float = float("inf"),
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        stop: Stop | None = None,
+        *,
+        lenient: bool = False,
     ) -> None:
-        self.stop, self.lenient = stop, lenient  # lenient: a program may differ from the one the run began with
+        self.stop, self.lenient = (
+            stop or Stop(),
+            lenient,
+        )  # lenient: a program may differ from the one the run began with
         self.program: UnderWay | None = None
         self.shapes: dict[str, Any] = {}  # first arm of a group -> the shape its program has
         self.measured: dict[str, Any] = {}  # likewise -> what was measured to choose it, where something was
@@ -165,8 +175,3 @@ def with_more_rows(found: checkpoints.Checkpoint) -> dict[str, Any]:
         at = max(map(len, rows.values()), default=0)  # states may be kept of the first rows only
         begun[label] = {"at": np.array(at), **{f"parts/{leaf}": array for leaf, array in rows.items()}}
     return joined(begun)
-
-
-def nothing_kept() -> ProgressStore:
-    """Return a store that writes nothing."""
-    return ProgressStore(None, float("inf"), {}, Stop())

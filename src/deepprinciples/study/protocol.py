@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import jax
 
 from deepprinciples.config.settings import Train
-from deepprinciples.engine.population import Program
 from deepprinciples.engine.run import Outcome
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.assembly import from_config, measured
@@ -27,7 +26,7 @@ from deepprinciples.stats.searches import Judge, Row, Search, run_searches
 from deepprinciples.study.planning import prepared_group
 from deepprinciples.study.planning.groups import Group
 from deepprinciples.study.planning.plan import StudyPlan
-from deepprinciples.study.progress_store import ProgressStore, UnderWay, nothing_kept
+from deepprinciples.study.progress_store import ProgressStore, UnderWay
 from deepprinciples.types import Dataset
 
 AHEAD = 4  # most programs that compile at a time
@@ -101,7 +100,7 @@ def run_study(
         Everything measured.
     """
     begun = time.monotonic()
-    store = store or nothing_kept()
+    store = store or ProgressStore()
     train, groups, data = plan.train, plan.groups, plan.data
     progress.begin(train.steps * sum(map(plan.most_lanes, groups)))
     searches: dict[str, list[Search]] = {}
@@ -115,7 +114,8 @@ def run_study(
 
     for number, (group, made) in enumerate(_compiled(groups, needs, progress)):
         shape = {**shape_of(made), "devices": made.program.layout.devices}
-        store.enter(UnderWay(group.arms[0], shape, len(group.arms), *_facts(made.program)))
+        needed, identity = made.program.memory_bytes, made.program.identity
+        store.enter(UnderWay(group.arms[0], shape, len(group.arms), needed, identity))
         if made.measured:
             store.measured[group.arms[0]] = [one.described() for one in made.measured]
         store.repeats[group.arms[0]] = (
@@ -151,10 +151,6 @@ def run_study(
 def rows_of_a_machine(rows: Sequence[int], machines: int) -> list[int]:
     """Return the rows of each phase that one of `machines` trains: at least one a device where there are as many."""
     return [max(math.ceil(count / machines), min(count, len(jax.devices()))) for count in rows]
-
-
-def _facts(program: Program) -> tuple[int, str]:
-    return program.memory_bytes, program.identity
 
 
 def search(

@@ -66,8 +66,10 @@ def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, se
     if problems:
         raise ConfigError(*problems)
     before = {name: one.config["optimizer"] for name, one in found.items()} or {"": resolved["optimizer"]}
-    if without := [_without(name, optimizer) for name, optimizer in before.items() if not _rises(optimizer)]:
-        raise ConfigError(*without)
+    still = {f"arms.{name}." * bool(name): one.get("name", "it") for name, one in before.items() if not _rises(one)}
+    if still:
+        words = "has no learning_rate that could rise; leave it out of lr-find"
+        raise ConfigError(*(f"{where}optimizer: {name} {words}" for where, name in still.items()))
     arms = {name: _kept(edits, low) for name, edits in resolved.pop("arms", {}).items()}
     changed = {
         "schedule": {"name": "exponential", "warmup": 0.0, "final": high / low},
@@ -84,11 +86,6 @@ def rising(config: Mapping[str, Any], *, low: float, high: float, steps: int, se
 
 def _rises(optimizer: Mapping[str, Any]) -> bool:
     return "learning_rate" in optimizer and trait("optimizer", optimizer, "follows_schedule") is not False
-
-
-def _without(arm: str, optimizer: Mapping[str, Any]) -> str:
-    where, name = f"arms.{arm}." * bool(arm), optimizer.get("name", "it")
-    return f"{where}optimizer: {name} has no learning_rate that could rise; leave it out of lr-find"
 
 
 _EVERY_STEP = {"probes": (), "probe_every": 1, "evaluate_every": 0, "time_probes": False, "layouts": {}}
@@ -240,10 +237,4 @@ def _row(name: str, losses: NDArray[np.float64], rates: NDArray[np.float64]) -> 
 
 def tune_line(low: float, high: float) -> str:
     """Write a range as the line of a config that tunes in it."""
-    ends = ", ".join(f"{key} = {_float(value)}" for key, value in (("low", low), ("high", high)))
-    return f'tune = {{ "{PATH}" = {{ {ends}, scale = "log" }} }}'
-
-
-def _float(value: float) -> str:
-    text = f"{value:g}"
-    return text if "." in text or "e" in text else f"{text}.0"
+    return f'tune = {{ "{PATH}" = {{ low = {low!r}, high = {high!r}, scale = "log" }} }}'

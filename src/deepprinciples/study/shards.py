@@ -123,7 +123,7 @@ def executor(plan: StudyPlan, machines: int, results: Results) -> protocol.Execu
                 done[index] = outcome._replace(seconds=None)
                 progress(len(cut[index].rows) * layout.points * steps)
             known = _without_gaps(done)
-            keeper.offer(functools.partial(_kept, [*parts, *known], start + sum(map(_rows, known))))
+            keeper.offer(functools.partial(_kept, [*parts, *known], start + sum(len(one.diverged_at) for one in known)))
         return merged([*parts, *_without_gaps(done)])._replace(seconds=time.monotonic() - begun)
 
     return protocol.Executor(machines, train)
@@ -138,10 +138,6 @@ def merged(parts: Sequence[Outcome]) -> Outcome:
     """Join outcomes without their times along the rows, in the order given."""
     whole: Outcome = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
     return whole
-
-
-def _rows(outcome: Outcome) -> int:
-    return len(outcome.diverged_at)
 
 
 def _without_gaps(done: Mapping[int, Outcome]) -> list[Outcome]:

@@ -11,7 +11,7 @@ from deepprinciples.study.protocol import Progress
 
 
 def listen(bar: Any) -> Progress:
-    """Turn the study's progress into that of a bar, see `report.terminal.progress`."""
+    """Turn the study's progress into that of a bar, see `report.terminal.Progress`."""
     state: dict[str, Any] = {"done": 0, "total": 1, "text": "", "skipped": 0}
 
     def show(**news: Any) -> None:
@@ -44,7 +44,7 @@ def default() -> Progress:
     handle = display(Line(" "), display_id=True)
     shown = _LastLine(lambda text: handle.update(Line(text)))
     console = Console(file=shown, width=100, force_jupyter=False, force_terminal=False)
-    bar = terminal.Progress(console, terminal.time.monotonic, every=0.5)
+    bar = terminal.Progress(console, every=0.5)
     return listen(bar)._replace(say=print)
 
 

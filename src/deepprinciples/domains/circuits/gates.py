@@ -1,7 +1,7 @@
 """Gates on a batch of state vectors [B, 2^qubits], complex64, without noise; qubit 0 is the slowest index.
 
 A gate on one qubit is a matrix [2, 2], or one for each example, and `apply` takes the product over that axis of the
-state; those on two qubits flip signs or swap amplitudes.
+state; `ladder` flips the signs of all neighbors at once.
 """
 
 from __future__ import annotations
@@ -43,11 +43,6 @@ def rz(angle: Array) -> Array:
     return _matrix(turned, nothing, nothing, turned.conj())
 
 
-def hadamard() -> Array:
-    """Return the Hadamard gate, [2, 2]."""
-    return jnp.array([[1, 1], [1, -1]], jnp.complex64) / 2**0.5
-
-
 def apply(state: Array, gate: Array, qubit: int) -> Array:
     """Apply a gate to one qubit.
 
@@ -70,19 +65,6 @@ def apply(state: Array, gate: Array, qubit: int) -> Array:
 def bits(qubits: int) -> np.ndarray:
     """Return the value of every qubit in every entry of a state, [2^qubits, qubits]."""
     return np.arange(2**qubits)[:, None] >> np.arange(qubits)[::-1] & 1
-
-
-def cz(state: Array, first: int, second: int) -> Array:
-    """Flip the sign where both qubits are 1, [B, 2^qubits] -> the same."""
-    values = bits(state.shape[1].bit_length() - 1)
-    return state * (1 - 2 * values[:, first] * values[:, second]).astype(np.float32).reshape(1, -1)
-
-
-def cnot(state: Array, control: int, target: int) -> Array:
-    """Flip the target where the control is 1, [B, 2^qubits] -> the same."""
-    qubits = state.shape[1].bit_length() - 1
-    swapped = np.arange(2**qubits) ^ (bits(qubits)[:, control] << (qubits - 1 - target))
-    return state[:, swapped]
 
 
 def ladder(qubits: int) -> np.ndarray:

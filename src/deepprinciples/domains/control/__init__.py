@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from deepprinciples.domains.control.classic import acrobot, cartpole
 from deepprinciples.domains.control.environment import Environment as Environment
 from deepprinciples.domains.control.grid_world import grid_world
 from deepprinciples.domains.control.gymnax_games import gymnax
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
-    "environment": {f.__name__: f for f in (cartpole, acrobot, grid_world, gymnax)}
-}
+TABLES = {"environment": {f.__name__: f for f in (cartpole, acrobot, grid_world, gymnax)}}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from deepprinciples.domains.detection.average_precision import mean_average_precision
 from deepprinciples.domains.detection.boxes import Detections, decode, diou, giou, iou
 from deepprinciples.domains.detection.detection_loss import detection
@@ -14,7 +11,7 @@ from deepprinciples.domains.detection.scenes import boxed_pictures, scattered
 
 __all__ = ["TABLES", "Detections", "decode", "diou", "draw", "giou", "iou", "save_scenes"]
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
+TABLES = {
     "data": {"scattered": scattered, "boxed_pictures": boxed_pictures},
     "model": {"detector": detector},
     "loss": {"detection": detection},

@@ -11,17 +11,16 @@ from typing import Annotated, Any
 import numpy as np
 
 from deepprinciples.domains.detection.scene_pictures import draw
+from deepprinciples.domains.pasted_digits import ink_and_photographs, of_each_part, resized
 from deepprinciples.errors import DataError
 from deepprinciples.parts.data.own import examples
 from deepprinciples.parts.splitting.array_checks import as_array, first_index, plural, show
-from deepprinciples.parts.splitting.held_out import random_state
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Count, Range, Seed, Size, Split
 
 SIDE = 48
 HEIGHTS = (12, 20)  # of a digit, pixels
-SHARES = (0.6, 0.2, 0.2)  # of the digits, and of the columns of the photographs: training, validation, test
 DIM = 0.6  # of the photographs, so that ink is bright on all of them
 TRIES = 20  # places that are tried for a digit, before it is left out
 
@@ -52,55 +51,19 @@ def scattered(
       Source with inputs [size, 48, 48, 1] in [0, 1] and targets {boxes: [size, most, 4], classes: [size, most]}; -1 is
       no digit.
 
-    Raises:
-      DataError: if a number is out of its range.
-
     References: Alpaydin, Kaynak, "Cascading classifiers", Kybernetika 34 (1998).
     """
-    for name, value, high in (("digits", digits, 10), ("size", size, 0), ("held_out", held_out, 0), ("most", most, 8)):
-        if value < 1 or value > (high or value):
-            raise DataError(f"data.{name}: found {value}, expected {f'1 to {high}' if high else 'at least 1'}")
-    random = random_state(data_seed, "data.data_seed")
-    inks, labels, photographs = _ink_and_photographs()
+    random = np.random.RandomState(data_seed)
+    inks, labels, photographs = ink_and_photographs(np.float32)
     order = random.permutation(np.flatnonzero(labels < digits))
-    ends = np.cumsum((0, *SHARES))
-    parts = []
-    for begin, end, count in zip(ends, ends[1:], (size, held_out, held_out), strict=False):
-        drawn = order[round(begin * len(order)) : round(end * len(order))]
-        textures = [one[:, round(begin * one.shape[1]) : round(end * one.shape[1])] for one in photographs]
+    parts = {}
+    for name, drawn, textures in of_each_part(order, photographs):
+        count = size if name == "train" else held_out
         scenes = [_scene(random, inks, labels, drawn, textures, most) for _ in range(count)]
         pictures, boxes, classes = (np.stack(one) for one in zip(*scenes, strict=True))
-        parts.append(Split(pictures[..., None], {"boxes": boxes, "classes": classes}))
-    train, validation, test = parts
-    return Source(
-        train.inputs,
-        train.targets,
-        "structured",
-        digits,
-        standardize=False,
-        validation=validation,
-        test=test,
-        leaves=Leaves(0, {"classes": digits}),
-        class_names=tuple(map(str, range(digits))),
-        display=draw,
-    )
-
-
-def _ink_and_photographs() -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
-    """Return the digits in [0, 1], cut to their ink, their labels, and two gray photographs at half their size."""
-    from sklearn.datasets import load_digits, load_sample_images
-
-    data = load_digits()
-    photographs = [np.asarray(one, np.float32).mean(axis=-1) / 255 for one in load_sample_images().images]
-    even = (one[: one.shape[0] // 2 * 2, : one.shape[1] // 2 * 2] for one in photographs)
-    halved = [one.reshape(one.shape[0] // 2, 2, one.shape[1] // 2, 2).mean(axis=(1, 3)) for one in even]
-    return [_cut(one / 16) for one in data.images], np.asarray(data.target, np.int32), halved
-
-
-def _cut(ink: np.ndarray) -> np.ndarray:
-    """Cut a digit to the rows and columns that hold ink."""
-    rows, columns = (np.flatnonzero((ink > 0.2).any(axis=axis)) for axis in (1, 0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        parts[name] = Split(pictures[..., None], {"boxes": boxes, "classes": classes})
+    leaves, names = Leaves(0, {"classes": digits}), tuple(map(str, range(digits)))
+    return of_parts(parts, "structured", digits, standardize=False, leaves=leaves, class_names=names, display=draw)
 
 
 def _scene(
@@ -126,7 +89,7 @@ def _scene(
             continue
         boxes[count], classes[count] = box, labels[number]
         count += 1
-        cover = random.uniform(0.7, 1.0) * np.clip(_resized(ink, height, width), 0, 1)
+        cover = random.uniform(0.7, 1.0) * resized(ink, height, width)
         region = picture[box[0] : box[2], box[1] : box[3]]
         region += cover * (1 - region)
     return picture.astype(np.float32), boxes, classes
@@ -142,17 +105,6 @@ def _place(random: np.random.RandomState, height: int, width: int, taken: np.nda
         if np.all(shared.prod(axis=1) < 0.1 * np.minimum(areas, height * width)):
             return box
     return None
-
-
-def _resized(ink: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize a picture by linear interpolation between the centers of its pixels."""
-    return _between(height, ink.shape[0]) @ ink @ _between(width, ink.shape[1]).T
-
-
-def _between(size: int, given: int) -> np.ndarray:
-    """Return the weights [size, given] of an interpolation along one axis."""
-    places = np.clip((np.arange(size) + 0.5) * given / size - 0.5, 0, given - 1)
-    return np.maximum(1 - np.abs(places[:, None] - np.arange(given)[None, :]), 0)
 
 
 def boxed_pictures(

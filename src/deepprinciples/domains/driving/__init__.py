@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from deepprinciples.domains.driving.closed_loop import meters_in_lane, shifted_view
 from deepprinciples.domains.driving.frames import lane, road
 from deepprinciples.domains.driving.road_environment import road as road_to_drive
 from deepprinciples.domains.driving.road_pictures import draw as draw
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
+TABLES = {
     "data": {"road": road, "lane": lane},
     "metric": {"meters_in_lane": meters_in_lane},
     "environment": {"road": road_to_drive},

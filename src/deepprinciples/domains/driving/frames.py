@@ -14,10 +14,9 @@ import numpy as np
 
 from deepprinciples.domains.driving import simulation
 from deepprinciples.domains.driving.simulation import Road, State
-from deepprinciples.errors import DataError
 from deepprinciples.kernels import random
 from deepprinciples.kernels.keys import stream
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.types import Array, Count, Range, Seed, Split
 
 Portion = Annotated[float, Range("[0, 1]")]
@@ -76,12 +75,6 @@ def _part(name: str, roads: int, frames: int, share: float, data_seed: int) -> _
 def _parts(
     roads: int, held_out: int, frames: int, recoveries: float, test_recoveries: float, data_seed: int
 ) -> dict[str, _Frames]:
-    for name, count in (("roads", roads), ("held_out", held_out), ("frames", frames)):
-        if count < 1:
-            raise DataError(f"data.{name}: found {count}, expected at least 1")
-    for name, share in (("recoveries", recoveries), ("test_recoveries", test_recoveries)):
-        if not 0.0 <= share <= 1.0:
-            raise DataError(f"data.{name}: found {share}, expected a share from 0 to 1")
     return {
         "train": _part("train", roads, frames, recoveries, data_seed),
         "validation": _part("validation", held_out, frames, test_recoveries, data_seed),
@@ -117,15 +110,12 @@ def road(
       Source with inputs [N, 32, 64, 1] and real targets [N], steering from -1 (right) to 1 (left); fixed validation and
       test parts on roads of their own.
 
-    Raises:
-      DataError: if a count is below 1 or a share outside [0, 1].
-
     References: Pomerleau 1989, ALVINN: an autonomous land vehicle in a neural network; Bojarski et al.,
       arXiv:1604.07316.
     """
     made = _parts(roads, held_out, frames, recoveries, test_recoveries, data_seed)
     parts = {name: Split(one.pictures, one.steering) for name, one in made.items()}
-    return _source(parts, "regression", 1, display=_show)
+    return of_parts(parts, "regression", 1, standardize=False, display=_show)
 
 
 def lane(
@@ -153,20 +143,12 @@ def lane(
       Source with inputs [N, 32, 64, 1] and labels [N, 32, 64], 1 in the lane; fixed validation and test parts on roads
       of their own.
 
-    Raises:
-      DataError: if a count is below 1 or a share outside [0, 1].
-
     References: none.
     """
     made = _parts(roads, held_out, frames, recoveries, test_recoveries, data_seed)
     parts = {name: Split(one.pictures, one.lanes) for name, one in made.items()}
-    return _source(parts, "classification", 2, class_names=("other", "lane"), display=_show)
-
-
-def _source(parts: dict[str, Split], task: str, outputs: int, **rest: Any) -> Source:
-    train = parts["train"]
-    fixed: dict[str, Any] = {"validation": parts["validation"], "test": parts["test"]}
-    return Source(train.inputs, train.targets, task, outputs, standardize=False, **fixed, **rest)
+    names = ("other", "lane")
+    return of_parts(parts, "classification", 2, standardize=False, class_names=names, display=_show)
 
 
 def _show(axes: Any, inputs: Any, outputs: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +48,5 @@ def road(*, horizon: Count = 150) -> Environment:
         reward = jnp.where(inside, car.along - drive.car.along, 0.0)
         return Drive(drive.road, car), simulation.render(drive.road, car, key), reward, ~inside
 
-    return Environment(reset, step, (simulation.ROWS, simulation.COLUMNS, 1), controls=1, horizon=horizon, draw=_draw)
-
-
-def _draw(axes: Any, drive: Drive) -> None:
-    draw_view(axes, jax.tree.map(jnp.asarray, drive.road), jax.tree.map(jnp.asarray, drive.car))
+    draw = lambda axes, drive: draw_view(axes, *jax.tree.map(jnp.asarray, drive))
+    return Environment(reset, step, (simulation.ROWS, simulation.COLUMNS, 1), controls=1, horizon=horizon, draw=draw)

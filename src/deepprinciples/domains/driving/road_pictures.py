@@ -53,7 +53,8 @@ def draw(run: Any, path: Path | str, *, roads: int = 3, seed: int | None = None)
         road: Road = jax.tree.map(operator.itemgetter(row), every)
         axes = part.subplot_mosaic([[f"frame {k}" for k in range(FRAMES)], ["above"] * FRAMES], height_ratios=[1, 1.6])
         for k in range(FRAMES):
-            _frame(axes[f"frame {k}"], road, given["length"] * (k + 0.5) / FRAMES)
+            along = jnp.float32(given["length"] * (k + 0.5) / FRAMES)
+            draw_view(axes[f"frame {k}"], road, State(along, jnp.float32(0.0), jnp.float32(0.0)))
         _from_above(axes["above"], road, given["length"])
         for arm, color in zip(arms, COLORS * len(arms), strict=False):
             states, meters = trips[arm]
@@ -63,11 +64,6 @@ def draw(run: Any, path: Path | str, *, roads: int = 3, seed: int | None = None)
         axes["above"].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.savefig(path, dpi=110)
     return Path(path)
-
-
-def _frame(axes: Any, road: Road, along: float) -> None:
-    zero = jnp.float32(0.0)
-    draw_view(axes, road, State(jnp.float32(along), zero, zero))
 
 
 def draw_view(axes: Any, road: Road, state: State) -> None:

@@ -89,15 +89,6 @@ def random_road(key: Array) -> Road:
     )
 
 
-def straight_road() -> Road:
-    """Return a straight road in clear light: new paint, no shadows, no noise."""
-    zeros = jnp.zeros
-    return Road(
-        zeros(WAVES), jnp.full(WAVES, 100.0), zeros(WAVES), jnp.array([-0.4, -0.1, 0.6]), jnp.float32(0.6), zeros(2),
-        zeros((2, 2)), jnp.float32(0.0), zeros(2), jnp.float32(0.0), zeros((BLOTCHES, 3)), jnp.float32(0.0),
-    )  # fmt: skip
-
-
 def curvature(road: Road, along: Scalar) -> Array:
     """Return the curvature of the center line, 1 / m."""
     bend, number, phase = _waves(road)

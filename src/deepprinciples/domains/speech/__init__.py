@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from deepprinciples.domains.speech.ctc_loss import ctc
 from deepprinciples.domains.speech.digit_strings import spoken_digits
 from deepprinciples.domains.speech.mel_features import log_mel
@@ -16,7 +13,7 @@ from deepprinciples.kernels.sequences.ctc_decoding import beam_search, greedy
 
 __all__ = ["TABLES", "beam_search", "greedy", "log_mel", "read_wav"]
 
-TABLES: dict[str, Mapping[str, Callable[..., Any]]] = {
+TABLES = {
     "data": {"wav": wav, "tones": tones, "prompts": prompts, "spoken_digits": spoken_digits},
     "loss": {"ctc": ctc},
     "augment": {"spec_augment": spec_augment},

@@ -7,8 +7,6 @@ from typing import Annotated
 import numpy as np
 
 from deepprinciples.domains.speech.transcribed import BLANK_NAME, Frames, Recording, speech
-from deepprinciples.errors import DataError
-from deepprinciples.parts.splitting.held_out import random_state
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.types import Count, Range, Seed
 
@@ -49,17 +47,9 @@ def tones(
       Source with inputs [size, T, bands] and targets {labels: [size, most], frames: [size]}; class 0 is the blank of
       CTC, and -1 is no label.
 
-    Raises:
-      DataError: if a number is out of its range.
-
     References: none.
     """
-    for name, value, low, high in (("tones", tones, 2, 12), ("size", size, 1, 10**6), ("most", most, 1, 20)):
-        if not low <= value <= high:
-            raise DataError(f"data.{name}: found {value}, expected {low} to {high}")
-    if not 0 <= noise < np.inf:
-        raise DataError(f"data.noise: found {noise}, expected 0.0 or more")
-    random = random_state(data_seed, "data.data_seed")
+    random = np.random.RandomState(data_seed)
     names = tuple(f"tone {number}" for number in range(1, tones + 1))
     hertz = LOWEST * (HIGHEST / LOWEST) ** (np.arange(tones) / (tones - 1))
     recordings = []

@@ -16,7 +16,7 @@ from deepprinciples.domains.speech.mel_features import frame_count, log_mel
 from deepprinciples.errors import DataError
 from deepprinciples.parts.files.array_files import shown
 from deepprinciples.parts.splitting.array_checks import plural
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.types import Sounds, Split
 
@@ -75,14 +75,11 @@ def speech(
     if not most:
         raise DataError(f"{every[0].name}: no recording has a transcript with a token")
     made = {name: _split(part, rate, frames, classes, longest, most) for name, part in parts.items()}
-    train = made["train"]
-    return Source(
-        train.inputs, train.targets, "structured", len(names), standardize=False, notes=notes,
-        validation=made.get("validation"), test=made.get("test"), leaves=Leaves(0, {"labels": len(names)}),
+    heard = [one.samples for one in parts.get("test", parts["train"])]
+    return of_parts(
+        made, "structured", len(names), standardize=False, notes=notes, leaves=Leaves(0, {"labels": len(names)}),
         class_names=names, groups=groups, display=functools.partial(draw, names=names),
-        sounds=Sounds(
-            rate, [one.samples for one in parts.get("test", parts["train"])], functools.partial(transcript, names=names)
-        ),
+        sounds=Sounds(rate, heard, functools.partial(transcript, names=names)),
     )  # fmt: skip
 
 

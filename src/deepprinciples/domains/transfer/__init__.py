@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from deepprinciples.domains.transfer.efficientnet import efficientnet_lite0
 from deepprinciples.domains.transfer.trunk import trunk_features
 
-TABLES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+TABLES = {
     "data": {"trunk_features": trunk_features},
     "model": {"efficientnet_lite0": efficientnet_lite0},
 }

@@ -6,7 +6,7 @@ Parts are built inside the traced function, so a float of a config may be a trac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -40,7 +40,7 @@ from deepprinciples.parts.parameter_names import names_of
 from deepprinciples.parts.splitting.held_out import TestSet
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.splitting.split import prepare
-from deepprinciples.types import Batch, Dataset, Info, Learner, Model, PyTree, Split
+from deepprinciples.types import Batch, Dataset, Info, Learner, Split
 
 __all__ = ["KINDS", "Config", "chain", "example_of", "first", "metric_name", "named", "part", "replaced", "weights_of"]
 KINDS = Registry(
@@ -76,13 +76,9 @@ def dataset(config: Config) -> Dataset:
     if section is None:
         return Dataset(_NOTHING, _NOTHING, _NOTHING, "structured", 0, batch_size=1)
     source, options = _loaded(section, prepare)
-    sets = {name: _test_set(one) for name, one in config.get("test_sets", {}).items()}
+    loaded = {name: _loaded(one, TestSet) for name, one in config.get("test_sets", {}).items()}
+    sets = {name: TestSet(one, **own) for name, (one, own) in loaded.items()}
     return prepare(source, **options, test_sets=sets)
-
-
-def _test_set(section: Config) -> TestSet:
-    source, options = _loaded(section, TestSet)
-    return TestSet(source, **options)
 
 
 def _loaded(section: Config, taker: Callable[..., Any]) -> tuple[Source, dict[str, Any]]:
@@ -93,12 +89,8 @@ def _loaded(section: Config, taker: Callable[..., Any]) -> tuple[Source, dict[st
     factory = section.get("factory") or TABLES["data"][section["name"]]
     for key, field in fields(factory).items():
         if field.kind == "source" and isinstance(own.get(key), Mapping):  # a data set that is made of another one
-            own[key] = _loaded(own[key], _no_options)[0]
+            own[key] = _loaded(own[key], lambda: None)[0]  # which is not split
     return factory(**own), {key: value for key, value in section.items() if key in shared}
-
-
-def _no_options() -> None:
-    """Serve as the taker of a data set inside of another one, which is not split."""
 
 
 def learner(config: Config, parts: Dataset) -> Learner:
@@ -132,11 +124,6 @@ def higher_is_better(config: Config) -> bool:
     return measured.direction(config) == "max"
 
 
-def _evaluated(model: Model, key: Any, inputs: PyTree) -> Any:
-    params, state = model.init(key, inputs)
-    return model.apply(params, state, inputs, key=None, train=False)[0]
-
-
 def constant_score(config: Config, parts: Dataset) -> float | None:
     """Compute the test score of a constant answer: class frequencies as logits, or the mean target.
 
@@ -150,7 +137,8 @@ def constant_score(config: Config, parts: Dataset) -> float | None:
     if metric.on_model or metric.written:
         return None
     model, inputs = model_of(config, parts), jax.tree.map(lambda a: np.asarray(a[:1]), parts.test.inputs)
-    given = jax.eval_shape(lambda key: _evaluated(model, key, inputs), jax.random.key(0))
+    answer_of = lambda key: model.apply(*model.init(key, inputs), inputs, key=None, train=False)[0]
+    given = jax.eval_shape(answer_of, jax.random.key(0))
     targets = np.asarray((parts.train if parts.stream is None else parts.validation).targets)
     if parts.task == "classification" and parts.outputs > 1 and np.issubdtype(targets.dtype, np.integer):
         labeled = targets[targets >= 0]
@@ -205,15 +193,10 @@ def check(config: Config, parts: Dataset, where: str = "") -> list[str]:
         Problems, one line each; empty where the config can run.
     """
     factory = factory_of("learner", config["learner"])
-    own = getattr(factory, "problems", _none_known)
+    own: Callable[..., Iterable[str]] = getattr(factory, "problems", lambda config, parts: [])
     samples = bool(getattr(factory, "makes_samples", False))
     found = _check_direction(config) or measured.problems(config, parts, samples=samples) or own(config, parts)
     return [f"{where}{problem}" for problem in found or _check_step(config, parts)]
-
-
-def _none_known(config: Config, parts: Dataset) -> list[str]:
-    del config, parts
-    return []
 
 
 def _check_direction(config: Config) -> list[str]:

@@ -5,6 +5,7 @@ A keyword without a default that stands here is supplied; all others are the lea
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,29 +25,17 @@ from deepprinciples.learners.assembly.teaching import loss_targets_of
 from deepprinciples.learners.control.trained_players import network_of
 from deepprinciples.learners.gan.networks import discriminator_of, generator_of
 from deepprinciples.learners.grouping import apart_of
-from deepprinciples.types import Array, Dataset, Model
+from deepprinciples.types import Array, Dataset
 
 
-def _steps(config: Config, parts: Dataset) -> int:
-    del parts
-    return config["train"]["steps"]
-
-
-def _updates(config: Config, parts: Dataset) -> int:
+def _updates(config: Config) -> int:
     """Count the updates of a run: a step of some learners makes several."""
     a_step = trait("learner", config["learner"], "updates")
-    return _steps(config, parts) * (1 if a_step is None else a_step(config["learner"]))
+    return config["train"]["steps"] * (1 if a_step is None else a_step(config["learner"]))
 
 
-def _network(config: Config, parts: Dataset) -> Callable[[int, tuple[int, ...]], Model]:
-    """Give the model of a config as a function of its outputs and the shape of an input, for learners without data."""
-    del parts
-    return lambda outputs, shape: network_of(config, outputs, shape)
-
-
-def _start(config: Config, parts: Dataset) -> Mapping[str, Array]:
+def _start(config: Config) -> Mapping[str, Array]:
     """Return the weights that a run begins from, by name, for learners that build their networks by themselves."""
-    del parts
     given = config["model"].get("start") or {}
     return {} if "path" in given else given  # on the way to them the config still says where they are
 
@@ -56,37 +45,27 @@ def _every(kind: str) -> Callable[[Config, Dataset], list[Any]]:
     return lambda config, parts: [part(kind, one, outputs=parts.outputs) for _, one in named(config[kind])]
 
 
-def _evaluations(config: Config, parts: Dataset) -> int:
-    del parts
-    return trait("gradient", config["gradient"], "evaluations") or 1
-
-
-def _splits(config: Config, parts: Dataset) -> bool:
-    """Check whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it."""
-    del parts
-    return all(trait(kind, config[kind], "per_example") for kind in ("gradient", "loss"))
-
-
 SUPPLY: Mapping[str, Callable[[Config, Dataset], Any]] = {
     "data": lambda config, parts: parts,
     "example": example_of,
     "model": model_of,
-    "network": _network,
-    "start": _start,
+    "network": lambda config, parts: functools.partial(network_of, config),  # (outputs, shape) -> its model
+    "start": lambda config, parts: _start(config),
     "weights": lambda config, parts: weights_of(config),
     "loss": lambda config, parts: part("loss", config["loss"]),
     "loss_targets": loss_targets_of,
     "gradient": lambda config, parts: part("gradient", config["gradient"]),
-    "trainable": lambda config, parts: apart_of(groups_of(config, _updates(config, parts))),
-    "optimizer": lambda config, parts: chain(config, _updates(config, parts)),
+    "trainable": lambda config, parts: apart_of(groups_of(config, _updates(config))),
+    "optimizer": lambda config, parts: chain(config, _updates(config)),
     "augment": _every("augment"),
     "regularizers": _every("regularizers"),
     "metrics": measured.metrics_of,
     "weight_averaging": lambda config, parts: part("weight_averaging", config["weight_averaging"]),
-    "steps": _steps,
-    "updates": _updates,
-    "evaluations": _evaluations,
-    "splits": _splits,
+    "steps": lambda config, parts: config["train"]["steps"],
+    "updates": lambda config, parts: _updates(config),
+    "evaluations": lambda config, parts: trait("gradient", config["gradient"], "evaluations") or 1,
+    # whether rule and loss let a batch be taken in shares: a loss of the user's may look at all of it
+    "splits": lambda config, parts: all(trait(kind, config[kind], "per_example") for kind in ("gradient", "loss")),
     "generator": generator_of,
     "discriminator": discriminator_of,
     "penalties": lambda config, parts: [

@@ -21,7 +21,7 @@ from deepprinciples.learners.control.rollouts import Seen, begin, returns
 from deepprinciples.learners.control.rollouts import rollout as played
 from deepprinciples.learners.control.trained_players import networks, watched
 from deepprinciples.learners.grouping import Apart
-from deepprinciples.learners.objective import minimize
+from deepprinciples.learners.objective import minimize, on_model
 from deepprinciples.types import (
     Array,
     Aux,
@@ -43,18 +43,13 @@ from deepprinciples.types import (
 )
 
 
-def updates_of(settings: Mapping[str, Any]) -> int:
-    """Return the updates of a step of training."""
-    return int(settings["epochs"] * settings["minibatches"])
-
-
 @traits(
     metrics={"episode_return": "max", "episode_length": "max"},
     neutral={"clip": math.inf, "value_clip": math.inf, "entropy": 0.0},
     problems=problems,
     networks=networks,
     episode=watched,
-    updates=updates_of,
+    updates=lambda settings: int(settings["epochs"] * settings["minibatches"]),
     environment_steps=lambda settings: int(settings["environments"] * settings["rollout"]),
 )
 def policy_gradient(
@@ -231,10 +226,4 @@ def _objective(
         losses = -gained + 0.5 * value_weight * errors - entropy * policy.entropy()
         return losses, Aux(state, activations)
 
-    return Objective(
-        init=lambda key, batch: model.init(key, batch.inputs),
-        loss=loss,
-        predict=lambda params, state, inputs: model.apply(params, state, inputs, key=None, train=False)[0],
-        forward=lambda params, state, inputs: model.apply(params, state, inputs, key=None, train=False)[::2],
-        takes_perturbations=model.takes_perturbations,
-    )
+    return on_model(model, loss)

@@ -21,7 +21,7 @@ from deepprinciples.learners.control.rollouts import Worlds, begin, returns
 from deepprinciples.learners.control.rollouts import rollout as played
 from deepprinciples.learners.control.trained_players import networks, watched
 from deepprinciples.learners.grouping import Apart
-from deepprinciples.learners.objective import minimize
+from deepprinciples.learners.objective import minimize, on_model
 from deepprinciples.types import (
     Array,
     Aux,
@@ -211,11 +211,4 @@ def _objective(model: Model, dueling: bool, huber: Limit) -> Objective:
         near = jnp.minimum(error, huber)
         return near * (error - 0.5 * near), Aux(state, activations)
 
-    return Objective(
-        init=lambda key, batch: model.init(key, batch.inputs),
-        loss=loss,
-        predict=lambda params, state, inputs: model.apply(params, state, inputs, key=None, train=False)[0],
-        forward=lambda params, state, inputs: model.apply(params, state, inputs, key=None, train=False)[::2],
-        takes_perturbations=model.takes_perturbations,
-        per_example=model.per_example,
-    )
+    return on_model(model, loss)._replace(per_example=model.per_example)

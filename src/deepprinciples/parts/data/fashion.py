@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from deepprinciples.errors import DataError
+from typing import Annotated
+
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.files.array_files import parse_idx
 from deepprinciples.parts.splitting.drawing import picture
 from deepprinciples.parts.splitting.sources import Source
-from deepprinciples.types import Size, Split
+from deepprinciples.types import Range, Split
 
 CLOTHES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
+Most = Annotated[int, Range("[0, 60000]")]
 
 
-def fashion_mnist(*, path: str = "", size: Size = 0, download: bool = True) -> Source:
+def fashion_mnist(*, path: str = "", size: Most = 0, download: bool = True) -> Source:
     """Load Fashion-MNIST: 60000 + 10000 pictures of clothing, 28 x 28 gray pixels, 10 balanced classes.
 
     Pixels are divided by 255. Looked for in `path`; else in the cache directory (DEEPPRINCIPLES_DATA or the
@@ -34,8 +36,6 @@ def fashion_mnist(*, path: str = "", size: Size = 0, download: bool = True) -> S
 
     References: Xiao, Rasul, Vollgraf, arXiv:1708.07747.
     """
-    if not 0 <= size <= 60000:
-        raise DataError(f"data.size: found {size}, expected 0 (all) to 60000")
     folder = fetching.get("fashion_mnist", path, download)
     counts = (size or 60000, max(1, size // 6) if size else 10000)
     train, test = (

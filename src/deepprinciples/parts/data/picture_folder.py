@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from deepprinciples.parts.splitting.array_checks import plural
 from deepprinciples.parts.splitting.drawing import labels_over_picture, picture
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.splitting.trees import Leaves
-from deepprinciples.types import Size
+from deepprinciples.types import Range
 
-LARGEST = 4096  # pixels of a side
+Side = Annotated[int, Range("[4, 4096]")]
 
 
 def folder(
@@ -24,7 +25,7 @@ def folder(
     masks: str = "",
     mask_values: tuple[int, ...] = (0, 255),
     ignored: int = -1,
-    size: Size = 32,
+    size: Side = 32,
     color: bool = True,
     together: str = "",
 ) -> Source:
@@ -52,8 +53,6 @@ def folder(
 
     References: none.
     """
-    if not 4 <= size <= LARGEST:
-        raise DataError(f"data.size: found {size}, expected 4 to {LARGEST} pixels")
     root = _directory(path, "data.path")
     if masks:
         return _with_masks(root, _directory(masks, "data.masks"), mask_values, ignored, size, color, together)

@@ -5,28 +5,29 @@ Parts are cut by groups that belong together, never by neighboring pieces of one
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from deepprinciples.errors import DataError
 from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.brain import brain_tissue
 from deepprinciples.parts.fetched.emoji_set import emoji
 from deepprinciples.parts.fetched.faces import lfw_subset
 from deepprinciples.parts.files.image_files import read_picture
 from deepprinciples.parts.splitting.drawing import labels_over_picture
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.splitting.trees import Leaves
-from deepprinciples.types import Size, Split
+from deepprinciples.types import Range, Split
 
 PATCH = 48
 # Columns of the picture: training, validation and test. A part has whole patches of its own columns only.
 TRAIN, VALIDATION, TEST = (0, 272), (272, 368), (368, 512)
+Stride = Annotated[int, Range("[1, 48]")]
+Edge = Annotated[int, Range("[1, 8]")]
 TISSUES = ("ground", "body", "edge")
 
 
-def nuclei(*, stride: Size = 16, edge: Size = 1, path: str = "", download: bool = True) -> Source:
+def nuclei(*, stride: Stride = 16, edge: Edge = 1, path: str = "", download: bool = True) -> Source:
     """Load patches of a fluorescence picture of cell nuclei, and for every pixel: ground, body or edge of a nucleus.
 
     One picture of 512 x 512 pixels with 125 nuclei. Patches of 48 x 48 pixels: training patches from its left part
@@ -51,10 +52,6 @@ def nuclei(*, stride: Size = 16, edge: Size = 1, path: str = "", download: bool 
     References: Caicedo and others, "Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl",
     Nature Methods 16 (2019); Schmidt, Weigert, Broaddus, Myers, arXiv:1806.03535.
     """
-    if not 1 <= stride <= PATCH:
-        raise DataError(f"data.stride: found {stride}, expected 1 to {PATCH}")
-    if not 1 <= edge <= 8:
-        raise DataError(f"data.edge: found {edge}, expected 1 to 8")
     folder = fetching.get("nuclei", path, download)
     picture = read_picture(folder / "img2d.tif").astype(np.float32)[:, :, None] / 255  # [512, 512, 1]
     instances = read_picture(folder / "mask2d.tif")
@@ -62,20 +59,9 @@ def nuclei(*, stride: Size = 16, edge: Size = 1, path: str = "", download: bool 
     for first, end in (VALIDATION, TEST):
         begun = np.isin(instances[:, first:end], np.setdiff1d(instances[:, :first], [0]))
         classes[:, first:end][begun] = -1
-    train, validation, test = (
-        Split(_patches(picture, columns, step), _patches(classes, columns, step))
-        for columns, step in ((TRAIN, stride), (VALIDATION, PATCH), (TEST, PATCH))
-    )
-    return Source(
-        train.inputs,
-        train.targets,
-        "",
-        validation=validation,
-        test=test,
-        leaves=Leaves(0, len(TISSUES)),
-        class_names=TISSUES,
-        display=labels_over_picture,
-    )
+    cuts = {"train": (TRAIN, stride), "validation": (VALIDATION, PATCH), "test": (TEST, PATCH)}
+    parts = {name: Split(_patches(picture, *cut), _patches(classes, *cut)) for name, cut in cuts.items()}
+    return of_parts(parts, "", 0, leaves=Leaves(0, len(TISSUES)), class_names=TISSUES, display=labels_over_picture)
 
 
 def ground_body_edge(instances: np.ndarray, width: int) -> np.ndarray:

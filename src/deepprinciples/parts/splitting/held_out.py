@@ -113,7 +113,7 @@ def split_order(labels: np.ndarray | None, total: int, seed: int) -> np.ndarray:
       A permutation of 0..N-1; cut anywhere, each piece is stratified to within one example a class. Without labels [N]
       it is a plain shuffle.
     """
-    order = random_state(seed, "data.split_seed").permutation(total)
+    order = np.random.RandomState(seed).permutation(total)
     if labels is None:
         return order
     place = np.empty(total)
@@ -122,13 +122,6 @@ def split_order(labels: np.ndarray | None, total: int, seed: int) -> np.ndarray:
         members = np.flatnonzero(shuffled == label)
         place[members] = (np.arange(members.size) + 0.5) / members.size
     return order[np.argsort(place, kind="stable")]
-
-
-def random_state(seed: int, where: str) -> np.random.RandomState:
-    """Make NumPy's frozen generator: its numbers are promised never to change, unlike those of newer ones."""
-    if not 0 <= seed < 2**32:
-        raise DataError(f"{where}: found {seed}, expected a seed from 0 to 2**32 - 1")
-    return np.random.RandomState(seed)
 
 
 def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Shares, channels: str) -> Split:
@@ -164,7 +157,7 @@ def test_set(name: str, given: TestSet, data: Checked, train: Split, shares: Sha
     found, like = narrowed(trees.joined(list(parts.values()))), narrowed(train)
     trees.refuse_other(found.inputs, like.inputs, f"{where}.inputs")
     trees.refuse_other(found.targets, like.targets, f"{where}.targets")
-    draw = random_state(shares.split_seed, "data.split_seed")
+    draw = np.random.RandomState(shares.split_seed)
     return corrupted(found, given.corrupt, given.severity, like, draw, where)
 
 

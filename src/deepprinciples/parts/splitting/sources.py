@@ -52,6 +52,12 @@ class Checked(NamedTuple):
     notes: tuple[str, ...]
 
 
+def of_parts(parts: Mapping[str, Split], task: str, outputs: int, **rest: Any) -> Source:
+    """Build the source of a set in fixed parts: "train", and of "validation" and "test" what there is."""
+    fixed: dict[str, Any] = {name: part for name, part in parts.items() if name != "train"}
+    return Source(parts["train"].inputs, parts["train"].targets, task, outputs, **fixed, **rest)
+
+
 def source_of(inputs: Any, targets: Any, task: str, classes: int, **rest: Any) -> Source:
     """Build the source of arrays that are the user's own; `classes` counts for a classification only."""
     if classes < 0:

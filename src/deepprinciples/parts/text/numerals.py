@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
+
 from deepprinciples.errors import DataError
-from deepprinciples.parts.splitting.held_out import random_state
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.tokens.pairs import SPECIAL, source_of_pairs
 from deepprinciples.parts.tokens.tokenization import UNKNOWN_WORD
 from deepprinciples.types import Count, Range, Seed, Size
 
-LARGEST = 999_999
 LENGTHS = (10, 10)  # words of the longest numeral of either language, and its end
 ENGLISH = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -59,17 +59,15 @@ def number_words(
       targets [size, 10], the tokens that follow those of "target"; -1 at padding.
 
     Raises:
-      DataError: for bounds in the wrong order or too large, or fewer numbers than `size` between them.
+      DataError: for bounds in the wrong order, or fewer numbers than `size` between them.
 
     References: Real Academia Española, "Diccionario panhispánico de dudas", article "cardinales".
     """
-    if not 0 <= smallest < largest <= LARGEST:
-        raise DataError(f"data.largest: found {smallest} to {largest}, expected bounds in order from 0 to {LARGEST}")
-    if not 1 <= size <= largest - smallest + 1:
-        raise DataError(
-            f"data.size: found {size}, expected 1 to {largest - smallest + 1}, the numbers from {smallest} to {largest}"
-        )
-    numbers = smallest + random_state(data_seed, "data.data_seed").permutation(largest - smallest + 1)[:size]
+    if smallest >= largest:
+        raise DataError(f"data.largest: found {smallest} to {largest}, expected bounds in order")
+    if size > (most := largest - smallest + 1):
+        raise DataError(f"data.size: found {size}, expected 1 to {most}, the numbers from {smallest} to {largest}")
+    numbers = smallest + np.random.RandomState(data_seed).permutation(most)[:size]
     pairs = [(in_english(int(number)), in_spanish(int(number))) for number in numbers]
     return source_of_pairs({"train": pairs}, (*SPECIAL, UNKNOWN_WORD, *WORDS), LENGTHS)
 

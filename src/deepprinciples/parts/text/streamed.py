@@ -11,8 +11,8 @@ from deepprinciples.errors import DataError
 from deepprinciples.parts.files.array_files import open_file
 from deepprinciples.parts.splitting.array_checks import plural
 from deepprinciples.parts.splitting.batches import Batches
-from deepprinciples.parts.splitting.held_out import HeldOut, random_state
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.held_out import HeldOut
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.text.text_files import text_files
 from deepprinciples.parts.tokens.tokenization import BYTE_NAMES
 from deepprinciples.parts.tokens.windows import windows
@@ -59,7 +59,7 @@ def text_stream(
     if len(files) < 3:
         found = plural(len(files), "file")
         raise DataError(f"data.path: found {found} .txt in {path}, expected three or more: whole ones are held out")
-    draw = random_state(data_seed, "data.data_seed")
+    draw = np.random.RandomState(data_seed)
     count = min(max(1, round(held_out / 2 * len(files))), (len(files) - 1) // 2)
     order = [files[k] for k in draw.permutation(len(files))]
     fixed = {"test": order[:count], "validation": order[count : 2 * count]}
@@ -72,23 +72,16 @@ def text_stream(
     first = next(iter(stream), None)
     if first is None:
         raise DataError(f"data.rows: found {rows} windows a batch; the training files of {path} have fewer, lower it")
-    return Source(
-        first[0],
-        first[1],
-        "classification",
-        len(BYTE_NAMES),
-        vocabulary=len(BYTE_NAMES),
-        validation=parts["validation"],
-        test=parts["test"],
-        stream=stream,
-        class_names=BYTE_NAMES,
-        token_names=BYTE_NAMES,
+    parts["train"] = Split(*first)
+    symbols, names = len(BYTE_NAMES), BYTE_NAMES
+    return of_parts(
+        parts, "classification", symbols, vocabulary=symbols, stream=stream, class_names=names, token_names=names
     )
 
 
 def _batches(files: Sequence[Path], length: int, rows: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give the batches of a pass, those of 64 shuffled together."""
-    draw = random_state(seed, "data.data_seed")
+    draw = np.random.RandomState(seed)
     kept: list[Split] = []
 
     def mixed(size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.tokens.tokenization import PADDING, tokenizer_of, word_names
-from deepprinciples.parts.tokens.word_ids import at_least_one, rows_of, three_parts
+from deepprinciples.parts.tokens.word_ids import rows_of, three_parts
 from deepprinciples.types import Count, Split
 
 ENTITIES = (
@@ -115,7 +115,6 @@ def base_tag(token: str) -> tuple[str, str]:
 
 def source_of_tags(parts: Mapping[str, Sequence[Sentence]], tags: tuple[str, ...], words: int, length: int) -> Source:
     """Make ids [N, length] of words, 0 at padding, and numbers of tags [N, length], -1 at padding."""
-    at_least_one(words=words, length=length)
     names = (PADDING, *word_names((" ".join(word for word, _ in one) for one in parts["train"]), words))
     encode, numbers = tokenizer_of(names).encode, {tag: number for number, tag in enumerate(tags)}
     made = {
@@ -125,13 +124,4 @@ def source_of_tags(parts: Mapping[str, Sequence[Sentence]], tags: tuple[str, ...
         )
         for part, found in parts.items()
     }
-    return Source(
-        *made["train"],
-        "classification",
-        len(tags),
-        vocabulary=len(names),
-        validation=made["validation"],
-        test=made["test"],
-        class_names=tags,
-        token_names=names,
-    )
+    return of_parts(made, "classification", len(tags), vocabulary=len(names), class_names=tags, token_names=names)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from deepprinciples.errors import DataError
 from deepprinciples.parts.files.array_files import open_file
-from deepprinciples.parts.splitting.held_out import HeldOut, random_state
+from deepprinciples.parts.splitting.held_out import HeldOut
 from deepprinciples.parts.splitting.sources import Source
 from deepprinciples.parts.tokens.windows import Cut, Symbols, Tokens, source_of_documents
 from deepprinciples.types import Count, Size
@@ -56,8 +58,6 @@ def text(
     """
     root = Path(path).expanduser()
     texts = [read_text(one) for one in text_files(root)]
-    if not 0 < held_out < 1:
-        raise DataError(f"data.held_out: found {held_out}, expected a share between 0 and 1, such as 0.1")
     parts = whole_documents(texts, held_out) if len(texts) > 2 else ends_of_documents(texts, held_out)
     return source_of_documents(parts, Cut(tokens, symbols, length, stride, lines, pack), str(root))
 
@@ -99,7 +99,7 @@ def read_text(path: Path) -> str:
 def whole_documents(texts: Sequence[str], held_out: float) -> Mapping[str, list[str]]:
     """Hold out whole documents, about half of the share for each part, in an order that is always the same."""
     goal = held_out / 2 * sum(map(len, texts))
-    left = random_state(0, "data.held_out").permutation(len(texts)).tolist()
+    left = np.random.RandomState(0).permutation(len(texts)).tolist()
     parts: dict[str, list[str]] = {}
     for part, needed in (("test", 2), ("validation", 1)):  # documents that the other parts need
         chosen: list[int] = []

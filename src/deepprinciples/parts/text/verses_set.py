@@ -16,7 +16,6 @@ from deepprinciples.parts.tokens.byte_pairs import byte_pair_names
 from deepprinciples.parts.tokens.pairs import SPECIAL, source_of_pairs
 from deepprinciples.parts.tokens.tokenization import word_names
 from deepprinciples.parts.tokens.windows import Symbols
-from deepprinciples.parts.tokens.word_ids import at_least_one
 from deepprinciples.types import Count, Size
 
 FOLDERS = {"verses_english": "engKJV2006eb", "verses_spanish": "spaRV1909eb"}
@@ -64,7 +63,6 @@ def verses(
 
     References: Sennrich, Haddow, Birch, arXiv:1508.07909 (byte pairs).
     """
-    at_least_one(longest=longest, symbols=symbols)
     english, spanish = (
         read_module(fetching.get(name, path and str(Path(path).expanduser() / folder), download))
         for name, folder in FOLDERS.items()

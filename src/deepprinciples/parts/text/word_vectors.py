@@ -14,7 +14,6 @@ import numpy as np
 from deepprinciples.atomic import write_bytes
 from deepprinciples.errors import DataError, ResourceError
 from deepprinciples.parts.fetched import fetching
-from deepprinciples.parts.splitting.held_out import random_state
 from deepprinciples.parts.tokens.tokenization import SPECIAL
 
 
@@ -43,7 +42,7 @@ def glove(words: Sequence[str], *, path: str = "", download: bool = True) -> tup
     if not found.any():
         raise DataError(f"glove: has none of the {len(words)} words; expected English words in lower case")
     known = table[[row[word] for word in words if word in row]]
-    vectors = random_state(0, "glove").standard_normal((len(words), table.shape[1])) * known.std()
+    vectors = np.random.RandomState(0).standard_normal((len(words), table.shape[1])) * known.std()
     vectors[found] = known
     vectors[[word in SPECIAL for word in words]] = 0
     return vectors.astype(np.float32), found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.parts.tokens.tokenization import BEGIN, END, PADDING, tokenizer_of
 from deepprinciples.parts.tokens.word_ids import rows_of
@@ -42,15 +42,8 @@ def source_of_pairs(parts: Mapping[str, Pairs], names: tuple[str, ...], lengths:
             },
             rows_of([np.append(second, END_ID) for _, second in found], wide, -1),
         )
-    return Source(
-        *made["train"],
-        "",
-        len(names),
-        vocabulary=len(names),
-        standardize=False,
-        validation=made.get("validation"),
-        test=made.get("test"),
-        leaves=Leaves(len(names), len(names)),
-        class_names=names,
+    count = len(names)
+    return of_parts(
+        made, "", count, vocabulary=count, standardize=False, leaves=Leaves(count, count), class_names=names,
         token_names=names,
-    )
+    )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepprinciples.errors import DataError
 from deepprinciples.parts.splitting.array_checks import plural
-from deepprinciples.parts.splitting.sources import WORDS, Source
+from deepprinciples.parts.splitting.sources import WORDS, Source, of_parts
 from deepprinciples.parts.splitting.trees import Leaves
 from deepprinciples.parts.tokens.byte_pairs import byte_pair_names
 from deepprinciples.parts.tokens.packing import packed
@@ -66,18 +66,12 @@ def source_of_documents(parts: Mapping[str, Sequence[str]], cut: Cut, where: str
             raise DataError(f"{where}: the {WORDS[part]} part has no two tokens, expected more text")
     if cut.pack:
         found = {part: packed(split) for part, split in found.items()}
-    return Source(
-        *found["train"],
-        "classification",
-        len(names),
-        vocabulary=len(names),
-        leaves=Leaves({"tokens": len(names), "segments": cut.length + 1}, len(names)) if cut.pack else None,
-        validation=found["validation"],
-        test=found["test"],
-        notes=_unknown(ids) if names[0] == UNKNOWN_CHARACTER else (),
-        class_names=names,
+    leaves = Leaves({"tokens": len(names), "segments": cut.length + 1}, len(names)) if cut.pack else None
+    notes = _unknown(ids) if names[0] == UNKNOWN_CHARACTER else ()
+    return of_parts(
+        found, "classification", len(names), vocabulary=len(names), leaves=leaves, notes=notes, class_names=names,
         token_names=names,
-    )
+    )  # fmt: skip
 
 
 def _unknown(ids: Mapping[str, Sequence[np.ndarray]]) -> tuple[str, ...]:

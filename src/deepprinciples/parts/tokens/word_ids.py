@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deepprinciples.errors import DataError
 from deepprinciples.parts.splitting.held_out import split_order
-from deepprinciples.parts.splitting.sources import Source
+from deepprinciples.parts.splitting.sources import Source, of_parts
 from deepprinciples.parts.tokens.tokenization import PADDING, tokenizer_of, word_names
 from deepprinciples.types import Split
 
@@ -43,7 +42,6 @@ def source_of_sentences(
     """Make ids [N, length] of words that are separated by spaces: 0 is padding, 1 a word that is not among the `words`
     most frequent of the training part.
     """
-    at_least_one(words=words, length=length)
     parts = three_parts(labels, len(texts))
     names = (PADDING, *word_names((texts[i] for i in parts["train"]), words))
     encode = tokenizer_of(names).encode
@@ -51,20 +49,5 @@ def source_of_sentences(
         name: Split(rows_of([encode(texts[i]) for i in numbers], length, 0), labels[numbers])
         for name, numbers in parts.items()
     }
-    return Source(
-        *made["train"],
-        "classification",
-        len(class_names),
-        vocabulary=len(names),
-        validation=made["validation"],
-        test=made["test"],
-        class_names=class_names,
-        token_names=names,
-    )
-
-
-def at_least_one(**values: int) -> None:
-    """Raise where a setting of a data set is below 1."""
-    for name, value in values.items():
-        if value < 1:
-            raise DataError(f"data.{name}: found {value}, expected at least 1")
+    classes, count = len(class_names), len(names)
+    return of_parts(made, "classification", classes, vocabulary=count, class_names=class_names, token_names=names)

@@ -61,9 +61,7 @@ def _learning(results: xr.Dataset, name: str, dim: str, title: str, words: str, 
         bottom = np.where(np.isfinite(low[index]), low[index], limits[0])
         ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
         seen = np.isfinite(middle[index])
-        axes.fill_between(
-            when, bottom, ceiling, where=seen, color=mpl_style.look(index)["color"], alpha=0.16, linewidth=0
-        )
+        mpl_style.band(axes, when, bottom, ceiling, index, where=seen)
         _line(axes, when, middle[index], index)
     mpl_style.axis(axes, "x", mpl_style.frame(when, log=False, margin=0.02))
     mpl_style.axis(axes, "y", limits, log=log)
@@ -150,18 +148,14 @@ def units(results: xr.Dataset) -> list[Plot]:
         values = selections.take(results, name, ("arm", "seed", "step", over))
         lines = None if values is None else selections.median(selections.mean(values, axis=3), axis=1)
         found += [_triggers(results)] if name == "update_ratio" else []
-        found.append(_by_arm(results, name, "units", title, what, lines))
+        found.append(_panel(results, name, "units", title, what, lines))
     return [plot for plot in found if plot is not None]
 
 
 def players(results: xr.Dataset) -> list[Plot]:
     """Draw small panels over steps of what both players of a GAN do; none where there are no players."""
-    found = []
-    for name, words in _PLAYERS.items():
-        values = selections.take(results, name, ("arm", "seed", "step"))
-        if values is not None and np.any(values):
-            found.append(_by_arm(results, name, "players", *words, selections.median(values, axis=1)))
-    return [plot for plot in found if plot is not None]
+    seen = {name: words for name, words in _PLAYERS.items() if name in results and np.any(results[name].values)}
+    return _panels(results, "players", seen)
 
 
 def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
@@ -169,40 +163,28 @@ def deep(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
 
     Beside the sharpness of an arm whose edge of stability is known, a dotted line of its color marks that edge.
     """
-    found = []
-    for name, (title, what) in _DEEP.items():
-        values = selections.take(results, name, ("arm", "seed", "step"))
-        lines = None if values is None else selections.median(values, axis=1)
-        edges = _edges(summary, selections.labels(results, "arm")) if name == "sharpness" else {}
-        if edges:
-            what += "; beyond the dotted line of its color a step grows, the edge of stability"
-        found.append(_by_arm(results, name, "curvature", title, what, lines, edges))
-    return [plot for plot in found if plot is not None]
+    return _panels(results, "curvature", _DEEP, {"sharpness": _edges(summary, selections.labels(results, "arm"))})
 
 
 def own(results: xr.Dataset, summary: Mapping[str, Any]) -> list[Plot]:
     """Draw small panels over steps of the numbers that the user's own probes gave."""
+    return _panels(results, "own", selections.own_probes(summary))
+
+
+def _panels(
+    results: xr.Dataset,
+    group: str,
+    table: Mapping[str, tuple[str, str]],
+    edges: Mapping[str, Mapping[int, float]] = MappingProxyType({}),
+) -> list[Plot]:
     found = []
-    for name, (title, what) in selections.own_probes(summary).items():
+    for name, (title, what) in table.items():
         values = selections.take(results, name, ("arm", "seed", "step"))
         lines = None if values is None else selections.median(values, axis=1)
-        found.append(_by_arm(results, name, "own", title, what, lines))
+        marks = edges.get(name, {})
+        beyond = "; beyond the dotted line of its color a step grows, the edge of stability" if marks else ""
+        found.append(_panel(results, name, group, title, what + beyond, lines, marks=marks))
     return [plot for plot in found if plot is not None]
-
-
-def _by_arm(
-    results: xr.Dataset,
-    name: str,
-    group: str,
-    title: str,
-    what: str,
-    lines: np.ndarray | None,
-    marks: Mapping[int, float] = MappingProxyType({}),
-) -> Plot | None:
-    if lines is None:
-        return None
-    names = selections.labels(results, "arm")
-    return _panel(results, name, group, title, what, lines, names, range(len(names)), marks)
 
 
 def _edges(summary: Mapping[str, Any], names: Sequence[str]) -> dict[int, float]:
@@ -235,11 +217,16 @@ def _panel(
     group: str,
     title: str,
     what: str,
-    lines: np.ndarray,
-    names: Sequence[str],
-    places: Sequence[int],
+    lines: np.ndarray | None,
+    names: Sequence[str] = (),
+    places: Sequence[int] = (),
     marks: Mapping[int, float] = MappingProxyType({}),
 ) -> Plot | None:
+    """Draw a line for each arm, or for each of the given names; None where nothing was measured."""
+    if lines is None:
+        return None
+    names = names or selections.labels(results, "arm")
+    places = places or range(len(names))
     seen = [index for index in range(lines.shape[0]) if np.isfinite(lines[index]).any()]
     if not seen:
         return None

@@ -117,7 +117,7 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         for index, arm in enumerate(arms):
             values = zip(seeds, score[index], lost[index], strict=True)
             words = [f"{arm}, seed {s}: {'diverged' if gone else formatting.number(x)}" for s, x, gone in values]
-            said += mpl_style.points(figure, axes, shown[index], _spread(index, len(seeds)), words)
+            said += mpl_style.points(figure, axes, shown[index], mpl_style.spread(index + 0.68, len(seeds)), words)
     return Plot(
         "seeds",
         "effects",
@@ -132,15 +132,10 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     )
 
 
-def _spread(index: int, count: int) -> np.ndarray:
-    """Return the heights of the dots of a row. A fixed spread, not a random one: the same report has the same bytes."""
-    return index + 0.68 + 0.16 * np.cos(2.399963 * np.arange(count))
-
-
 def _seed_row(axes: Axes, index: int, values: np.ndarray, lost: np.ndarray, row: Mapping[str, Any]) -> None:
     style = mpl_style.look(index)
     y = index + 0.68
-    spread = _spread(index, values.size)
+    spread = mpl_style.spread(y, values.size)
     drawn, crosses = (np.flatnonzero(which) for which in (~lost, lost))
     drawn, crosses = (which[selections.thinned(which.size)] for which in (drawn, crosses))  # a rare cross stays
     axes.plot(

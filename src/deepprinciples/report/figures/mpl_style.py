@@ -246,6 +246,16 @@ def listing(title: str, count: int, tall: float, *, below: float, grid: str = ""
     return figure, axes
 
 
+def band(axes: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, place: int, **options: Any) -> None:
+    """Fill between two lines in the pale color of the arm at this place."""
+    axes.fill_between(x, low, high, **{"color": look(place)["color"], "alpha": 0.16, "linewidth": 0, **options})
+
+
+def spread(middle: float, count: int) -> np.ndarray:
+    """Return heights of dots around a middle: fixed, not random, so that the same report has the same bytes."""
+    return middle + 0.16 * np.cos(2.399963 * np.arange(count))
+
+
 def frame(values: Iterable[float], *, log: bool, margin: float = 0.05) -> tuple[float, float]:
     """Return axis limits that hold all values with a margin, never of zero width."""
     held = list(values)

@@ -19,13 +19,12 @@ from deepprinciples.report.figures import (
     forest_plot,
     heat_maps,
     mpl_style,
-    recordings,
     return_plots,
-    samples,
     search_plots,
     size_plots,
     spectra,
 )
+from deepprinciples.report.figures.examples import recordings, samples
 from deepprinciples.report.figures.mpl_style import Plot
 
 

@@ -33,11 +33,9 @@ def profile(summary: Mapping[str, Any]) -> list[Plot]:
     )
     for place, _, series in drawn:
         threshold, share, low, high = series.T
-        style = mpl_style.look(place)
-        axes.fill_between(threshold, low, high, color=style["color"], alpha=0.1, linewidth=0, step="post")
-        axes.plot(
-            threshold, share, color=style["color"], linestyle=style["linestyle"], linewidth=1.6, drawstyle="steps-post"
-        )
+        mpl_style.band(axes, threshold, low, high, place, alpha=0.1, step="post")
+        style = {**mpl_style.look(place), "marker": ""}
+        axes.plot(threshold, share, linewidth=1.6, drawstyle="steps-post", **style)
     ends = drawn[0][2][[0, -1], 0]
     mpl_style.axis(axes, "x", mpl_style.frame(ends, log=False, margin=0.0))
     mpl_style.axis(axes, "y", (0.0, 1.05))

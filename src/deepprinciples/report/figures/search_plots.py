@@ -36,17 +36,17 @@ def budget(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     figure, axes = mpl_style.board(title, _TALL, "trials", names, marks)
     for place, (_, series) in zip(marks, drawn, strict=True):
         trials, best, low, high = series.T
-        style = mpl_style.look(place)
-        axes.fill_between(trials, low, high, color=style["color"], alpha=0.1, linewidth=0)
-        axes.plot(trials, best, linewidth=1.6, markersize=4, markevery=max(1, len(trials) // 8), **style)
+        mpl_style.band(axes, trials, low, high, place, alpha=0.1)
+        every = max(1, len(trials) // 8)
+        axes.plot(trials, best, linewidth=1.6, markersize=4, markevery=every, **mpl_style.look(place))
     longest = max(float(series[-1, 0]) for _, series in drawn)
     wide = count > 5  # the first trials are the ones that differ
     mpl_style.axis(axes, "x", mpl_style.frame([1.0, longest], log=wide, margin=0.03), log=wide)
     mpl_style.axis(axes, "y", mpl_style.frame(held, log=log, margin=0.12), log=log)
     said: list[Point] = []
     for name, series in drawn:
-        every = range(0, len(series), max(1, len(series) // 8))
-        said += mpl_style.along(figure, axes, name, "trials", series[:, 0], series[:, 1], every)
+        some = range(0, len(series), max(1, len(series) // 8))
+        said += mpl_style.along(figure, axes, name, "trials", series[:, 0], series[:, 1], some)
     return Plot(
         "budget",
         "tuning",
@@ -84,7 +84,7 @@ def rates(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         style, row = mpl_style.look(index), rows.get(formatting.name(name), {})
         bottom = np.where(np.isfinite(low[index]), low[index], limits[1])
         ceiling = np.where(np.isfinite(high[index]), high[index], limits[1])
-        axes.fill_between(rate, bottom, ceiling, color=style["color"], alpha=0.16, linewidth=0)
+        mpl_style.band(axes, rate, bottom, ceiling, index)
         axes.plot(rate, middle[index], linewidth=1.5, color=style["color"], linestyle=style["linestyle"])
         _marks(axes, rate, middle[index], row, style)
         if name in held:
@@ -162,7 +162,7 @@ def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Map
     for index, (_, row, region) in enumerate(rows):
         values, name = _values(row, region), formatting.name(row.get("name"))
         words = [f"{name}, search {k}: {formatting.number(value)}" for k, value in enumerate(values)]
-        said += mpl_style.points(figure, axes, values, _heights(index, len(values)), words)
+        said += mpl_style.points(figure, axes, values, mpl_style.spread(index + 0.74, len(values)), words)
     mpl_style.write(figure, WIDTH / 2, 68 + _CHOSEN * len(rows), formatting.shorten(path, 50), ha="center")
     most = max(len(_values(row, region)) for _, row, region in rows)
     return Plot(
@@ -178,11 +178,6 @@ def _chosen(number: int, path: str, rows: list[tuple[int, Mapping[str, Any], Map
     )
 
 
-def _heights(index: int, count: int) -> np.ndarray:
-    """Return the heights of the dots of a row. A fixed spread, not a random one: the same report has the same bytes."""
-    return index + 0.74 + 0.16 * np.cos(2.399963 * np.arange(count))
-
-
 def _chosen_row(
     axes: Axes, index: int, style: Mapping[str, Any], row: Mapping[str, Any], region: Mapping[str, Any]
 ) -> None:
@@ -195,16 +190,10 @@ def _chosen_row(
         if right - left > 12:
             color, weight = (INK, "bold") if count else (SOFT, "normal")
             axes.text(middle, index + 0.44, f"{count:.0f}", ha="center", fontsize=8.5, color=color, weight=weight)
-    y, drawn = _heights(index, len(values)), selections.thinned(len(values))
-    axes.plot(
-        np.array(values)[drawn],
-        y[drawn],
-        style["marker"],
-        color=style["color"],
-        markersize=5,
-        alpha=0.75,
-        markeredgewidth=0,
-    )
+    y = mpl_style.spread(index + 0.74, len(values))
+    drawn = selections.thinned(len(values))
+    look = {**style, "linestyle": "", "markersize": 5, "alpha": 0.75, "markeredgewidth": 0}
+    axes.plot(np.array(values)[drawn], y[drawn], **look)
     typical = formatting.finite(formatting.table(row.get("tuned_point")).get(str(region.get("path"))))
     if typical is not None:
         axes.plot([typical, typical], [index + 0.52, index + 0.96], color=INK, linewidth=1.8)

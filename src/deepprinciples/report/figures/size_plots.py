@@ -44,15 +44,7 @@ def _against(summary: Mapping[str, Any], key: str) -> Plot:
     for place, _, size, mean, ends in points:
         style = mpl_style.look(place)
         axes.plot([size, size], ends, color=style["color"], linewidth=1.2)
-        axes.plot(
-            [size],
-            [mean],
-            style["marker"],
-            color=style["color"],
-            markersize=6,
-            markeredgecolor=INK,
-            markeredgewidth=0.4,
-        )
+        axes.plot([size], [mean], markersize=6, markeredgecolor=INK, markeredgewidth=0.4, **style)
     mpl_style.axis(axes, "x", mpl_style.frame([one[2] for one in points], log=True), log=True)
     mpl_style.axis(axes, "y", mpl_style.frame([end for one in points for end in (*one[4], one[3])], log=False))
     said: list[Point] = []

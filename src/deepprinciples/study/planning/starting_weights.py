@@ -8,7 +8,6 @@ The arrays go to the compiled programs as arguments, as if they were traced hype
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ import jax
 import numpy as np
 
 from deepprinciples.config.wording import quoted, suggestion
-from deepprinciples.errors import ConfigError, DataError, IntegrityError
+from deepprinciples.errors import ConfigError, DataError
 from deepprinciples.interop import parameters, safetensors
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.assembly.factories import Config, asks, example_of, model_of
@@ -26,7 +25,7 @@ from deepprinciples.parts.fetched import fetching
 from deepprinciples.parts.fetched.published import SETS
 from deepprinciples.parts.parameter_names import STATE, matches, place_of, unmatched
 from deepprinciples.results.finished_run import config_of, load
-from deepprinciples.runs import directory
+from deepprinciples.study.planning import teachers
 from deepprinciples.types import Dataset
 
 PATH = "model.start"
@@ -60,13 +59,11 @@ def start_of(config: Config, parts: Dataset) -> Start | None:
     wanted = [name for name in shapes if matches(given["match"], place_of(name))]
     take = functools.partial(safetensors.fitted, section=config["model"], expected=shapes, wanted=wanted)
     path = _path_of(given)
-    try:
+    with teachers.named(PATH):
         if not path.is_dir():
             found: dict[int | None, dict[str, np.ndarray]] = {None: take(path, safetensors.read(path))}
         else:
             found = {seed: take(path, one, naming="own") for seed, one in _kept(path, given["arm"]).items()}
-    except IntegrityError as error:
-        raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
     return Start({seed: {_below(head, name): array for name, array in one.items()} for seed, one in found.items()})
 
 
@@ -122,9 +119,8 @@ def _path_of(given: Config) -> Path:
 
 def _kept(path: Path, arm: str) -> dict[int, Arrays]:
     run = load(path)
-    names = [str(row["name"]) for row in run.summary["arms"]]
-    every = parameters.every(path, str(run.summary["kind"]), names, arm=arm)
     reparameterized = bool(config_of(run, arm).get("weights"))
+    every = parameters.every(path, run.summary, arm=arm)
     return {seed: parameters.by_name(kept, reparameterized) for seed, kept in every.items()}
 
 
@@ -139,14 +135,8 @@ def check(arms: Mapping[str, Config], data: Mapping[str, Dataset]) -> None:
 
 def digests(arms: Mapping[str, Config]) -> dict[str, str]:
     """Hash the file of each arm that begins from one: a run goes on only from the same weights."""
-    found = {}
-    for name, config in arms.items():
-        given = config.get("model", {}).get("start")
-        if given is not None:
-            path = _path_of(given)
-            file = path / directory.PARAMETERS if path.is_dir() else path
-            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return found
+    given = {name: config.get("model", {}).get("start") for name, config in arms.items()}
+    return teachers.hashes({name: _path_of(one) for name, one in given.items() if one is not None})
 
 
 def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterable[int]) -> list[str]:
@@ -154,14 +144,8 @@ def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterab
     said: dict[str, None] = {}
     for name, config in arms.items():
         found = start_of(config, data[name])
-        if found is None or None in found.by_seed:
-            continue
-        other = [seed for seed in seeds if seed not in found.by_seed]
-        if other:
-            path, first = _path_of(config["model"]["start"]), next(iter(found.by_seed))
-            said[f"{PATH}: {path} keeps no seed {_listed(other)}; such seeds begin from its seed {first}"] = None
+        known = [seed for seed in (found.by_seed if found else ()) if seed is not None]
+        if known:
+            kept = f"{PATH}: {_path_of(config['model']['start'])}"
+            said |= dict.fromkeys(teachers.of_other_seeds(kept, "begin from", seeds, known))
     return list(said)
-
-
-def _listed(seeds: list[int]) -> str:
-    return ", ".join(map(str, seeds[:5])) + (", ..." if len(seeds) > 5 else "")

@@ -5,8 +5,9 @@ Each lane learns from the network of its own seed. Only which one it is goes to 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,10 @@ def taught(data: Dataset, config: Config) -> Dataset:
     if data.stream is not None or data.task != "classification":
         raise ConfigError(f"{PATH}: needs class labels in arrays, not a stream or other targets; leave it out")
     path, arm = Path(given["path"]), given["arm"]
-    try:
+    with named(PATH):
         run = load(path)
-        names = [str(row["name"]) for row in run.summary["arms"]]
-        seeds = tuple(parameters.every(path, str(run.summary["kind"]), names, arm=arm))
+        seeds = tuple(parameters.every(path, run.summary, arm=arm))
         networks = [load_model(run, arm, seed) for seed in seeds]
-    except IntegrityError as error:
-        raise DataError("\n".join(f"{PATH}: {line}" for line in str(error).splitlines())) from None
-    except ConfigError as error:
-        raise ConfigError(*(f"{PATH}: {line}" for line in str(error).splitlines())) from None
     model = networks[0][0]
     _check(path, model, data)
     splits = {name: getattr(data, name) for name in ("train", "validation", "test")} | dict(data.test_sets)
@@ -55,6 +51,20 @@ def taught(data: Dataset, config: Config) -> Dataset:
     other = not _same(model.data.test.inputs, data.test.inputs)
     seen = f"{PATH}: {path} held out other test examples; it may have been trained on those that are judged here"
     return data._replace(teacher=Teacher(seeds, outputs), notes=(*data.notes, *[seen] * other))
+
+
+@contextlib.contextmanager
+def named(where: str) -> Iterator[None]:
+    """Let every line of an error begin with the place in the config that names a run.
+
+    Raises:
+        ConfigError: what the run or the config lacks. DataError: the run is damaged.
+    """
+    try:
+        yield
+    except (IntegrityError, ConfigError) as error:
+        lines = [f"{where}: {line}" for line in str(error).splitlines()]
+        raise (ConfigError(*lines) if isinstance(error, ConfigError) else DataError("\n".join(lines))) from None
 
 
 def _answers(model: TrainedModel, params: PyTree, inputs: PyTree) -> np.ndarray:
@@ -101,24 +111,28 @@ def given(data: Dataset, seed: int) -> dict[str, Any]:
 
 def digests(arms: Mapping[str, Config]) -> dict[str, str]:
     """Hash the parameters of each arm's teacher: a run goes on only with the same one."""
-    found = {}
-    for name, config in arms.items():
-        one = config.get("data", {}).get("teacher")
-        if one is not None:
-            found[name] = hashlib.sha256((Path(one["path"]) / directory.PARAMETERS).read_bytes()).hexdigest()
-    return found
+    given = {name: config.get("data", {}).get("teacher") for name, config in arms.items()}
+    return hashes({name: Path(one["path"]) for name, one in given.items() if one is not None})
+
+
+def hashes(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Hash files of parameters, or those that run directories keep, by arm."""
+    files = {arm: path / directory.PARAMETERS if path.is_dir() else path for arm, path in paths.items()}
+    return {arm: hashlib.sha256(file.read_bytes()).hexdigest() for arm, file in files.items()}
 
 
 def notes(arms: Mapping[str, Config], data: Mapping[str, Dataset], seeds: Iterable[int]) -> list[str]:
     """List which report seeds learn from the network of another seed, one line for each teacher."""
     said: dict[str, None] = {}
     for name, config in arms.items():
-        teacher = data[name].teacher
-        if teacher is None:
-            continue
-        other = [str(seed) for seed in seeds if seed not in teacher.seeds]
-        if other:
-            listed = ", ".join(other[:5]) + (", ..." if len(other) > 5 else "")
-            path, first = config["data"]["teacher"]["path"], teacher.seeds[0]
-            said[f"{PATH}: {path} keeps no seed {listed}; such seeds learn from its seed {first}"] = None
+        if (teacher := data[name].teacher) is not None:
+            kept = f"{PATH}: {config['data']['teacher']['path']}"
+            said |= dict.fromkeys(of_other_seeds(kept, "learn from", seeds, teacher.seeds))
     return list(said)
+
+
+def of_other_seeds(what: str, do: str, seeds: Iterable[int], known: Sequence[int]) -> list[str]:
+    """Return a note on the seeds that a run does not keep, which take its first; none where it keeps all."""
+    other = [str(seed) for seed in seeds if seed not in known]
+    listed = ", ".join(other[:5]) + (", ..." if len(other) > 5 else "")
+    return [f"{what} keeps no seed {listed}; such seeds {do} its seed {known[0]}"] if other else []

@@ -135,12 +135,6 @@ def _by_class(values: np.ndarray, asked: np.ndarray, words: list[str], arm: str,
     return Plot(f"samples_{number:02d}", "samples", caption, alt, figure)
 
 
-def _reach(values: np.ndarray) -> float:
-    """Give how far most points lie from the middle."""
-    held = values[np.isfinite(values)]
-    return float(np.quantile(np.abs(held), 0.99)) * 1.15 if held.size else 1.0
-
-
 def _plane(figure: Figure, left: float, top: float, side: float, points: np.ndarray, **options: Any) -> Axes:
     """Draw points [sample, 2] into a square at a place in units from the top left corner."""
     axes = mpl_style.panel(figure, left, top, side, side, grid="")
