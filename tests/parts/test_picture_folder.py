@@ -122,7 +122,6 @@ def test_folders_that_are_no_classes_are_refused(tmp_path):
     assert "found only the class only, expected" in refusal(folder, path=str(tmp_path))
     (tmp_path / "empty").mkdir()
     assert f"{tmp_path / 'empty'}: found no picture" in refusal(folder, path=str(tmp_path))
-    assert "data.size: found 2" in refusal(folder, path=str(tmp_path), size=2)
 
 
 def test_a_picture_larger_than_pillow_trusts_is_refused(classes, monkeypatch):
