@@ -7,7 +7,7 @@ import toy
 
 from deepprinciples.engine import early_stopping
 from deepprinciples.engine.early_stopping import Choice
-from deepprinciples.engine.fit import Lane
+from deepprinciples.engine.lane.fit import Lane
 from deepprinciples.engine.population import make_mesh, place
 
 NAN = np.nan

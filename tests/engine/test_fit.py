@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import toy
 
-from deepprinciples.engine import fit
-from deepprinciples.engine.evaluation import evaluate
+from deepprinciples.engine.lane import fit
+from deepprinciples.engine.lane.evaluation import evaluate
 from deepprinciples.engine.population import Layout
 from deepprinciples.engine.segments import Plan, plan
 from deepprinciples.kernels.keys import fold_in

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from deepprinciples.engine.packed_log import pack, unpack, unpacked_shapes
+from deepprinciples.engine.lane.packed_log import pack, unpack, unpacked_shapes
 
 TREE = {
     "loss": jnp.float32(1.5),

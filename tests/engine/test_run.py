@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import toy
 
-from deepprinciples.engine import evaluation, fit
 from deepprinciples.engine import run as run_module
 from deepprinciples.engine.batching import Feed, resident
+from deepprinciples.engine.lane import evaluation, fit
 from deepprinciples.engine.population import Layout, choose_layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.engine.segments import plan

@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from deepprinciples.engine import fit
-from deepprinciples.engine.evaluation import evaluate
+from deepprinciples.engine.lane import fit
+from deepprinciples.engine.lane.evaluation import evaluate
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.learners.gan.learner import learner_of
 from deepprinciples.learners.gan.players import Player, Setup

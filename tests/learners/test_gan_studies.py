@@ -11,8 +11,8 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.config.settings import Train
-from deepprinciples.engine import fit
-from deepprinciples.engine.evaluation import evaluate
+from deepprinciples.engine.lane import fit
+from deepprinciples.engine.lane.evaluation import evaluate
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.gan.updates import EVALUATIONS

@@ -17,7 +17,7 @@ from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
 from deepprinciples.domains.registry import TABLES
-from deepprinciples.engine.evaluation import PER_CLASS, evaluate
+from deepprinciples.engine.lane.evaluation import PER_CLASS, evaluate
 from deepprinciples.parts.metrics import ranking_metrics, split_metrics
 from deepprinciples.types import Batch, Learner, Metric, Scalar
 

@@ -96,6 +96,32 @@ def test_the_same_seed_is_joined_from_arm_to_arm(study):
     np.testing.assert_allclose(joined[1][:, 0], results["score"].values[:, 1])
 
 
+def test_an_arm_far_from_the_others_does_not_press_them_together(study):
+    """Lost otherwise: .95 and .97 look alike beside an arm that never left chance; values, or a bar, in the gray."""
+    results, summary, _ = study(arms=("chance", "good", "best"), seeds=6, layers=2, steps=4)
+    results["diverged_at"].values[:] = -1
+    score = np.array([0.1, 0.95, 0.97])[:, None] + 0.004 * np.cos(np.arange(6))
+    results["score"].values[:] = score
+    for row, values in zip(summary["arms"], score, strict=True):
+        row.update(mean=values.mean(), interval=[values.min(), values.max()])
+    with mpl_style.style():
+        plot = forest_plot.seed_dots(results, summary)
+        axes = plot.figure.axes[0]
+        plot.figure.canvas.draw()
+        at = lambda x: axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0]
+        ticks = [tick for tick in axes.get_xticks() if 0 <= at(tick) <= 1]
+        summary["arms"][0]["interval"] = [0.05, 0.96]
+        whole = forest_plot.seed_dots(results, summary)
+    assert at(0.97) - at(0.95) > 0.3 and 0 < at(score.min()) < at(score[0].max()) < 0.35
+    # Both sides have one scale: what is twice as far is drawn twice as far.
+    assert (at(0.104) - at(0.098)) / (at(0.97) - at(0.95)) == pytest.approx(0.3)
+    assert not any(0.11 < tick < 0.94 for tick in ticks) and min(ticks) < 0.2 and max(ticks) > 0.9
+    assert "leaves out the gray stretch" in plot.caption
+    assert whole.figure.axes[0].get_xscale() == "linear" and "gray" not in whole.caption
+    assert mpl_style.gap([0.1, 0.2, 0.3]) is None and mpl_style.gap([0.1, 0.9]) is None and mpl_style.gap([]) is None
+    assert mpl_style.gap([0.1, 0.1, 0.95, 0.97]) == (0.1, 0.95)
+
+
 def test_tuned_values_over_two_decades_have_a_log_axis(study):
     """Lost otherwise: all small learning rates sit in one spot."""
     results, summary, _ = study(arms=("a", "b"), seeds=3, layers=2, steps=4)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import deepprinciples as dp
-from deepprinciples.engine.evaluation import SEED
+from deepprinciples.engine.lane.evaluation import SEED
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.errors import ConfigError, IntegrityError
 from deepprinciples.kernels import random

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import deepprinciples as dp
-from deepprinciples.engine import autotune, compile_cache, recalled, traced_lane
-from deepprinciples.engine.packed_log import pack
+from deepprinciples.engine import autotune, compile_cache, recalled
+from deepprinciples.engine.lane import traced_lane
+from deepprinciples.engine.lane.packed_log import pack
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.study.planning import program_cache
 

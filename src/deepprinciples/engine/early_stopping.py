@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from deepprinciples.engine.fit import Lane
+from deepprinciples.engine.lane.fit import Lane
 from deepprinciples.engine.population import LANES, Program, place
 from deepprinciples.types import Array, PyTree
 

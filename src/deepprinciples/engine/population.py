@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from deepprinciples.engine import compile_cache, evaluation, fit, recalled, traced_lane
-from deepprinciples.engine.packed_log import Rows, unpacked_shapes
+from deepprinciples.engine import compile_cache, recalled
+from deepprinciples.engine.lane import evaluation, fit, traced_lane
+from deepprinciples.engine.lane.packed_log import Rows, unpacked_shapes
 from deepprinciples.engine.segments import Plan
 from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree

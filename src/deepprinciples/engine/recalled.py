@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import PyTreeDef, default_registry
 
-from deepprinciples.engine import compile_cache, fit
-from deepprinciples.engine.packed_log import Rows
+from deepprinciples.engine import compile_cache
+from deepprinciples.engine.lane import fit
+from deepprinciples.engine.lane.packed_log import Rows
+from deepprinciples.engine.lane.traced_lane import Inputs
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.engine.traced_lane import Inputs
 from deepprinciples.types import Learner, PyTree
 
 FUNCTIONS = ("segment", "evaluate", "init")

@@ -14,7 +14,7 @@ import optax
 from deepprinciples.engine import compile_cache
 from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.divergence import CAUSES, causes
-from deepprinciples.engine.fit import STEP, Lane
+from deepprinciples.engine.lane.fit import STEP, Lane
 from deepprinciples.engine.population import MakeLearner, Program, place
 from deepprinciples.engine.run import Block, Padded, nonfinite_batch
 from deepprinciples.engine.segments import Plan

@@ -16,9 +16,9 @@ from deepprinciples.engine import early_stopping
 from deepprinciples.engine.batching import Feed
 from deepprinciples.engine.divergence import causes
 from deepprinciples.engine.early_stopping import Choice, Kept
-from deepprinciples.engine.evaluation import on_host
-from deepprinciples.engine.fit import Lane
-from deepprinciples.engine.packed_log import unpack
+from deepprinciples.engine.lane.evaluation import on_host
+from deepprinciples.engine.lane.fit import Lane
+from deepprinciples.engine.lane.packed_log import unpack
 from deepprinciples.engine.population import Program, place
 from deepprinciples.engine.segments import Plan
 from deepprinciples.engine.serialization import NOBODY, Arrays, Keeper, packed, same_shapes, unpacked

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from deepprinciples.engine import fit
+from deepprinciples.engine.lane import fit
 from deepprinciples.engine.streams import batch_indices, lane_key
 from deepprinciples.learners.objective import minimize, objective_of
 from deepprinciples.parts import losses

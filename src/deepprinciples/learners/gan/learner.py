@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from deepprinciples.engine import evaluation
+from deepprinciples.engine.lane import evaluation
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.learners import averaging

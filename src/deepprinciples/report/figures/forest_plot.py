@@ -98,7 +98,10 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
     rows = {str(row.get("name")): row for row in formatting.rows(summary.get("arms"))}
     bars = [formatting.pair(row.get("interval")) or (formatting.finite(row.get("mean")),) for row in rows.values()]
     reach = [*held, *(value for ends in bars for value in ends if value is not None and (value > 0 or not log))]
-    low, high = mpl_style.frame(reach, log=log)
+    whole = [ends for row in rows.values() if (ends := formatting.pair(row.get("interval")))]
+    stretch = None if log else mpl_style.gap(reach, whole)
+    left_out = 0.9 * (stretch[1] - stretch[0]) if stretch else 0.0
+    low, high = mpl_style.frame(reach, log=log, left_out=left_out)
     edge = low if maximize else high
     shown = np.where(np.isfinite(score), score, edge)
     metric = formatting.name(summary.get("metric"))
@@ -110,7 +113,10 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         _seed_row(axes, index, shown[index], lost[index], rows.get(arm, {}))
         mpl_style.write(figure, 14, 32 + _ROW * index + 11, formatting.shorten(arm, 48), color=INK)
     _rules(axes, len(arms))
-    mpl_style.axis(axes, "x", (low, high), log=log)
+    if stretch:
+        mpl_style.broken(axes, (low, high), stretch)
+    else:
+        mpl_style.axis(axes, "x", (low, high), log=log)
     mpl_style.write(figure, WIDTH / 2, 72 + _ROW * len(arms), formatting.shorten(metric, 40), ha="center")
     seeds, said = selections.labels(results, "seed"), []
     if score.shape[1] <= selections.MOST:
@@ -125,6 +131,7 @@ def seed_dots(results: xr.Dataset, summary: Mapping[str, Any]) -> Plot | None:
         "the mean with its interval"
         + (" over searches" if any(search_text.in_searches(row) for row in rows.values()) else "")
         + ", and a red cross is a seed that diverged (at the edge if it has no score)."
+        + (" The axis leaves out the gray stretch, in which nothing lies." if stretch else "")
         + selections.left_out(score.shape[1], "seeds of each arm"),
         f"Scores of {score.shape[1]} seeds for each of {len(arms)} arms.",
         figure,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.engine.packed_log import Rows, pack
+from deepprinciples.engine.lane.packed_log import Rows, pack
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.types import Array, Batch, Info, Learner, PyTree
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.engine.divergence import PER_CLASS
-from deepprinciples.engine.fit import Lane
+from deepprinciples.engine.lane.fit import Lane
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.kernels.keys import fold_in
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree, mean_of

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
-from deepprinciples.engine import evaluation, fit
+from deepprinciples.engine.lane import evaluation, fit
 from deepprinciples.engine.streams import lane_key
 from deepprinciples.types import Batch, Learner, PyTree
 
