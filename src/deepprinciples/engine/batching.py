@@ -5,6 +5,7 @@ Both give the same to the compiled segment: arrays, and for every step the posit
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ CACHED_BYTES = 2**17  # of inputs that are evaluated at once
 ORDER_BYTES = 2**26  # of orders of examples that are kept for other arms with the same seeds
 STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once, and are read ahead ...
 STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its first step once more
+GRACE = 2.0  # seconds that a program which ends waits for a batch that is being read
 
 
 class Feed(NamedTuple):
@@ -119,19 +121,23 @@ def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan
                 stop.set()
                 coming.exception()
                 stop.clear()
-            coming = _started(lambda: begin(segment))
+            coming = _started(lambda: begin(segment), stop)
         stream["coming"] = None
         whole = coming.result()
         if segment + 1 < plan.segments:
-            stream.update(segment=segment + 1, coming=_started(lambda: joined(segment + 1)))
+            stream.update(segment=segment + 1, coming=_started(lambda: joined(segment + 1), stop))
         return place(whole, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
 
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((plan.span * batch_size, *a.shape[1:]), a.dtype), first)
     return Feed(shapes, batch_size, get)
 
 
-def _started(work: Callable[[], Batch]) -> Future[Batch]:
-    """Begin work in a thread that nobody waits for when the program ends."""
+def _started(work: Callable[[], Batch], stop: threading.Event) -> Future[Batch]:
+    """Begin work in a thread for which a program that ends waits no longer than GRACE.
+
+    Python ends a thread that is still there in the middle of a call, and with it the program where that call is one of
+    C++, such as those of JAX on trees; so it is asked to stop first.
+    """
     found: Future[Batch] = Future()
 
     def do() -> None:
@@ -139,8 +145,16 @@ def _started(work: Callable[[], Batch]) -> Future[Batch]:
             found.set_result(work())
         except BaseException as error:
             found.set_exception(error)
+        finally:
+            atexit.unregister(leave)
 
-    threading.Thread(target=do, name="stream", daemon=True).start()
+    def leave() -> None:
+        stop.set()
+        thread.join(GRACE)
+
+    thread = threading.Thread(target=do, name="stream", daemon=True)
+    atexit.register(leave)
+    thread.start()
     return found
 
 
