@@ -123,6 +123,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
         yield peer_table(rows, model)
     for table in (
         side_table(rows, "engine", "Our train against a hand-written minimal scan, on one core", "minimal scan"),
+        side_table(rows, "vmapped", "The same, four lanes vmapped, each with its order", "minimal scan, vmapped"),
         side_table(rows, "probes", "Default probes (a run's own interval is 25 or more)", "probes off"),
         limits_table(rows),
         verdict_table(rows),
@@ -187,7 +188,7 @@ def _covered(result: dict[str, Any]) -> str:
     names = models(result["rows"])
     if not names:
         kinds = dict.fromkeys(row.get("table", "") for row in result["rows"])
-        words = {"verdict": "whole studies", "stream": "streams", "limits": "products"}
+        words = {"verdict": "whole studies", "stream": "streams", "limits": "products", "engine": "minimal scans"}
         return f"{', '.join(words.get(one, one) for one in kinds)} alone"
     return "all models" if len(names) == len(WORKLOADS) else f"{', '.join(names).upper()} alone"
 

@@ -76,6 +76,8 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
     for model in dict.fromkeys(one["model"] for one in rows):
         value = ratio(find(rows, model, "ours, one core"), find(rows, model, "minimal scan"))
         found.append((f"{model.upper()}: our train against a hand-written minimal scan", value, ENGINE_GOAL, ""))
+        value = ratio(find(rows, model, "ours, vmapped"), find(rows, model, "minimal scan, vmapped"))
+        found.append((f"{model.upper()}: the same with lanes vmapped", value, ENGINE_GOAL, ""))
         value = ratio(find(rows, model, f"probes every {DEFAULT_INTERVAL}"), find(rows, model, "probes off"))
         found.append((f"{model.upper()}: default probes every {DEFAULT_INTERVAL} steps", value, PROBES_GOAL, ""))
     for model in models(rows):

@@ -37,7 +37,7 @@ SLOW = ("dcgan",)  # models whose other lines take longer than that
 FULL = ("transformer_128",)  # models that are left out of the short form
 ENSEMBLES = ("mlp", "cnn", "lstm")  # models that torch.func trains as one batched program
 STOCK = (*ENSEMBLES, "gan")  # models that are also written in stock Flax
-CLOSE = ("engine", "probes")  # jobs that compare within a few percent
+CLOSE = ("engine", "vmapped", "probes")  # jobs that compare within a few percent
 PROCESSES = 3  # that measure each of those, in the full form
 
 
@@ -70,7 +70,8 @@ def lines() -> list[Line]:
             Line(model, "torch_peer", "compile", model, False),
             Line(model, "torch_peer", "compiled_processes", model, False),
             Line(model, "ours", "wide", model, False),
-            Line(model, "ours", "engine", model, model == "mlp"),
+            Line("engine", "ours", "engine", model, model == "mlp"),
+            *([Line("engine", "ours", "vmapped", model, False)] if workload.name in STOCK else []),
             Line(model, "ours", "serial", model, model == "mlp"),
             *([Line(model, "stock_flax", "both", model, model in ("mlp", "cnn"))] if workload.name in STOCK else []),
             Line("probes", "ours", "probes", model, False),
@@ -188,7 +189,7 @@ def write(result: dict[str, Any], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, measure, print, write."""
-    names = [*WORKLOADS, "probes", "limits", "lanes", "stream", "verdict"]
+    names = [*WORKLOADS, "engine", "probes", "limits", "lanes", "stream", "verdict"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="more steps, 5 repeats, every line")
     parser.add_argument("--smoke", action="store_true", help="a few steps: shows that everything runs, nothing more")

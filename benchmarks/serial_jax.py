@@ -95,17 +95,21 @@ def looped(network: Any, params: Any, workload: Workload, steps: int) -> tuple[C
 def scanned(
     network: Any, params: Any, workload: Workload, steps: int, options: Any = None, *, lanes: int = 0
 ) -> tuple[Callable[[int], Any], float]:
-    """Make the run of a scan over steps, with `lanes` vmapped, and give the seconds it took to compile."""
+    """Make the run of a scan over steps, with `lanes` vmapped, and give the seconds it took to compile.
+
+    Each lane has an order of examples of its own, as our seeds have: rows that lanes share would come from the cache.
+    """
     start, step = STEPS[workload.kind](network, workload)
     data = jax.tree.map(jnp.asarray, examples(workload))
-    order, carry = jnp.asarray(orders(workload, steps)), start(params)
+    order, carry = jnp.asarray(orders(workload, max(1, lanes) * steps)), start(params)
 
     def fit(carry: Any, order: Any, inputs: Any, targets: Any) -> Any:
         return jax.lax.scan(lambda c, index: step(c, index, inputs, targets), carry, order)
 
     if lanes:
         fit = jax.vmap(fit, in_axes=(0, 0, None, None))
-        order, carry = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a)[None], lanes, axis=0), (order, carry))
+        order = order.reshape(lanes, steps, -1)
+        carry = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a)[None], lanes, axis=0), carry)
     begun = time.perf_counter()
     compiled = jax.jit(fit).lower(carry, order, *data).compile(options)
     spent = time.perf_counter() - begun

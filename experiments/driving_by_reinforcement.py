@@ -31,8 +31,7 @@ def main(*, steps: int = 60, seeds: int = 10, cloning: int = 1000):
             arm["model.start"]["path"] = str(known.path)
     run = dp.compare(config, name="driving_by_reinforcement")
     for row in run.summary["arms"]:
-        low, high = row["interval"]
-        yield f"{row['name']:>8}: {row['mean']:.0f} m [{low:.0f}, {high:.0f}]"
+        yield f"{row['name']:>8}: {dp.stats.with_interval(row, '.0f')} m"
     yield f"{run.summary['headline']}\nReport: {run.path / 'report.html'}"
 
 

@@ -30,9 +30,8 @@ def main(runs):
     """Set the accuracy of each arm beside the settings that it chose."""
     for task, run in runs.items():
         for row in run.summary["arms"]:
-            low, high = row["interval"]
             chosen = ", ".join(f"{path.split('.')[-1]} {value:.2g}" for path, value in row["tuned_point"].items())
-            yield f"{task} {row['name']}: accuracy {row['mean']:.3f} [{low:.3f}, {high:.3f}]; median choice {chosen}"
+            yield f"{task} {row['name']}: accuracy {dp.stats.with_interval(row, '.3f')}; median choice {chosen}"
 
 
 if __name__ == "__main__":

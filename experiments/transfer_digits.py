@@ -30,8 +30,7 @@ def main(*, steps: int = 150, searches: int = 10, pretraining: int = 400):
             arm["model.start"]["path"] = str(known.path)
     run = dp.compare(config, name="transfer_digits")
     for row in run.summary["arms"]:
-        low, high = row["interval"]
-        yield f"{row['name']:>14}: accuracy {row['mean']:.3f} [{low:.3f}, {high:.3f}]"
+        yield f"{row['name']:>14}: accuracy {dp.stats.with_interval(row, '.3f')}"
     yield f"{run.summary['headline']}\nReport: {run.path / 'report.html'}"
 
 

@@ -19,9 +19,8 @@ def main(run):
     """Say what each beginning came to, in style and in the other one."""
     other = run.results.test_set_score.sel(test_set="twitter")
     for row in run.summary["arms"]:
-        low, high = row["interval"]
         shifted = float(other.sel(arm=row["name"]).mean())
-        yield f"{row['name']:>17}: accuracy {row['mean']:.3f} [{low:.3f}, {high:.3f}], on Twitter's {shifted:.3f}"
+        yield f"{row['name']:>17}: accuracy {dp.stats.with_interval(row, '.3f')}, on Twitter's {shifted:.3f}"
 
 
 if __name__ == "__main__":

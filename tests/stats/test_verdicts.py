@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats import multitest
 
 from deepprinciples.errors import ConfigError, DataError
-from deepprinciples.stats import paired_tests, planning
+from deepprinciples.stats import paired_tests, planning, with_interval
 from deepprinciples.stats.verdicts import arm_rows, compare, headline
 
 KEYS = {
@@ -394,3 +394,11 @@ def test_an_arm_is_described_by_its_searches():
     assert tuned["mean"] == pytest.approx(plain["mean"])
     assert tuned["interval"] == pytest.approx(list(paired_tests.mean_interval(np.linspace(0.7, 0.9, 10))[1:]))
     assert tuned["interval"][0] < plain["interval"][0]
+
+
+def test_a_mean_is_written_with_the_interval_that_it_has() -> None:
+    """Lost: an experiment run with one search, whose rows have no interval, ended in a TypeError after its training."""
+    row = {"mean": 0.8234, "interval": [0.81, 0.835]}
+    assert with_interval(row, ".3f") == "0.823 [0.810, 0.835]"
+    assert with_interval({**row, "interval": [None, None]}, ".3f") == "0.823"
+    assert with_interval({"mean": None, "interval": [None, None]}) == "not finite"

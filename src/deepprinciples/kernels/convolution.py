@@ -1,4 +1,4 @@
-"""Convolution, a drop-in for `lax.conv_general_dilated` in `flax.linen.Conv`: on CPU one matrix product over patches.
+"""Convolution, a drop-in for `lax.conv_general_dilated` in `flax.linen.Conv`: on CPU one matrix product.
 
 XLA's own gradients of a convolution are slow inside loops on CPU, and vmap over kernels makes grouped convolutions,
 which are slower still; a matrix product stays a matrix product. The batch lies innermost in memory where it is large
@@ -76,20 +76,12 @@ def convolve(
     if feature_group_count == kernel.shape[-1] > 1 and kernel.shape[-2] == 1:
         y = _depthwise(inputs, kernel, cut)
         return max_pool(y, pool_window, pool_window) if pool_window else y
-    product = _batch_last if prefers_batch_last(inputs) else _channels_last
-    narrow = 2 * kernel.shape[-1] <= kernel.shape[-2] and feature_group_count == 1 and not pool_window
-    if product is _batch_last and narrow and all(stride == 1 for stride in cut.strides) and _inside(cut):
-        return _narrowing(inputs, kernel, cut, precision)
-    return product(inputs, kernel, cut, feature_group_count, precision, pool_window)
-
-
-def _inside(cut: Windows) -> bool:
-    """Check that every window meets the map, so that padding reaches no further than a window."""
-    return all(max(pads) <= span for span, pads in zip(_spans(cut), cut.pads, strict=True))
-
-
-def _spans(cut: Windows) -> list[int]:
-    return [(k - 1) * dilation for k, dilation in zip(cut.shape, cut.dilation, strict=True)]
+    if not prefers_batch_last(inputs):
+        return _channels_last(inputs, kernel, cut, feature_group_count, precision, pool_window)
+    if feature_group_count == 1:
+        return _batch_last(inputs, kernel, cut, precision, pool_window)
+    y = _batch_last_in_groups(inputs, kernel, cut, feature_group_count, precision)
+    return max_pool(y, pool_window, pool_window) if pool_window else y
 
 
 def _channels_last_everywhere(spatial: int) -> lax.ConvDimensionNumbers:
@@ -111,68 +103,54 @@ def _channels_last(x: Array, kernel: Array, cut: Windows, groups: int, precision
     return maxima(y, windows(counts, pool, pool)) if pool else y
 
 
-def _batch_last(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any, pool: Sequence[int]) -> Array:
-    batch, counts = x.shape[0], cut.counts(x.shape[1:-1])
-    columns, features = batch * math.prod(counts), kernel.shape[-1]
-    parts = shifted(batch_last(x).swapaxes(0, -1), cut)  # [C, ..., B], which is how x lies in memory
-    if groups == 1:
-        patches = jnp.concatenate(parts, axis=0).reshape(-1, columns)
-        product = jnp.matmul(kernel.reshape(-1, features).T, patches, precision=precision)
-    else:
-        patches = jnp.stack(parts).reshape(size(cut), groups, -1, columns)  # [k, G, C/G, columns]
-        product = jnp.einsum("kgcn,kcgo->gon", patches, _grouped(kernel, cut, groups), precision=precision)
-    y = product.reshape(features, *counts, batch)
-    y = maxima(y, windows(counts, pool, pool)) if pool else y
-    return batch_last(y.swapaxes(0, -1))
+def _batch_last(x: Array, kernel: Array, cut: Windows, precision: Any, pool: Sequence[int]) -> Array:
+    """Copy what the windows see along some axes, multiply, and add what their places along the other axes give.
 
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _narrowing(x: Array, kernel: Array, cut: Windows, precision: Any) -> Array:
-    """Multiply first and add shifted maps after: with few channels out, those are far less than the patches.
-
-    Its gradient is written by hand: autodiff would shift the gradients of the maps with a choice for each value.
+    With no axis left to add along, these are patches, nine copies of x for a 3 x 3 kernel. With one there are three,
+    and three products for each channel out, whole rows apart; with both there is no copy, and nine products.
     """
-    return _sum_of_maps(x, kernel, cut, precision)
-
-
-def _sum_of_maps(x: Array, kernel: Array, cut: Windows, precision: Any) -> Array:
-    features = kernel.shape[-1]
-    spatial, batch, counts = x.shape[1:-1], x.shape[0], cut.counts(x.shape[1:-1])
-    flat = batch_last(x).swapaxes(0, -1).reshape(x.shape[-1], -1)  # [C, ... B]
-    maps = jnp.matmul(_rows(kernel, cut), flat, precision=precision).reshape(size(cut), features, *spatial, batch)
-    maps = jnp.pad(maps, [(0, 0), (0, 0), *cut.pads, (0, 0)])
-    y = jnp.zeros((), maps.dtype)
-    for number, place in enumerate(itertools.product(*map(range, cut.shape))):
-        starts = [offset * dilation for offset, dilation in zip(place, cut.dilation, strict=True)]
-        ranges = (slice(start, start + count) for start, count in zip(starts, counts, strict=True))
-        y = y + maps[(number, slice(None), *ranges)]
+    added, features, zero = _axes_to_add(kernel, cut), kernel.shape[-1], jnp.zeros((), x.dtype)
+    copied = cut._replace(shape=(1,) * added + cut.shape[added:], pads=((0, 0),) * added + cut.pads[added:])
+    patches = jnp.concatenate(shifted(batch_last(x).swapaxes(0, -1), copied), axis=0)  # [k C, ..., B]
+    places = list(itertools.product(*map(range, cut.shape[:added])))
+    weights = jnp.moveaxis(kernel.reshape(len(places), -1, features), 1, 2).reshape(-1, len(patches))
+    products = jnp.matmul(weights, patches.reshape(len(patches), -1), precision=precision)
+    parts = lax.split(products.reshape(-1, *patches.shape[1:]), [features] * len(places))
+    moved = (lax.pad(part, zero, _moves(at, cut, x.ndim)) for at, part in zip(places, parts, strict=True))
+    y = functools.reduce(jnp.add, moved)
+    y = maxima(y, windows(y.shape[1:-1], pool, pool)) if pool else y
     return batch_last(y.swapaxes(0, -1))
 
 
-def _rows(kernel: Array, cut: Windows) -> Array:
-    """Lay a kernel out as [k O, C]."""
+def _axes_to_add(kernel: Array, cut: Windows) -> int:
+    """Choose along how many axes, from the first, products are added: with the fewest rows to write and to read."""
     channels, features = kernel.shape[-2:]
-    return jnp.moveaxis(kernel.reshape(size(cut), channels, features), 1, 2).reshape(-1, channels)
+    if any(stride != 1 for stride in cut.strides):
+        return 0
+
+    def rows(added: int) -> float:
+        copies, sums = math.prod(cut.shape[added:]), math.prod(cut.shape[:added])
+        twice = 1.0 if added else 1.7  # all parts of patches are written before they are put together
+        return (twice * copies * channels if copies > 1 else 0) + (sums * features if sums > 1 else 0)
+
+    return min(range(len(cut.shape) + 1), key=rows)
 
 
-def _narrowing_backward(cut: Windows, precision: Any, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-    """Take patches of dy in mirrored windows: an input's gradient is a convolution of dy, with few channels in."""
-    x, kernel = saved
-    channels, features = kernel.shape[-2:]
-    pads = tuple((span - low, span - high) for span, (low, high) in zip(_spans(cut), cut.pads, strict=True))
-    mirrored = cut._replace(pads=pads)
-    parts = shifted(batch_last(dy).swapaxes(0, -1), mirrored)[::-1]
-    patches = jnp.concatenate(parts, axis=0).reshape(size(cut) * features, -1)  # [k O, ... B]
-    flat = batch_last(x).swapaxes(0, -1).reshape(channels, -1)
-    d_rows = jnp.matmul(patches, flat.T, precision=precision).reshape(size(cut), features, channels)
-    d_x = jnp.matmul(_rows(kernel, cut).T, patches, precision=precision)
-    d_x = batch_last(d_x.reshape(channels, *x.shape[1:-1], x.shape[0]).swapaxes(0, -1))
-    return d_x, jnp.moveaxis(d_rows, 1, 2).reshape(kernel.shape)
+def _moves(place: Sequence[int], cut: Windows, ndim: int) -> list[tuple[int, int, int]]:
+    """Move what a place of the windows gives to the windows that have it there; a negative pad cuts off."""
+    moves = [(0, 0, 0)] * ndim
+    for axis, at in enumerate(place):
+        (low, high), step = cut.pads[axis], cut.dilation[axis]
+        moves[axis + 1] = (low - at * step, high - (cut.shape[axis] - 1 - at) * step, 0)
+    return moves
 
 
-_narrowing.defvjp(
-    lambda x, kernel, cut, precision: (_sum_of_maps(x, kernel, cut, precision), (x, kernel)), _narrowing_backward
-)
+def _batch_last_in_groups(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any) -> Array:
+    batch, counts = x.shape[0], cut.counts(x.shape[1:-1])
+    parts = shifted(batch_last(x).swapaxes(0, -1), cut)  # [C, ..., B], which is how x lies in memory
+    patches = jnp.stack(parts).reshape(size(cut), groups, kernel.shape[-2], -1)  # [k, G, C/G, columns]
+    product = jnp.einsum("kgcn,kcgo->gon", patches, _grouped(kernel, cut, groups), precision=precision)
+    return batch_last(product.reshape(kernel.shape[-1], *counts, batch).swapaxes(0, -1))
 
 
 def _depthwise(x: Array, kernel: Array, cut: Windows) -> Array:

@@ -33,7 +33,9 @@ def max_pool(
         [B, T', C] or [B, H', W', C].
     """
     cut = windows(x.shape[1:-1], window_shape, strides, padding)
-    return batch_last(maxima(batch_last(x), cut)) if prefers_batch_last(x) else maxima(x, cut)
+    if not prefers_batch_last(x):
+        return maxima(x, cut)
+    return batch_last(maxima(batch_last(x).swapaxes(0, -1), cut).swapaxes(0, -1))
 
 
 def avg_pool(

@@ -222,14 +222,11 @@ def cost(finished: Any, steps: int) -> dict[str, Any]:
 
 
 def _alone(row: Mapping[str, Any], metric: str, where: str = " on the test split") -> str:
-    low, high = row["interval"]
-    spread = f" [{low:.4g}, {high:.4g}]" if row["n"] > 1 and low is not None and high is not None else ""
     seeds = f"{row['n']} seed{'s' if row['n'] > 1 else ''}"
     if row["diverged"] == row["n"]:
         return f"No {metric}: {'all ' * (row['n'] > 1)}{seeds} diverged. One run says nothing about another method."
     lost = f"; {row['diverged']} of {row['n']} diverged" if row["diverged"] else ""
-    mean = "not finite" if row["mean"] is None else f"{row['mean']:.4g}"
-    return f"{metric} {mean}{spread}{where}, {seeds}{lost}. One run says nothing about another method."
+    return f"{metric} {sentences.with_interval(row)}{where}, {seeds}{lost}. One run says nothing about another method."
 
 
 def _warnings(

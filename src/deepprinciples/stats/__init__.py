@@ -32,6 +32,7 @@ from deepprinciples.stats.paired_tests import (
     worst_case,
 )
 from deepprinciples.stats.planning import can_show, minimum_detectable
+from deepprinciples.stats.sentences import with_interval
 from deepprinciples.stats.verdicts import block_means
 
 __all__ = [
@@ -39,5 +40,5 @@ __all__ = [
     "critical_batch_size", "differences", "equivalence_p", "friedman", "holm", "iqm", "mean_interval",
     "minimum_detectable", "nemenyi_distance", "noise_scale", "optimality_gap", "paired_difference",
     "performance_profile", "probability_of_improvement", "probability_of_superiority", "profile_band", "sign_flip_test",
-    "stages", "steps_to", "stratified_bootstrap", "wilson", "worst_case",
+    "stages", "steps_to", "stratified_bootstrap", "wilson", "with_interval", "worst_case",
 ]  # fmt: skip

@@ -144,6 +144,18 @@ def _join(words: Sequence[str], last: str = "and") -> str:
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def with_interval(row: Mapping[str, Any], spec: str = ".4g") -> str:
+    """Write the mean of an arm with its interval, "0.823 [0.810, 0.835]".
+
+    Args:
+        row: of `run.summary["arms"]`: its mean, and its interval, which one block has not.
+        spec: format of each number.
+    """
+    (low, high), mean = row["interval"], row["mean"]
+    said = "not finite" if mean is None else f"{mean:{spec}}"
+    return said if low is None or high is None else f"{said} [{low:{spec}}, {high:{spec}}]"
+
+
 def _format(row: Mapping[str, Any]) -> str:
     # Two digits of the interval's width, so that the numbers line up; more only where an end would round to 0.
     low, high = row["interval"]

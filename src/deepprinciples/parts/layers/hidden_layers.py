@@ -104,14 +104,23 @@ def linear(x: Array, design: Design, width: int, *, name: str, step: Step, windo
     kernel = drop_weights(transform_of(design)(kernel, step, name), step, weights.path)
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
     y = product(x, kernel, window, design.kernels)
-    return as_it_lies(lambda y, axis: y + along(bias, y.ndim, axis), y)
+    return as_it_lies(lambda y, axis: _plus(y, bias) if axis == 0 else y + along(bias, y.ndim, axis), y)
+
+
+def _plus(y: Array, bias: Array) -> Array:
+    """Add a number to each row of y [C, P, B].
+
+    It is written as a product, since its gradient is one then: a sum over all but the first axis would copy y first.
+    """
+    ones = jnp.ones((1, y.size // len(y)), y.dtype)
+    return y + (bias[:, None] @ ones).reshape(y.shape)
 
 
 def product(x: Array, kernel: Array, window: Window | None, kernels: Kernels) -> Array:
     """Multiply inputs [B, ..., in] and a kernel [..., in, out]: [B, ..., out]."""
-    if window is None:
-        return x @ kernel
     axes = x.ndim - 2
+    if window is None:  # of each place of a map alone, as it lies in memory
+        return convolve(x, kernel[None, None], (1, 1), "VALID") if axes == 2 and kernels == "auto" else x @ kernel
     strides = (window.stride,) * axes
     if kernels == "stock":
         order = ("NHC", "HIO", "NHC") if axes == 1 else ("NHWC", "HWIO", "NHWC")
