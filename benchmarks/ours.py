@@ -24,7 +24,11 @@ from deepprinciples.study.planning.groups import arm_of, group_arms
 
 VMAPPED = 4  # lanes of the vmapped lines
 # What the engine compiles its segments with on CPU; the hand-written scan gets it too.
-SERIAL = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
+SERIAL = {
+    "xla_cpu_enable_concurrency_optimized_scheduler": False,
+    "xla_cpu_prefer_vector_width": 512,
+    "xla_backend_optimization_level": "2",
+}
 
 
 def made(workload: Workload, steps: int, count: int, **train: Any) -> prepared_group.Bench:

@@ -28,7 +28,7 @@ from deepprinciples.analysis import exchange
 from deepprinciples.cli.main import app
 from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
 from deepprinciples.interop import safetensors, torch_names
-from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly import factories
 from deepprinciples.parts.models import TABLE
 from deepprinciples.parts.transformers import TABLE as TRANSFORMERS
 from deepprinciples.study.planning import plan
@@ -294,7 +294,7 @@ def ours(config: dict[str, Any], params: Any, state: Any) -> tuple[Any, np.ndarr
     """Give the test inputs of a config, and what our model makes of them."""
     planned = plan.resolve("train", config)
     parts = planned.data["run"]
-    model, x = from_config.model_of(planned.arms["run"].config, parts), jax.tree.map(np.asarray, parts.test.inputs)
+    model, x = factories.model_of(planned.arms["run"].config, parts), jax.tree.map(np.asarray, parts.test.inputs)
     return x, np.asarray(model.apply(params, state, x, key=None, train=False)[0])
 
 

@@ -13,7 +13,7 @@ import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.errors import ConfigError
 from deepprinciples.learners import grouping
-from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly import factories, from_config
 from deepprinciples.parts import probes, schedules, weight_averaging
 from deepprinciples.study.planning import groups
 from deepprinciples.types import State
@@ -148,7 +148,7 @@ def test_penalties_and_rules_leave_out_what_is_frozen():
     value = lambda one: one.step(state, batch, jax.random.key(0))[1].objective(state.params, batch)
     np.testing.assert_allclose(value(learner) - value(bare), 0.5 * np.sum(np.square(at(state.params, LAST))), rtol=1e-4)
     _, infos = trained(1, **frozen, gradient={"name": "sam", "rho": 0.1})
-    model = from_config.model_of(configs.resolve(BASE, from_config.KINDS), parts)
+    model = factories.model_of(configs.resolve(BASE, from_config.KINDS), parts)
 
     def loss(params):
         outputs = model.apply(params, state.model_state, batch.inputs, key=None, train=True)[0]

@@ -202,7 +202,7 @@ def test_r2_gets_the_mean_of_the_training_targets() -> None:
     )
     value = measured.value_of(measured.metrics_of(resolved, far)["r2"], far.test.targets - 10, far.test.targets)
     assert value == pytest.approx(1 - 100 / np.var(parts.test.targets), abs=1e-3)
-    assert from_config.constant_score(resolved, far) == pytest.approx(0, abs=0.1)
+    assert from_config.constant_score(resolved, far, np.zeros((1, 1))) == pytest.approx(0, abs=0.1)
 
 
 def test_metrics_that_do_not_fit_the_targets_are_refused_wherever_they_stand() -> None:

@@ -17,7 +17,7 @@ from deepprinciples.engine.batching import pad_split, resident
 from deepprinciples.engine.population import Layout, compile_program, make_mesh
 from deepprinciples.engine.run import Block, run
 from deepprinciples.engine.segments import plan
-from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly import factories, from_config
 from deepprinciples.parts.models import TABLE, autoencoders
 
 STEPS, BATCH, RATE, MOMENTUM = 100, 4, 0.02, 0.9
@@ -95,7 +95,7 @@ def by_hand(name, seed):
     All examples have the same number of labels, so the mean over examples of their means is the mean over labels.
     """
     config, data = resolved(name), dataset(name)
-    model = from_config.model_of(config, data)
+    model = factories.model_of(config, data)
     key = jax.random.key(seed, impl="threefry2x32")
     inputs, targets = data.train
     per_epoch, order = len(inputs) // BATCH, []

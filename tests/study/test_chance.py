@@ -12,6 +12,7 @@ import pytest
 import deepprinciples as dp
 from deepprinciples import config as configs
 from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.model_sizes import shapes_of
 
 BASE = {
     "data": {"name": "wine", "batch_size": 16},
@@ -25,7 +26,8 @@ BASE = {
 def constant(**changes: object) -> tuple[float | None, object]:
     resolved = configs.resolve({**BASE, **changes}, from_config.KINDS)
     data = from_config.dataset(resolved)
-    return from_config.constant_score(resolved, data), data
+    shapes = shapes_of(resolved, data)
+    return shapes and from_config.constant_score(resolved, data, shapes.answer), data
 
 
 def test_a_constant_answer_by_hand() -> None:

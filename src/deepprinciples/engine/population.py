@@ -249,7 +249,12 @@ def compile_program(
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     # Each core runs lanes of its own, so an order of operations made for many threads only costs. XLA holds back from
     # the widest registers; they gain some 5 % of a step of a CNN or a GAN, and where there are none nothing changes.
-    serial = {"xla_cpu_enable_concurrency_optimized_scheduler": False, "xla_cpu_prefer_vector_width": 512}
+    # The third level of LLVM takes a fifth more time to compile, and steps are not faster for it.
+    serial = {
+        "xla_cpu_enable_concurrency_optimized_scheduler": False,
+        "xla_cpu_prefer_vector_width": 512,
+        "xla_backend_optimization_level": "2",
+    }
     quick = {"xla_backend_optimization_level": "1"}
     lowered: list[Any] = []
     texts: list[str] = []

@@ -22,6 +22,7 @@ class Shapes(NamedTuple):
     arrays: Mapping[str, Stored]  # what training stores, by name
     state: int  # bytes of what the model itself keeps, such as running statistics
     multiply_adds: int | None  # of one example, None where they cannot be counted
+    answer: Any  # its structure and shapes, for a batch of one
 
 
 def shapes_of(config: Config, parts: Dataset) -> Shapes | None:
@@ -34,14 +35,20 @@ def shapes_of(config: Config, parts: Dataset) -> Shapes | None:
     else:
         model = reparameterized(model_of(config, parts), weights)
     params, state = jax.eval_shape(lambda key: model.init(key, example), jax.random.key(0))
-    predict = lambda fixed, inputs: model.apply(*fixed, inputs, key=None, train=False)[0]
+    answers = []  # an answer is traced once, for its shape and its cost
+
+    def predict(fixed: Any, inputs: Any) -> Any:
+        answers.append(model.apply(*fixed, inputs, key=None, train=False)[0])
+        return answers[-1]
+
     arrays = {
         name_of(path): Stored(leaf.shape, math.prod(leaf.shape), 8 * leaf.dtype.itemsize)
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     }
     own = jax.tree.leaves(state["model"] if weights else state)
     kept = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in own if leaf.dtype.kind in "biuf")
-    return Shapes(arrays, kept, multiply_adds(predict, (params, state), example))
+    count = multiply_adds(predict, (params, state), example)
+    return Shapes(arrays, kept, count, jax.tree.map(jax.typeof, answers[-1]))
 
 
 def size_of(shapes: Shapes, config: Config) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from deepprinciples.learners import OURS
 from deepprinciples.learners.assembly import from_config
 from deepprinciples.learners.assembly.factories import factory_of, trait
-from deepprinciples.learners.model_sizes import shapes_of, size_of
+from deepprinciples.learners.model_sizes import Shapes, shapes_of, size_of
 from deepprinciples.study.planning.groups import Arm
 from deepprinciples.study.planning.plan import StudyPlan, same
 from deepprinciples.types import Dataset
@@ -26,13 +26,26 @@ def of_each_program(plan: StudyPlan, function: Callable[[Any, Dataset], Any]) ->
     return {name: known[arm.signature, id(plan.data[name])] for name, arm in plan.arms.items()}
 
 
-def sizes(plan: StudyPlan, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
+def shapes_and_constants(plan: StudyPlan) -> tuple[dict[str, Shapes | None], dict[str, float]]:
+    """Return the shapes of each arm's model, and the scores of constant answers for arms that have one."""
+
+    def both(config: Any, data: Dataset) -> tuple[Shapes | None, float | None]:
+        shapes = shapes_of(config, data)
+        return shapes, shapes and from_config.constant_score(config, data, shapes.answer)
+
+    known = of_each_program(plan, both)
+    constants = {name: score for name, (_, score) in known.items() if score is not None}
+    return {name: shapes for name, (shapes, _) in known.items()}, constants
+
+
+def sizes(
+    plan: StudyPlan, shapes: Mapping[str, Shapes | None], rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any] | None]:
     """Return the size of each arm's model with the settings that are typical of its searches."""
-    known, found = of_each_program(plan, shapes_of), list[dict[str, Any] | None]()
+    found = list[dict[str, Any] | None]()
     for row in rows:
-        shapes = known[row["name"]]
-        tuned = from_config.replaced(plan.arms[row["name"]].config, row["tuned_point"])
-        found.append(None if shapes is None else size_of(shapes, tuned))
+        own, tuned = shapes[row["name"]], from_config.replaced(plan.arms[row["name"]].config, row["tuned_point"])
+        found.append(None if own is None else size_of(own, tuned))
     return found
 
 

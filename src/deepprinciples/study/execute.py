@@ -198,7 +198,7 @@ def _outputs(
     begun = starting_weights.notes(plan.configs, plan.data, finished.seeds)
     begun += teachers.notes(plan.configs, plan.data, finished.seeds)
     of_data = dict.fromkeys(note for one in plan.data.values() for note in one.notes)
-    constant = arm_facts.of_each_program(plan, from_config.constant_score).items()
+    shapes, constants = arm_facts.shapes_and_constants(plan)
     summary = summarize(
         finished,
         found,
@@ -210,21 +210,21 @@ def _outputs(
         acts=all(trait("learner", arm.config["learner"], "environment_steps") for arm in plan.arms.values()),
         changes={name: configs.described(arm.changes) for name, arm in plan.arms.items() if "arms" in resolved},
         notes=[*of_data, *rounded(plan.train), *arm_facts.same_arms(plan.arms), *begun, *notes],
-        constant={arm: one for arm, one in constant if one is not None},
+        constant=constants,
     )
     if kind == "lr-find":
         summary |= range_test.summarized(found, resolved, summary["arms"])
-    for row, size in zip(summary["arms"], arm_facts.sizes(plan, summary["arms"]), strict=True):
+    for row, size in zip(summary["arms"], arm_facts.sizes(plan, shapes, summary["arms"]), strict=True):
         row["size"] = size
     found = found.assign({
         key: ("arm", [float("nan") if row["size"][key] is None else float(row["size"][key]) for row in summary["arms"]])
         for key in ("parameters", "bytes", "multiply_adds")
         if all(row["size"] for row in summary["arms"])
     })  # fmt: skip
-    shapes = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"] or row["machines"] > 1}
-    if shapes:  # a repeat takes the shapes that were measured, or were made for several machines
-        shapes = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in shapes.items()}
-        resolved = {**resolved, "train": {**resolved["train"], "layouts": shapes}}
+    layouts = {row["arms"][0]: row["shape"] for row in finished.programs if row["measured"] or row["machines"] > 1}
+    if layouts:  # a repeat takes the shapes that were measured, or were made for several machines
+        layouts = {arm: {key: one[key] for key in ("mode", "blocks", "chunks")} for arm, one in layouts.items()}
+        resolved = {**resolved, "train": {**resolved["train"], "layouts": layouts}}
     edges = {
         row["name"]: from_config.stability_edge(from_config.replaced(plan.arms[row["name"]].config, row["tuned_point"]))
         for row in summary["arms"]
