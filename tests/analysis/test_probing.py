@@ -12,7 +12,7 @@ from deepprinciples.analysis import probing
 from deepprinciples.engine import population
 from deepprinciples.errors import ConfigError
 from deepprinciples.interop import parameters
-from deepprinciples.learners.assembly import from_config
+from deepprinciples.learners.assembly import factories, from_config
 from deepprinciples.parts import gradient_rules
 
 BASE = {
@@ -28,7 +28,7 @@ def subject(examples=512, **changes):
     """Give what `probe` looks at, from the weights a run starts with."""
     config = configs.resolve(configs.changes(BASE, changes), from_config.KINDS)
     parts = from_config.dataset(config)
-    params = from_config.model_of(config, parts).init(jax.random.key(0), np.asarray(parts.train.inputs[:16]))[0]
+    params = factories.model_of(config, parts).init(jax.random.key(0), np.asarray(parts.train.inputs[:16]))[0]
     kept = {"seed-0": parameters.table_of(jax.tree.map(lambda a: np.asarray(a)[None], params), 0)}
     return probing._cut(probing._subject(config, parts, kept, examples), parts)
 
@@ -54,7 +54,7 @@ def test_the_state_that_was_kept_is_the_one_that_is_probed(normalization):
     """Lost: layers as they are with other statistics, or kernels divided by another number than in the run."""
     config = configs.resolve(configs.changes(BASE, {"model.normalization": normalization}), from_config.KINDS)
     parts = from_config.dataset(config)
-    model, x = from_config.model_of(config, parts), np.asarray(parts.train.inputs[:16])
+    model, x = factories.model_of(config, parts), np.asarray(parts.train.inputs[:16])
     params, state = model.init(jax.random.key(0), x)
     state = jax.tree.map(lambda a: a + np.arange(1.0, 1 + a.size, dtype=np.float32).reshape(a.shape), state)
     table = lambda tree: parameters.table_of(jax.tree.map(lambda a: np.asarray(a)[None], tree), 0)

@@ -1,8 +1,8 @@
 """Convolution, a drop-in for `lax.conv_general_dilated` in `flax.linen.Conv`: on CPU one matrix product.
 
 XLA's own gradients of a convolution are slow inside loops on CPU, and vmap over kernels makes grouped convolutions,
-which are slower still; a matrix product stays a matrix product. The batch lies innermost in memory where it is large
-enough: patches are then contiguous copies, and the product has one very long side. Other devices use XLA's kernels.
+which are slower still; a matrix product stays a matrix product. The batch lies innermost in memory: what windows see is
+then copied in rows, and the product has one very long side. Other devices use XLA's kernels.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from deepprinciples.kernels.im2col import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
+from deepprinciples.kernels.im2col import Padding, Windows, batch_last, lies_batch_last, shifted, size, windows
 from deepprinciples.kernels.pooling import max_pool, maxima
 from deepprinciples.types import Array
 
@@ -58,7 +57,7 @@ def convolve(
         [B, T', O] or [B, H', W', O]; less by the pool.
     """
     dilated = lhs_dilation is not None and any(d != 1 for d in lhs_dilation)
-    if dilated or jax.default_backend() != "cpu":
+    if dilated or not lies_batch_last():
         y = lax.conv_general_dilated(
             inputs,
             kernel,
@@ -71,16 +70,14 @@ def convolve(
             precision=precision,
             **options,
         )
-        return max_pool(y, pool_window, pool_window) if pool_window else y
-    cut = windows(inputs.shape[1:-1], kernel.shape[:-2], window_strides, padding, rhs_dilation)
-    if feature_group_count == kernel.shape[-1] > 1 and kernel.shape[-2] == 1:
-        y = _depthwise(inputs, kernel, cut)
-        return max_pool(y, pool_window, pool_window) if pool_window else y
-    if not prefers_batch_last(inputs):
-        return _channels_last(inputs, kernel, cut, feature_group_count, precision, pool_window)
-    if feature_group_count == 1:
-        return _batch_last(inputs, kernel, cut, precision, pool_window)
-    y = _batch_last_in_groups(inputs, kernel, cut, feature_group_count, precision)
+    else:
+        cut = windows(inputs.shape[1:-1], kernel.shape[:-2], window_strides, padding, rhs_dilation)
+        if feature_group_count == 1:
+            return _product(inputs, kernel, cut, precision, pool_window)
+        if feature_group_count == kernel.shape[-1] and kernel.shape[-2] == 1:
+            y = _depthwise(inputs, kernel, cut)
+        else:
+            y = _in_groups(inputs, kernel, cut, feature_group_count, precision)
     return max_pool(y, pool_window, pool_window) if pool_window else y
 
 
@@ -89,25 +86,12 @@ def _channels_last_everywhere(spatial: int) -> lax.ConvDimensionNumbers:
     return lax.ConvDimensionNumbers(last, (spatial + 1, spatial, *range(spatial)), last)
 
 
-def _channels_last(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any, pool: Sequence[int]) -> Array:
-    batch, counts = x.shape[0], cut.counts(x.shape[1:-1])
-    rows, features = batch * math.prod(counts), kernel.shape[-1]
-    parts = shifted(x, cut)
-    if groups == 1:
-        patches = jnp.concatenate(parts, axis=-1).reshape(rows, -1)
-        product = jnp.matmul(patches, kernel.reshape(-1, features), precision=precision)
-    else:
-        patches = jnp.stack(parts, axis=-2).reshape(rows, size(cut), groups, -1)  # [rows, k, G, C/G]
-        product = jnp.einsum("nkgc,kcgo->ngo", patches, _grouped(kernel, cut, groups), precision=precision)
-    y = product.reshape(batch, *counts, features)
-    return maxima(y, windows(counts, pool, pool)) if pool else y
-
-
-def _batch_last(x: Array, kernel: Array, cut: Windows, precision: Any, pool: Sequence[int]) -> Array:
+def _product(x: Array, kernel: Array, cut: Windows, precision: Any, pool: Sequence[int]) -> Array:
     """Copy what the windows see along some axes, multiply, and add what their places along the other axes give.
 
     With no axis left to add along, these are patches, nine copies of x for a 3 x 3 kernel. With one there are three,
-    and three products for each channel out, whole rows apart; with both there is no copy, and nine products.
+    and three products for each channel out, whole rows apart; with both there is no copy, and nine products. The pool
+    is taken here: after the layout is fixed, a CNN would take twice the time.
     """
     added, features, zero = _axes_to_add(kernel, cut), kernel.shape[-1], jnp.zeros((), x.dtype)
     copied = cut._replace(shape=(1,) * added + cut.shape[added:], pads=((0, 0),) * added + cut.pads[added:])
@@ -145,7 +129,7 @@ def _moves(place: Sequence[int], cut: Windows, ndim: int) -> list[tuple[int, int
     return moves
 
 
-def _batch_last_in_groups(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any) -> Array:
+def _in_groups(x: Array, kernel: Array, cut: Windows, groups: int, precision: Any) -> Array:
     batch, counts = x.shape[0], cut.counts(x.shape[1:-1])
     parts = shifted(batch_last(x).swapaxes(0, -1), cut)  # [C, ..., B], which is how x lies in memory
     patches = jnp.stack(parts).reshape(size(cut), groups, kernel.shape[-2], -1)  # [k, G, C/G, columns]

@@ -11,7 +11,7 @@ from functools import partial, reduce
 import jax
 import jax.numpy as jnp
 
-from deepprinciples.kernels.im2col import Padding, Windows, batch_last, prefers_batch_last, shifted, size, windows
+from deepprinciples.kernels.im2col import Padding, Windows, batch_last, lies_batch_last, shifted, size, windows
 from deepprinciples.types import Array
 
 
@@ -33,7 +33,7 @@ def max_pool(
         [B, T', C] or [B, H', W', C].
     """
     cut = windows(x.shape[1:-1], window_shape, strides, padding)
-    if not prefers_batch_last(x):
+    if not lies_batch_last():
         return maxima(x, cut)
     return batch_last(maxima(batch_last(x).swapaxes(0, -1), cut).swapaxes(0, -1))
 

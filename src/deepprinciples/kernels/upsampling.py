@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepprinciples.kernels.convolution import convolve
-from deepprinciples.kernels.im2col import batch_last, prefers_batch_last
+from deepprinciples.kernels.im2col import batch_last, lies_batch_last
 from deepprinciples.types import Array
 
 Upsample = Literal["repeat", "zeros"]
@@ -64,17 +64,17 @@ def upsample_convolve(inputs: Array, kernel: Array, *positional: Any, how: Upsam
             weights = jnp.moveaxis(jnp.tensordot(jnp.asarray(table, kernel.dtype), weights, (1, axis)), 0, axis)
             pads.append(pad)
         phases.append(convolve(inputs, weights, (1,) * spatial, pads, precision=options.get("precision")))
-    return _interleaved(phases, innermost_batch=prefers_batch_last(inputs))
+    return _interleaved(phases)
 
 
-def _interleaved(phases: Sequence[Array], *, innermost_batch: bool) -> Array:
+def _interleaved(phases: Sequence[Array]) -> Array:
     """Put the phases [B, H, W, O] of a map together: [B, 2 H, 2 W, O]. What lies innermost in memory stays there."""
-    maps = [batch_last(one).swapaxes(0, -1) for one in phases] if innermost_batch else list(phases)
+    maps = [batch_last(one).swapaxes(0, -1) for one in phases] if lies_batch_last() else list(phases)
     outer, *sides, inner = maps[0].shape
     y = jnp.stack(maps).reshape(*(2,) * len(sides), outer, *sides, inner)  # [2, 2, B or O, H, W, O or B]
     places = [axis for i in range(len(sides)) for axis in (len(sides) + 1 + i, i)]
     y = y.transpose(len(sides), *places, y.ndim - 1).reshape(outer, *(2 * n for n in sides), inner)
-    return batch_last(y.swapaxes(0, -1)) if innermost_batch else y
+    return batch_last(y.swapaxes(0, -1)) if lies_batch_last() else y
 
 
 def _meetings(width: int, how: Upsample, phase: int) -> tuple[np.ndarray, tuple[int, int]]:
