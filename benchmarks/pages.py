@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -117,21 +117,29 @@ def goal_table(rows: Sequence[Row]) -> Table:
     return "Goals", ("what", "found", "at most", "holds"), cells
 
 
+TABLES: Mapping[str, Callable[[Sequence[Row]], Table]] = {
+    "engine": lambda rows: side_table(
+        rows, "engine", "Our train against a hand-written minimal scan, on one core", "minimal scan"
+    ),
+    "vmapped": lambda rows: side_table(
+        rows, "vmapped", "The same, four lanes vmapped, each with its order", "minimal scan, vmapped"
+    ),
+    "probes": lambda rows: side_table(
+        rows, "probes", "Default probes (a run's own interval is 25 or more)", "probes off"
+    ),
+    "limits": limits_table,
+    "verdict": verdict_table,
+    "lanes": lanes_table,
+    "stream": stream_table,
+}
+
+
 def tables(rows: Sequence[Row]) -> Iterator[Table]:
     """Give every table that has cells."""
     for model in models(rows):
         yield peer_table(rows, model)
-    for table in (
-        side_table(rows, "engine", "Our train against a hand-written minimal scan, on one core", "minimal scan"),
-        side_table(rows, "vmapped", "The same, four lanes vmapped, each with its order", "minimal scan, vmapped"),
-        side_table(rows, "probes", "Default probes (a run's own interval is 25 or more)", "probes off"),
-        limits_table(rows),
-        verdict_table(rows),
-        lanes_table(rows),
-        stream_table(rows),
-        goal_table(rows),
-    ):
-        if table[2]:
+    for lay_out in (*TABLES.values(), goal_table):
+        if (table := lay_out(rows))[2]:
             yield table
 
 
@@ -170,7 +178,7 @@ def _further(rows: Sequence[Row], others: Mapping[str, dict[str, Any]]) -> Itera
             seen.add(model)
             own = [row for row in run["rows"] if row["model"] == model]
             yield from _with_conditions(name, run, own, peer_table(own, model))
-        for table, lay_out in (("limits", limits_table), ("verdict", verdict_table)):
+        for table, lay_out in TABLES.items():
             own = [row for row in run["rows"] if row.get("table") == table]
             if own and table not in seen and not any(row.get("table") == table for row in rows):
                 seen.add(table)

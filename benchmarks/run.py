@@ -87,10 +87,11 @@ def lines() -> list[Line]:
 
 
 def measure(line: Line, effort: str) -> tuple[list[dict[str, Any]], str]:
-    """Measure a line in a fresh process; give its rows, or none and why."""
+    """Measure a line in a fresh process, which compiles anew; give its rows, or none and why."""
     command = [sys.executable, str(HERE / f"{line.script}.py"), line.job, line.model, effort]
+    fresh = {**os.environ, "DEEPPRINCIPLES_CACHE": "off"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_limit(line))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_limit(line), env=fresh)
     except subprocess.TimeoutExpired:
         return [], f"took longer than {_limit(line):.0f} s"
     if done.returncode:

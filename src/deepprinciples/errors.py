@@ -47,6 +47,17 @@ class Stopped(DeepprinciplesError):
     exit_code = 75
 
 
+def message(error: BaseException) -> str:
+    """Return what an error says, short, in one line and without control characters; its type where it says nothing."""
+    said = "".join(char for char in " ".join(str(error).split())[:300] if char.isprintable())
+    return said or type(error).__name__
+
+
 def one_line(error: BaseException) -> str:
     """Word an unexpected error in one line: its type, and the start of what it says."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {message(error)}"
+
+
+def not_written(path: object, error: OSError, then: str = "") -> ResourceError:
+    """Return the error of a file or folder that the system does not write; `then` says what to do."""
+    return ResourceError(f"{path}: cannot be written ({error.strerror or error}){then}")

@@ -10,7 +10,7 @@ from deepprinciples.domains.detection.detector import detector
 from deepprinciples.domains.style.perceptual import feature_network, transfer_network
 from deepprinciples.domains.transfer.efficientnet import efficientnet_lite0
 from deepprinciples.errors import ConfigError
-from deepprinciples.parts.layers.hidden_layers import Step, dropout, layer_name, pool
+from deepprinciples.parts.layers.hidden_layers import Step, dropout, layer_name, pool, product
 from deepprinciples.parts.models import TABLE, cnn, mlp, resnet
 from deepprinciples.types import ACTIVATION_DERIVATIVE
 
@@ -303,3 +303,13 @@ def test_unknown_names_are_refused_with_the_known_ones():
     """A typing error would end in a bare KeyError."""
     with pytest.raises(ConfigError, match="mlp.activation: found 'rellu'; expected a function or one of .*relu"):
         mlp(outputs=2, activation="rellu")
+
+
+def test_a_dense_map_of_pictures_is_a_plain_product_but_on_cpu(monkeypatch):
+    """Lost: a GPU would compile the answers of a U-Net for each pixel as a convolution, with lanes one in groups."""
+    x, kernel = np.random.default_rng(0).normal(size=(2, 4, 5, 3)), np.random.default_rng(1).normal(size=(3, 6))
+    x, kernel = x.astype(np.float32), kernel.astype(np.float32)
+    answer = lambda x, kernel: product(x, kernel, None, "auto")
+    np.testing.assert_allclose(jax.jit(answer)(x, kernel), x @ kernel, atol=1e-5)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "conv" not in str(jax.make_jaxpr(answer)(x, kernel))

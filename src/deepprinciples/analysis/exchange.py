@@ -16,7 +16,7 @@ import numpy as np
 
 from deepprinciples import config as configs
 from deepprinciples.config.wording import shown, suggestion
-from deepprinciples.errors import ConfigError, ResourceError
+from deepprinciples.errors import ConfigError, not_written
 from deepprinciples.interop import parameters, safetensors, torch_names
 from deepprinciples.learners.assembly.factories import model_of
 from deepprinciples.results.finished_run import config_of, load
@@ -170,5 +170,5 @@ def _write(path: Path, flat: Mapping[str, np.ndarray], metadata: Mapping[str, st
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(path, arrays.save_flat(flat, metadata))
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise not_written(path, error) from None
     return path

@@ -14,7 +14,7 @@ import xarray as xr
 
 from deepprinciples.engine.population import use_all_cores
 from deepprinciples.engine.streams import lane_key
-from deepprinciples.errors import ConfigError
+from deepprinciples.errors import ConfigError, message
 from deepprinciples.interop import parameters
 from deepprinciples.learners import averaging
 from deepprinciples.learners.assembly import from_config
@@ -155,7 +155,7 @@ def _cut(subject: _Subject, parts: Dataset) -> _Subject:
         try:
             _shapes_of(subject._replace(batch=batch), lambda info: info.loss)
         except Exception as error:  # a user's own rule may raise anything
-            problem = f"{number} examples: a step does not take them: {_one_line(error)}"
+            problem = f"{number} examples: a step does not take them: {message(error)}"
         else:
             note = f"{number} examples are used in place of {count}: a step works on even shares of a batch"
             return subject._replace(batch=batch, notes=[note] * (number != count))
@@ -170,7 +170,7 @@ def _fitting(subject: _Subject) -> tuple[dict[str, curvature.Probe], list[str]]:
         try:
             _shapes_of(subject, one)
         except Exception as error:  # such as a normalization by parts of a batch, for gradients of single examples
-            notes.append(f"{name} is left out: {_one_line(error)}")
+            notes.append(f"{name} is left out: {message(error)}")
         else:
             fitting[name] = one
     return fitting, notes
@@ -180,10 +180,6 @@ def _shapes_of(subject: _Subject, look: Callable[[Info], Any]) -> Any:
     """Trace what is measured of the first seed's weights; nothing is computed."""
     params = jax.tree.map(lambda a: a[0], subject.params)
     return jax.eval_shape(lambda params, seed: look(_seen(subject, params, seed)), params, np.uint32(0))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _seen(subject: _Subject, params: PyTree, seed: Array) -> Info:

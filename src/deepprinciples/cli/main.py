@@ -14,7 +14,7 @@ import typer
 from deepprinciples.cli import data_commands, run_commands, training_commands
 from deepprinciples.cli.console import one_line_errors
 from deepprinciples.cli.options import Debug, app
-from deepprinciples.errors import ConfigError, ResourceError, Stopped
+from deepprinciples.errors import ConfigError, Stopped, not_written
 
 COMMANDS = (training_commands, run_commands, data_commands)  # importing them adds their commands to the app
 
@@ -31,7 +31,7 @@ def init(
         try:
             file.write_text(resources.files("deepprinciples.cli").joinpath("starter.toml").read_text(encoding="utf-8"))
         except OSError as error:
-            raise ResourceError(f"{file}: cannot be written ({error.strerror})") from None
+            raise not_written(file, error) from None
         typer.echo(f"{file} is written. Run it with: deepprinciples compare {file}")
 
 

@@ -25,7 +25,7 @@ from deepprinciples.engine import compile_cache, recalled
 from deepprinciples.engine.lane import evaluation, fit, traced_lane
 from deepprinciples.engine.lane.packed_log import Rows, unpacked_shapes
 from deepprinciples.engine.segments import Plan
-from deepprinciples.errors import ConfigError, ResourceError
+from deepprinciples.errors import ConfigError, ResourceError, message
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree
 
 MakeLearner = Callable[[Mapping[str, Array]], Learner]
@@ -110,10 +110,9 @@ def use_all_cores() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # jaxlib without CUDA fails an assertion of its own
-        why = " ".join(str(error).split())[:200] or "this jaxlib does not know it"
         raise ResourceError(
-            f"JAX_PLATFORMS={settings.jax_platforms}: no such device here ({why}); unset it, or install jax for it, "
-            "such as deepprinciples[cuda13]"
+            f"JAX_PLATFORMS={settings.jax_platforms}: no such device here ({message(error)}); unset it, or install jax "
+            "for it, such as deepprinciples[cuda13]"
         ) from None
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from deepprinciples import config as configs
 from deepprinciples.config import settings
 from deepprinciples.config.wording import quoted
-from deepprinciples.errors import ConfigError, DataError
+from deepprinciples.errors import ConfigError, DataError, message
 from deepprinciples.kernels.keys import fold_in, stream
 from deepprinciples.learners.assembly.factories import Config, part, replaced, trait
 from deepprinciples.learners.assembly.from_config import KINDS
@@ -167,7 +167,7 @@ def explainer(
             try:
                 found = explain(params, state, examples.inputs[cut], labels[cut], mask, key)
             except (ValueError, TypeError) as error:  # an attribution that does not fit the network says so
-                raise ConfigError(" ".join(str(error).split())[:300]) from None
+                raise ConfigError(message(error)) from None
             rows.append(jax.device_get(found))
         return {name: np.concatenate([one[name] for one in rows]) for name in rows[0]}
 

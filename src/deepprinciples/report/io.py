@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepprinciples.atomic import write_bytes
-from deepprinciples.errors import ResourceError
+from deepprinciples.errors import ResourceError, not_written
 
 
 def put(path: Path, content: bytes) -> None:
@@ -21,7 +21,7 @@ def put(path: Path, content: bytes) -> None:
     try:
         write_bytes(path, content)
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise not_written(path, error) from None
 
 
 def folder(path: Path) -> Path:
@@ -33,7 +33,7 @@ def folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise not_written(path, error) from None
     if path.is_symlink():
         raise ResourceError(f"{path}: is a link; expected a folder, since files in it are written anew")
     return path

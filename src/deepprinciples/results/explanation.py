@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from deepprinciples.errors import ConfigError, ResourceError
+from deepprinciples.errors import ConfigError, not_written
 from deepprinciples.interop import parameters
 from deepprinciples.learners import explaining
 from deepprinciples.learners.explaining import Parts
@@ -97,7 +97,7 @@ class Explanation(NamedTuple):
                 files.append(path / f"{stem}.csv")
                 self.to_dataframe().to_csv(files[-1], index=False)
         except OSError as error:
-            raise ResourceError(f"{path}: cannot be written ({error.strerror or error}); give another folder") from None
+            raise not_written(path, error, "; give another folder") from None
         return files
 
 

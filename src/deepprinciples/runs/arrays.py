@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepprinciples.errors import IntegrityError
+from deepprinciples.errors import IntegrityError, message
 from deepprinciples.runs.files import MAX_BYTES, MAX_DEPTH, open_regular, parse_json, unreadable, write_bytes
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def load_dataset(path: Path | str, sha256: str = "") -> xr.Dataset:
         if sorted(order) == sorted(map(str, dataset.data_vars)):
             dataset = dataset[order]
     except Exception as error:  # scipy's reader fails in many ways on a damaged file
-        raise IntegrityError(f"{path}: not a netCDF file of a run ({_one_line(error)})") from None
+        raise IntegrityError(f"{path}: not a netCDF file of a run ({message(error)})") from None
     return dataset
 
 
@@ -181,7 +181,7 @@ def load_flat(content: bytes, path: Path | str) -> dict[str, Any]:
         line = f"{name[:60]!r} is {found!r}, which is not read here; convert it before it is saved"
         raise IntegrityError(f"{path}: not a safetensors file ({line})") from None
     except (SafetensorError, ValueError, TypeError, OverflowError) as error:
-        raise IntegrityError(f"{path}: not a safetensors file ({_one_line(error)})") from None
+        raise IntegrityError(f"{path}: not a safetensors file ({message(error)})") from None
 
 
 def header(content: bytes) -> dict[str, Any]:
@@ -197,7 +197,3 @@ def header(content: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("its header is no table")
     return found
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deepprinciples.errors import ConfigError, IntegrityError, ResourceError
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, not_written
 from deepprinciples.runs.files import MAX_BYTES, NO_LINK, open_regular, plain, read_json, read_text, seal, write_json
 
 try:
@@ -98,7 +98,7 @@ def create(out: Path | str | None, stem: str) -> Path:
     except FileExistsError:
         raise ConfigError(f"{out}: was taken by another run just now; give a new directory to --out") from None
     except OSError as error:
-        raise ResourceError(f"{out or 'runs'}: cannot be written ({error.strerror or error})") from None
+        raise not_written(out or "runs", error) from None
 
 
 def _numbered(root: Path, name: str) -> Path:
@@ -135,7 +135,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         handle = os.open(marker, os.O_RDWR | NO_LINK)
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise not_written(path, error) from None
     with os.fdopen(handle, "r+", encoding="utf-8", errors="replace") as file:
         words, _, holder = file.read(200).partition("\n")
         try:

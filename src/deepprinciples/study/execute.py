@@ -16,7 +16,7 @@ import xarray as xr
 
 from deepprinciples import config as configs
 from deepprinciples.engine import autotune
-from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped, one_line
+from deepprinciples.errors import ConfigError, IntegrityError, ResourceError, Stopped, message, not_written, one_line
 from deepprinciples.interop import parameters
 from deepprinciples.learners.assembly import from_config, measured
 from deepprinciples.learners.assembly.factories import trait
@@ -150,10 +150,7 @@ def _on_disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or path
-        raise ResourceError(
-            f"{where}: cannot be written ({error.strerror or error}); free some space, then resume with: "
-            f"{resume_hint(path)}"
-        ) from None
+        raise not_written(where, error, f"; free some space, then resume with: {resume_hint(path)}") from None
 
 
 def out_of_memory(error: Exception, program: progress_store.UnderWay | None, path: Path) -> ResourceError | None:
@@ -162,8 +159,9 @@ def out_of_memory(error: Exception, program: progress_store.UnderWay | None, pat
     if not full and not isinstance(error, MemoryError):
         return None
     if program is None:
-        said = " ".join(str(error).split())[:200] or "MemoryError"
-        return ResourceError(f"memory ran out while a program was compiled ({said}); lower train.max_parallel")
+        return ResourceError(
+            f"memory ran out while a program was compiled ({message(error)}); lower train.max_parallel"
+        )
     width = program.shape["blocks"] * program.points
     need = f"{width} lane{'s' * (width > 1)} at once need{'s' * (width == 1)} {program.memory_bytes:,} bytes"
     fewer = "take a smaller model or batch_size, or a machine with more"

@@ -18,7 +18,7 @@ import numpy as np
 from deepprinciples.config.settings import shape_problems
 from deepprinciples.engine.run import Outcome
 from deepprinciples.engine.serialization import NOBODY, Keeper, packed, unpacked
-from deepprinciples.errors import IntegrityError, ResourceError
+from deepprinciples.errors import IntegrityError, not_written
 from deepprinciples.runs import checkpoints
 from deepprinciples.runs.stopping import Stop
 
@@ -147,10 +147,8 @@ class ProgressStore:
             checkpoints.save(self._folder, name, values, {**self._facts, **programs, "notes": self.notes}, self._number)
         except OSError as error:
             size = sum(array.nbytes for array in values.values())
-            raise ResourceError(
-                f"{self._folder}: a checkpoint of {size:,} bytes cannot be written ({error.strerror or error}); the "
-                "ones before it are whole; free some space and resume the run"
-            ) from None
+            then = "; the ones before it are whole; free some space and resume the run"
+            raise not_written(f"{self._folder}: a checkpoint of {size:,} bytes", error, then) from None
 
 
 def joined(begun: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

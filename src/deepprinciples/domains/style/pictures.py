@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepprinciples.errors import ConfigError, DataError, ResourceError
+from deepprinciples.errors import ConfigError, DataError, message, not_written
 
 MOST_PIXELS = 2**26  # 64 million: a small file may claim to hold far more than memory does
 SHORTEST_SIDE = 16
@@ -50,7 +50,7 @@ def read(path: Path | str, size: int, where: str = "picture") -> np.ndarray:
     except UnidentifiedImageError:
         raise DataError(f"{where}: {path}: not a picture; expected a file such as a PNG or a JPEG") from None
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0][:100] or type(error).__name__
+        reason = getattr(error, "strerror", None) or message(error)
         raise DataError(f"{where}: {path}: cannot be read ({reason}); expected a whole picture file") from None
     return scale(pixels, size, f"{where}: {path}")
 
@@ -118,4 +118,4 @@ def write(path: Path | str, picture: np.ndarray) -> None:
     except FileExistsError:
         raise ConfigError(f"out: {path} is there already and is never overwritten; choose another name") from None
     except OSError as error:
-        raise ResourceError(f"out: {path}: cannot be written ({error.strerror or error}); choose another") from None
+        raise not_written(f"out: {path}", error, "; choose another") from None

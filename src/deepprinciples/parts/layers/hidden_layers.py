@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from deepprinciples.kernels.convolution import convolve
-from deepprinciples.kernels.im2col import along, as_it_lies, row_major
+from deepprinciples.kernels.im2col import along, as_it_lies, lies_batch_last, row_major
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
 from deepprinciples.parts.layers.design import Design, Function, Step, row
@@ -119,8 +119,10 @@ def _plus(y: Array, bias: Array) -> Array:
 def product(x: Array, kernel: Array, window: Window | None, kernels: Kernels) -> Array:
     """Multiply inputs [B, ..., in] and a kernel [..., in, out]: [B, ..., out]."""
     axes = x.ndim - 2
-    if window is None:  # of each place of a map alone, as it lies in memory
-        return convolve(x, kernel[None, None], (1, 1), "VALID") if axes == 2 and kernels == "auto" else x @ kernel
+    if window is None:
+        if axes != 2 or kernels == "stock" or not lies_batch_last():
+            return x @ kernel
+        return convolve(x, kernel[None, None], (1, 1), "VALID")  # of each place alone, as maps lie in memory
     strides = (window.stride,) * axes
     if kernels == "stock":
         order = ("NHC", "HIO", "NHC") if axes == 1 else ("NHWC", "HWIO", "NHWC")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepprinciples.errors import DataError
+from deepprinciples.errors import DataError, message
 
 FEW = 4  # channels that a picture has at most
 IGNORED = -100  # the label that PyTorch's losses leave out
@@ -33,8 +33,7 @@ def as_array(value: Any, where: str) -> np.ndarray:
     try:
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except Exception as error:  # a tensor of another library may raise anything
-        why = " ".join(str(error).split())[:200]
-        raise DataError(f"{where}: cannot be read as an array ({why}); give rows of equal shape") from error
+        raise DataError(f"{where}: cannot be read as an array ({message(error)}); give rows of equal shape") from error
     if (
         array.dtype.kind == "V" and array.dtype.name == "bfloat16"
     ):  # of ml_dtypes; numpy alone cannot tell that it is a number
