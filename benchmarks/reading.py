@@ -81,7 +81,7 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
         value = ratio(find(rows, model, f"probes every {DEFAULT_INTERVAL}"), find(rows, model, "probes off"))
         found.append((f"{model.upper()}: default probes every {DEFAULT_INTERVAL} steps", value, PROBES_GOAL, ""))
     for model in models(rows):
-        value = (find(rows, model, "ours population") or {}).get("compile_seconds")
+        value = (find(rows, model, "ours population") or {}).get("compile_seconds") or None  # 0 was not measured
         found.append((f"{model.upper()}: compile time", value, COMPILE_GOAL, " s"))
         for line, goal in SOLO_GOALS.items():
             value = ratio(find(rows, model, "ours solo"), find(rows, model, line))
