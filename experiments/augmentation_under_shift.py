@@ -19,7 +19,7 @@ def main(run):
     for row in run.summary["arms"]:
         found = sets.sel(arm=row["name"])
         further = ", ".join(f"{name} {float(found.sel(test_set=name)):.3f}" for name in found.test_set.values)
-        yield f"{row['name']:>7}: accuracy {row['mean']:.3f}; {further}"
+        yield f"{row['name']:>7}: accuracy {dp.stats.with_interval(row, '.3f')}; {further}"
     for one in run.summary["test_sets"]:
         yield f"{one['name']}: {one['headline']}"
 

@@ -20,7 +20,7 @@ def main(run):
         norms = run.results.gradient_norm.sel(arm=row["name"]).isel(step=0).median("seed")
         first, last = (float(norms.sel(layer=name)) for name in ("layer_00", "layer_03"))
         rate = row["tuned_point"]["optimizer.learning_rate"]
-        yield f"{row['name']:>11}: {row['mean']:.3f} bits a byte at a rate of {rate:.1e}"
+        yield f"{row['name']:>11}: {dp.stats.with_interval(row, '.3f')} bits a byte at a rate of {rate:.1e}"
         yield f"             gradient of the first block {first:.2g}, of the last {last:.2g}"
     for arm, text in run.summary["texts"].items():
         yield f"\n{arm}: {text[:300]}"

@@ -25,7 +25,7 @@ def main(run):
     for row in run.summary["arms"]:
         share = run.results.trigger_rate.sel(arm=row["name"]).isel(step=-1, transform=0).median("seed")
         acted = f"; the clip acted on {share:.0%} of the steps" if share.notnull() else ""
-        yield f"{row['name']:>14}: accuracy {row['mean']:.3f}{acted}"
+        yield f"{row['name']:>14}: accuracy {dp.stats.with_interval(row, '.3f')}{acted}"
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ def main(run):
         # An arm has one transform; the others are missing.
         acted = run.results.trigger_rate.sel(arm=row["name"]).isel(step=-1).median("seed").max("transform")
         chosen = ", ".join(f"{path.split('.')[-1]} {value:.2g}" for path, value in row["tuned_point"].items())
+        score = dp.stats.with_interval(row, ".5f")
         yield (
-            f"{row['name']:>12}: mean squared error {row['mean']:.5f}, {(scores < CHANCE / 2).sum()} of {len(scores)} "
+            f"{row['name']:>12}: mean squared error {score}, {(scores < CHANCE / 2).sum()} of {len(scores)} "
             f"settings below half of chance, {(scores == float('inf')).sum()} diverged; median choice {chosen}"
             + (f"; the clip acted on {acted:.0%}" if acted.notnull() else "")
         )

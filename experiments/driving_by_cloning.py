@@ -21,7 +21,7 @@ def main(run):
     errors = {"on the expert's states": found.test_mse, "off center": found.test_set_mse.sel(test_set="off_center")}
     for row in run.summary["arms"]:
         beside = ", ".join(f"{errors[words].sel(arm=row['name']).mean():.4f} {words}" for words in errors)
-        yield f"{row['name']:>11}: {row['mean']:.0f} m in the lane; squared error {beside}"
+        yield f"{row['name']:>11}: {dp.stats.with_interval(row, '.0f')} m in the lane; squared error {beside}"
     for words, scores in errors.items():
         table = {arm: scores.sel(arm=arm).values for arm in found.arm.values}
         verdicts = dp.judge(table, metric=f"squared error {words}", direction="min", comparisons="all", best=0.0)

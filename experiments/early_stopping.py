@@ -32,7 +32,8 @@ def main(runs):
     for task, run in runs.items():
         for row in run.summary["arms"]:
             rate = row["tuned_point"].get("optimizer.learning_rate", 0.01)
-            yield f"{task} {row['name']}: {row['mean']:.4g}; step {row['kept_step']}, median rate {rate:.2g}"
+            score = dp.stats.with_interval(row, ".4g")
+            yield f"{task} {row['name']}: {score}; step {row['kept_step']}, median rate {rate:.2g}"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ def main(run):
         area = float(run.results.test_roc_auc.sel(arm).mean("seed"))
         sets = [(name, arm | {"test_set": name}) for name in scores.test_set.values]
         further = [f"{name} {float(scores.sel(at)):.3f} ({float(areas.sel(at)):.3f})" for name, at in sets]
-        yield f"{row['name']:>6}: accuracy {row['mean']:.3f} (area under the curve {area:.3f}); {', '.join(further)}"
+        score = dp.stats.with_interval(row, ".3f")
+        yield f"{row['name']:>6}: accuracy {score} (area under the curve {area:.3f}); {', '.join(further)}"
     for one in run.summary["test_sets"]:
         yield f"{one['name']}: {one['headline']}"
 

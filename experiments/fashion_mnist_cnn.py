@@ -18,7 +18,7 @@ def main(run):
         early = run.results.validation.sel(arm=row["name"]).isel(eval_step=0)
         yield (
             f"{row['name']:>10}: validation accuracy {early.mean():.3f} at step {int(early.eval_step)}, "
-            f"test accuracy {row['mean']:.3f} at the end"
+            f"test accuracy {dp.stats.with_interval(row, '.3f')} at the end"
         )
 
 

@@ -19,7 +19,7 @@ def main(run):
     for row in run.summary["arms"]:
         found = run.results.sel(arm=row["name"])
         beside = ", ".join(f"{name} {found[f'test_{name}'].mean():.2f}" for name in ("precision", "recall", "coverage"))
-        yield f"{row['name']:>10}: Fréchet distance {row['mean']:.2f}, {beside}"
+        yield f"{row['name']:>10}: Fréchet distance {dp.stats.with_interval(row, '.2f')}, {beside}"
 
 
 if __name__ == "__main__":

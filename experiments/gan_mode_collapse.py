@@ -17,8 +17,9 @@ def main(run):
     """Set the quality of samples and the turning of the game beside the modes covered."""
     for row in run.summary["arms"]:
         found = run.results.sel(arm=row["name"])
+        score = dp.stats.with_interval(row, ".2f")
         yield (
-            f"{row['name']:>16}: modes {row['mean']:.2f} of 8 (all of them in {(found.score >= 8).mean():.0%} of the "
+            f"{row['name']:>16}: modes {score} of 8 (all of them in {(found.score >= 8).mean():.0%} of the "
             f"seeds), high quality {found.test_high_quality.mean():.0%}, reverse KL "
             f"{found.test_reverse_kl.mean():.2f}, rotation {found.rotation.isel(step=-1).median():.2f}"
         )

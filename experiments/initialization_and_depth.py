@@ -18,7 +18,7 @@ def main(run):
     verdicts = {row["a"]: row["verdict"] for row in run.summary["comparisons"]}
     for row in run.summary["arms"]:
         yield (
-            f"{row['name']:>14}: accuracy {row['mean']:.3f}, gradient norm of the first layer "
+            f"{row['name']:>14}: accuracy {dp.stats.with_interval(row, '.3f')}, gradient norm of the first layer "
             f"{norms.sel(arm=row['name']):.1e}, {verdicts.get(row['name'], 'the baseline')}"
         )
 

@@ -28,7 +28,7 @@ def main(run):
         yield (
             f"{row['name']:>12}: weight variance {weight:.3f}, signal {signal:.3f} (theory "
             f"{dp.theory.signal(weight, BIAS):.3f}), gradient times {factor:.3f} a layer (theory "
-            f"{dp.theory.susceptibility(weight, BIAS):.3f}); accuracy {row['mean']:.3f}"
+            f"{dp.theory.susceptibility(weight, BIAS):.3f}); accuracy {dp.stats.with_interval(row, '.3f')}"
         )
 
 

@@ -20,12 +20,11 @@ TASKS = {"sparsity_80": ["weights.prune.sparsity=0.8"], "sparsity_95": ["weights
 def main(runs):
     """Tell what each way costs in accuracy against the dense network, and how much of it is left to store."""
     for name, run in runs.items():
-        rows = {row["name"]: row for row in run.summary["arms"]}
-        dense = rows["dense"]
-        for arm, row in rows.items():
-            size = row["size"]
+        costs = (run.results.score - run.results.score.sel(arm="dense")).mean("seed")
+        for row in run.summary["arms"]:
+            size, cost = row["size"], float(costs.sel(arm=row["name"]))
             yield (
-                f"{name} {arm:>16}: accuracy {row['mean']:.3f} ({row['mean'] - dense['mean']:+.3f} against dense), "
+                f"{name} {row['name']:>16}: accuracy {dp.stats.with_interval(row, '.3f')} ({cost:+.3f} against dense), "
                 f"{size['parameters']:,} parameters, {size['bytes']:,} bytes"
             )
 

@@ -20,7 +20,8 @@ def main(run):
     for row in run.summary["arms"]:
         size, rate = row["size"], row["tuned_point"]["optimizer.learning_rate"]
         on_the_way = run.results.validation.sel(arm=row["name"]).median("seed").values.round(2)
-        yield f"{row['name']:>11}: {row['mean']:.3f} bits a byte at a rate of {rate:.1e}; on the way {on_the_way}"
+        score = dp.stats.with_interval(row, ".3f")
+        yield f"{row['name']:>11}: {score} bits a byte at a rate of {rate:.1e}; on the way {on_the_way}"
         each = size["multiply_adds"] // length
         yield f"             {size['parameters']:,} parameters, {each:,} multiply-adds a character"
     yield from (f"\n{arm}: {text[:300]}" for arm, text in run.summary["texts"].items())

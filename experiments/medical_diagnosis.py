@@ -26,7 +26,7 @@ def main(run):
     for row in run.summary["arms"]:
         found = run.results.sel(arm=row["name"])
         beside = ", ".join(f"{words} {found[f'test_{name}'].mean():.3f}" for name, words in BESIDE.items())
-        yield f"{row['name']:>14}: sensitivity {row['mean']:.3f}, {beside}"
+        yield f"{row['name']:>14}: sensitivity {dp.stats.with_interval(row, '.3f')}, {beside}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main(run):
     for row in run.summary["arms"]:
         found = run.results.sel(arm=row["name"])
         accuracy, loss = float(found.test_accuracy.mean()), float(found.train_loss.isel(step=-1).mean())
-        yield f"{row['name']:>11}: F1 of entities {row['mean']:.3f}, accuracy of tags {accuracy:.4f}"
+        yield f"{row['name']:>11}: F1 of entities {dp.stats.with_interval(row, '.3f')}, accuracy of tags {accuracy:.4f}"
         rate = row["tuned_point"]["optimizer.learning_rate"]
         yield f"             training loss {loss:.3f} at a rate of {rate:.1e}"
 

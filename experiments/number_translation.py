@@ -20,7 +20,8 @@ def main(run):
     for row in run.summary["arms"]:
         above = float(larger.sel(arm=row["name"]).mean())
         chrf = float(run.results.test_chrf.sel(arm=row["name"]).mean())
-        yield f"{row['name']:>10}: error {row['mean']:.3f} (chrF {chrf:.1f}), above 1,000 {above:.3f}"
+        score = dp.stats.with_interval(row, ".3f")
+        yield f"{row['name']:>10}: error {score} (chrF {chrf:.1f}), above 1,000 {above:.3f}"
     yield from (one["headline"] for one in run.summary["test_sets"])
 
 

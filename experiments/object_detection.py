@@ -19,8 +19,9 @@ def main(run):
     for row in run.summary["arms"]:
         loose = run.results.test_loose.sel(arm=row["name"])
         chosen = ", ".join(f"{path.split('.')[-1]} {value:.2g}" for path, value in row["tuned_point"].items())
+        score = dp.stats.with_interval(row, ".3f")
         yield (
-            f"{row['name']:>10}: average precision {row['mean']:.3f} at an IoU of 0.75, {loose.mean():.3f} at 0.5; "
+            f"{row['name']:>10}: average precision {score} at an IoU of 0.75, {loose.mean():.3f} at 0.5; "
             f"median choice {chosen}"
         )
     yield f"Picture: {dp.detection.save_scenes(run)}"

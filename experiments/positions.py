@@ -19,7 +19,7 @@ def main(run):
     """Print the bits in short windows, those in the quarters of long ones, and verdicts on the long ones."""
     found, data = {}, run.model("none")[0].data
     for row in run.summary["arms"]:
-        yield f"{row['name']:>10}: {row['mean']:.3f} bits a byte in windows as in training"
+        yield f"{row['name']:>10}: {dp.stats.with_interval(row, '.3f')} bits a byte in windows as in training"
         if row["name"] != "learned":
             bits = np.array([quarters(*dp.load_model(run, row["name"], n, data=data)) for n in range(row["n"])])
             found[row["name"]] = bits.mean(axis=1)

@@ -28,7 +28,7 @@ def main(*, steps: Count = 2000, seeds: Count = 20, width: Count = 128):
     run = dp.compare(config, name=CONFIG.stem)
     for row in run.summary["arms"]:
         said = ", ".join(f"{count:,} {what.replace('_', '-')}" for what, count in row["size"].items())
-        yield f"{row['name']:>15}: accuracy {row['mean']:.3f}, {said}"
+        yield f"{row['name']:>15}: accuracy {dp.stats.with_interval(row, '.3f')}, {said}"
     yield from (run.summary["headline"], f"Report: {run.path / 'report.html'}")
     return run
 

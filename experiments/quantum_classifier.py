@@ -18,8 +18,9 @@ def main(run):
     for row in run.summary["arms"]:
         found = run.results.sel(arm=row["name"])
         chosen = ", ".join(f"{path.split('.')[-1]} {value:.2g}" for path, value in row["tuned_point"].items())
+        score = dp.stats.with_interval(row, ".3f")
         yield (
-            f"{row['name']}: accuracy {row['mean']:.3f} with {found.parameters:.0f} weights, test loss "
+            f"{row['name']}: accuracy {score} with {found.parameters:.0f} weights, test loss "
             f"{found.test_loss.mean():.3f}, training loss {found.train_loss.isel(step=-1).mean():.3f}; "
             f"median choice {chosen}"
         )

@@ -17,8 +17,9 @@ def main(run):
     for row in run.summary["arms"]:
         found = run.results.sel(arm=row["name"])
         chosen = ", ".join(f"{path.split('.', 1)[1]} {value:.2g}" for path, value in row["tuned_point"].items())
+        score = dp.stats.with_interval(row, ".3f")
         yield (
-            f"{row['name']:>8}: test accuracy {row['mean']:.3f}, test loss {found.test_loss.mean():.3f}, "
+            f"{row['name']:>8}: test accuracy {score}, test loss {found.test_loss.mean():.3f}, "
             f"training loss {found.train_loss.isel(step=-1).mean():.3f}; median choice {chosen}"
         )
 

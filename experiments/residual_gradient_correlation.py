@@ -27,7 +27,7 @@ def main(run):
         yield (
             f"{row['name']:>20}: correlation of gradients "
             + ", ".join(f"{value:.3f} at depth {depth}" for depth, value in alike.items())
-            + f"; accuracy {row['mean']:.3f}, 0.9 at "
+            + f"; accuracy {dp.stats.with_interval(row, '.3f')}, 0.9 at "
             + (f"step {int(when)}" if when.notnull() else "no step")
         )
 

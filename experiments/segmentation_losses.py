@@ -21,7 +21,8 @@ def main(run):
             f"{name} {found[f'test_{name}'].mean():.3f}" for name in ("dice_score", "boundary_f1", "cross_entropy")
         ]
         edge = found.test_mean_iou_per_class.isel({"class": -1}).mean()
-        yield f"{row['name']:>13}: mean IoU {row['mean']:.3f}, of edges {edge:.3f}, {', '.join(beside)}"
+        score = dp.stats.with_interval(row, ".3f")
+        yield f"{row['name']:>13}: mean IoU {score}, of edges {edge:.3f}, {', '.join(beside)}"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def main(run):
         found = run.results.sel(arm=row["name"])
         loss, best = float(found.train_loss.isel(step=-1).mean()), float(found.validation.max("eval_step").mean())
         rate, size = row["tuned_point"]["optimizer.learning_rate"], int(found.parameters)
-        yield f"{row['name']:>9}: accuracy {row['mean']:.3f} at a rate of {rate:.1e}, {size:,} parameters"
+        score = dp.stats.with_interval(row, ".3f")
+        yield f"{row['name']:>9}: accuracy {score} at a rate of {rate:.1e}, {size:,} parameters"
         yield f"           training loss {loss:.2f} at the end, best look on validation {best:.3f}"
 
 

@@ -19,7 +19,8 @@ def main(run):
         found = run.results.sel(arm=row["name"])
         loss, size = float(found.test_loss.mean()), int(found.parameters)
         rate = row["tuned_point"]["optimizer.learning_rate"]
-        yield f"{row['name']:>11}: accuracy {row['mean']:.3f}, loss {loss:.2f}, {size:,} parameters, rate {rate:.1e}"
+        score = dp.stats.with_interval(row, ".3f")
+        yield f"{row['name']:>11}: accuracy {score}, loss {loss:.2f}, {size:,} parameters, rate {rate:.1e}"
 
 
 if __name__ == "__main__":

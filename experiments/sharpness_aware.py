@@ -19,8 +19,9 @@ def main(run):
     for row in run.summary["arms"]:
         one = run.results.sel(arm=row["name"])
         sharpness = one.sharpness.isel(step=slice(-max(steps // 3, 1), None)).mean("step").median()
+        score = dp.stats.with_interval(row, ".3f")
         yield (
-            f"{row['name']:>12}: test accuracy {row['mean']:.3f}, test loss {one.test_loss.mean():.3f}, "
+            f"{row['name']:>12}: test accuracy {score}, test loss {one.test_loss.mean():.3f}, "
             f"training loss {one.train_loss.isel(step=-1).mean():.3f}, sharpness {sharpness:.3g}"
         )
         if "gradient" in row["changes"]:

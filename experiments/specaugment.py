@@ -20,7 +20,7 @@ def main(run):
         found = run.results.sel(arm=row["name"])
         train, test = float(found.train_loss.isel(step=-1).mean()), float(found.test_loss.mean())
         losses = f"CTC loss {train:.3f} in training, {test:.2f} in the test"
-        yield f"{row['name']:>9}: {row['mean']:.3f} of the digits wrong; {losses}"
+        yield f"{row['name']:>9}: {dp.stats.with_interval(row, '.3f')} of the digits wrong; {losses}"
         yield f"           error on validation on the way {found.validation.mean('seed').values.round(3)}"
     for arm in ("none", "medium"):
         model, params = run.model(arm)

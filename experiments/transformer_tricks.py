@@ -26,7 +26,7 @@ def main(run):
         bits = mine.score.where(mine.diverged_at < 0, UNIFORM).clip(upper=UNIFORM)
         costs[row["name"]] = (bits - bits.min()).groupby(mine.search).mean().tolist()
         rate, large = row["tuned_point"]["optimizer.learning_rate"], bits[mine["optimizer.learning_rate"] > 0.05].mean()
-        yield f"{row['name']:>9}: {row['mean']:.3f} bits a byte at a rate of {rate:.1e}"
+        yield f"{row['name']:>9}: {dp.stats.with_interval(row, '.3f')} bits a byte at a rate of {rate:.1e}"
         yield f"           sensitivity {np.mean(costs[row['name']]):.3f}; {large:.2f} bits at rates above 0.05"
     yield str(dp.judge(costs, metric="sensitivity", direction="min"))
     yield from (f"\n{arm}: {text[:300]}" for arm, text in run.summary["texts"].items())

@@ -21,7 +21,8 @@ def main(run):
         found = run.results.sel(arm=row["name"])
         bleu, perplexity = float(found.test_bleu.mean()), float(found.test_perplexity.mean())
         loss = f"training loss {float(found.train_loss.isel(step=-1).mean()):.2f}"
-        yield f"{row['name']:>13}: chrF {row['mean']:.1f}, BLEU {bleu:.2f}, perplexity {perplexity:.1f}, {loss}"
+        score = dp.stats.with_interval(row, ".1f")
+        yield f"{row['name']:>13}: chrF {score}, BLEU {bleu:.2f}, perplexity {perplexity:.1f}, {loss}"
     yield from (f"\n{arm}:\n{text}" for arm, text in run.summary["texts"].items())
 
 

@@ -21,7 +21,8 @@ def main(run):
         each = ", ".join(
             f"{name} {value:.3f}" for name, value in zip(classes["class"].values, classes.values, strict=True)
         )
-        yield f"{row['name']:>6}: mean IoU {row['mean']:.3f} ({each}), F1 of edges {found.test_boundary_f1.mean():.3f}"
+        score = dp.stats.with_interval(row, ".3f")
+        yield f"{row['name']:>6}: mean IoU {score} ({each}), F1 of edges {found.test_boundary_f1.mean():.3f}"
 
 
 if __name__ == "__main__":

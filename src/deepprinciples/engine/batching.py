@@ -174,15 +174,16 @@ def _again(read: Callable[[], Iterator[Batch]]) -> Iterable[Iterator[Batch]]:
 
 
 def evaluated_at_once(data: Batch) -> int:
-    """Return how many examples of a split are evaluated at once: on CPU as many as fit the cache, 8 to 256.
+    """Return how many examples of a split are evaluated at once: on CPU as many as fit the cache, 8, 16, ... or 256.
 
-    A convolution makes arrays that are many times as large as its inputs. A CNN on 28 x 28 pixels takes 0.3 to 0.4 of
-    the time with 32 examples in place of 256.
+    A convolution makes arrays that are many times as large as its inputs. A CNN on 28 x 28 pixels takes 0.5 of the time
+    with 32 examples in place of 256, and 0.9 of that with 41, which leave vectors half full.
     """
     if jax.default_backend() != "cpu":
         return 256
     each = sum(array[:1].nbytes for array in jax.tree.leaves(data.inputs))
-    return min(256, max(8, CACHED_BYTES // max(1, each)))
+    fit = min(256, max(8, CACHED_BYTES // max(1, each)))
+    return 1 << (fit.bit_length() - 1)
 
 
 def pad_split(data: Batch, *, size: int, batch: int = 256) -> tuple[Batch, np.ndarray]:
