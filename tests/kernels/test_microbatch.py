@@ -40,7 +40,8 @@ def test_a_batch_is_cut_where_its_activations_outgrow_the_cache(size, activation
 
 
 @pytest.mark.parametrize(
-    ("size", "maps", "vectors", "expected"), [(32, 600, 500, 2), (32, 500, 600, 1), (128, 600, 0, 4), (48, 600, 0, 2), (24, 600, 0, 1)]
+    ("size", "maps", "vectors", "expected"),
+    [(32, 600, 500, 2), (32, 500, 600, 1), (128, 600, 0, 4), (48, 600, 0, 2), (24, 600, 0, 1)],
 )
 def test_small_batches_of_maps_are_halved(size, maps, vectors, expected):
     """Lost: a twelfth of the time of a study of CNNs, where 32 pictures still outgrow the cache."""

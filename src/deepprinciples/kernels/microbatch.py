@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from deepprinciples.types import Array, PyTree
 
 LEAST = 32  # examples of a share: fewer do not fill vectors
-LEAST_MAPS = 16  # ... of half a batch of maps, which are read by rows; larger ones keep 32, for two cores on one lane
+LEAST_MAPS = 16  # ... of half a small batch of maps, which are read by rows; of large ones they cost a single lane more
 POSITIONS = 512  # of a share, where every product takes all of them at once
 WHOLE = 1024  # positions of a batch that is not cut: so few stay near enough, and shorter products cost a little
 CACHE = 2**19  # bytes of activations that a core's cache holds beside what else is needed
@@ -33,8 +33,8 @@ def count_of(size: int, activations: PyTree, params: PyTree, per_position: bool 
             positions that it does not matter how many weights there are.
 
     Returns:
-        The largest divisor of `size` that leaves a share 32 examples (or half of them, if these are 16 or more and most
-        of what they leave behind are maps), or 512 positions of more than 1,024, or 1.
+        The largest divisor of `size` that leaves a share 32 examples, or 512 positions of more than 1,024; 2 for 32 to
+        63 examples that mostly leave maps behind; else 1.
     """
     behind, least, weights = _bytes(activations), LEAST, READS * _bytes(params)
     if 2 * _bytes([leaf for leaf in jax.tree.leaves(activations) if leaf.ndim == 4]) > behind:
