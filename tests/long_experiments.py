@@ -60,7 +60,7 @@ def test_a_cloned_toy_is_paid_for_its_meters(
     script("driving_by_reinforcement").main("steps=1", "seeds=2", "cloning=20")
     printed = capsys.readouterr().out
     assert "cloned: " in printed and all(f"{arm}: " in printed for arm in ("shaken", "improved", "scratch"))
-    assert printed.count(" m [") == 4 and "cannot be judged" in printed
+    assert printed.count("] m\n") == 4 and "cannot be judged" in printed
 
 
 def test_digits_are_transferred_even_by_toys(

@@ -26,6 +26,7 @@ def test_iqm_weights_its_edges(rng):
     assert many_tasks.iqm(values) == pytest.approx(stats.trim_mean(values, 0.25, axis=1))
     assert many_tasks.iqm(values, axis=0).shape == (40,)
     assert many_tasks.iqm([4.0]) == 4.0
+    assert many_tasks.iqm([-math.inf, 1.0, 2.0, math.inf]) == 1.5, "two lost runs lie outside the middle half"
 
 
 def test_stratified_bootstrap_resamples_inside_tasks(rng):
@@ -79,7 +80,8 @@ def test_friedman_with_ties_and_with_tasks_that_agree(rng):
     alike = many_tasks.friedman(np.tile([3.0, 2.0, 1.0], (4, 1)) + np.arange(4.0)[:, None])
     assert (alike.statistic, alike.f, alike.f_p) == (pytest.approx(8.0), math.inf, pytest.approx(1 / 6**3))
     assert many_tasks.friedman(np.tile([2.0, 2.0, 1.0], (4, 1))).f_p == pytest.approx(1 / 3**3)
-    assert many_tasks.friedman(np.ones((5, 3)))[3:] == (0.0, 1.0)
+    for same in (np.ones((5, 3)), np.full((5, 3), -np.inf)):  # as well as where every run diverged
+        assert many_tasks.friedman(same)[3:] == (0.0, 1.0) and many_tasks.friedman(same).p == 1.0
 
 
 def test_probability_of_improvement_counts_all_pairs(rng):

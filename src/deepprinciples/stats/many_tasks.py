@@ -34,14 +34,15 @@ def iqm(values: ArrayLike, *, axis: int = -1) -> NDArray[np.float64]:
     sum_i w_i x_(i) / sum_i w_i, w_i = overlap of [(i - 1) / n, i / n] with [1/4, 3/4]. Truncating would jump with n.
 
     Args:
-        values: numbers, n along `axis`.
+        values: numbers, n along `axis`; infinite ones count as the lowest or highest.
     Returns:
         `values` without `axis`.
     References: Agarwal et al. 2021, arXiv:2108.13264.
     """
     x = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
-    edges = np.clip(np.linspace(0.0, 1.0, x.shape[-1] + 1), 0.25, 0.75)
-    return np.asarray(x @ np.diff(edges) / 0.5)
+    weights = 2.0 * np.diff(np.clip(np.linspace(0.0, 1.0, x.shape[-1] + 1), 0.25, 0.75))
+    middle = weights > 0  # what lies outside may be infinite
+    return np.asarray(x[..., middle] @ weights[middle])
 
 
 def stratified_bootstrap(
@@ -192,7 +193,7 @@ def friedman(scores: ArrayLike, *, higher_is_better: bool = True) -> Friedman:
     n, k = x.shape
     each = stats.rankdata(-x if higher_is_better else x, axis=1)
     ranks = each.mean(axis=0)
-    if (np.ptp(x, axis=1) == 0.0).all():
+    if (each == each[:, :1]).all():
         return Friedman(0.0, 1.0, ranks, 0.0, 1.0)
     statistic, p = map(float, stats.friedmanchisquare(*x.T))
     if (each == each[0]).all():
