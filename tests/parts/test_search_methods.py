@@ -1,6 +1,7 @@
 """Search methods: equal for all arms, within the cube, and each as its card says."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,9 +74,9 @@ def test_optuna_learns_from_its_rounds() -> None:
     assert np.median(near) < 0.6 * np.median(far), (near, far)
 
 
-def test_a_search_with_optuna_is_a_study_like_any_other() -> None:
+def test_a_search_with_optuna_is_a_study_like_any_other(tmp_path: Path) -> None:
     """Lost: equal budgets, one compile a group, and trials in the results."""
-    run = dp.compare(_config({"name": "optuna", "rounds": 2}, trials=6))
+    run = dp.compare(_config({"name": "optuna", "rounds": 2}, trials=6), tmp_path / "run")
     tried = run.trials()
     assert tried.groupby(["arm", "search"]).size().tolist() == [6] * 4
     # None where an earlier run of the tests has left the program.

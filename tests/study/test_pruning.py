@@ -66,8 +66,8 @@ def _config(**study: object) -> dict:
 def test_a_short_run_is_the_beginning_of_a_long_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: what a rung measures: the validation score that the same run has at that step."""
     monkeypatch.setenv("DEEPPRINCIPLES_CACHE", str(tmp_path))  # a program of an earlier test run is not compiled
-    pruned = dp.compare(_config(pruning={"name": "successive_halving"}))
-    whole = dp.compare(_config())
+    pruned = dp.compare(_config(pruning={"name": "successive_halving"}), tmp_path / "pruned")
+    whole = dp.compare(_config(), tmp_path / "whole")
     tried, every = pruned.trials(), whole.trials()
     assert (
         tried.groupby("arm")["share"].apply(lambda s: sorted(s.round(3))).tolist()
