@@ -255,7 +255,7 @@ def __call__(self, x, {0}: bool = {1}):
     return nn.Dropout(0.5, deterministic=off)(x)
 """
     space = {"nn": nn}
-    exec(body.format(flag, "train" not in flag and flag != "is_training"), space)  # noqa: S102
+    exec(body.format(flag, "train" not in flag and flag != "is_training"), space)
     return type("Named", (nn.Module,), {"__call__": nn.compact(space["__call__"]), "__module__": __name__})
 
 

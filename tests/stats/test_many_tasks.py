@@ -27,6 +27,7 @@ def test_iqm_weights_its_edges(rng):
     assert many_tasks.iqm(values, axis=0).shape == (40,)
     assert many_tasks.iqm([4.0]) == 4.0
     assert many_tasks.iqm([-math.inf, 1.0, 2.0, math.inf]) == 1.5, "two lost runs lie outside the middle half"
+    assert np.isnan(many_tasks.iqm([[1.0, 2.0, 3.0, math.nan], [1.0, 2.0, 3.0, 4.0]])).tolist() == [True, False]
 
 
 def test_stratified_bootstrap_resamples_inside_tasks(rng):

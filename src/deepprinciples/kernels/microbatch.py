@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from deepprinciples.types import Array, PyTree
 
 LEAST = 32  # examples of a share: fewer do not fill vectors
-LEAST_MAPS = 16  # ... of half a small batch of maps, which are read by rows; of large ones they cost a single lane more
+LEAST_MAPS = 16  # ... of maps, as half of a small batch; shares of a large one keep 32, which two cores can divide
 POSITIONS = 512  # of a share, where every product takes all of them at once
 WHOLE = 1024  # positions of a batch that is not cut: so few stay near enough, and shorter products cost a little
 CACHE = 2**19  # bytes of activations that a core's cache holds beside what else is needed

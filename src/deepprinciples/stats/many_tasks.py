@@ -34,7 +34,7 @@ def iqm(values: ArrayLike, *, axis: int = -1) -> NDArray[np.float64]:
     sum_i w_i x_(i) / sum_i w_i, w_i = overlap of [(i - 1) / n, i / n] with [1/4, 3/4]. Truncating would jump with n.
 
     Args:
-        values: numbers, n along `axis`; infinite ones count as the lowest or highest.
+        values: numbers, n along `axis`; infinite ones count as the lowest or highest; NaN among them gives NaN.
     Returns:
         `values` without `axis`.
     References: Agarwal et al. 2021, arXiv:2108.13264.
@@ -42,7 +42,7 @@ def iqm(values: ArrayLike, *, axis: int = -1) -> NDArray[np.float64]:
     x = np.sort(np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1), axis=-1)
     weights = 2.0 * np.diff(np.clip(np.linspace(0.0, 1.0, x.shape[-1] + 1), 0.25, 0.75))
     middle = weights > 0  # what lies outside may be infinite
-    return np.asarray(x[..., middle] @ weights[middle])
+    return np.where(np.isnan(x[..., -1]), np.nan, x[..., middle] @ weights[middle])  # NaN is sorted to the end
 
 
 def stratified_bootstrap(
