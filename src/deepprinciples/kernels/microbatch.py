@@ -17,7 +17,6 @@ from deepprinciples.types import Array, PyTree
 LEAST = 32  # examples of a share: fewer do not fill vectors
 LEAST_MAPS = 16  # ... of maps, as half of a small batch; shares of a large one keep 32, which two cores can divide
 POSITIONS = 512  # of a share, where every product takes all of them at once
-WHOLE = 1024  # positions of a batch that is not cut: so few stay near enough, and shorter products cost a little
 CACHE = 2**19  # bytes of activations that a core's cache holds beside what else is needed
 READS = 4  # shares read and write the weights' gradients; activations must be as many times larger to outweigh that
 
@@ -33,15 +32,15 @@ def count_of(size: int, activations: PyTree, params: PyTree, per_position: bool 
             positions that it does not matter how many weights there are.
 
     Returns:
-        The largest divisor of `size` that leaves a share 32 examples, or 512 positions of more than 1,024; 2 for 32 to
-        63 examples that mostly leave maps behind; else 1.
+        The largest divisor of `size` that leaves a share 32 examples, or 512 positions; 2 for 32 to 63 examples that
+        mostly leave maps behind; else 1.
     """
     behind, least, weights = _bytes(activations), LEAST, READS * _bytes(params)
     if 2 * _bytes([leaf for leaf in jax.tree.leaves(activations) if leaf.ndim == 4]) > behind:
         least = min(LEAST, max(LEAST_MAPS, size // 2))
     if per_position:
         length = max(leaf.shape[1] for leaf in jax.tree.leaves(activations))
-        least, weights = (size if size * length <= WHOLE else -(-POSITIONS // length)), 0
+        least, weights = -(-POSITIONS // length), 0
     if jax.default_backend() != "cpu" or behind <= max(CACHE, weights):
         return 1
     return max(count for count in range(1, max(1, size // least) + 1) if size % count == 0)
