@@ -23,12 +23,6 @@ from deepprinciples.study.planning import prepared_group
 from deepprinciples.study.planning.groups import arm_of, group_arms
 
 VMAPPED = 4  # lanes of the vmapped lines
-# What the engine compiles its segments with on CPU; the hand-written scan gets it too.
-SERIAL = {
-    "xla_cpu_enable_concurrency_optimized_scheduler": False,
-    "xla_cpu_prefer_vector_width": 512,
-    "xla_backend_optimization_level": "2",
-}
 
 
 def made(workload: Workload, steps: int, count: int, **train: Any) -> prepared_group.Bench:
@@ -92,7 +86,7 @@ def engine(workload: Workload, effort: Effort) -> list[Row]:
     steps = scaled(workload.steps, short)
     one = made(workload, steps, 1)
     network, params = our_model(workload)
-    (scan, spent), (again, _) = (scanned(network, params, workload, steps, SERIAL) for _ in range(2))
+    (scan, spent), (again, _) = (scanned(network, params, workload, steps, as_ours=True) for _ in range(2))
     ours, base, same = rounds([runner(one, 1), scan, again], 3 * effort.repeats)
     by_hand = functools.partial(row, workload.name, model_steps=steps, compile_seconds=spent, table="engine")
     return [
@@ -109,7 +103,7 @@ def vmapped(workload: Workload, effort: Effort) -> list[Row]:
     steps = max(2, scaled(workload.steps, short) // 2)
     one = made(workload, steps, VMAPPED, parallel="vmap")
     network, params = our_model(workload)
-    scan, spent = scanned(network, params, workload, steps, SERIAL, lanes=VMAPPED)
+    scan, spent = scanned(network, params, workload, steps, as_ours=True, lanes=VMAPPED)
     ours, base = rounds([runner(one, VMAPPED), scan], 3 * effort.repeats)
     return [
         row_of(workload, "ours, vmapped", ours, one, VMAPPED, table="vmapped", ratio=against(ours, base)),

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import optax
 from workloads import LEARNING_RATE, OURS, Workload, examples, orders
 
+from deepprinciples.engine.population import cpu_options
+
 Network = Callable[[Any, Any], Any]
 
 
@@ -93,11 +95,12 @@ def looped(network: Any, params: Any, workload: Workload, steps: int) -> tuple[C
 
 
 def scanned(
-    network: Any, params: Any, workload: Workload, steps: int, options: Any = None, *, lanes: int = 0
+    network: Any, params: Any, workload: Workload, steps: int, *, as_ours: bool = False, lanes: int = 0
 ) -> tuple[Callable[[int], Any], float]:
     """Make the run of a scan over steps, with `lanes` vmapped, and give the seconds it took to compile.
 
-    Each lane has an order of examples of its own, as our seeds have: rows that lanes share would come from the cache.
+    `as_ours` compiles it with the options that the engine would choose. Each lane has an order of examples of its own,
+    as our seeds have: rows that lanes share would come from the cache.
     """
     start, step = STEPS[workload.kind](network, workload)
     data = jax.tree.map(jnp.asarray, examples(workload))
@@ -111,6 +114,7 @@ def scanned(
         order = order.reshape(lanes, steps, -1)
         carry = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a)[None], lanes, axis=0), carry)
     begun = time.perf_counter()
-    compiled = jax.jit(fit).lower(carry, order, *data).compile(options)
+    lowered = jax.jit(fit).lower(carry, order, *data)
+    compiled = lowered.compile(cpu_options(lowered.as_text()) if as_ours else None)
     spent = time.perf_counter() - begun
     return lambda turn: jax.block_until_ready(compiled(carry, order, *data)), spent

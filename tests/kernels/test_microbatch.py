@@ -51,7 +51,8 @@ def test_small_batches_of_maps_are_halved(size, maps, vectors, expected):
 
 @pytest.mark.parametrize(
     ("shape", "weights", "expected"), [((32, 128, 64), 1, 8), ((32, 128, 64), 9999, 8), ((8, 128, 512), 1, 2),
-                                       ((128, 16, 256), 1, 4), ((6, 700, 64), 1, 6), ((3, 2048, 64), 1, 3), ((16, 64, 512), 1, 2), ((15, 64, 512), 1, 1)],
+                                       ((128, 16, 256), 1, 4), ((6, 700, 64), 1, 6), ((3, 2048, 64), 1, 3),
+                                       ((16, 64, 512), 1, 2), ((15, 64, 512), 1, 1)],
 )  # fmt: skip
 def test_a_transformer_fills_a_share_with_positions(shape, weights, expected):
     """Lost: a third of the time of 32 sequences of 128 positions, a twelfth of 16 of 64, through slow memory."""

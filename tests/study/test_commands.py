@@ -188,6 +188,7 @@ def test_streamed_batches_train_as_a_study(small, tmp_path):
 @pytest.mark.slow
 def test_a_long_run_measures_its_shape_and_a_repeat_does_not(small, tmp_path, monkeypatch):
     """A repeat would run in another shape, and so give other last bits."""
+    monkeypatch.setenv("DEEPPRINCIPLES_CACHE", str(tmp_path / "cache"))  # no other test's answer, "not worth it"
     monkeypatch.setattr(autotune, "WORTH", 0)
     first = dp.compare(small(), tmp_path / "measured")
     rows = first.summary["programs"]
@@ -250,3 +251,12 @@ def test_matmul_precision_reaches_the_program(small):
         made = prepared_group.set_up(group, from_config.dataset(resolved), Train(**resolved["train"]), [2])
         found[matmul] = made.program.segment.as_text()
     assert "dot_bf16_bf16_f32" in found["bfloat16"] and "dot_bf16_bf16_f32" not in found["default"]
+
+
+@pytest.mark.parametrize(("lanes", "parallel", "taken"), [(1, "map", False), (2, "vmap", True)])
+def test_products_of_rows_are_those_of_eigen(small, lanes, parallel, taken):
+    """Lost: a twentieth of the time of a study of MLPs. Batches of products are faster in YNNPACK, XLA's choice."""
+    resolved = configs.resolve(small(**{"train.parallel": parallel}), from_config.KINDS, command="train")
+    group = groups.group_arms([groups.arm_of("run", resolved)])[0]
+    made = prepared_group.set_up(group, from_config.dataset(resolved), Train(**resolved["train"]), [lanes])
+    assert ("__ynn_fusion" in made.program.segment.as_text()) == taken
