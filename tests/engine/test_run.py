@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import toy
 
+from deepprinciples.engine import compile_cache
 from deepprinciples.engine import run as run_module
 from deepprinciples.engine.batching import Feed, resident
 from deepprinciples.engine.lane import evaluation, fit
@@ -280,6 +281,19 @@ def test_the_guard_on_compilations_can_fail():
     with pytest.raises(AssertionError, match="traced"):
         for keys in (1, 2):
             jax.jit(jax.vmap(lambda key: guarded(one, key)))(jax.random.split(jax.random.key(0), keys))
+
+
+@pytest.mark.parametrize(("flags", "left"), [("", True), ("--xla_backend_optimization_level=0", False)])
+def test_what_xla_flags_choose_stays(monkeypatch, flags, left):
+    """Lost: the level of LLVM that somebody chose, such as that of these tests, which compile quickly."""
+    given = []
+    real = compile_cache.compiled
+    monkeypatch.setattr(compile_cache, "compiled", lambda *args: given.append(args[2]) or real(*args))
+    monkeypatch.setenv("DEEPPRINCIPLES_CACHE", "off")
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    toy._program.__wrapped__(toy.WIDE, toy.CUT._replace(steps=0, segments=0))
+    assert [("xla_backend_optimization_level" in options) for options in given] == [left] * 3
+    assert sum("xla_cpu_prefer_vector_width" in options for options in given) == 2  # init needs none of the rest
 
 
 @pytest.mark.parametrize("layout", [toy.WIDE, VMAPPED])

@@ -247,6 +247,7 @@ def compile_program(
     # Initialization runs once a lane, and random bits are slow to optimize: it is compiled quickly instead.
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     quick = {"xla_backend_optimization_level": "1"}
+    chosen = os.environ.get("XLA_FLAGS", "")  # by the user
     lowered: list[Any] = []
     texts: list[str] = []
     entries: dict[str, str] = {}
@@ -256,6 +257,7 @@ def compile_program(
             lowered.append(lower(*args, **keywords))
             texts.append(lowered[-1].as_text())
             options = (options or cpu_options(texts[-1])) if on_cpu else {}
+            options = {key: value for key, value in options.items() if key not in chosen}
             entries[name] = compile_cache.name_of(lowered[-1], texts[-1], options)
             return pool.submit(compile_cache.compiled, lowered[-1], texts[-1], options, devices)
 
