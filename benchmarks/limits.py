@@ -76,7 +76,7 @@ def alone(product: Product) -> float:
     out = jax.eval_shape(functools.partial(jax.lax.dot_general, dimension_numbers=product.dimensions), left, right)
     carry = (left, right, jnp.zeros(out.shape, out.dtype))
     lowered = jax.jit(lambda carry: jax.lax.fori_loop(0, count, body, carry)[2]).lower(carry)
-    loops = [lowered.compile(cpu_options(like)) for like in ("", "batching_dims")]
+    loops = [lowered.compile(cpu_options(like, ())) for like in ("", "batching_dims")]
     calls = [functools.partial(lambda loop: jax.block_until_ready(loop(carry)), loop) for loop in loops]
     for call in calls:
         call()

@@ -115,6 +115,6 @@ def scanned(
         carry = jax.tree.map(lambda a: jnp.repeat(jnp.asarray(a)[None], lanes, axis=0), carry)
     begun = time.perf_counter()
     lowered = jax.jit(fit).lower(carry, order, *data)
-    compiled = lowered.compile(cpu_options(lowered.as_text()) if as_ours else None)
+    compiled = lowered.compile(cpu_options(lowered.as_text(), params) if as_ours else None)
     spent = time.perf_counter() - begun
     return lambda turn: jax.block_until_ready(compiled(carry, order, *data)), spent

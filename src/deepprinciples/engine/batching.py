@@ -22,8 +22,8 @@ from deepprinciples.engine.streams import batch_indices
 from deepprinciples.types import Batch
 
 CACHED_BYTES = 2**17  # of inputs that are evaluated at once
-ORDER_BYTES = 2**26  # of orders of examples that are kept for other arms with the same seeds
-STREAM_BYTES = 2**25  # of the batches of a stream that lie on a device at once, and are read ahead ...
+ORDER_BYTES = 2**25  # of orders of examples that are kept for other arms with the same seeds
+STREAM_BYTES = 2**25  # of the batches of a stream that a call is given; the next ones are read ahead ...
 STREAM_LEAST = 8  # ... but so many batches at least: each call looks at its first step once more
 GRACE = 2.0  # seconds that a program which ends waits for a batch that is being read
 
@@ -85,7 +85,7 @@ _known: dict[tuple[Any, ...], np.ndarray] = {}  # the orders drawn last, the lat
 def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan, mesh: Mesh, first: Batch) -> Feed:
     """Read batches from the host, segment by segment; all lanes see the stream's own order.
 
-    A thread reads the next segment while this one trains.
+    A thread reads the next segment, and puts it on the devices, while this one trains.
 
     Args:
         read: starts the stream anew; it is read round and round for as long as the plan asks.
@@ -106,7 +106,7 @@ def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan
                 leaf[k * batch_size : (k + 1) * batch_size] = part
             if stop.is_set():
                 break
-        return whole
+        return jax.block_until_ready(place(whole, mesh, shared=True))
 
     def begin(segment: int) -> Batch:
         stream["batches"] = itertools.chain.from_iterable(_again(read))
@@ -126,7 +126,7 @@ def streamed(read: Callable[[], Iterator[Batch]], *, batch_size: int, plan: Plan
         whole = coming.result()
         if segment + 1 < plan.segments:
             stream.update(segment=segment + 1, coming=_started(lambda: joined(segment + 1), stop))
-        return place(whole, mesh, shared=True), np.repeat(indices, len(seeds), axis=0)
+        return whole, np.repeat(indices, len(seeds), axis=0)
 
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((plan.span * batch_size, *a.shape[1:]), a.dtype), first)
     return Feed(shapes, batch_size, get)

@@ -26,6 +26,7 @@ from deepprinciples.engine.lane import evaluation, fit, traced_lane
 from deepprinciples.engine.lane.packed_log import Rows, unpacked_shapes
 from deepprinciples.engine.segments import Plan
 from deepprinciples.errors import ConfigError, ResourceError, message
+from deepprinciples.kernels.linear_algebra import SMALL_KERNEL
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree
 
 MakeLearner = Callable[[Mapping[str, Array]], Learner]
@@ -256,7 +257,7 @@ def compile_program(
         def compiled(name: str, options: dict[str, Any], *args: Any, **keywords: Any) -> Any:
             lowered.append(lower(*args, **keywords))
             texts.append(lowered[-1].as_text())
-            options = (options or cpu_options(texts[-1])) if on_cpu else {}
+            options = (options or cpu_options(texts[-1], traced.lane)) if on_cpu else {}
             options = {key: value for key, value in options.items() if key not in chosen}
             entries[name] = compile_cache.name_of(lowered[-1], texts[-1], options)
             return pool.submit(compile_cache.compiled, lowered[-1], texts[-1], options, devices)
@@ -278,14 +279,14 @@ def compile_program(
     return _program(made, shapes, traced.learner, layout, mesh, time.monotonic() - begun, 1, given, key)
 
 
-def cpu_options(text: str) -> dict[str, Any]:
-    """Choose what XLA compiles a program with for CPU, given its StableHLO.
+def cpu_options(text: str, lane: PyTree) -> dict[str, Any]:
+    """Choose what XLA compiles a program with for CPU, given its StableHLO and what a lane holds, arrays or shapes.
 
     Each core runs lanes of its own, so an order of operations made for many threads only costs. XLA holds back from the
     widest registers; they gain some 5 % of a step of a CNN or a GAN, and where there are none nothing changes. The
     third level of LLVM takes a fifth more time to compile, and steps are not faster for it. XLA gives most products to
     YNNPACK; Eigen's take 0.92 to 0.97 of a step of an MLP or a GAN, 1.1 of one with batches of products, such as
-    attention, and no less where maps lie with the batch innermost.
+    attention, 1.0 to 1.3 of one of layers of 512, and no less where maps lie with the batch innermost.
     """
     options = {
         "xla_cpu_enable_concurrency_optimized_scheduler": False,
@@ -293,7 +294,9 @@ def cpu_options(text: str) -> dict[str, Any]:
         "xla_backend_optimization_level": "2",
     }
     batches = "batching_dims" in text or "LayoutConstraint" in text
-    if not batches and jax.__version_info__[:2] == (0, 10):  # XLA calls the option experimental: another may lack it
+    large = any(leaf.ndim == 2 and leaf.size > SMALL_KERNEL for leaf in jax.tree.leaves(lane))
+    # XLA calls the option experimental: another version may lack it.
+    if not batches and not large and jax.__version_info__[:2] == (0, 10):
         options["xla_cpu_experimental_ynn_fusion_type"] = ""
     return options
 

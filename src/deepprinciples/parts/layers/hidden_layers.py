@@ -16,6 +16,7 @@ from jax import lax
 
 from deepprinciples.kernels.convolution import convolve
 from deepprinciples.kernels.im2col import along, as_it_lies, lies_batch_last, row_major
+from deepprinciples.kernels.linear_algebra import multiply_rows
 from deepprinciples.kernels.pooling import max_pool
 from deepprinciples.kernels.upsampling import Upsample, enlarge, upsample_convolve
 from deepprinciples.parts.layers.design import Design, Function, Step, row
@@ -120,9 +121,11 @@ def product(x: Array, kernel: Array, window: Window | None, kernels: Kernels) ->
     """Multiply inputs [B, ..., in] and a kernel [..., in, out]: [B, ..., out]."""
     axes = x.ndim - 2
     if window is None:
-        if axes != 2 or kernels == "stock" or not lies_batch_last():
-            return x @ kernel
-        return convolve(x, kernel[None, None], (1, 1), "VALID")  # of each place alone, as maps lie in memory
+        if kernels == "auto" and axes == 0:
+            return multiply_rows(x, kernel)
+        if kernels == "auto" and axes == 2 and lies_batch_last():
+            return convolve(x, kernel[None, None], (1, 1), "VALID")  # of each place alone, as maps lie in memory
+        return x @ kernel
     strides = (window.stride,) * axes
     if kernels == "stock":
         order = ("NHC", "HIO", "NHC") if axes == 1 else ("NHWC", "HWIO", "NHWC")
