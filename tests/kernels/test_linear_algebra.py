@@ -63,31 +63,11 @@ def test_products_of_rows_have_the_gradients_of_a_plain_product() -> None:
         chex.assert_trees_all_close(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("batch", "inputs", "outputs", "written"),
-    [
-        (64, 32, 2, True),
-        (64, 32, 3, True),
-        (64, 32, 4, False),
-        (64, 128, 128, True),
-        (32, 128, 128, False),
-        (64, 512, 512, False),
-    ],
-)
-def test_the_way_back_reads_a_kernel_as_it_was_written(batch, inputs, outputs, written) -> None:
-    """Lost: a third of the time of a network of two classes, a twentieth of that of a GAN; else copies for nothing."""
+@pytest.mark.parametrize(("outputs", "read"), [(2, ["0", "0"]), (3, ["0", "0"]), (4, ["0", "1"])])
+def test_the_way_back_reads_a_kernel_of_few_outputs_as_it_was_written(outputs, read) -> None:
+    """Lost: a third of the time of a network of two classes; else a copy for nothing."""
     grad = jax.grad(lambda x, kernel: jnp.sum(jnp.sin(linear_algebra.multiply_rows(x, kernel))))
-    x, kernel = jnp.zeros((batch, inputs)), jnp.zeros((inputs, outputs))
+    x, kernel = jnp.zeros((64, 32)), jnp.zeros((32, outputs))
     eigens = {"xla_cpu_experimental_ynn_fusion_type": ""}
     text = jax.jit(grad).lower(x, kernel).compile(eigens).as_text()
-    products = re.findall(r" dot\(.*lhs_contracting_dims={(.)}, rhs_contracting_dims={(.)}", text)
-    assert products == [("1", "0"), ("1", "0" if written else "1")]
-
-
-def test_vmapped_products_of_rows_write_no_transposed_kernel() -> None:
-    """Lost: a fifteenth of the time of a vmapped GAN."""
-    grad = jax.grad(lambda x, kernel: jnp.sum(jnp.sin(linear_algebra.multiply_rows(x, kernel))))
-    x, kernel = jnp.zeros((2, 64, 32)), jnp.zeros((2, 32, 2))
-    cases = [(grad, x[0], kernel[0]), (jax.vmap(grad), x, kernel), (jax.vmap(grad, (0, None)), x, kernel[0])]
-    barriers = [jax.jit(f).lower(*given).as_text().count("optimization_barrier") for f, *given in cases]
-    assert barriers == [1, 0, 1]
+    assert re.findall(r" dot\(.*lhs_contracting_dims=.1., rhs_contracting_dims={(.)}", text) == read

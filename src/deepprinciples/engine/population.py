@@ -26,12 +26,12 @@ from deepprinciples.engine.lane import evaluation, fit, traced_lane
 from deepprinciples.engine.lane.packed_log import Rows, unpacked_shapes
 from deepprinciples.engine.segments import Plan
 from deepprinciples.errors import ConfigError, ResourceError, message
-from deepprinciples.kernels.linear_algebra import SMALL_KERNEL
 from deepprinciples.types import Array, Batch, Learner, Metric, PyTree
 
 MakeLearner = Callable[[Mapping[str, Array]], Learner]
 Given = Callable[[int], Mapping[str, PyTree]]  # seed -> arrays that a lane is given beside its hyper-parameters
 Mode = Literal["map", "vmap"]
+SMALL_KERNEL = 2**17  # numbers; Eigen multiplies rows with larger ones no faster than YNNPACK
 
 
 class Layout(NamedTuple):

@@ -15,9 +15,6 @@ from jax import lax
 
 from deepprinciples.types import Array
 
-SMALL_KERNEL = 2**17  # numbers; Eigen multiplies rows with larger ones no faster than YNNPACK
-LARGE_PRODUCT = 2**20  # multiply-adds
-
 
 def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of arrays that vmap runs in a loop on CPU, and as ever elsewhere. It has no reverse gradient."""
@@ -43,14 +40,11 @@ def singular_values(matrix: Array) -> Array:
 def multiply_rows(x: Array, kernel: Array) -> Array:
     """Multiply x [B, in] and a kernel [in, out]: [B, out], with a gradient of x that is quick on CPU.
 
-    The gradient is dy times the transposed kernel, and Eigen is slow where it reads that along its rows: six times as
-    slow with two or three outputs, so that a step of an MLP of two classes takes 1.2 to 1.5 times as long, and 1.4
-    times as slow with many. So the transpose is written first. In a small product of more outputs, or vmapped, when
-    YNNPACK multiplies, that would only cost.
+    The gradient is dy times the transposed kernel, and with two or three outputs Eigen takes six times as long to read
+    that along its rows: a step of an MLP of two classes takes 1.2 to 1.5 times as long. So it is written first.
     """
-    few, large = kernel.shape[1] in (2, 3), x.shape[0] * kernel.size >= LARGE_PRODUCT
-    quick = jax.default_backend() == "cpu" and kernel.size <= SMALL_KERNEL and (few or large)
-    return _multiply_rows(x, kernel) if quick else x @ kernel
+    slow = jax.default_backend() == "cpu" and kernel.shape[1] in (2, 3)
+    return _multiply_rows(x, kernel) if slow else x @ kernel
 
 
 @jax.custom_jvp
@@ -61,28 +55,8 @@ def _multiply_rows(x: Array, kernel: Array) -> Array:
 @_multiply_rows.defjvp
 def _multiply_rows_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (x, kernel), (dx, d_kernel) = primals, tangents
-    return x @ kernel, dx @ _lying_transposed(kernel) + x @ d_kernel
-
-
-@jax.custom_jvp
-def _lying_transposed(kernel: Array) -> Array:
-    return _written_transposed(kernel)
-
-
-@_lying_transposed.defjvp
-def _lying_transposed_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return _lying_transposed(*primals), tangents[0]
-
-
-@jax.custom_batching.custom_vmap
-def _written_transposed(kernel: Array) -> Array:
-    return lax.optimization_barrier(kernel.T).T  # without the barrier XLA would leave the kernel as it lies
-
-
-@_written_transposed.def_vmap
-def _vmapped_as_they_lie(size: int, batched: list[bool], kernels: Array) -> tuple[Array, bool]:
-    del size, batched
-    return kernels, True
+    lying_transposed = lax.optimization_barrier(kernel.T).T  # without the barrier XLA would leave it as it lies
+    return x @ kernel, dx @ lying_transposed + x @ d_kernel
 
 
 _eigh = one_at_a_time(lambda a: tuple(jnp.linalg.eigh(a)))
