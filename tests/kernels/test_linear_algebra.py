@@ -53,7 +53,7 @@ def test_products_of_rows_have_the_gradients_of_a_plain_product() -> None:
     ours = lambda x, kernel: jnp.sum(jnp.sin(linear_algebra.multiply_rows(x, kernel)))
     plain = lambda x, kernel: jnp.sum(jnp.sin(x @ kernel))
     for derive in (jax.grad, jax.jacfwd, jax.hessian, lambda f, at: jax.jacrev(jax.grad(f, at), at)):
-        for found, expected in zip(*(derive(f, (0, 1))(x, kernel) for f in (ours, plain)), strict=True):
+        for found, expected in zip(*(jax.jit(derive(f, (0, 1)))(x, kernel) for f in (ours, plain)), strict=True):
             chex.assert_trees_all_close(found, expected, atol=1e-5)
     many, each = jnp.asarray(DRAWN), jnp.asarray(DRAWN[:, :, :2])
     for axes in ((0, 0), (0, None)):
